@@ -66,7 +66,7 @@ pub(crate) struct Execution {
     limits: Limits,
     inputs: BTreeMap<String, InputRef>,
     /// Blobs among the inputs that are not published yet.
-    fresh: Vec<Blob>,
+    unpublished: Vec<Blob>,
     staging: Staging,
     meter: Arc<Meter>,
     watch: Watch,
@@ -100,7 +100,7 @@ impl Execution {
             guest: None,
             limits,
             inputs: BTreeMap::new(),
-            fresh: Vec::new(),
+            unpublished: Vec::new(),
             staging: session.artifacts.stage(),
             meter,
             watch,
@@ -122,7 +122,7 @@ impl Execution {
 
     /// Returns the final result of the work. A cancellation that no call noticed fails it, and so
     /// does a limit that the step is past; the limit takes precedence.
-    pub(crate) fn settled(&self, worked: Result<(), RunError>) -> Result<(), RunError> {
+    pub(crate) fn final_result(&self, worked: Result<(), RunError>) -> Result<(), RunError> {
         match worked {
             Ok(()) if self.session.cancel.is_cancelled() => Err(self.interrupted().into()),
             Err(RunError::Stage(StageFault::Cancelled { .. })) => Err(self.interrupted().into()),
@@ -133,7 +133,7 @@ impl Execution {
     /// Publishes the outputs, and the inputs that the host brought.
     pub(crate) fn publish(&self) -> Result<(), RunError> {
         let outputs = self.outputs.iter().map(|output| output.digest);
-        let kept: Vec<_> = outputs.chain(self.fresh.iter().map(Blob::digest)).collect();
+        let kept: Vec<_> = outputs.chain(self.unpublished.iter().map(Blob::digest)).collect();
         Ok(self.staging.clone().publish_only(&kept)?)
     }
 
@@ -241,7 +241,7 @@ impl Execution {
 
     /// Returns the limits for decoding a file for the stage: the remainder of the stage's own
     /// limits.
-    pub(crate) fn leave(&self) -> DecodeLimits {
+    pub(crate) fn decode_limits(&self) -> DecodeLimits {
         let meter = self.meter.clone();
         // A decoder is host code, not a component, so the `wasm` wall is not missing around it.
         let stood = move |walls: &[&'static str]| meter.stood(std::iter::once("wasm").chain(walls.iter().copied()));
@@ -312,15 +312,15 @@ impl Execution {
     /// Opens and verifies an input that no stage of the pipeline made.
     pub(crate) fn blob(&self, role: &str) -> Result<Blob, RunError> {
         let digest = self.input(role)?.digest;
-        match self.fresh.iter().find(|blob| blob.digest() == digest) {
+        match self.unpublished.iter().find(|blob| blob.digest() == digest) {
             Some(blob) => Ok(blob.clone()),
             None => Ok(self.session.artifacts.open_blob(&digest)?),
         }
     }
 
     /// Adds a blob that the host brought as an input of the step. It is published with the outputs.
-    pub(crate) fn bring(&mut self, blob: &Blob) {
-        self.fresh.push(blob.clone());
+    pub(crate) fn add_input_blob(&mut self, blob: &Blob) {
+        self.unpublished.push(blob.clone());
     }
 
     /// Returns the file with the source's content, and the blob that it is, if it is one.
@@ -370,7 +370,7 @@ impl Execution {
     }
 
     /// Records that the host works without a component, so that no wall is missing.
-    pub(crate) fn stands_alone(&self) {
+    pub(crate) fn record_host_only(&self) {
         self.meter.stood(WALLS);
     }
 
@@ -423,7 +423,7 @@ impl Execution {
         let mut writer = self.staging.create_blob()?;
         writer.write(&bytes)?;
         let kept = writer.finish()?;
-        self.bring(&kept);
+        self.add_input_blob(&kept);
         Ok(())
     }
 
@@ -432,7 +432,7 @@ impl Execution {
         let bytes = text.into_bytes();
         let size = bytes.len() as u64;
         self.watch.charge_output(size)?;
-        self.watch.look()?;
+        self.watch.check()?;
         let document = self.staging.put_document(T::MEDIA_TYPE, bytes)?;
         self.outputs.push(ArtifactRecord {
             name: artifact.name.name.to_owned(),

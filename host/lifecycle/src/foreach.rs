@@ -112,7 +112,7 @@ pub struct PlannedChild {
 }
 
 /// A child before it runs.
-struct Wanted {
+struct ChildRequest {
     name: String,
     value: Value,
     manifest: Arc<Manifest>,
@@ -144,16 +144,16 @@ fn execute_in(span: &Span, request: &Request, foreach: &ForeachSection) -> (Fami
     };
     run.request.manifest = Arc::new(run.request.manifest.before_segments());
     run.request.observer.run_started(&run.id);
-    let mut artifacts = RunArtifacts::nothing(request.home.artifacts.clone());
+    let mut artifacts = RunArtifacts::new(request.home.artifacts.clone());
     let mut children = Vec::new();
     let may_be_written = outputs::check(&request.manifest, &request.home);
-    let result = may_be_written.and_then(|()| shared(&run, foreach, &mut artifacts)).and_then(|()| {
-        let wanted = wanted(&run, &request.manifest, foreach, &artifacts)?;
+    let result = may_be_written.and_then(|()| do_shared_steps(&run, foreach, &mut artifacts)).and_then(|()| {
+        let wanted = child_requests(&run, &request.manifest, foreach, &artifacts)?;
         let once = if over_segments(foreach) { &run.request.manifest.outputs[..] } else { &[] };
         let manifests = wanted.iter().map(|child| &*child.manifest);
         outputs::check_children(&request.manifest, once, manifests, &request.home)?;
-        children = all(&run, request, foreach, wanted)?;
-        judged(request, &children)
+        children = run_children(&run, request, foreach, wanted)?;
+        result_of(request, &children)
     });
     let result = run.end(result);
     (Family { summary: Summary::of_run(&run, &artifacts, None), children }, result)
@@ -170,24 +170,24 @@ pub fn plan(request: Request) -> Result<PlannedFamily, RunError> {
     // Nothing is recorded under it.
     let run = Run::of(request.clone(), "0".repeat(32).parse()?, Span::none());
     let (steps, artifacts) =
-        plan::steps(&run, RunArtifacts::nothing(request.home.artifacts.clone()), &before(&run, &foreach))?;
+        plan::steps(&run, RunArtifacts::new(request.home.artifacts.clone()), &shared_steps(&run, &foreach))?;
     let is_known = !over_segments(&foreach) || artifacts.record(&segments_id()?).is_some();
     if !is_known {
         return Ok(PlannedFamily { steps, children: None });
     }
     let mut children = Vec::new();
-    for child in wanted(&run, &request.manifest, &foreach, &artifacts)? {
-        let request_of_child = of_child(&request, &run.id, &foreach, &child, None);
+    for child in child_requests(&run, &request.manifest, &foreach, &artifacts)? {
+        let request_of_child = request_of(&request, &run.id, &foreach, &child, None);
         let of_child = Run::of(request_of_child, run.id.clone(), Span::none());
         let artifacts = if over_segments(&foreach) {
             narrowed(&of_child, artifacts.clone(), &child.name)?
         } else {
-            RunArtifacts::nothing(request.home.artifacts.clone())
+            RunArtifacts::new(request.home.artifacts.clone())
         };
         let asked = of_child.request.manifest.graph.steps().iter();
-        let asked: Vec<Step> = asked.filter(|step| of_child.is_asked(step)).cloned().collect();
+        let asked: Vec<Step> = asked.filter(|step| of_child.is_requested(step)).cloned().collect();
         let steps = if child.too_few.is_some() { Vec::new() } else { plan::steps(&of_child, artifacts, &asked)?.0 };
-        let Wanted { name, value, manifest, rows, .. } = child;
+        let ChildRequest { name, value, manifest, rows, .. } = child;
         children.push(PlannedChild { name, value, model: manifest.model.to_string(), rows, steps });
     }
     Ok(PlannedFamily { steps, children: Some(children) })
@@ -217,11 +217,11 @@ fn over_segments(foreach: &ForeachSection) -> bool {
 }
 
 /// The steps that are done once: what makes the table, and its segments.
-fn before(run: &Run, foreach: &ForeachSection) -> Vec<Step> {
+fn shared_steps(run: &Run, foreach: &ForeachSection) -> Vec<Step> {
     let Request { manifest, stages, .. } = &run.request;
     let steps = manifest.graph.steps().iter();
     let mut steps: Vec<Step> =
-        steps.filter(|step| foreach.is_before(step.world) && run.is_asked(step)).cloned().collect();
+        steps.filter(|step| foreach.is_before(step.world) && run.is_requested(step)).cloned().collect();
     let maker = steps.iter().find(|step| step.id == *manifest.table_step()).cloned();
     // A run that ends with its table has no segments.
     if let (Some(maker), Ok(id)) = (maker.filter(|_| *stages.end() >= World::Validation), segments_id()) {
@@ -234,21 +234,21 @@ fn before(run: &Run, foreach: &ForeachSection) -> Vec<Step> {
 }
 
 /// Does what is done once.
-fn shared(run: &Run, foreach: &ForeachSection, artifacts: &mut RunArtifacts) -> Result<(), RunError> {
-    let steps = before(run, foreach);
-    run.all(steps.iter().collect(), artifacts, &BTreeMap::new())?;
+fn do_shared_steps(run: &Run, foreach: &ForeachSection, artifacts: &mut RunArtifacts) -> Result<(), RunError> {
+    let steps = shared_steps(run, foreach);
+    run.do_steps(steps.iter().collect(), artifacts, &BTreeMap::new())?;
     if over_segments(foreach) { outputs::write(run, artifacts, true) } else { Ok(()) }
 }
 
 /// The children that there are to run; none if the run ends before them.
-fn wanted(
+fn child_requests(
     run: &Run,
     manifest: &Manifest,
     foreach: &ForeachSection,
     artifacts: &RunArtifacts,
-) -> Result<Vec<Wanted>, RunError> {
+) -> Result<Vec<ChildRequest>, RunError> {
     let Over::Column { column, min_rows, max_children, .. } = &foreach.over else {
-        let children = manifest.children.iter().map(|child| Wanted {
+        let children = manifest.children.iter().map(|child| ChildRequest {
             name: child.name.clone(),
             value: child.value.clone(),
             manifest: child.manifest.clone(),
@@ -280,7 +280,7 @@ fn wanted(
             let message = format!("its model would be `{}`, which cannot be a name: {rule}", guest_name(&model));
             wrong(message, Some(guest_name(&segment.value.to_string())))
         })?;
-        wanted.push(Wanted {
+        wanted.push(ChildRequest {
             name: segment.name,
             value: segment.value,
             manifest: Arc::new(child),
@@ -296,11 +296,11 @@ fn wanted(
 }
 
 /// The request of a child.
-fn of_child(
+fn request_of(
     request: &Request,
     parent: &RunId,
     foreach: &ForeachSection,
-    child: &Wanted,
+    child: &ChildRequest,
     resumed: Option<RunId>,
 ) -> Request {
     let is_segment = over_segments(foreach);
@@ -323,7 +323,7 @@ fn of_child(
 
 /// The runs that children go on with, by their names: of the run that the parent goes on with, or
 /// of those that this one went on with.
-fn resumed(home: &Home, parent: Option<RunId>) -> Result<BTreeMap<String, RunId>, StoreError> {
+fn resumed_children(home: &Home, parent: Option<RunId>) -> Result<BTreeMap<String, RunId>, StoreError> {
     let mut found = BTreeMap::new();
     for parent in base_run::resumed(home, parent)? {
         // Of one run the latest child of a name.
@@ -336,9 +336,14 @@ fn resumed(home: &Home, parent: Option<RunId>) -> Result<BTreeMap<String, RunId>
 }
 
 /// Runs the children: at once, or one after the other if the first failure is to end it.
-fn all(run: &Run, request: &Request, foreach: &ForeachSection, wanted: Vec<Wanted>) -> Result<Vec<ChildRun>, RunError> {
+fn run_children(
+    run: &Run,
+    request: &Request,
+    foreach: &ForeachSection,
+    wanted: Vec<ChildRequest>,
+) -> Result<Vec<ChildRun>, RunError> {
     let parent = &run.id;
-    let earlier = resumed(&request.home, request.reuse.resumed.clone())?;
+    let earlier = resumed_children(&request.home, request.reuse.resumed.clone())?;
     let at_once = if foreach.on_failure == OnFailure::Stop { 1 } else { request.workers.min(wanted.len()) };
     let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
     let ends: Vec<Mutex<ChildEnd>> = wanted.iter().map(|_| Mutex::new(ChildEnd::NotRun)).collect();
@@ -352,10 +357,10 @@ fn all(run: &Run, request: &Request, foreach: &ForeachSection, wanted: Vec<Wante
                         break;
                     }
                     let resumed = earlier.get(&child.name).cloned();
-                    let of_child = of_child(request, parent, foreach, child, resumed);
+                    let of_child = request_of(request, parent, foreach, child, resumed);
                     // The spans of a child stand in that of its parent, on whichever thread it
                     // works.
-                    let end = run.span.in_scope(|| one(of_child, child.too_few));
+                    let end = run.span.in_scope(|| run_child(of_child, child.too_few));
                     if foreach.on_failure == OnFailure::Stop && matches!(end, ChildEnd::Ran(_, Some(_))) {
                         is_over.store(true, Ordering::Relaxed);
                     }
@@ -367,14 +372,14 @@ fn all(run: &Run, request: &Request, foreach: &ForeachSection, wanted: Vec<Wante
     });
     let ends = ends.into_iter().map(|end| end.into_inner().unwrap_or_else(PoisonError::into_inner));
     let children = wanted.into_iter().zip(ends).map(|(child, end)| {
-        let Wanted { name, value, manifest, rows, .. } = child;
+        let ChildRequest { name, value, manifest, rows, .. } = child;
         ChildRun { name, value, model: manifest.model.to_string(), rows, end }
     });
     Ok(children.collect())
 }
 
 /// Runs a child.
-fn one(request: Request, too_few: Option<u64>) -> ChildEnd {
+fn run_child(request: Request, too_few: Option<u64>) -> ChildEnd {
     if let Some(asked) = too_few {
         return ChildEnd::TooFewRows(asked);
     }
@@ -389,7 +394,7 @@ fn one(request: Request, too_few: Option<u64>) -> ChildEnd {
 }
 
 /// The end of the parent, by that of its children.
-fn judged(request: &Request, children: &[ChildRun]) -> Result<(), RunError> {
+fn result_of(request: &Request, children: &[ChildRun]) -> Result<(), RunError> {
     if request.cancel.is_cancelled() {
         return Err(StageFault::Cancelled { stage: segments_id()? }.into());
     }

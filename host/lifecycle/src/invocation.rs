@@ -218,13 +218,13 @@ pub struct SourceWork {
     /// The name by which the component asks for it.
     pub name: String,
     /// The format of its content.
-    pub reading: Reading,
+    pub reading: SourceFormat,
 }
 
 /// The format of a source's content.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "format", rename_all = "kebab-case")]
-pub enum Reading {
+pub enum SourceFormat {
     /// Text with separated values.
     Csv {
         /// The separator, one ASCII character.
@@ -248,7 +248,7 @@ pub enum Reading {
     },
 }
 
-impl Reading {
+impl SourceFormat {
     /// Returns the source at a path.
     pub fn at(&self, path: std::path::PathBuf) -> Source {
         match self {
@@ -436,10 +436,10 @@ mod tests {
     #[test]
     fn every_work_is_read_as_it_was_written() {
         let readings = [
-            Reading::Csv { delimiter: b'&', header: false },
-            Reading::Parquet,
-            Reading::Table { table: "a#b".to_owned() },
-            Reading::Query {
+            SourceFormat::Csv { delimiter: b'&', header: false },
+            SourceFormat::Parquet,
+            SourceFormat::Table { table: "a#b".to_owned() },
+            SourceFormat::Query {
                 query: "SELECT ?".to_owned(),
                 parameters: vec![
                     Literal::Boolean(true),

@@ -168,20 +168,20 @@ fn differ(
     rows: &[usize],
     gates: &Gates,
 ) -> Result<Option<MetricDifference>, StageFault> {
-    let labels = picked(&test.labels, 1, rows);
+    let labels = values_of(&test.labels, 1, rows);
     let classes: Vec<u8> = labels.iter().map(|&label| label as u8).collect();
     let codes: Vec<u32> = labels.iter().map(|&label| label as u32).collect();
-    test.watch.look()?;
+    test.watch.check()?;
     let known = match &test.task {
         Task::Binary { .. } => Labels::Binary(&classes),
         Task::MultiClass { classes } => Labels::MultiClass { labels: &codes, classes: classes.len() },
         Task::Regression => Labels::Regression(&labels),
     };
-    let scores = |scores| picked(scores, width(&test.task), rows);
+    let scores = |scores| values_of(scores, width(&test.task), rows);
     let (candidate, champion) = (scores(candidate), scores(champion));
-    let stop = || test.watch.look().is_err();
+    let stop = || test.watch.check().is_err();
     let found = difference(known, &candidate, &champion, &gates.primary, gates.interval_confidence(), &stop);
-    test.watch.look()?;
+    test.watch.check()?;
     found.map_err(StageFault::host)
 }
 
@@ -229,16 +229,16 @@ fn data_fault(message: &str) -> StageFault {
 }
 
 /// Returns the values of some rows, `width` values for each.
-pub(crate) fn picked(values: &[f64], width: usize, rows: &[usize]) -> Vec<f64> {
+pub(crate) fn values_of(values: &[f64], width: usize, rows: &[usize]) -> Vec<f64> {
     rows.iter().flat_map(|row| values[row * width..(row + 1) * width].iter().copied()).collect()
 }
 
 /// Computes a model's metrics on some of the test rows.
 fn measure(test: &TestRows, name: &str, scores: &[f64], rows: &[usize]) -> Result<Measured, StageFault> {
     let failed = |error: stagewright_evaluation::Error| StageFault::host(format!("cannot measure the {name}: {error}"));
-    let labels = picked(&test.labels, 1, rows);
-    let scores = picked(scores, width(&test.task), rows);
-    test.watch.look()?;
+    let labels = values_of(&test.labels, 1, rows);
+    let scores = values_of(scores, width(&test.task), rows);
+    test.watch.check()?;
     Ok(match &test.task {
         Task::Binary { negative, positive } => {
             let classes: Vec<u8> = labels.iter().map(|&label| label as u8).collect();

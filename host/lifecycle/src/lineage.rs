@@ -142,7 +142,7 @@ pub enum Subject {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum Direction {
     Up,
     Down,
 }
@@ -152,26 +152,26 @@ enum Way {
 /// # Errors
 /// The registry fails.
 pub fn of(registry: &Registry, subject: &Subject) -> Result<Option<Lineage>, StoreError> {
-    let mut reading = Reading { registry, runs: HashMap::new(), lineage: Lineage::empty() };
+    let mut reader = Reader { registry, runs: HashMap::new(), lineage: Lineage::empty() };
     let subject = match subject {
-        Subject::Run(run) => reading.run(run)?.numbers.iter().map(|number| Id::Step(run.clone(), *number)).collect(),
+        Subject::Run(run) => reader.run(run)?.numbers.iter().map(|number| Id::Step(run.clone(), *number)).collect(),
         Subject::Version(model, version) => vec![Id::Version(model.clone(), *version)],
-        Subject::Content(digest) => reading.content(digest)?.into_iter().collect(),
+        Subject::Content(digest) => reader.content(digest)?.into_iter().collect(),
     };
     if subject.is_empty() {
         return Ok(None);
     }
-    reading.lineage.subject.clone_from(&subject);
+    reader.lineage.subject.clone_from(&subject);
     for id in &subject {
-        reading.node(id)?;
+        reader.node(id)?;
     }
-    let mut upstream = reading.walk(&subject, Way::Up)?;
+    let mut upstream = reader.walk(&subject, Direction::Up)?;
     // What passes between the steps of a run does not come from elsewhere.
-    let edges = &reading.lineage.edges;
+    let edges = &reader.lineage.edges;
     let own: BTreeSet<&Id> = subject.iter().flat_map(|id| leaving(edges, id)).map(|edge| &edge.to).collect();
     upstream.retain(|id| !own.contains(id));
-    let downstream = reading.walk(&subject, Way::Down)?;
-    let mut lineage = reading.lineage;
+    let downstream = reader.walk(&subject, Direction::Down)?;
+    let mut lineage = reader.lineage;
     (lineage.upstream, lineage.downstream) = (upstream, downstream);
     let nodes = &lineage.nodes;
     lineage.edges.retain(|edge| nodes.contains_key(&edge.from) && nodes.contains_key(&edge.to));
@@ -201,25 +201,25 @@ fn leaving<'a>(edges: &'a BTreeSet<Edge>, id: &'a Id) -> impl Iterator<Item = &'
 
 /// A run with its steps.
 #[derive(Clone)]
-struct Recorded {
+struct RecordedRun {
     run: Run,
     stages: Vec<StageRecord>,
     numbers: Vec<i64>,
 }
 
 /// The records, as far as they were read.
-struct Reading<'a> {
+struct Reader<'a> {
     registry: &'a Registry,
-    runs: HashMap<RunId, Recorded>,
+    runs: HashMap<RunId, RecordedRun>,
     lineage: Lineage,
 }
 
-impl Reading<'_> {
-    fn run(&mut self, id: &RunId) -> Result<&Recorded, StoreError> {
+impl Reader<'_> {
+    fn run(&mut self, id: &RunId) -> Result<&RecordedRun, StoreError> {
         if !self.runs.contains_key(id) {
             let run = self.registry.run(id.as_str())?;
             let (stages, numbers) = (self.registry.stages(id)?, self.registry.stage_numbers(id)?);
-            self.runs.insert(id.clone(), Recorded { run, stages, numbers });
+            self.runs.insert(id.clone(), RecordedRun { run, stages, numbers });
         }
         Ok(&self.runs[id])
     }
@@ -233,23 +233,23 @@ impl Reading<'_> {
 
     /// The owner of a digest: a component that a step called, or an artifact.
     fn content(&self, digest: &Digest) -> Result<Option<Id>, StoreError> {
-        let touches = self.registry.artifact_uses(digest)?;
-        let is_component = touches.iter().any(|touch| touch.how == UseKind::Called);
+        let uses = self.registry.artifact_uses(digest)?;
+        let is_component = uses.iter().any(|it| it.how == UseKind::Called);
         if is_component {
             return Ok(Some(Id::Component(*digest)));
         }
-        let is_known = !touches.is_empty() || !self.registry.versions_of_artifact(digest)?.is_empty();
+        let is_known = !uses.is_empty() || !self.registry.versions_of_artifact(digest)?.is_empty();
         Ok(is_known.then_some(Id::Artifact(*digest)))
     }
 
     /// Everything in one direction.
-    fn walk(&mut self, subject: &[Id], way: Way) -> Result<BTreeSet<Id>, StoreError> {
+    fn walk(&mut self, subject: &[Id], direction: Direction) -> Result<BTreeSet<Id>, StoreError> {
         let mut seen: BTreeSet<Id> = subject.iter().cloned().collect();
         let mut waiting: Vec<Id> = subject.to_vec();
         while let Some(id) = waiting.pop() {
-            let next = match way {
-                Way::Up => self.before(&id)?,
-                Way::Down => self.after(&id)?,
+            let next = match direction {
+                Direction::Up => self.before(&id)?,
+                Direction::Down => self.after(&id)?,
             };
             for (other, role) in next {
                 if self.lineage.nodes.len() >= MAX_NODES && !self.lineage.nodes.contains_key(&other) {
@@ -257,7 +257,8 @@ impl Reading<'_> {
                     continue;
                 }
                 self.node(&other)?;
-                let (from, to) = if way == Way::Up { (other.clone(), id.clone()) } else { (id.clone(), other.clone()) };
+                let (from, to) =
+                    if direction == Direction::Up { (other.clone(), id.clone()) } else { (id.clone(), other.clone()) };
                 self.lineage.edges.insert(Edge { from, to, role });
                 if seen.insert(other.clone()) {
                     waiting.push(other);
@@ -299,11 +300,11 @@ impl Reading<'_> {
     /// The steps that an artifact is from: of those whose outputs it is, one that the steps which
     /// are shown already read it from; and if that one read the same content, the one before.
     fn makers(&mut self, digest: &Digest) -> Result<Vec<(Id, String)>, StoreError> {
-        let touches = self.registry.artifact_uses(digest)?;
-        let makers: Vec<_> = touches.iter().filter(|touch| touch.how == UseKind::Made).collect();
+        let uses = self.registry.artifact_uses(digest)?;
+        let makers: Vec<_> = uses.iter().filter(|it| it.how == UseKind::Made).collect();
         let earlier = |run: &RunId, number: i64| {
-            let before = || makers.iter().rev().filter(move |touch| touch.number < number);
-            before().find(|touch| touch.run_id == *run).or_else(|| before().next())
+            let before = || makers.iter().rev().filter(move |it| it.number < number);
+            before().find(|it| it.run_id == *run).or_else(|| before().next())
         };
         let read = Id::Artifact(*digest);
         let reader = leaving(&self.lineage.edges, &read).map(|edge| &edge.to).next();
@@ -311,7 +312,7 @@ impl Reading<'_> {
             Some(Id::Step(run, number)) => earlier(run, *number),
             Some(Id::Version(model, version)) => {
                 let run = self.registry.version(model, *version)?.run_id;
-                makers.iter().rev().find(|touch| Some(&touch.run_id) == run.as_ref())
+                makers.iter().rev().find(|it| Some(&it.run_id) == run.as_ref())
             }
             _ => None,
         };
@@ -343,10 +344,10 @@ impl Reading<'_> {
             Id::Artifact(digest) | Id::Component(digest) => {
                 let wanted = if matches!(id, Id::Artifact(_)) { UseKind::Read } else { UseKind::Called };
                 let mut after = Vec::new();
-                for touch in self.registry.artifact_uses(digest)?.into_iter().filter(|touch| touch.how == wanted) {
-                    let stage = self.step(&touch.run_id, touch.number)?;
+                for it in self.registry.artifact_uses(digest)?.into_iter().filter(|it| it.how == wanted) {
+                    let stage = self.step(&it.run_id, it.number)?;
                     let role = stage.and_then(|(_, stage)| role(&stage, digest)).unwrap_or_default();
-                    after.push((Id::Step(touch.run_id, touch.number), role));
+                    after.push((Id::Step(it.run_id, it.number), role));
                 }
                 for (model, version) in self.registry.versions_of_artifact(digest)? {
                     let found = self.registry.version(&model, version)?;
@@ -404,9 +405,9 @@ impl Reading<'_> {
     }
 
     fn component(&mut self, digest: &Digest) -> Result<(String, Value), StoreError> {
-        let called = self.registry.artifact_uses(digest)?.into_iter().find(|touch| touch.how == UseKind::Called);
+        let called = self.registry.artifact_uses(digest)?.into_iter().find(|it| it.how == UseKind::Called);
         let stage = match called {
-            Some(touch) => self.step(&touch.run_id, touch.number)?,
+            Some(it) => self.step(&it.run_id, it.number)?,
             None => None,
         };
         let name = stage.map_or_else(|| digest.to_string(), |(_, stage)| stage.component);
@@ -414,10 +415,11 @@ impl Reading<'_> {
     }
 
     fn artifact(&mut self, digest: &Digest) -> Result<(String, Value), StoreError> {
-        let touches = self.registry.artifact_uses(digest)?;
-        for touch in &touches {
-            let Some((_, stage)) = self.step(&touch.run_id, touch.number)? else { continue };
-            if let Some(made) = stage.outputs.iter().find(|it| it.digest == *digest && touch.how == UseKind::Made) {
+        let uses = self.registry.artifact_uses(digest)?;
+        for it in &uses {
+            let Some((_, stage)) = self.step(&it.run_id, it.number)? else { continue };
+            if let Some(made) = stage.outputs.iter().find(|output| output.digest == *digest && it.how == UseKind::Made)
+            {
                 let about =
                     json!({ "digest": digest, "kind_of_artifact": made.kind, "rows": made.rows, "bytes": made.bytes });
                 return Ok((format!("{}.{}", stage.name, made.name), about));

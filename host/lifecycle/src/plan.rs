@@ -66,9 +66,9 @@ pub fn plan(request: Request) -> Result<Vec<PlannedStep>, RunError> {
     // Nothing is recorded under it.
     let id = "0".repeat(32).parse()?;
     let run = Run::of(request, id, tracing::Span::none());
-    let artifacts = base_run::taken_over(&run)?;
+    let artifacts = base_run::artifacts(&run)?;
     let asked: Vec<Step> =
-        run.request.manifest.graph.steps().iter().filter(|step| run.is_asked(step)).cloned().collect();
+        run.request.manifest.graph.steps().iter().filter(|step| run.is_requested(step)).cloned().collect();
     Ok(self::steps(&run, artifacts, &asked)?.0)
 }
 
@@ -78,25 +78,25 @@ pub(crate) fn steps(
     artifacts: RunArtifacts,
     asked: &[Step],
 ) -> Result<(Vec<PlannedStep>, RunArtifacts), RunError> {
-    let mut planning = Planning {
+    let mut planner = Planner {
         run,
         artifacts,
         candidates: BTreeMap::new(),
-        anew: Vec::new(),
+        executed: Vec::new(),
         is_champion: false,
         is_unnumbered: false,
     };
-    let planned = asked.iter().map(|step| planning.step(step)).collect::<Result<_, _>>()?;
-    Ok((planned, planning.artifacts))
+    let planned = asked.iter().map(|step| planner.step(step)).collect::<Result<_, _>>()?;
+    Ok((planned, planner.artifacts))
 }
 
-struct Planning<'a> {
+struct Planner<'a> {
     run: &'a Run,
     artifacts: RunArtifacts,
     /// The models by their trainings, once those are known.
     candidates: BTreeMap<StepId, Candidate>,
     /// The steps that are executed.
-    anew: Vec<StepId>,
+    executed: Vec<StepId>,
     /// Whether the candidate is the champion already.
     is_champion: bool,
     /// Whether the candidate gets its number in this run.
@@ -104,7 +104,7 @@ struct Planning<'a> {
 }
 
 /// How a step stands before it runs.
-enum Standing {
+enum StepStatus {
     /// It need not be executed: its key, and what is on record.
     OnRecord(Digest, Box<Found>),
     /// It is executed; its invocation, where that is known.
@@ -113,9 +113,9 @@ enum Standing {
     Nothing(String),
 }
 
-impl Planning<'_> {
+impl Planner<'_> {
     fn step(&mut self, step: &Step) -> Result<PlannedStep, RunError> {
-        let standing = self.standing(step)?;
+        let status = self.status(step)?;
         let component = self.run.component(step);
         let plain = PlannedStep {
             name: step.id.to_string(),
@@ -128,17 +128,17 @@ impl Planning<'_> {
             compared_with: None,
             differs: Vec::new(),
         };
-        Ok(match standing {
-            Standing::Nothing(why) => PlannedStep { cached: true, why, ..plain },
-            Standing::OnRecord(key, found) => {
+        Ok(match status {
+            StepStatus::Nothing(why) => PlannedStep { cached: true, why, ..plain },
+            StepStatus::OnRecord(key, found) => {
                 let Found { run, stage } = *found;
                 self.artifacts.add(&step.id, stage);
-                self.consider(step)?;
+                self.add_candidate(step)?;
                 let why = format!("run {} did the same", short(&run));
                 PlannedStep { key: Some(key), cached: true, from: Some(run), why, ..plain }
             }
-            Standing::Executed(invocation, why) => {
-                self.anew.push(step.id.clone());
+            StepStatus::Executed(invocation, why) => {
+                self.executed.push(step.id.clone());
                 let latest = self
                     .run
                     .request
@@ -162,27 +162,27 @@ impl Planning<'_> {
         })
     }
 
-    fn standing(&mut self, step: &Step) -> Result<Standing, RunError> {
+    fn status(&mut self, step: &Step) -> Result<StepStatus, RunError> {
         let world = step.world;
         let request = &self.run.request;
         if self.is_champion && world > World::Training {
-            return Ok(Standing::Nothing("the candidate is the champion: nothing is judged".to_owned()));
+            return Ok(StepStatus::Nothing("the candidate is the champion: nothing is judged".to_owned()));
         }
-        if let Some(before) = self.anew.iter().find(|before| reads(step, before)) {
+        if let Some(before) = self.executed.iter().find(|before| reads(step, before)) {
             let why = format!("it reads what `{before}` makes, which is executed: what that makes is not known yet");
-            return Ok(Standing::Executed(None, why));
+            return Ok(StepStatus::Executed(None, why));
         }
         if self.is_unnumbered && world == World::Evaluation {
             let why = "the candidate has no number yet, which the report names";
-            return Ok(Standing::Executed(None, why.to_owned()));
+            return Ok(StepStatus::Executed(None, why.to_owned()));
         }
         if world == World::Promotion && step.inputs.len() > 1 {
             let why = "which of the models is the candidate is not known before all are judged";
-            return Ok(Standing::Executed(None, why.to_owned()));
+            return Ok(StepStatus::Executed(None, why.to_owned()));
         }
-        if world == World::Ingestion && asks_a_server(request, step) {
+        if world == World::Ingestion && reads_from_server(request, step) {
             let why = "its source is on a server: what that answers is not known before it is asked";
-            return Ok(Standing::Executed(None, why.to_owned()));
+            return Ok(StepStatus::Executed(None, why.to_owned()));
         }
         let (component, stage) = (self.run.component(step).clone(), request.manifest.stage_of(step));
         let mut execution =
@@ -191,17 +191,17 @@ impl Planning<'_> {
         let invocation =
             Box::new(invocation_builder::invocation(self.run, step, &self.artifacts, candidate, &mut execution)?);
         if request.reuse.refresh.contains(&step.stage) {
-            return Ok(Standing::Executed(Some(invocation), format!("`--refresh {}`", step.stage)));
+            return Ok(StepStatus::Executed(Some(invocation), format!("`--refresh {}`", step.stage)));
         }
         if request.reuse.nothing {
-            return Ok(Standing::Executed(Some(invocation), "`--no-cache`".to_owned()));
+            return Ok(StepStatus::Executed(Some(invocation), "`--no-cache`".to_owned()));
         }
         if !stage.cache {
-            return Ok(Standing::Executed(Some(invocation), "`cache = false`".to_owned()));
+            return Ok(StepStatus::Executed(Some(invocation), "`cache = false`".to_owned()));
         }
         let key = invocation.key();
         if let Some(found) = cache::find(&request.home, &key, &request.reuse.walls)? {
-            return Ok(Standing::OnRecord(key, Box::new(found)));
+            return Ok(StepStatus::OnRecord(key, Box::new(found)));
         }
         let why = match request.home.registry.stage_of_key(&key)? {
             None => "no run did the same",
@@ -210,11 +210,11 @@ impl Planning<'_> {
             }
             Some(_) => "the run that did the same had fewer walls than must stand today",
         };
-        Ok(Standing::Executed(Some(invocation), why.to_owned()))
+        Ok(StepStatus::Executed(Some(invocation), why.to_owned()))
     }
 
     /// Looks at the candidate once its model is known.
-    fn consider(&mut self, training: &Step) -> Result<(), RunError> {
+    fn add_candidate(&mut self, training: &Step) -> Result<(), RunError> {
         if training.world != World::Training || *self.run.request.stages.end() < World::Evaluation {
             return Ok(());
         }
@@ -235,12 +235,12 @@ impl Planning<'_> {
 /// Whether a step reads what another one makes. Of a validation no step does: it lets a run go on.
 /// An evaluation reads the table, and asks both parts of a model.
 fn reads(step: &Step, before: &StepId) -> bool {
-    let is_asked = step.world == World::Evaluation && step.line.values().any(|id| id == before);
-    is_asked || step.inputs.iter().any(|input| input.step == *before)
+    let is_requested = step.world == World::Evaluation && step.line.values().any(|id| id == before);
+    is_requested || step.inputs.iter().any(|input| input.step == *before)
 }
 
 /// Whether the source of ingestion is on a server, and not kept by its digest.
-fn asks_a_server(request: &Request, step: &Step) -> bool {
+fn reads_from_server(request: &Request, step: &Step) -> bool {
     let source = request.manifest.source_of(request.manifest.stage_of(step));
     let Some((_, section)) = source else { return false };
     let SourceLocation::Http { sha256, .. } = &section.location else { return false };

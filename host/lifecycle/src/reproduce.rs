@@ -26,7 +26,7 @@ use crate::limits::Cancel;
 use crate::model::ModelComponent;
 use crate::observer::Observer;
 use crate::sandbox::{Component, Sandbox};
-use crate::stages::execute_aside;
+use crate::stages::execute_unpublished;
 use crate::summary::StageSummary;
 
 pub use compare::Place;
@@ -122,7 +122,7 @@ pub struct FirstDifference {
 }
 
 /// A step on record.
-struct Recorded<'a> {
+struct RecordedStep<'a> {
     invocation: Invocation,
     record: &'a StageRecord,
 }
@@ -161,7 +161,7 @@ fn has_failed(stage: &StageRecord) -> bool {
 }
 
 /// The invocations of a run, if this program does what they say as the one did that wrote them.
-fn read(stages: &[StageRecord]) -> Result<Vec<Recorded<'_>>, ReproduceError> {
+fn read(stages: &[StageRecord]) -> Result<Vec<RecordedStep<'_>>, ReproduceError> {
     let steps: Vec<_> = stages.iter().filter(|stage| !has_failed(stage)).map(read_one).collect::<Result<_, _>>()?;
     if steps.is_empty() { Err(ReproduceError::Nothing) } else { Ok(steps) }
 }
@@ -174,7 +174,7 @@ pub(crate) fn invocations(stages: &[StageRecord]) -> Result<Vec<Invocation>, Rep
     Ok(read(stages)?.into_iter().map(|step| step.invocation).collect())
 }
 
-fn read_one(record: &StageRecord) -> Result<Recorded<'_>, ReproduceError> {
+fn read_one(record: &StageRecord) -> Result<RecordedStep<'_>, ReproduceError> {
     let stage = || record.name.clone();
     let invocation = record.invocation.clone().ok_or_else(|| ReproduceError::NoInvocation { stage: stage() })?;
     let invocation: Invocation = serde_json::from_value(invocation)
@@ -198,11 +198,11 @@ fn read_one(record: &StageRecord) -> Result<Recorded<'_>, ReproduceError> {
         let reason = "it names another stage or component than the record".to_owned();
         return Err(ReproduceError::Unreadable { stage: stage(), reason });
     }
-    Ok(Recorded { invocation, record })
+    Ok(RecordedStep { invocation, record })
 }
 
 /// Refuses a step that cannot be executed for want of something, before anything takes long.
-fn refuse_missing(step: &Recorded<'_>, again: &ReproduceEnvironment) -> Result<(), ReproduceError> {
+fn refuse_missing(step: &RecordedStep<'_>, again: &ReproduceEnvironment) -> Result<(), ReproduceError> {
     let Invocation { inputs, step: id, work, .. } = &step.invocation;
     for guest in step.invocation.guests() {
         if !again.artifacts.reaches(ArtifactKind::Blob, &guest.component)? {
@@ -236,7 +236,7 @@ type Checked<T> = Result<Result<T, FirstDifference>, ReproduceError>;
 /// Executes a step again. `called` are the components of all steps, `compared` the artifacts that
 /// earlier steps were found to make.
 fn repeat(
-    step: &Recorded<'_>,
+    step: &RecordedStep<'_>,
     again: &ReproduceEnvironment,
     called: &HashSet<Digest>,
     compared: &mut HashSet<(ArtifactKind, Digest)>,
@@ -257,7 +257,7 @@ fn repeat(
             Err(difference) => return Ok(Err(difference)),
         };
     }
-    let (outcome, staging) = execute_aside(&invocation, session)?;
+    let (outcome, staging) = execute_unpublished(&invocation, session)?;
     if let Some(fault) = outcome.fault {
         let is_unknown = fault.to_string().contains(&ReproduceError::UnknownSource.to_string());
         return Err(if is_unknown { ReproduceError::UnknownSource } else { fault.into() });
@@ -269,7 +269,7 @@ fn repeat(
 
 /// The live side of a step, with everything that it reads verified.
 fn session(
-    step: &Recorded<'_>,
+    step: &RecordedStep<'_>,
     again: &ReproduceEnvironment,
     compared: &HashSet<(ArtifactKind, Digest)>,
 ) -> Checked<Session> {
@@ -328,7 +328,11 @@ fn damaged(
 type SourceFile = Result<(PathBuf, Content), StageFault>;
 
 /// The file of a source whose content is no artifact; `None`: it is one.
-fn source_file(source: &SourceWork, step: &Recorded<'_>, again: &ReproduceEnvironment) -> Checked<Option<SourceFile>> {
+fn source_file(
+    source: &SourceWork,
+    step: &RecordedStep<'_>,
+    again: &ReproduceEnvironment,
+) -> Checked<Option<SourceFile>> {
     let Some(input) = step.invocation.inputs.iter().find(|input| input.role == SOURCE) else {
         // A component that does not ask for the source does without.
         let (stage, message) = (step.invocation.step.clone(), ReproduceError::UnknownSource.to_string());
@@ -358,7 +362,7 @@ fn source_file(source: &SourceWork, step: &Recorded<'_>, again: &ReproduceEnviro
     Ok(Ok(Some(Ok((path, content)))))
 }
 
-impl Recorded<'_> {
+impl RecordedStep<'_> {
     fn differs(
         &self,
         part: Part,
@@ -378,13 +382,13 @@ impl Recorded<'_> {
 }
 
 /// Whether an output is one of a model's components, which a run keeps beside what training makes.
-fn is_kept_component(step: &Recorded<'_>, output: &ArtifactRecord) -> bool {
+fn is_kept_component(step: &RecordedStep<'_>, output: &ArtifactRecord) -> bool {
     let made = (step.invocation.guest.world, output.name.as_str());
     COMPONENTS.iter().any(|(_, artifact)| (artifact.name.world, artifact.name.name) == made)
 }
 
 fn compare_outputs(
-    step: &Recorded<'_>,
+    step: &RecordedStep<'_>,
     (outcome, staging): (&Outcome, &Staging),
     again: &ReproduceEnvironment,
     called: &HashSet<Digest>,

@@ -63,14 +63,14 @@ pub(crate) fn check_transform(
         samples.push((sample, asked, made));
     }
     let Some((rows, _)) = tables.first().filter(|_| !samples.is_empty()) else { return Ok(()) };
-    let aside = Aside::of(context);
-    let (_, again) = models.transform_again(&aside.context, state, &rows.schema, &batches)?;
+    let separate = SeparateContext::of(context);
+    let (_, again) = models.transform_again(&separate.context, state, &rows.schema, &batches)?;
     let mut again = places(&again);
     for (sample, asked, made) in samples {
         let first = read(made, &sample.rows)?;
         for ((way, position), (batch, row)) in asked.in_turn().zip(&mut again) {
             if let Some(column) = differing((&first, position), (batch, row)) {
-                return Err(impure(
+                return Err(dependence(
                     context,
                     TRANSFORM,
                     way,
@@ -107,29 +107,29 @@ pub(crate) fn predict_checked(
 fn check_predict(models: &dyn ModelRunner, model: &ModelParts, rows: &View, scores: &[f64]) -> Result<(), StageFault> {
     let Some(sample) = Sample::of(rows, usize::MAX, model.model.digest())? else { return Ok(()) };
     let width = model.width();
-    let asides = (Aside::of(&model.transformation), Aside::of(&model.training));
+    let contexts = (SeparateContext::of(&model.transformation), SeparateContext::of(&model.training));
     let asked = sample.questions(model.model.digest());
     let batches = sample.batches(&asked)?;
-    let (inputs, features) = models.transform_again(&asides.0.context, &model.state, &rows.schema, &batches)?;
-    let again = models.predict_again(&asides.1.context, &model.model, &inputs, &model.task, &features)?;
+    let (inputs, features) = models.transform_again(&contexts.0.context, &model.state, &rows.schema, &batches)?;
+    let again = models.predict_again(&contexts.1.context, &model.model, &inputs, &model.task, &features)?;
     for (((way, position), place), again) in asked.in_turn().zip(places(&features)).zip(again.chunks(width)) {
         let row = sample.rows[position];
         let first = &scores[row as usize * width..][..width];
         if let Some(class) = (0..width).find(|&class| first[class].to_bits() != again[class].to_bits()) {
-            let features = features_again(models, model, rows, row, &asides.0.context)?;
+            let features = features_again(models, model, rows, row, &contexts.0.context)?;
             let one = [sample.one(position)?];
-            let (_, alone) = models.transform_again(&asides.0.context, &model.state, &rows.schema, &one)?;
+            let (_, alone) = models.transform_again(&contexts.0.context, &model.state, &rows.schema, &one)?;
             for other in [(&features.0, features.1), place] {
                 if let Some(column) = differing(other, (&alone[0], 0)) {
                     let name = alone[0].schema_ref().field(column).name();
                     let (first, again) =
                         (shown(&**other.0.column(column), other.1), shown(&**alone[0].column(column), 0));
                     let what = format!("row {row}, column `{name}`");
-                    return Err(impure(&model.transformation, TRANSFORM, ALONE, &what, &first, &again));
+                    return Err(dependence(&model.transformation, TRANSFORM, ALONE, &what, &first, &again));
                 }
             }
             let (first, again) = (first[class].to_string(), again[class].to_string());
-            return Err(impure(&model.training, PREDICT, way, &format!("row {row}"), &first, &again));
+            return Err(dependence(&model.training, PREDICT, way, &format!("row {row}"), &first, &again));
         }
     }
     Ok(())
@@ -143,7 +143,7 @@ const ALONE: &str = "alone";
 const ONE_BY_ONE: &str = "one row at a time";
 const REORDERED: &str = "in another order";
 
-fn impure(context: &StageContext, export: &str, way: &str, what: &str, first: &str, again: &str) -> StageFault {
+fn dependence(context: &StageContext, export: &str, way: &str, what: &str, first: &str, again: &str) -> StageFault {
     StageFault::Contract {
         stage: context.world.into(),
         component: context.component.name.clone(),
@@ -174,14 +174,14 @@ fn features_again(
 
 /// A context in which a component is asked again: within its stage's time, and without artifacts,
 /// figures or metrics.
-struct Aside<'a> {
+struct SeparateContext<'a> {
     of: &'a StageContext,
     context: Arc<StageContext>,
     /// The stage's CPU time before, in nanoseconds.
     before: u64,
 }
 
-impl<'a> Aside<'a> {
+impl<'a> SeparateContext<'a> {
     fn of(of: &'a StageContext) -> Self {
         let meter = Arc::new(of.meter.aside());
         let before = Meter::get(&meter.cpu_ns);
@@ -195,7 +195,7 @@ impl<'a> Aside<'a> {
             limits: of.limits,
             staging: None,
             meter,
-            tracker: Arc::new(Quiet(of.tracker.clone())),
+            tracker: Arc::new(WarningsOnly(of.tracker.clone())),
             workers: 1,
             cancel: of.cancel.clone(),
             shelf: Shelf::default(),
@@ -204,7 +204,7 @@ impl<'a> Aside<'a> {
     }
 }
 
-impl Drop for Aside<'_> {
+impl Drop for SeparateContext<'_> {
     fn drop(&mut self) {
         self.context.shelf.clear();
         self.of.meter.settle(&self.context.meter, self.before);
@@ -212,9 +212,9 @@ impl Drop for Aside<'_> {
 }
 
 /// A tracker that passes on warnings and errors only. The other messages came the first time.
-struct Quiet(Arc<dyn Tracker>);
+struct WarningsOnly(Arc<dyn Tracker>);
 
-impl Tracker for Quiet {
+impl Tracker for WarningsOnly {
     fn log(&self, level: Level, message: &str) {
         if level >= Level::Warn {
             self.0.log(level, message);

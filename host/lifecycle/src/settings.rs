@@ -8,7 +8,7 @@ use stagewright_manifest::{
     self as manifest, HttpFormat, HttpGrant, Manifest, SourceLocation, SourceSection, SqliteRows,
 };
 
-use crate::invocation::Reading;
+use crate::invocation::SourceFormat;
 
 /// Returns the file of a source; `None` for a source on a server.
 pub fn path(section: &SourceSection) -> Option<&Path> {
@@ -21,15 +21,19 @@ pub fn path(section: &SourceSection) -> Option<&Path> {
 }
 
 /// Returns the format of a source's content.
-pub fn reading(section: &SourceSection) -> Reading {
-    let csv = |delimiter: char, header| Reading::Csv { delimiter: delimiter as u8, header };
+pub fn reading(section: &SourceSection) -> SourceFormat {
+    let csv = |delimiter: char, header| SourceFormat::Csv { delimiter: delimiter as u8, header };
     match &section.location {
         SourceLocation::Csv { delimiter, header, .. } => csv(*delimiter, *header),
         SourceLocation::Http { format: HttpFormat::Csv { delimiter, header }, .. } => csv(*delimiter, *header),
-        SourceLocation::Parquet { .. } | SourceLocation::Http { format: HttpFormat::Parquet, .. } => Reading::Parquet,
-        SourceLocation::Sqlite { rows: SqliteRows::Table { table }, .. } => Reading::Table { table: table.clone() },
+        SourceLocation::Parquet { .. } | SourceLocation::Http { format: HttpFormat::Parquet, .. } => {
+            SourceFormat::Parquet
+        }
+        SourceLocation::Sqlite { rows: SqliteRows::Table { table }, .. } => {
+            SourceFormat::Table { table: table.clone() }
+        }
         SourceLocation::Sqlite { rows: SqliteRows::Query { query, parameters }, .. } => {
-            Reading::Query { query: query.clone(), parameters: parameters.clone() }
+            SourceFormat::Query { query: query.clone(), parameters: parameters.clone() }
         }
     }
 }

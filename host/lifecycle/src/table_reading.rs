@@ -31,7 +31,7 @@ pub(crate) fn columns(
     let mut start = 0;
     std::iter::from_fn(move || {
         (start < table.rows()).then(|| {
-            watch.look().map_err(ReadError)?;
+            watch.check().map_err(ReadError)?;
             let rows = table
                 .read(start, table.schema().chunk_rows(), Some(&columns))
                 .map_err(|error| ReadError(StageFault::host(error)))?;

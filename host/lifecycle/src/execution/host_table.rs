@@ -38,7 +38,7 @@ impl HostTable {
         self.writer.write(rows).map_err(StageFault::host)?;
         Meter::add(&self.meter.cpu_ns, self.writer.take_other_threads_cpu_ns());
         self.watch.hold(self.writer.held_bytes())?;
-        self.watch.look()
+        self.watch.check()
     }
 
     /// Completes the table.
@@ -46,7 +46,7 @@ impl HostTable {
         self.watch.hold(self.writer.held_bytes() + self.writer.finishing_bytes())?;
         let (table, other_cpu_ns) = self.writer.finish_counted().map_err(StageFault::host)?;
         Meter::add(&self.meter.cpu_ns, other_cpu_ns);
-        self.watch.look()?;
+        self.watch.check()?;
         Ok(table)
     }
 }

@@ -45,7 +45,7 @@ impl Watch {
     ///
     /// # Errors
     /// [`StageFault::Limit`] or [`StageFault::Cancelled`].
-    pub fn look(&self) -> Result<(), StageFault> {
+    pub fn check(&self) -> Result<(), StageFault> {
         self.charge();
         self.0.meter.check_time(&self.0.stage, &self.0.limits, &self.0.cancel)
     }
@@ -87,7 +87,7 @@ impl Watch {
 
     /// Returns the reason why work with this [interrupt](Watch::interrupt) ended early.
     pub fn interrupted(&self) -> StageFault {
-        self.look().err().unwrap_or(StageFault::Cancelled { stage: self.0.stage.clone() })
+        self.check().err().unwrap_or(StageFault::Cancelled { stage: self.0.stage.clone() })
     }
 }
 

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use stagewright_store::{CHAMPION, FAILED};
 use stagewright_text::Untrusted;
 
-use super::{Edge, Id, Lineage, Node, Way};
+use super::{Direction, Edge, Id, Lineage, Node};
 
 /// Digits of a digest or an identifier that are shown.
 const SHOWN: usize = 12;
@@ -21,13 +21,15 @@ pub fn tree(lineage: &Lineage) -> String {
         _ => String::new(),
     };
     line(&mut text, "", &subject);
-    for (way, title, sets) in [(Way::Up, "comes from", &lineage.upstream), (Way::Down, "leads to", &lineage.downstream)]
+    for (direction, title, sets) in
+        [(Direction::Up, "comes from", &lineage.upstream), (Direction::Down, "leads to", &lineage.downstream)]
     {
         line(&mut text, "", title);
         if sets.is_empty() {
             line(&mut text, "└─ ", "nothing on record");
         }
-        let mut branch = Branch { lineage, way, shown: lineage.subject.iter().cloned().collect(), text: &mut text };
+        let mut branch =
+            Branch { lineage, direction, shown: lineage.subject.iter().cloned().collect(), text: &mut text };
         branch.below_all(&lineage.subject, "");
     }
     if lineage.is_cut {
@@ -83,7 +85,7 @@ fn label(lineage: &Lineage, id: &Id) -> String {
 /// One of the two trees, as it is written.
 struct Branch<'a> {
     lineage: &'a Lineage,
-    way: Way,
+    direction: Direction,
     shown: BTreeSet<Id>,
     text: &'a mut String,
 }
@@ -94,11 +96,11 @@ type End = fn(&Edge) -> &Id;
 impl Branch<'_> {
     /// The nodes next to some, in this direction, each once.
     fn next(&self, ids: &[Id]) -> Vec<Id> {
-        let (of, to): (End, End) = match self.way {
-            Way::Up => (|edge| &edge.to, |edge| &edge.from),
-            Way::Down => (|edge| &edge.from, |edge| &edge.to),
+        let (of, to): (End, End) = match self.direction {
+            Direction::Up => (|edge| &edge.to, |edge| &edge.from),
+            Direction::Down => (|edge| &edge.from, |edge| &edge.to),
         };
-        let side = if self.way == Way::Up { &self.lineage.upstream } else { &self.lineage.downstream };
+        let side = if self.direction == Direction::Up { &self.lineage.upstream } else { &self.lineage.downstream };
         let edges = self.lineage.edges.iter().filter(|edge| ids.contains(of(edge)) && side.contains(to(edge)));
         let mut next: Vec<Id> = Vec::new();
         edges.map(to).for_each(|id| {
@@ -124,7 +126,7 @@ impl Branch<'_> {
             let mut at = id.clone();
             let mut is_new = self.shown.insert(id);
             // An artifact and the one step that made it are one line.
-            if self.way == Way::Up
+            if self.direction == Direction::Up
                 && matches!(at, Id::Artifact(_))
                 && let [step] = &self.next(&[at.clone()])[..]
             {

@@ -1,9 +1,8 @@
-//! A run that works on the artifacts of another: which artifacts, and whether they still fit the
-//! manifest.
+//! The base run: the run whose artifacts another one starts from, if they still fit its manifest.
 //!
-//! The six `stage run` commands, one after the other, equal one `run`: each works on the run before
-//! it, which worked on the one before that. So the artifacts of the whole chain are taken over, and
-//! those of a later run replace those of an earlier one.
+//! The six `stage run` commands in a row are equal to one `run`: the base run of each is the run
+//! before it. The artifacts of the whole chain of base runs are taken, and those of a later run
+//! replace those of an earlier one.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -18,32 +17,31 @@ use crate::run::context::Run;
 use crate::run_error::RunError;
 use crate::stages::segments;
 
-/// The artifacts of the runs that this one works on.
-pub(crate) fn taken_over(run: &Run) -> Result<RunArtifacts, RunError> {
-    let mut artifacts = RunArtifacts::nothing(run.request.home.artifacts.clone());
+/// Returns the artifacts of the base runs.
+pub(crate) fn artifacts(run: &Run) -> Result<RunArtifacts, RunError> {
+    let mut artifacts = RunArtifacts::new(run.request.home.artifacts.clone());
     let Some(upon) = run.request.base_run.clone() else { return Ok(artifacts) };
     let manifest = &run.request.manifest;
     let needed = needed(run);
     let now = manifest.effective();
     let child = run.request.child.as_ref().filter(|child| child.is_segment);
     let is_segment = child.is_some();
-    // The oldest first.
+    // Oldest first.
     for record in chain(run, upon)?.iter().rev() {
         for stage in run.request.home.registry.stages(&record.run_id)? {
             if stage.name == SEGMENTS && is_segment {
                 artifacts.add(&StepId::new(SEGMENTS).map_err(StageFault::host)?, stage);
                 continue;
             }
-            // What stands in the file no more, nothing works on.
+            // A step that is not in the manifest any more is skipped.
             let step = StepId::new(&stage.name).ok().and_then(|id| manifest.graph.step(&id));
             let Some(step) = step.filter(|step| needed.contains(&step.id) && !stage.outputs.is_empty()) else {
                 continue;
             };
             let world = step.world;
-            // The model of an earlier run's training is no model of the rows that a later run
-            // transformed.
+            // A model of an earlier training does not belong to rows that a later run transformed.
             let outdated = manifest.graph.with_followers(&step.id);
-            artifacts.keep(|made_by| !outdated.contains(made_by));
+            artifacts.retain(|made_by| !outdated.contains(made_by));
             if world.contract().is_learnt {
                 let made_by = (stage.component.as_str(), stage.digest);
                 let component = run.component(step);
@@ -61,20 +59,20 @@ pub(crate) fn taken_over(run: &Run) -> Result<RunArtifacts, RunError> {
     }
 }
 
-/// The steps that those wait for which the run is to do, and that it does not do itself.
+/// Returns the steps whose artifacts the run needs and does not make itself.
 fn needed(run: &Run) -> BTreeSet<&StepId> {
     let mut needed: BTreeSet<&StepId> = BTreeSet::new();
-    // Each stands after those that it waits for.
+    // Steps are in an order in which each follows those that it waits for.
     for step in run.request.manifest.graph.steps().iter().rev() {
-        if run.is_asked(step) || needed.contains(&step.id) {
+        if run.is_requested(step) || needed.contains(&step.id) {
             needed.extend(step.inputs.iter().map(|input| &input.step).chain(&step.after));
         }
     }
-    needed.retain(|id| run.request.manifest.graph.step(id).is_none_or(|step| !run.is_asked(step)));
+    needed.retain(|id| run.request.manifest.graph.step(id).is_none_or(|step| !run.is_requested(step)));
     needed
 }
 
-/// The run and those that it worked on, the newest first.
+/// Returns a run and its chain of base runs, newest first.
 fn chain(run: &Run, upon: RunId) -> Result<Vec<RunRecord>, RunError> {
     let mut chain: Vec<RunRecord> = Vec::new();
     let mut seen = HashSet::new();
@@ -87,7 +85,7 @@ fn chain(run: &Run, upon: RunId) -> Result<Vec<RunRecord>, RunError> {
     Ok(chain)
 }
 
-/// The run that another one goes on with, and those that it went on with itself, the newest first.
+/// Returns a resumed run and the chain of runs that it resumed itself, newest first.
 pub(crate) fn resumed(home: &Home, run: Option<RunId>) -> Result<Vec<RunId>, StoreError> {
     let mut chain: Vec<RunId> = Vec::new();
     let mut next = run;
@@ -99,8 +97,8 @@ pub(crate) fn resumed(home: &Home, run: Option<RunId>) -> Result<Vec<RunId>, Sto
     Ok(chain)
 }
 
-/// Refuses a model of parts that do not belong together: one component's state under another
-/// component, or under other parameters.
+/// Fails if parts of a model would not belong together: the state or model of a component under
+/// another component or other parameters.
 fn check(
     step: &Step,
     record: &RunRecord,
@@ -132,7 +130,7 @@ fn check(
     Ok(())
 }
 
-/// The parameters of a stage's component in an effective configuration.
+/// Returns the parameters of a stage's component in an effective configuration.
 fn parameters(config: &Value, stage: &StepId) -> Value {
     let section = &config["stages"][stage.as_str()];
     let component = section["component"].as_str().unwrap_or_default();
@@ -143,8 +141,8 @@ fn parameters(config: &Value, stage: &StepId) -> Value {
     parameters
 }
 
-/// The artifacts that a child of a segment works on: those that were made once, with the rows of
-/// its segment for those of the table.
+/// Returns the artifacts that a child run of a segment starts from: those of the parent, with the
+/// segment in place of the table.
 ///
 /// # Errors
 /// The parent has no such segment.
@@ -152,7 +150,7 @@ pub(crate) fn narrowed(run: &Run, mut artifacts: RunArtifacts, name: &str) -> Re
     let (segments, table) = (segments_id()?, run.request.manifest.table_step().clone());
     let artifact = segments::table_name(name);
     let missing = || RunError::MissingArtifact { stage: segments.clone(), name: artifact.clone() };
-    let record = artifacts.named(&segments, &artifact).cloned().ok_or_else(missing)?;
+    let record = artifacts.of_name(&segments, &artifact).cloned().ok_or_else(missing)?;
     artifacts.narrow(&table, segments, record);
     Ok(artifacts)
 }
@@ -160,7 +158,7 @@ pub(crate) fn narrowed(run: &Run, mut artifacts: RunArtifacts, name: &str) -> Re
 /// Returns the name of the step that divides the table into segments.
 ///
 /// # Errors
-/// Never: the name is a constant of the manifest.
+/// Never: the name is a valid constant.
 pub(crate) fn segments_id() -> Result<StepId, StageFault> {
     StepId::new(SEGMENTS).map_err(StageFault::host)
 }

@@ -1,10 +1,10 @@
-//! Steps that were done before: found by their keys, and not executed again.
+//! The cache: steps that an earlier run executed, found by their keys.
 //!
-//! The cache is the registry's record of stages: there is no second store that could disagree with
-//! it. A result is taken over only by a run that resolved the same component a moment ago, so what
-//! today's signatures, operator and lock file refuse is refused whatever is on record. Processes of
-//! one home that want the same at once compute it once: the first holds the [lock of its
-//! key](KeyLock).
+//! The cache is the registry's record of stages, so there is no second store that could disagree
+//! with it. A run takes a result only after it has resolved the same component, so today's
+//! signatures, operator and lock file still apply. Processes of one home that want the same result
+//! at the same time compute it once: the first one holds the [lock of its
+//! key](crate::run::key_lock).
 
 use std::collections::BTreeSet;
 
@@ -22,15 +22,15 @@ use crate::sandbox::Level;
 
 pub use crate::run::key_lock::sweep_locks;
 
-/// A result on record.
+/// A recorded result.
 pub struct Found {
     /// The run that executed the step.
     pub run: RunId,
-    /// The step as it is recorded.
+    /// The record of the step.
     pub stage: StageRecord,
 }
 
-/// Looks for a step of this key whose outputs are all there, and around which these walls stood.
+/// Finds a step with this key whose outputs are available and whose calls all had these walls.
 ///
 /// # Errors
 /// The registry cannot be read.
@@ -39,12 +39,12 @@ pub fn find(home: &Home, key: &Digest, walls: &BTreeSet<&str>) -> Result<Option<
     whole(home, found.filter(|found| have_stood(walls, &found.stage)))
 }
 
-/// Whether these walls stood around every call of a step.
+/// Whether all calls of a step had these walls.
 pub(crate) fn have_stood(walls: &BTreeSet<&str>, stage: &StageRecord) -> bool {
     walls.iter().all(|wall| stage.walls.as_ref().is_some_and(|stood| stood.iter().any(|it| it == wall)))
 }
 
-/// The same, among the steps of one run.
+/// Finds such a step among the steps of one run.
 pub(crate) fn find_in(
     home: &Home,
     run: &RunId,
@@ -59,13 +59,13 @@ pub(crate) fn find_in(
 }
 
 fn found(run: RunId, stage: StageRecord) -> Found {
-    // It may have been taken over itself.
+    // The step may have been taken from the cache itself.
     Found { run: stage.cached_from.clone().unwrap_or(run), stage }
 }
 
-/// Whether the outputs of a step can be had, as long as they were. Their content is compared with
-/// their digests where they are opened; of a table, which is read in pieces, the structure is
-/// looked at. What is at the shared place alone is verified when it is fetched.
+/// Whether the outputs of a step are available with their recorded lengths. Content is compared
+/// with digests only when it is opened. For a table, which is read in parts, the structure is
+/// checked. Content at the shared location is verified when it is fetched.
 fn is_whole(artifacts: &ArtifactStore, stage: &StageRecord) -> Result<bool, StoreError> {
     for output in &stage.outputs {
         let ArtifactRecord { kind, digest, bytes, rows, .. } = output;
@@ -83,7 +83,7 @@ fn is_whole(artifacts: &ArtifactStore, stage: &StageRecord) -> Result<bool, Stor
     Ok(true)
 }
 
-/// A result, if it is whole.
+/// Returns a result, if its outputs are available.
 fn whole(home: &Home, found: Option<Found>) -> Result<Option<Found>, StoreError> {
     match found {
         Some(found) if is_whole(&home.artifacts, &found.stage)? => Ok(Some(found)),
@@ -92,8 +92,8 @@ fn whole(home: &Home, found: Option<Found>) -> Result<Option<Found>, StoreError>
 }
 
 impl Found {
-    /// The record of a step that takes this over, begun at `began_ms`.
-    pub(crate) fn taken_over(&self, began_ms: i64, now_ms: i64, invocation: serde_json::Value) -> StageRecord {
+    /// Returns the record of a step that reuses this result and began at `began_ms`.
+    pub(crate) fn reused(&self, began_ms: i64, now_ms: i64, invocation: serde_json::Value) -> StageRecord {
         StageRecord {
             status: CACHED.to_owned(),
             started_ms: began_ms,
@@ -106,9 +106,9 @@ impl Found {
 }
 
 impl Run {
-    /// The result on record of a step, if it may be taken over; else the lock under which the step
-    /// is executed, if others may take that over.
-    pub(crate) fn on_record(
+    /// Returns the recorded result of a step, if it may be reused. Otherwise returns the lock under
+    /// which the step is executed, if its result may be reused by others.
+    pub(crate) fn find_recorded(
         &self,
         step: &Step,
         key: &Digest,
@@ -117,13 +117,13 @@ impl Run {
         loop {
             let (found, lock) = self.look_up(step, key, execution)?;
             let Some(found) = found else { return Ok((None, lock)) };
-            // No collection of garbage takes it from now on.
+            // No garbage collection removes the outputs from now on.
             let outputs = found.stage.outputs.iter().map(|output| (output.kind, output.digest));
             if self.request.home.artifacts.renew(&outputs.collect::<Vec<_>>())? {
                 return Ok((Some(found), None));
             }
-            // It went a moment ago. It is not found again, and the key is locked before it is made:
-            // others may want it too.
+            // A collection removed them a moment ago. The result is not found again, and the key is
+            // locked for the execution, which others may want to reuse.
         }
     }
 
@@ -156,7 +156,7 @@ impl Run {
         };
         let lock = execution
             .waiting(|| KeyLock::wait(home, key, &step.stage, &execution.session.cancel, &self.held_locks, waits))?;
-        // Somebody may have come to the end of it in between.
+        // Another process may have recorded the step in between.
         Ok(match find(home, key, walls)? {
             Some(found) => (Some(found), None),
             None => (None, Some(lock)),

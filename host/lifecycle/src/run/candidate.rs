@@ -1,8 +1,8 @@
-//! The candidate of a run: the version that is registered when training ends.
+//! The candidate of a run: the model version that is registered when training ends.
 //!
-//! A candidate is whole from then on: it holds all that predictions need, and the rows that it
-//! learnt from. Verdicts come later. So a run that ends before its verdict leaves something to
-//! judge.
+//! A candidate is complete from then on: it has everything that predictions need, and the hashes of
+//! the rows that it was trained on. Verdicts follow. A run that ends before its verdict thus leaves
+//! a version that can be judged.
 
 use std::cmp::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -27,46 +27,46 @@ use crate::summary::ModelSummary;
 use crate::table_reading::{hashes_of, source_rows};
 use crate::test_rows::{RowHashes, TestHashes};
 
-/// Bytes that the host keeps of each row while it works out which rows a model learnt from: two
-/// hashes, as they are and sorted, and what numbering equal rows takes.
+/// The host's memory for each row while it hashes the rows of a training, in bytes: two hashes,
+/// unsorted and sorted, and the numbering of equal rows.
 const ROW_MEMORY: u64 = 64;
 
 /// The model that a run trained.
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate {
-    /// The training that made it.
+    /// The step that trained it.
     pub(crate) training: Step,
-    /// The model as the registry holds it.
+    /// The model as the registry stores it.
     pub(crate) model: RegisteredModel,
-    /// The rows that it learnt from, and those that it is measured on.
+    /// The rows that it was trained on, and the test rows.
     pub(crate) rows: Arc<RowHashes>,
     /// Its version; `None` until it is registered.
     pub(crate) version: Option<u32>,
-    /// The version as the run's summary tells it.
-    pub(crate) told: Option<ModelSummary>,
-    /// Whether it was found to be the version in production.
+    /// The version in the run's summary.
+    pub(crate) summary: Option<ModelSummary>,
+    /// Whether it was found to be the champion already.
     pub(crate) is_champion_already: bool,
 }
 
 impl Candidate {
-    /// Whether it is the version in production.
+    /// Whether it is the champion.
     pub(crate) fn is_champion(&self, run: &Run) -> Result<bool, RunError> {
         let Some(version) = self.version else { return Ok(false) };
         let champion = run.request.home.registry.alias(run.request.manifest.model.as_str(), CHAMPION)?;
         Ok(champion == Some(version))
     }
 
-    /// Looks how its version stands now.
-    pub(crate) fn look_again(&mut self, run: &Run) -> Result<(), RunError> {
-        let (Some(told), Some(version)) = (&mut self.told, self.version) else { return Ok(()) };
-        let registered = run.request.home.registry.version(&told.name, version)?;
-        (told.semantic_version, told.aliases) = (registered.semantic_version, registered.aliases);
+    /// Updates the summary with the version's current aliases.
+    pub(crate) fn refresh_summary(&mut self, run: &Run) -> Result<(), RunError> {
+        let (Some(summary), Some(version)) = (&mut self.summary, self.version) else { return Ok(()) };
+        let registered = run.request.home.registry.version(&summary.name, version)?;
+        (summary.semantic_version, summary.aliases) = (registered.semantic_version, registered.aliases);
         Ok(())
     }
 }
 
-/// Puts the model of a training together. It is registered if it is `the_only` one, unless only
-/// what passes gets a number.
+/// Creates the candidate of a training. It is registered if it is `the_only` one, unless the
+/// manifest registers approved models only.
 pub(crate) fn prepare(
     run: &Run,
     artifacts: &RunArtifacts,
@@ -82,8 +82,8 @@ pub(crate) fn prepare(
     Ok(candidate)
 }
 
-/// Puts the model of a training together. A model that has a number already is that version,
-/// whatever is numbered from now on.
+/// Creates the candidate of a training without registering it. A model that has a version already
+/// is that version.
 pub(crate) fn unregistered(run: &Run, artifacts: &RunArtifacts, training: &Step) -> Result<Candidate, RunError> {
     let manifest = &run.request.manifest;
     let artifacts = &artifacts.after(training);
@@ -93,11 +93,12 @@ pub(crate) fn unregistered(run: &Run, artifacts: &RunArtifacts, training: &Step)
     let rows = rows(run, artifacts, &watch)?;
     let version = run.request.home.registry.version_of_parts(manifest.model.as_str(), model.parts())?;
     let training = training.clone();
-    Ok(Candidate { training, model, rows, version, told: None, is_champion_already: false })
+    Ok(Candidate { training, model, rows, version, summary: None, is_champion_already: false })
 }
 
-/// The best of several models in the primary metric on the test rows, registered unless only what
-/// passes gets a number. Of equals it is the one whose training has the first name.
+/// Returns the best of several candidates in the primary metric on the test rows. It is registered,
+/// unless the manifest registers approved models only. Of equal ones, it is the one whose training
+/// has the first name.
 pub(crate) fn best(run: &Run, artifacts: &RunArtifacts, candidates: Vec<Candidate>) -> Result<Candidate, RunError> {
     let manifest = &run.request.manifest;
     let mut best: Option<(f64, Candidate)> = None;
@@ -126,7 +127,7 @@ pub(crate) fn best(run: &Run, artifacts: &RunArtifacts, candidates: Vec<Candidat
     Ok(candidate)
 }
 
-/// Gives the candidate a version: a new one, or the one whose parts it shares.
+/// Registers the candidate: as a new version, or as the version that has the same parts.
 pub(crate) fn register(run: &Run, artifacts: &RunArtifacts, candidate: &mut Candidate) -> Result<u32, RunError> {
     if let Some(version) = candidate.version {
         return Ok(version);
@@ -138,18 +139,18 @@ pub(crate) fn register(run: &Run, artifacts: &RunArtifacts, candidate: &mut Cand
     let home = &run.request.home;
     let store::Registration { version, is_new } =
         home.registry.register_candidate(&home.artifacts, &name, &new, &numbering)?;
-    // A version of before may have learnt from more rows than this run's.
+    // An older version may have been trained on more rows than this run's.
     if let Some(memory) = home.registry.row_memory(&name, version)? {
         candidate.rows = Arc::new(RowHashes { learnt: memory, test: candidate.rows.test.clone() });
     }
     candidate.version = Some(version);
     let (semantic_version, aliases) = (None, Vec::new());
-    candidate.told = Some(ModelSummary { name, version, semantic_version, aliases, is_new });
-    candidate.look_again(run)?;
+    candidate.summary = Some(ModelSummary { name, version, semantic_version, aliases, is_new });
+    candidate.refresh_summary(run)?;
     Ok(version)
 }
 
-/// The model of the run's artifacts.
+/// Returns the model that the artifacts make up.
 fn model(run: &Run, artifacts: &RunArtifacts) -> Result<RegisteredModel, RunError> {
     let signature = artifacts.open(&SIGNATURE)?;
     let task = artifacts.open(&TASK)?;
@@ -190,7 +191,7 @@ fn model(run: &Run, artifacts: &RunArtifacts) -> Result<RegisteredModel, RunErro
     })
 }
 
-/// Limits of the stages so far, and what they used of them.
+/// Returns the limits of the steps up to training, and their use.
 fn limits(run: &Run, artifacts: &RunArtifacts) -> Vec<StageLimits> {
     let manifest = &run.request.manifest;
     let limits = |step: &Step| {
@@ -212,11 +213,12 @@ fn limits(run: &Run, artifacts: &RunArtifacts) -> Vec<StageLimits> {
     manifest.graph.steps().iter().filter(is_of_it).filter_map(limits).collect()
 }
 
-/// The rows that the run's model learnt from, which are all but the test rows; and the test rows,
-/// so that the table is read and hashed once for both, and once for all models of a run.
+/// Returns the hashes of the rows that the model was trained on, which are all but the test rows,
+/// and of the test rows. The table is read and hashed once for both, and once for all models of a
+/// run.
 fn rows(run: &Run, artifacts: &RunArtifacts, watch: &Watch) -> Result<Arc<RowHashes>, RunError> {
     let of = (artifacts.find(TABLE.name)?.digest, artifacts.find(TEST_ROWS.name)?.digest);
-    // Whoever panicked left the value of before.
+    // A thread that panicked left the value unchanged.
     let mut hashed = run.hashed.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((known, rows)) = &*hashed
         && *known == of
@@ -236,7 +238,7 @@ fn hash(run: &Run, artifacts: &RunArtifacts, watch: &Watch) -> Result<RowHashes,
     let hashes = hashes_of(&table, &key, watch)?;
     let test = TestHashes::among(table.schema(), &hashes, &index)?;
     let mut is_test = vec![false; hashes.len()];
-    // Each is a row of the table: its hash was found.
+    // The index is in range: the row's hash was found above.
     index.iter().for_each(|&row| is_test[row as usize] = true);
     let all = || hashes.iter().zip(&is_test).filter(|(_, is_test)| !**is_test).map(|(hash, _)| hash);
     let learnt = RowMemory {
@@ -254,11 +256,11 @@ fn distinct(hashes: impl Iterator<Item = u64>) -> Vec<u64> {
     hashes
 }
 
-/// Artifacts that explain a version, by the stages that make them.
+/// The artifacts that explain a version.
 const EXPLAINS: [ArtifactName; 7] =
     [TABLE.name, SIGNATURE.name, FEATURES_TRAIN.name, TEST.name, TEST_ROWS.name, SPLIT.name, IMPORTANCE.name];
 
-/// The candidate with everything that it refers to.
+/// Returns the candidate as a new version, with its references.
 fn new_version(run: &Run, artifacts: &RunArtifacts, candidate: &Candidate) -> Result<NewVersion, StageFault> {
     let model = &candidate.model;
     let blob = |role: &str, digest| Reference { role: role.to_owned(), kind: ArtifactKind::Blob, digest, needed: true };
@@ -268,7 +270,7 @@ fn new_version(run: &Run, artifacts: &RunArtifacts, candidate: &Candidate) -> Re
         blob(version_part::TRAINING_COMPONENT, model.training.digest),
         blob(version_part::MODEL, model.model),
     ];
-    references.extend(artifacts.explaining(&EXPLAINS));
+    references.extend(artifacts.references(&EXPLAINS));
     let worlds = [(World::Transformation, &model.transformation), (World::Training, &model.training)];
     let mut parts = Vec::with_capacity(worlds.len());
     for (world, part) in worlds {

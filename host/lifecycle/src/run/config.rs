@@ -1,4 +1,4 @@
-//! The keys that a run adds to the manifest's effective configuration when it records it.
+//! The keys that a run adds to its recorded configuration, besides the manifest's.
 
 use serde_json::{Value, json};
 use stagewright_store::RunId;
@@ -9,36 +9,36 @@ pub const BASE_RUN: &str = "upon";
 pub const CHANGES: &str = "changes";
 /// The first and the last stage.
 pub const RANGE: &str = "range";
-/// The one stage or step, where the run is not to do all steps of its range.
+/// The one stage or step to run, if it is not the whole range.
 pub const ONLY: &str = "only";
 /// The run that this one resumes.
 pub const RESUMES: &str = "resumes";
-/// The key of a run's configuration that says which child it is.
+/// The place among the children of another run.
 pub const CHILD: &str = "child";
 
-/// The tag that names a run's parent, as MLflow does.
+/// The tag that names a run's parent, as in MLflow.
 pub const PARENT_TAG: &str = "mlflow.parentRunId";
 
-/// The place of a run among the children of another one.
+/// The place of a run among the children of another run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChildOf {
-    /// The run that it is a child of.
+    /// The parent run.
     pub parent: RunId,
-    /// Its name among the children.
+    /// The name among the children.
     pub name: String,
-    /// Its value: of a key, or of the column.
+    /// The value of the key or of the column.
     pub value: Value,
-    /// Whether it sees the rows of its segment alone.
+    /// Whether the child reads the rows of its segment only.
     pub is_segment: bool,
 }
 
 impl ChildOf {
-    /// As the configuration of a run says it.
+    /// Returns its form in a run's configuration.
     pub(crate) fn to_json(&self) -> Value {
         json!({ "name": self.name, "value": self.value, "of": self.parent, "segment": self.is_segment })
     }
 
-    /// Reads it from the configuration of a run; `None`: it is no child.
+    /// Reads it from a run's configuration; `None` if the run is no child.
     pub fn of(config: &Value) -> Option<Self> {
         let child = config.get(CHILD)?;
         Some(Self {

@@ -1,8 +1,9 @@
-//! The contents of files outside, remembered in the home: a file that looks as it did is not read
-//! again.
+//! The digests of source files, remembered in the home, so that a file that did not change is not
+//! read again.
 //!
-//! One small file for each, which is replaced whole. Nothing is lost with it but the time to read
-//! the file again, so nobody waits for the disk, and what cannot be read is not there.
+//! Each file has one note, which is replaced as a whole. Losing a note costs only the time to read
+//! the file again, so notes are not flushed to disk, and a note that cannot be read counts as
+//! missing.
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -10,10 +11,10 @@ use std::path::PathBuf;
 use stagewright_data::{ContentMemory, FileStamp};
 use stagewright_store::{Digest, Home, read_regular_text};
 
-/// The longest note that is read back: seven numbers and a digest.
+/// The longest note that is read, in bytes: seven numbers and a digest.
 const LONGEST: u64 = 512;
 
-/// The remembered contents of a home.
+/// The notes of a home.
 pub(crate) struct ContentMemoryFile(PathBuf);
 
 impl ContentMemoryFile {
@@ -21,7 +22,7 @@ impl ContentMemoryFile {
         Self(home.cache_dir().join("contents"))
     }
 
-    /// A file of the same device and inode replaces the one before it.
+    /// A file with the same device and inode as an earlier one replaces its note.
     fn note(&self, stamp: &FileStamp) -> PathBuf {
         let FileStamp([device, inode, ..]) = stamp;
         self.0.join(format!("{device:x}-{inode:x}"))
@@ -37,7 +38,7 @@ impl ContentMemory for ContentMemoryFile {
     fn recall(&self, stamp: &FileStamp) -> Option<Digest> {
         let text = read_regular_text(&self.note(stamp), LONGEST).ok()?;
         let digest = text.trim_end().rsplit(' ').next()?.parse().ok()?;
-        // A note that was cut or edited is not what would have been written.
+        // A note that was cut or edited is not in this form.
         (line(stamp, &digest) == text).then_some(digest)
     }
 
@@ -48,7 +49,7 @@ impl ContentMemory for ContentMemoryFile {
                 note.persist(self.note(stamp)).map_err(|error| error.error)
             },
         );
-        // The next run reads the file again.
+        // On error, the next run reads the file again.
         drop(kept);
     }
 }

@@ -1,4 +1,4 @@
-//! A run under way: its request, its record, and the questions that its steps ask about it.
+//! A run in progress: its request, its record, and what its steps ask about it.
 
 use std::sync::Arc;
 
@@ -19,25 +19,25 @@ use crate::sandbox::Component;
 use crate::stages::evaluation::results_of;
 use crate::test_rows::HashedRows;
 
-/// A run: what was asked for, and the record of it.
+/// A run in progress.
 pub struct Run {
     pub(crate) request: Request,
     pub(crate) id: RunId,
-    /// The span that those of its steps stand in, on whichever thread they work.
+    /// The parent of its steps' spans, on whichever thread they work.
     pub(crate) span: Span,
-    /// Locks of steps that wait for their record.
+    /// The locks of steps that wait for their record.
     pub(crate) held_locks: HeldLocks,
     pub(crate) hashed: HashedRows,
-    /// The components of all stages, each once.
+    /// The components of all stages, without duplicates.
     pub(crate) components: Vec<Arc<Component>>,
 }
 
 impl Run {
-    /// A run that nobody has recorded yet.
+    /// Creates a run that is not recorded.
     pub(crate) fn of(request: Request, id: RunId, span: Span) -> Self {
         let mut components: Vec<Arc<Component>> = Vec::new();
         for component in request.components.values() {
-            // Many stages may share one.
+            // Several stages may share a component.
             if !components.iter().any(|known| Arc::ptr_eq(known, component)) {
                 components.push(component.clone());
             }
@@ -46,17 +46,17 @@ impl Run {
     }
 
     /// Whether this run is to do a step.
-    pub(crate) fn is_asked(&self, step: &Step) -> bool {
+    pub(crate) fn is_requested(&self, step: &Step) -> bool {
         let is_it = |only: &StepId| *only == step.stage || *only == step.id;
         self.request.stages.contains(&step.world) && self.request.only.as_ref().is_none_or(is_it)
     }
 
-    /// The steps of a world that are asked for.
-    pub(crate) fn asked_for(&self, world: World) -> impl Iterator<Item = &Step> {
-        self.request.manifest.graph.of(world).filter(|step| self.is_asked(step))
+    /// Returns the steps of a world that this run is to do.
+    pub(crate) fn requested_steps(&self, world: World) -> impl Iterator<Item = &Step> {
+        self.request.manifest.graph.of(world).filter(|step| self.is_requested(step))
     }
 
-    /// The steps that a candidate and its evaluation come through.
+    /// Returns the line of a training's evaluation, which includes the evaluation.
     pub(crate) fn evaluation_line(&self, training: &Step) -> Result<Line, RunError> {
         let step = self.evaluation_of(training)?;
         let mut line = step.line.clone();
@@ -64,15 +64,16 @@ impl Run {
         Ok(line)
     }
 
-    /// The step that evaluates the model of a training.
+    /// Returns the step that evaluates the model of a training.
     pub(crate) fn evaluation_of(&self, training: &Step) -> Result<&Step, RunError> {
         let mut evaluations = self.request.manifest.graph.of(World::Evaluation);
         let found = evaluations.find(|step| step.line.get(&World::Training) == Some(&training.id));
         found.ok_or_else(|| self.no_step(&format!("that evaluates `{}`", training.id)).into())
     }
 
-    /// A fault as the file names its stages: components know worlds alone.
-    pub(crate) fn named(&self, step: &Step, error: RunError) -> RunError {
+    /// Replaces the worlds in a fault by the names of stages in the manifest. Components know
+    /// worlds only.
+    pub(crate) fn with_stage_names(&self, step: &Step, error: RunError) -> RunError {
         let RunError::Stage(fault) = error else { return error };
         let stage = |id: &StepId| self.request.manifest.graph.step(id).map(|step| step.stage.clone());
         let name = |told: &StepId| {
@@ -82,12 +83,12 @@ impl Run {
         fault.of_stage(name).into()
     }
 
-    /// The admitted component of a step.
+    /// Returns the admitted component of a step.
     pub(crate) fn component(&self, step: &Step) -> &Arc<Component> {
         &self.request.components[&step.stage]
     }
 
-    /// The step of this name.
+    /// Returns the step with this name.
     pub(crate) fn step_named(&self, id: &StepId) -> Result<&Step, StageFault> {
         self.request.manifest.graph.step(id).ok_or_else(|| self.no_step(&format!("`{id}`")))
     }
@@ -96,7 +97,7 @@ impl Run {
         StageFault::host(format!("the pipeline `{}` has no step {what}", self.request.manifest.pipeline))
     }
 
-    /// The component of a model's part, by the training of the model.
+    /// Returns the component for a part of the model that `training` trains.
     pub(crate) fn part(&self, training: &Step, world: World) -> Result<&Arc<Component>, StageFault> {
         Ok(self.component(training.line.get(&world).map_or(Ok(training), |id| self.step_named(id))?))
     }
@@ -165,7 +166,7 @@ impl Run {
         result.and(ended.map_err(RunError::from))
     }
 
-    /// Logs the metrics of an evaluation as the run's.
+    /// Logs the metrics of an evaluation as metrics of the run.
     pub(crate) fn log_results(&self, evaluated: &EvaluationReport) -> Result<(), RunError> {
         let at_ms = crate::execution::now_ms();
         let point = |(name, value): (String, Option<f64>)| MetricPoint {
@@ -179,7 +180,7 @@ impl Run {
     }
 }
 
-/// What MLflow's clients look for in a run.
+/// Returns the tags that MLflow's clients read.
 fn tags(request: &Request) -> Vec<(String, String)> {
     let source = ("mlflow.source.name".to_owned(), request.manifest.file().to_owned());
     let kind = ("mlflow.source.type".to_owned(), "PROJECT".to_owned());

@@ -1,8 +1,9 @@
-//! Whose turn it is to decide: of the runs of one home, one at a time changes who is champion.
+//! The lock of decisions: of the runs of one home, one at a time judges its candidate and may
+//! change the champion.
 //!
-//! The registry compares the champion that a verdict was reached against with the champion of the
-//! moment, whoever decides at once. So a turn is no matter of correctness: it spares the runs that
-//! begin together from judging their candidates again and again.
+//! Correctness does not depend on it: the registry compares the champion that a verdict was reached
+//! against with the current one. The lock saves runs that begin together from judging their
+//! candidates again and again.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::time::Duration;
@@ -16,10 +17,10 @@ use crate::run_error::RunError;
 
 /// The lock's file in the home.
 const FILE: &str = "decision.lock";
-/// How often a run that waits looks again: short beside a stage, and idle beside a core.
+/// How often a run that waits tries again: short compared with a stage, and idle for a core.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// A turn. It ends when this is dropped, or when the process ends.
+/// The lock. It is released when it is dropped, or when the process ends.
 pub(crate) struct DecisionLock {
     _lock: File,
 }
@@ -28,7 +29,7 @@ impl DecisionLock {
     /// Waits until no other run of this home decides.
     ///
     /// # Errors
-    /// The lock's file cannot be opened or locked, or somebody asked to stop.
+    /// The lock's file cannot be opened or locked, or the run was cancelled.
     pub(crate) fn wait(home: &Home, cancel: &Cancel) -> Result<Self, RunError> {
         let path = home.path().join(FILE);
         let failed = |source| StoreError::Io { action: "lock", path: path.clone(), source };

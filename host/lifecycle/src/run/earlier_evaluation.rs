@@ -1,4 +1,4 @@
-//! The evaluation of a candidate that is the champion already: an earlier run made it.
+//! The evaluation of a candidate that is the champion already, which an earlier run made.
 
 use stagewright_evaluation::report::EvaluationReport;
 use stagewright_manifest::World;
@@ -12,11 +12,15 @@ use crate::run::context::Run;
 use crate::run_error::RunError;
 
 impl Run {
-    /// Takes over the newest evaluation that a verdict on the champion rests on, if it measured
-    /// this model on these test rows, and the decision that followed it: the run has its metrics
-    /// then, as if it had evaluated itself. A champion that nobody measured so, or whose reports
-    /// are gone, has none.
-    pub(crate) fn evaluated_before(&self, artifacts: &mut RunArtifacts, candidate: &Candidate) -> Result<(), RunError> {
+    /// Takes the newest evaluation behind a verdict on the champion, if it measured this model on
+    /// these test rows, together with its decision. The run then has its metrics, as if it had
+    /// evaluated the model itself. If there is no such evaluation, or its reports are gone, the run
+    /// has no metrics.
+    pub(crate) fn take_earlier_evaluation(
+        &self,
+        artifacts: &mut RunArtifacts,
+        candidate: &Candidate,
+    ) -> Result<(), RunError> {
         let (Some(version), home) = (candidate.version, &self.request.home) else { return Ok(()) };
         let step = self.evaluation_of(&candidate.training)?;
         let here = artifacts.along(&step.line);
@@ -26,9 +30,9 @@ impl Run {
                 continue;
             };
             let Some(evaluation) = self.record_of(run, EVALUATION.name, evaluation)? else { continue };
-            let mut told = artifacts.clone();
-            told.add(&step.id, evaluation);
-            let Ok(report) = told.after(step).open(&EVALUATION) else { continue };
+            let mut taken = artifacts.clone();
+            taken.add(&step.id, evaluation);
+            let Ok(report) = taken.after(step).open(&EVALUATION) else { continue };
             if !is_of(&report, &model, &test) {
                 continue;
             }
@@ -36,16 +40,16 @@ impl Run {
             if let (Some(decides), Some(decision)) = (decides, referred(verdict, DECISION.name))
                 && let Some(decision) = self.record_of(run, DECISION.name, decision)?
             {
-                told.add(&decides.id, decision);
+                taken.add(&decides.id, decision);
             }
-            *artifacts = told;
+            *artifacts = taken;
             return self.log_results(&report);
         }
         Ok(())
     }
 
-    /// The record of the step of a run that made an artifact, with those of its artifacts that are
-    /// still here. A run that was removed has none.
+    /// Returns the record of the step that made an artifact in a run, with those of its outputs
+    /// that are still here; `None` if the run was removed.
     fn record_of(&self, run: &RunId, place: ArtifactName, digest: Digest) -> Result<Option<StageRecord>, RunError> {
         let home = &self.request.home;
         let made_it = |stage: &StageRecord| {

@@ -7,16 +7,17 @@ use crate::invocation::{Invocation, Outcome};
 use crate::run::key_lock::KeyLock;
 use crate::run_error::RunError;
 
-/// A step that has ended, before it is recorded.
+/// A step that has ended and is not recorded yet.
 pub(crate) struct EndedStep {
     pub(crate) step: Step,
     pub(crate) record: StageRecord,
     pub(crate) outcome: Outcome,
     pub(crate) invocation: Option<Invocation>,
-    /// Why it failed, if it did.
+    /// The error, if it failed.
     pub(crate) error: Option<RunError>,
-    /// The tries before, which failed.
+    /// The earlier tries, which failed.
     pub(crate) tried: Vec<Self>,
-    /// Held until it is recorded: who waits for it finds the record then.
+    /// The lock of its key, held until the step is recorded, so that whoever waits for it finds the
+    /// record.
     pub(crate) lock: Option<KeyLock>,
 }

@@ -1,8 +1,8 @@
-//! Steps as values: from the manifest, the registry and what was made so far to an [`Invocation`].
+//! The invocation of a step, built from the manifest, the registry and the artifacts so far.
 //!
-//! This is the only place in which a step's work meets the manifest and the registry. Everything
-//! that a step may look at becomes part of its invocation here; what the invocation does not
-//! declare the step cannot read.
+//! Only this module connects a step with the manifest and the registry. Everything that a step may
+//! read becomes part of its invocation here; the step cannot read what its invocation does not
+//! declare.
 
 mod champion;
 mod declared;
@@ -34,8 +34,8 @@ use crate::test_rows::RowHashes;
 
 pub(crate) use champion::is_within_reach as champion_is_within_reach;
 
-/// The invocation of a step. What the host has to fetch or to hash for it is the step's work, on
-/// its bench.
+/// Returns the invocation of a step. The host fetches and hashes the inputs as part of the step's
+/// execution.
 pub(crate) fn invocation(
     run: &Run,
     step: &Step,
@@ -82,18 +82,18 @@ pub(crate) fn invocation(
     Ok(Invocation { format: FORMAT, host: HOST_SEMANTICS, step: step.id.clone(), guest, work, inputs })
 }
 
-/// An artifact of the run as an input.
+/// Returns an artifact of the run as an input.
 fn input(artifacts: &RunArtifacts, place: ArtifactName) -> Result<InputRef, RunError> {
     let record = artifacts.find(place)?;
     let from = Origin::Step { step: artifacts.maker_of(place) };
     Ok(InputRef { role: place.role(), kind: record.kind, digest: record.digest, from })
 }
 
-/// An artifact that the manifest hands over under a name. Where its step stands in the pipeline is
-/// for people: a preparation made again of the same tables is the same.
+/// Returns a named input of the manifest. Its role has the name and not the step, so that a
+/// preparation of the same tables has the same key wherever they come from.
 fn named_input(artifacts: &RunArtifacts, wanted: &Input) -> Result<InputRef, RunError> {
     let record = artifacts
-        .named(&wanted.step, wanted.artifact)
+        .of_name(&wanted.step, wanted.artifact)
         .ok_or_else(|| RunError::MissingArtifact { stage: wanted.step.clone(), name: wanted.artifact.to_owned() })?;
     let from = Origin::Step { step: wanted.step.clone() };
     Ok(InputRef { role: format!("{NAMED_INPUT}{}", wanted.name), kind: record.kind, digest: record.digest, from })
@@ -104,7 +104,7 @@ fn preparation(run: &Run, step: &Step) -> Result<PreparationWork, StageFault> {
     Ok(PreparationWork { signature, target })
 }
 
-/// How the rows of the table are dealt out.
+/// Returns the division of the table into segments.
 fn segments(manifest: &Manifest) -> Result<SegmentsWork, RunError> {
     match manifest.foreach.as_ref().map(|foreach| &foreach.over) {
         Some(Over::Column { column, nulls, max_children, .. }) => {
@@ -126,7 +126,7 @@ fn transformation(run: &Run) -> TransformationWork {
     }
 }
 
-/// The file of a split that was made elsewhere, kept as a blob.
+/// Stores the file of an imported split as a blob, and returns it as an input.
 fn split_file(run: &Run, execution: &mut Execution) -> Result<Option<InputRef>, RunError> {
     let Some(path) = &run.request.manifest.split.file else { return Ok(None) };
     let cannot =
@@ -139,10 +139,10 @@ fn split_file(run: &Run, execution: &mut Execution) -> Result<Option<InputRef>, 
         if std::io::copy(&mut part, &mut writer).map_err(cannot)? == 0 {
             break;
         }
-        execution.watch().look()?;
+        execution.watch().check()?;
     }
     let blob = writer.finish()?;
-    execution.bring(&blob);
+    execution.add_input_blob(&blob);
     let (role, kind) = (SPLIT_FILE.to_owned(), ArtifactKind::Blob);
     Ok(Some(InputRef { role, kind, digest: blob.digest(), from: Origin::File }))
 }
@@ -163,8 +163,8 @@ fn evaluation(
         let limits = run.request.manifest.stage_of(step).limits;
         Ok::<_, StageFault>(guests::of_model(run, &candidate.model, run.component(step), limits))
     };
-    // Of several models the best gets a number when all are evaluated. Those of a later run, which
-    // have one before, are evaluated as those of the first.
+    // With several models, only the best one is registered, after all were evaluated. A version
+    // that an earlier run registered is left out, so that the evaluation is the same as the first.
     let is_the_only = run.request.manifest.graph.of(World::Training).nth(1).is_none();
     Ok(EvaluationWork {
         model: run.request.manifest.model.to_string(),
@@ -174,7 +174,7 @@ fn evaluation(
         candidate: ModelGuests { transformation: guests(World::Transformation)?, training: guests(World::Training)? },
         candidate_version: candidate.version.filter(|_| is_the_only),
         candidate_overlap: Overlap::of(Some(hashes), Some(learnt)),
-        champion: champion::standing(run, candidate, (test.schema(), &task), hashes, inputs, execution)?,
+        champion: champion::status(run, candidate, (test.schema(), &task), hashes, inputs, execution)?,
         ancestors: artifacts.ancestors(),
     })
 }

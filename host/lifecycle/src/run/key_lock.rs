@@ -1,4 +1,4 @@
-//! The lock of a step's key.
+//! The lock of a step's key, which lets one process of a home execute the step at a time.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
@@ -14,14 +14,14 @@ use crate::fault::StageFault;
 use crate::limits::Cancel;
 use crate::run_error::RunError;
 
-/// How often a process that waits looks again: short beside a stage, and idle beside a core.
+/// How often a process that waits tries again: short compared with a stage, and idle for a core.
 const PAUSE: Duration = Duration::from_millis(20);
 
-/// The lock of a key. It ends when this is dropped, or when the process ends, however it ends.
+/// The lock of a key. It is released when it is dropped, or when the process ends, however it ends.
 ///
-/// A run waits for it while it holds nothing that another run could want before it lets go of the
-/// key: no permit, no memory of the budget. The turn to decide may be held; whoever executes a step
-/// waits for no turn meanwhile.
+/// While a run waits for one, it holds nothing that the holder could need before releasing it: no
+/// permit, and no memory of the budget. It may hold the decision lock, because nobody waits for
+/// that while executing a step.
 #[derive(Debug)]
 pub(crate) struct KeyLock {
     key: Digest,
@@ -29,21 +29,21 @@ pub(crate) struct KeyLock {
     _file: File,
 }
 
-/// Locks of steps of a run that have ended and are recorded after others of it. While one of its
-/// steps waits for a key there are none: two runs that wait for each other's would wait for ever,
-/// and so would a run for its own.
+/// The locks of steps of a run that have ended and are recorded after other steps. They are
+/// released while a step of the run waits for a key: otherwise two runs could wait for each other,
+/// and a run for itself.
 #[derive(Debug, Default)]
 pub(crate) struct HeldLocks(Mutex<LocksAside>);
 
 #[derive(Debug, Default)]
 struct LocksAside {
     locks: HashMap<Digest, KeyLock>,
-    /// How many steps of the run wait for a key.
+    /// The number of steps of the run that wait for a key.
     waiting: usize,
 }
 
 /// A step of a run that waits for a key.
-struct Waits<'a>(&'a HeldLocks);
+struct WaitGuard<'a>(&'a HeldLocks);
 
 impl HeldLocks {
     /// Keeps a lock until its step is recorded, unless a step of the run waits.
@@ -58,39 +58,39 @@ impl HeldLocks {
         self.state().locks.remove(key)
     }
 
-    /// Lets go of all locks, and of those that come until the end of this.
-    fn waits(&self) -> Waits<'_> {
+    /// Releases all locks, and those that are added until the returned value is dropped.
+    fn begin_wait(&self) -> WaitGuard<'_> {
         let mut aside = self.state();
         aside.waiting += 1;
         aside.locks.clear();
-        Waits(self)
+        WaitGuard(self)
     }
 
     fn state(&self) -> MutexGuard<'_, LocksAside> {
-        // Every change under this lock is whole after each statement.
+        // The state is consistent after each statement under this lock.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Waits<'_> {
+impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
         self.0.state().waiting -= 1;
     }
 }
 
 impl KeyLock {
-    /// Waits until nobody else of this home executes a step of this key, meanwhile without the
-    /// locks that its run put `aside`. `waits` is called once if somebody does.
+    /// WaitGuard until no other process of this home executes a step with this key. Meanwhile the run's
+    /// `held` locks are released. `on_wait` is called once if there is such a process.
     ///
     /// # Errors
-    /// The lock's file cannot be made or locked, or somebody asks to stop.
+    /// The lock's file cannot be created or locked, or the run was cancelled.
     pub(crate) fn wait(
         home: &Home,
         key: &Digest,
         stage: &StepId,
         cancel: &Cancel,
-        aside: &HeldLocks,
-        waits: impl FnOnce(),
+        held: &HeldLocks,
+        on_wait: impl FnOnce(),
     ) -> Result<Self, RunError> {
         let folder = home.cache_dir().join("keys");
         let failed = |path: &Path| {
@@ -99,13 +99,13 @@ impl KeyLock {
         };
         std::fs::create_dir_all(&folder).map_err(failed(&folder))?;
         let path = folder.join(key.to_hex());
-        let mut waits = Some(waits);
+        let mut on_wait = Some(on_wait);
         let mut waiting = None;
         loop {
             let file =
                 OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(failed(&path))?;
             match file.try_lock() {
-                // Whoever held it may have removed the file between the two calls.
+                // The holder may have removed the file between the two calls.
                 Ok(()) if is_at(&file, &path) => return Ok(Self { key: *key, path, _file: file }),
                 Ok(()) => continue,
                 Err(TryLockError::WouldBlock) if cancel.is_cancelled() => {
@@ -115,12 +115,12 @@ impl KeyLock {
                 Err(TryLockError::Error(reason)) => return Err(failed(&path)(reason).into()),
             }
             if waiting.is_none() {
-                // It may be this run's own lock: then nobody else is waited for.
-                waiting = Some(aside.waits());
+                // It may be a lock of this run, in which case there is nothing to wait for.
+                waiting = Some(held.begin_wait());
                 continue;
             }
-            if let Some(waits) = waits.take() {
-                waits();
+            if let Some(on_wait) = on_wait.take() {
+                on_wait();
             }
             std::thread::sleep(PAUSE);
         }
@@ -129,13 +129,13 @@ impl KeyLock {
 
 impl Drop for KeyLock {
     fn drop(&mut self) {
-        // Still locked: whoever opened it meanwhile finds that it is gone. A file that is left
-        // locks nothing.
+        // The file is still locked. Whoever opened it meanwhile notices that it is gone. A file
+        // that is left over locks nothing.
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// Removes the files of locks that processes left which were killed. They lock nothing.
+/// Removes the lock files of killed processes. They lock nothing.
 ///
 /// # Errors
 /// The folder cannot be listed.
@@ -150,7 +150,7 @@ pub fn sweep_locks(home: &Home) -> Result<(), StoreError> {
         let path = entry.map_err(failed)?.path();
         let Ok(file) = File::open(&path) else { continue };
         if file.try_lock().is_ok() && is_at(&file, &path) {
-            // Still locked: see `KeyLock`.
+            // The file is still locked: see `KeyLock`.
             let _ = std::fs::remove_file(&path);
         }
     }
@@ -231,22 +231,22 @@ mod tests {
         let waited = wait(&key);
         assert!(matches!(waited, Err(RunError::Stage(StageFault::Cancelled { .. }))));
         assert!(wait(&Digest::of(b"other")).is_ok());
-        // A step of the same run does not wait for one that is recorded after it, and a run holds
-        // nothing aside while it waits.
-        let aside = HeldLocks::default();
-        aside.put(Some(held));
+        // A step does not wait for another step of its run that is recorded later, and a run holds
+        // no other locks while it waits.
+        let held_locks = HeldLocks::default();
+        held_locks.put(Some(held));
         assert!(matches!(wait(&key), Err(RunError::Stage(_))), "it is held as before");
         let never = || unreachable!("nobody else is there");
-        let taken = KeyLock::wait(&home, &key, &World::Training.into(), &Cancel::default(), &aside, never);
+        let taken = KeyLock::wait(&home, &key, &World::Training.into(), &Cancel::default(), &held_locks, never);
         let taken = taken.expect("the lock");
-        assert!(aside.take(&key).is_none());
-        let waiting = aside.waits();
-        aside.put(Some(taken));
+        assert!(held_locks.take(&key).is_none());
+        let waiting = held_locks.begin_wait();
+        held_locks.put(Some(taken));
         assert!(wait(&key).is_ok(), "it was let go of");
         drop(waiting);
-        aside.put(Some(wait(&key).expect("nobody holds it")));
+        held_locks.put(Some(wait(&key).expect("nobody holds it")));
         assert!(matches!(wait(&key), Err(RunError::Stage(_))), "nobody waits any more");
-        drop(aside.take(&key).expect("it is aside"));
+        drop(held_locks.take(&key).expect("it is held"));
         assert!(wait(&key).is_ok());
     }
 }

@@ -1,4 +1,4 @@
-//! The main flow of a run.
+//! The main flow of a run: from the data to the decision on the candidate.
 
 use stagewright_manifest::{Step, World};
 use tracing::Span;
@@ -18,11 +18,11 @@ use crate::run_error::RunError;
 use crate::sandbox::Level;
 use crate::summary::Summary;
 
-/// How often a candidate is judged while others become champion.
+/// How often a candidate is judged again because the champion changed.
 const TRIES: u32 = 3;
 
 impl Run {
-    /// Runs the stages that were asked for. The summary holds what happened up to an error.
+    /// Runs the requested stages. If the run fails, the summary covers the steps up to the error.
     ///
     /// # Errors
     /// See [`RunError`]. A rejected candidate is no error: see the summary's decision.
@@ -39,11 +39,11 @@ impl Run {
             Err(error) => return (Summary::of(String::new()), Err(error)),
         };
         run.request.observer.run_started(&run.id);
-        let mut artifacts = RunArtifacts::nothing(run.request.home.artifacts.clone());
+        let mut artifacts = RunArtifacts::new(run.request.home.artifacts.clone());
         let mut candidate = None;
         let may_be_written = outputs::check(&run.request.manifest, &run.request.home);
-        let result = may_be_written.and_then(|()| base_run::taken_over(&run)).and_then(|taken_over| {
-            artifacts = taken_over;
+        let result = may_be_written.and_then(|()| base_run::artifacts(&run)).and_then(|base| {
+            artifacts = base;
             run.lifecycle(&mut artifacts, &mut candidate)?;
             let line = candidate.as_ref().map(|candidate| run.evaluation_line(&candidate.training)).transpose()?;
             let is_judged = candidate.as_ref().is_none_or(|candidate| !candidate.is_champion_already);
@@ -53,13 +53,13 @@ impl Run {
         (Summary::of_run(&run, &artifacts, candidate), result)
     }
 
-    /// The main flow: the data, then models, of which the candidate is judged.
+    /// The lifecycle: the data, the models, and the judgement of the candidate.
     fn lifecycle(&self, artifacts: &mut RunArtifacts, candidate: &mut Option<Candidate>) -> Result<(), RunError> {
         let last = *self.request.stages.end();
         if last >= World::Evaluation {
             invocation_builder::champion_is_within_reach(self)?;
         }
-        self.learn(artifacts)?;
+        self.prepare_and_train(artifacts)?;
         if last < World::Training {
             return Ok(());
         }
@@ -76,22 +76,23 @@ impl Run {
         }
         self.evaluate(artifacts, &candidates)?;
         if wanted.len() < trainings.len() {
-            // Some were judged: which one is the best is not known.
+            // Not all models are evaluated in this run, so the best one is not known.
             return Ok(());
         }
         let best = candidate.insert(candidate::best(self, artifacts, candidates)?);
-        self.tell_metrics(artifacts, best)?;
+        self.log_candidate_metrics(artifacts, best)?;
         self.judge(artifacts, best, true)
     }
 
-    /// The trainings of several whose models this run works on: all, if it decides.
+    /// Of several trainings, returns those whose models this run works on: all of them, if it
+    /// decides.
     fn wanted<'a>(&self, trainings: &[&'a Step]) -> Result<Vec<&'a Step>, RunError> {
         let mut wanted = Vec::with_capacity(trainings.len());
         for &training in trainings {
             let is_wanted = match *self.request.stages.end() {
                 World::Promotion => true,
-                World::Evaluation => self.is_asked(self.evaluation_of(training)?),
-                _ => self.is_asked(training),
+                World::Evaluation => self.is_requested(self.evaluation_of(training)?),
+                _ => self.is_requested(training),
             };
             if is_wanted {
                 wanted.push(training);
@@ -100,9 +101,8 @@ impl Run {
         Ok(wanted)
     }
 
-    /// Evaluates the candidate, unless it `is_evaluated` just now, decides, and promotes it if it
-    /// is approved. A decision that was reached against another champion than the present one is
-    /// reached again.
+    /// Evaluates the candidate unless it `is_evaluated` already, decides, and promotes it if it is
+    /// approved. If the champion changed meanwhile, the candidate is judged again.
     fn judge(
         &self,
         artifacts: &mut RunArtifacts,
@@ -111,28 +111,32 @@ impl Run {
     ) -> Result<(), RunError> {
         let evaluates = self.request.stages.contains(&World::Evaluation);
         let promotes = self.request.stages.contains(&World::Promotion);
-        // A candidate that is the champion already is not judged again.
+        // The champion is not judged against itself.
         candidate.is_champion_already = promotes && candidate.is_champion(self)?;
         if candidate.is_champion_already {
-            return if evaluates && !is_evaluated { self.evaluated_before(artifacts, candidate) } else { Ok(()) };
+            return if evaluates && !is_evaluated {
+                self.take_earlier_evaluation(artifacts, candidate)
+            } else {
+                Ok(())
+            };
         }
         let mut tries = 0;
         let evaluated = artifacts.along(&self.evaluation_line(&candidate.training)?);
         let mut is_stale = promotes && !evaluates && production::is_outdated(self, &evaluated)?;
-        let mut turn = None;
+        let mut lock = None;
         loop {
             if is_stale || evaluates && !is_evaluated {
                 self.step(self.evaluation_of(&candidate.training)?, artifacts, Some(candidate))?;
-                self.tell_metrics(artifacts, candidate)?;
+                self.log_candidate_metrics(artifacts, candidate)?;
             }
             is_evaluated = false;
             if !promotes {
                 return Ok(());
             }
-            // Until the end: a candidate that has to be judged again is judged while it is its
-            // turn.
-            if turn.is_none() {
-                turn = Some(DecisionLock::wait(&self.request.home, &self.request.cancel)?);
+            // The lock is held until the end, so that a candidate that has to be judged again is
+            // not overtaken again.
+            if lock.is_none() {
+                lock = Some(DecisionLock::wait(&self.request.home, &self.request.cancel)?);
             }
             tries += 1;
             match self.promote(artifacts, candidate) {
@@ -151,7 +155,8 @@ impl Run {
         }
     }
 
-    /// Decides and promotes. A candidate that is the champion already is neither.
+    /// Decides on the candidate and promotes it if it is approved. Does nothing if it is the
+    /// champion already.
     fn promote(&self, artifacts: &mut RunArtifacts, candidate: &mut Candidate) -> Result<(), RunError> {
         candidate.is_champion_already = candidate.is_champion(self)?;
         if candidate.is_champion_already {
@@ -165,15 +170,19 @@ impl Run {
         production::promote(self, &artifacts, candidate)
     }
 
-    /// One step, done and recorded.
+    /// Does one step and records it.
     fn step(&self, step: &Step, artifacts: &mut RunArtifacts, candidate: Option<&Candidate>) -> Result<(), RunError> {
-        let ended = self.done(step, artifacts, candidate, &self.request.cancel)?;
+        let ended = self.do_step(step, artifacts, candidate, &self.request.cancel)?;
         self.commit(ended, artifacts)
     }
 
-    /// Metrics of the candidate become the run's, if it is one of several: until then each stands
+    /// Logs the candidate's metrics as the run's, if it is one of several. Until then they are
     /// under the name of its evaluation.
-    pub(crate) fn tell_metrics(&self, artifacts: &RunArtifacts, candidate: &Candidate) -> Result<(), RunError> {
+    pub(crate) fn log_candidate_metrics(
+        &self,
+        artifacts: &RunArtifacts,
+        candidate: &Candidate,
+    ) -> Result<(), RunError> {
         let step = self.evaluation_of(&candidate.training)?;
         if step.id == step.stage {
             return Ok(());

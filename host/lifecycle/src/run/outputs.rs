@@ -1,4 +1,4 @@
-//! The files that a run leaves: artifacts that the manifest names, written at the end.
+//! The output files of a run: artifacts that the manifest names, written at its end.
 
 mod allowed;
 
@@ -16,23 +16,23 @@ use crate::run_error::RunError;
 
 pub(crate) use allowed::{check, check_children};
 
-/// Writes the outputs of the stages that the run was asked for: each whole or not at all, and none
-/// if one of them was not made. Of a candidate that was not judged, because it is the champion
-/// already, nothing is made: files of before stay as they are.
+/// Writes the outputs of the stages that this run was to do. Each file is written as a whole or not
+/// at all, and none if an artifact is missing. Without a judgement, because the candidate is the
+/// champion already, its missing reports are skipped and the old files stay.
 ///
 /// # Errors
-/// [`RunError::NotMade`], [`RunError::NoOutput`], or a file that cannot be written.
+/// [`RunError::NotMade`], [`RunError::NoOutput`], or a file cannot be written.
 pub(crate) fn write(run: &Run, artifacts: &RunArtifacts, is_judged: bool) -> Result<(), RunError> {
     let graph = &run.request.manifest.graph;
     let is_asked_for = |output: &&OutputSection| {
         let mut steps = graph.of(output.world).filter(|step| step.stage == output.stage);
-        steps.all(|step| run.is_asked(step))
+        steps.all(|step| run.is_requested(step))
     };
     let asked = run.request.manifest.outputs.iter().filter(is_asked_for);
     let mut wanted: Vec<(&OutputSection, &ArtifactRecord)> = Vec::new();
     for output in asked {
         match found(run, artifacts, output) {
-            // Nobody has the reports of this champion: the files stay as they are.
+            // The reports of this champion are not available, so the old files stay.
             Err(_) if !is_judged && output.world >= World::Evaluation => {}
             artifact => wanted.push((output, artifact?)),
         }
@@ -53,7 +53,7 @@ pub(crate) fn write(run: &Run, artifacts: &RunArtifacts, is_judged: bool) -> Res
     Ok(())
 }
 
-/// A file that is read until somebody asks to stop.
+/// A file whose reads fail after a cancellation.
 struct Stoppable<'a> {
     file: File,
     cancel: &'a Cancel,
@@ -65,13 +65,13 @@ impl Read for Stoppable<'_> {
     }
 }
 
-/// The artifact of an output. Of an evaluation of several models it is the candidate's.
+/// Returns the artifact of an output. For the evaluation of several models, it is the candidate's.
 fn found<'a>(run: &Run, artifacts: &'a RunArtifacts, output: &OutputSection) -> Result<&'a ArtifactRecord, RunError> {
     let steps = run.request.manifest.graph.of(output.world).filter(|step| step.stage == output.stage);
     let ids: Vec<&StepId> = steps.map(|step| &step.id).collect();
     let on_line = artifacts.step_of(output.world);
     let step = ids.iter().find(|id| ***id == on_line).or(ids.first());
-    let artifact = step.and_then(|step| artifacts.named(step, &output.artifact));
+    let artifact = step.and_then(|step| artifacts.of_name(step, &output.artifact));
     artifact.ok_or_else(|| RunError::NotMade {
         path: output.path.clone(),
         stage: output.stage.clone(),

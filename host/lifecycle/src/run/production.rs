@@ -1,8 +1,8 @@
-//! From a decision to the registry and to production.
+//! The way from a decision to the registry and to production.
 //!
-//! The decision becomes a verdict in the registry, which names the champion that it was reached
-//! against. An approved candidate is copied to the production location before it becomes champion,
-//! and pointed to there after.
+//! The registry records the decision as a verdict, with the champion that it was reached against.
+//! An approved candidate is copied to the production location before it becomes champion; the
+//! pointer there changes after that.
 
 use std::time::{Duration, Instant};
 
@@ -24,11 +24,11 @@ use crate::run_error::RunError;
 use crate::stages::promotion::{champion_of, named};
 use crate::summary::EvaluationSummary;
 
-/// How long a collection of garbage is waited for.
+/// The longest wait for a garbage collection.
 const COLLECTION: Duration = Duration::from_secs(15 * 60);
 
-/// Whether the evaluation that a single promotion works on must be made again: it was made for
-/// another model, under other gates, or beside another champion than the present one.
+/// Whether the evaluation that a promotion reads must be made again, because it was made for
+/// another model, under other gates, or beside another champion than the current one.
 pub(crate) fn is_outdated(run: &Run, artifacts: &RunArtifacts) -> Result<bool, RunError> {
     let effective = run.request.manifest.effective();
     let same_rules = artifacts.evaluation_config().is_some_and(|evaluated_under| {
@@ -44,7 +44,7 @@ pub(crate) fn is_outdated(run: &Run, artifacts: &RunArtifacts) -> Result<bool, R
     if champion_of(&evaluated)? != champion {
         return Ok(true);
     }
-    // Numbers of a model that was deleted are given again under its name: its content decides.
+    // A deleted model's version numbers are used again under its name, so the content is compared.
     let Some(champion) = champion else { return Ok(false) };
     let standing = registry.version(name, champion)?.contents;
     let digest = match &evaluated.champion {
@@ -72,11 +72,11 @@ pub(crate) fn promote(run: &Run, artifacts: &RunArtifacts, candidate: &mut Candi
         store::Verdict::Approved => put_into_production(run, name, version, &verdict),
         store::Verdict::Rejected | store::Verdict::Undecided => Ok(()),
     };
-    candidate.look_again(run)?;
+    candidate.refresh_summary(run)?;
     promoted
 }
 
-/// Makes an approved version champion.
+/// Makes an approved version the champion.
 fn put_into_production(run: &Run, name: &str, version: u32, verdict: &NewVerdict) -> Result<(), RunError> {
     let home = &run.request.home;
     let destination = run.request.destination.as_deref();
@@ -87,7 +87,7 @@ fn put_into_production(run: &Run, name: &str, version: u32, verdict: &NewVerdict
     };
     match destination {
         Some(destination) => {
-            let promotion = after_collections(run, || home.registry.begin_promotion(name, version, &request))?;
+            let promotion = retry_during_collection(run, || home.registry.begin_promotion(name, version, &request))?;
             let progress = |done, total| run.request.observer.progress(&World::Promotion.into(), done, total);
             carry_out(home, destination, &promotion, &progress)?;
         }
@@ -96,7 +96,7 @@ fn put_into_production(run: &Run, name: &str, version: u32, verdict: &NewVerdict
     Ok(())
 }
 
-/// The decision as the registry records it.
+/// Returns the decision as a verdict for the registry.
 fn verdict(run: &Run, artifacts: &RunArtifacts, decision: &Decision) -> Result<NewVerdict, RunError> {
     let evaluated = artifacts.open(&EVALUATION)?;
     let of = |passed: bool| decision.reasons.iter().filter(move |reason| reason.passed == passed);
@@ -118,7 +118,7 @@ fn verdict(run: &Run, artifacts: &RunArtifacts, decision: &Decision) -> Result<N
         reasons: decision.reasons.iter().map(reason_of).collect(),
         evaluation: judgement::record(Some(&EvaluationSummary::of(&evaluated)), decision.difference.as_ref()),
         metrics: named(&evaluated.candidate.metrics),
-        references: artifacts.explaining(&[EVALUATION.name, EVALUATION_REPORT.name, PREDICTIONS.name, DECISION.name]),
+        references: artifacts.references(&[EVALUATION.name, EVALUATION_REPORT.name, PREDICTIONS.name, DECISION.name]),
         run_id: Some(run.id.clone()),
         is_override: false,
     })
@@ -128,8 +128,8 @@ fn joined<'a>(reasons: impl Iterator<Item = &'a Reason>) -> String {
     reasons.map(|reason| reason.message.as_str()).collect::<Vec<_>>().join("; ")
 }
 
-/// Waits while garbage is collected at the destination: a training is not lost for it.
-fn after_collections<T>(run: &Run, register: impl Fn() -> Result<T, StoreError>) -> Result<T, RunError> {
+/// Retries while garbage is collected at the destination, so that a training is not lost.
+fn retry_during_collection<T>(run: &Run, register: impl Fn() -> Result<T, StoreError>) -> Result<T, RunError> {
     let began = Instant::now();
     loop {
         match register() {

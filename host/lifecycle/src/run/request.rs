@@ -15,59 +15,60 @@ use crate::observer::Observer;
 use crate::run::config::ChildOf;
 use crate::sandbox::{Component, Sandbox};
 
-/// What a run is made of.
+/// Everything that a run is made from.
 #[derive(Clone)]
 pub struct Request {
     /// The pipeline.
     pub manifest: Arc<Manifest>,
-    /// The manifest's text, for the record.
+    /// The manifest's text, which is recorded.
     pub manifest_text: String,
-    /// Where everything is kept.
+    /// The home with the registry and the artifacts.
     pub home: Home,
-    /// Runs components.
+    /// The sandbox that runs components.
     pub sandbox: Arc<dyn Sandbox>,
-    /// Decodes files.
+    /// The decoder of files.
     pub decoder: Arc<dyn Decode>,
-    /// The component of each stage, by the stage's name, admitted.
+    /// The admitted component of each stage, by the stage's name.
     pub components: BTreeMap<StepId, Arc<Component>>,
-    /// Who watches.
+    /// The observer.
     pub observer: Arc<dyn Observer>,
-    /// How many instances may run at once.
+    /// The number of instances that may run at once.
     pub workers: usize,
-    /// Stops it.
+    /// The token that cancels the run.
     pub cancel: Cancel,
-    /// The stages to run.
+    /// The first and the last stage to run.
     pub stages: RangeInclusive<World>,
-    /// Of these, the one stage, or the one step of a stage that is several; `None`: all.
+    /// The one stage or step to run, if it is not the whole range.
     pub only: Option<StepId>,
-    /// The run whose artifacts the first stage works on, if it is not ingestion.
+    /// The run whose artifacts this one starts from, if the first stage is not ingestion.
     pub base_run: Option<RunId>,
-    /// Its place among the children of another run, if it is one.
+    /// The place among the children of another run, if this is a child.
     pub child: Option<ChildOf>,
-    /// The changes of the command line to the manifest, for the record and for stages that follow.
+    /// The command line's changes to the manifest. They are recorded, and apply to stages that are
+    /// run later.
     pub changes: serde_json::Value,
-    /// Where the manifest comes from.
+    /// The commit that the manifest came from.
     pub code: Option<Code>,
-    /// The tokens that sources need, by the variables that the manifest names. They are sent, and
-    /// neither recorded nor shown.
+    /// The tokens for sources, by the names of the variables in the manifest. They are sent to
+    /// servers, and neither recorded nor shown.
     pub tokens: BTreeMap<String, String>,
-    /// Where an approved candidate is copied to; `None`: nowhere.
+    /// The location to which an approved candidate is copied, if there is one.
     pub destination: Option<Arc<Destination>>,
-    /// Which steps may take over what is on record.
+    /// The steps that may reuse recorded results.
     pub reuse: Reuse,
 }
 
-/// Which steps of a run may take over what is on record.
+/// The steps of a run that may reuse recorded results.
 #[derive(Clone, Debug, Default)]
 pub struct Reuse {
-    /// No step may, but for what `resumed` brought to its end.
+    /// Whether no step may reuse a result, other than those of the `resumed` run.
     pub nothing: bool,
-    /// Steps that are executed whatever is on record.
+    /// The steps that are executed in any case.
     pub refresh: BTreeSet<StepId>,
-    /// The run that this one goes on with. Its steps are taken over even where a step keeps no
-    /// cache: what was executed for a run need not be executed for it twice.
+    /// The run that this one resumes. Its completed steps are reused, even those of stages without
+    /// a cache, because they belong to the same work.
     pub resumed: Option<RunId>,
-    /// The walls that must stand around a step today, and must have stood around one that is taken
-    /// over.
+    /// The walls that every call of a step must have. A result is reused only if all its calls had
+    /// them.
     pub walls: BTreeSet<&'static str>,
 }

@@ -13,10 +13,10 @@ use crate::run_error::RunError;
 use crate::spans::{TARGET, brief};
 use crate::summary::Summary;
 
-/// The span of a run.
+/// Returns the span of a run.
 pub(crate) fn run(request: &Request) -> Span {
     let manifest = &request.manifest;
-    // The model of a segment is named for a cell of the table.
+    // The name of a segment's model contains a value of the table.
     let names_a_value = request.child.as_ref().is_some_and(|child| child.is_segment);
     tracing::info_span!(
         target: TARGET,
@@ -38,7 +38,7 @@ pub(crate) fn run(request: &Request) -> Span {
     )
 }
 
-/// Says how a run ended.
+/// Records how a run ended.
 pub(crate) fn end_run(span: &Span, summary: &Summary, result: &Result<(), RunError>) {
     if span.is_disabled() {
         return;
@@ -54,7 +54,7 @@ pub(crate) fn end_run(span: &Span, summary: &Summary, result: &Result<(), RunErr
     ended(span, result.as_ref().err());
 }
 
-/// The span of a step, with all of its tries.
+/// Returns the span of a step, which covers all its tries.
 pub(crate) fn step(run: &Run, step: &Step) -> Span {
     tracing::info_span!(
         target: TARGET,
@@ -87,7 +87,8 @@ pub(crate) fn step(run: &Run, step: &Step) -> Span {
     )
 }
 
-/// Says how a step ended. What a step used that was not executed, it used in another run.
+/// Records how a step ended. For a step from the cache, the usage of the original execution is left
+/// out.
 pub(crate) fn end_step(span: &Span, result: &Result<EndedStep, RunError>) {
     if span.is_disabled() {
         return;
@@ -131,7 +132,7 @@ fn ended(span: &Span, error: Option<&RunError>) {
     span.record("otel.status_description", kind);
 }
 
-/// A number as collectors have them, which is signed.
+/// Converts a number to the signed type that collectors use.
 fn count(number: impl TryInto<i64>) -> i64 {
     number.try_into().unwrap_or(i64::MAX)
 }
@@ -144,7 +145,7 @@ fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The kind of an error, which says nothing of the data.
+/// Returns the kind of an error, which holds nothing of the data.
 fn kind(error: &RunError) -> &'static str {
     match error {
         RunError::Stage(fault) => kind_of_fault(fault),

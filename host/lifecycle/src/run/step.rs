@@ -1,4 +1,4 @@
-//! One step of a run: done again if it may pass, taken from the cache or executed, and recorded.
+//! One step of a run: retried, taken from the cache or executed, and recorded.
 
 use std::time::{Duration, Instant};
 
@@ -26,12 +26,12 @@ use crate::stages::evaluation::results_of;
 use crate::summary::StageSummary;
 
 impl Run {
-    /// Does a step, again as often as the manifest allows where a server or a disk failed. It is
+    /// Does a step, and retries it as the manifest allows if a server or a disk failed. The step is
     /// not recorded yet.
     ///
     /// # Errors
-    /// The step has no record. One that failed is a record with an error.
-    pub(crate) fn done(
+    /// The step has no record. A step that failed with a record is a result with an error.
+    pub(crate) fn do_step(
         &self,
         step: &Step,
         artifacts: &RunArtifacts,
@@ -39,12 +39,12 @@ impl Run {
         cancel: &Cancel,
     ) -> Result<EndedStep, RunError> {
         let span = run_spans::step(self, step);
-        let ended = span.in_scope(|| self.tries(step, artifacts, candidate, cancel));
+        let ended = span.in_scope(|| self.with_retries(step, artifacts, candidate, cancel));
         run_spans::end_step(&span, &ended);
         ended
     }
 
-    fn tries(
+    fn with_retries(
         &self,
         step: &Step,
         artifacts: &RunArtifacts,
@@ -64,19 +64,18 @@ impl Run {
             let Some(pause) = retry.before(attempt) else { return ended.map(|ended| EndedStep { tried, ..ended }) };
             let message = format!("it is tried again in {} s: {error}", pause.as_secs_f64());
             self.request.observer.log(&step.id, Level::Warn, &message);
-            // Others may have the key meanwhile; the next try asks for it again.
+            // The lock is released between tries. The next try takes it again.
             let ended = ended.map(|ended| EndedStep { lock: None, ..ended });
             if !paused(pause, cancel) {
                 let stopped = RunError::from(StageFault::Cancelled { stage: step.stage.clone() });
                 return ended.map(|ended| EndedStep { tried, error: Some(stopped), ..ended });
             }
-            // A try without a record was none.
+            // A try without a record does not count.
             tried.extend(ended);
         }
     }
 
-    /// One try of a step: its invocation is put together. If somebody has done the same before, the
-    /// result is taken over; else the step is executed and published.
+    /// Tries a step once: builds its invocation, and reuses a recorded result or executes the step.
     fn attempt(
         &self,
         step: &Step,
@@ -87,22 +86,22 @@ impl Run {
         let component = self.component(step).clone();
         let limits = self.request.manifest.stage_of(step).limits;
         let mut execution = Execution::begin(step.id.clone(), component, limits, self.session(cancel));
-        // What is fetched and hashed for the invocation is the step's work too.
+        // Fetching and hashing the inputs is part of the step's work.
         let inputs = spans::part("inputs");
         let wired =
             inputs.in_scope(|| invocation_builder::invocation(self, step, artifacts, candidate, &mut execution));
         drop(inputs);
         let (known, lock) = match &wired {
-            Ok(invocation) => self.on_record(step, &invocation.key(), &execution)?,
+            Ok(invocation) => self.find_recorded(step, &invocation.key(), &execution)?,
             Err(_) => (None, None),
         };
         match (wired, known) {
-            (Ok(invocation), Some(found)) => self.take_over(step, &found, invocation, execution),
+            (Ok(invocation), Some(found)) => self.reuse(step, &found, invocation, execution),
             (wired, _) => Ok(EndedStep { lock, ..self.execute_step(step, wired, execution)? }),
         }
     }
 
-    /// Executes a step and publishes what it made.
+    /// Executes a step and publishes its outputs.
     fn execute_step(
         &self,
         step: &Step,
@@ -117,10 +116,11 @@ impl Run {
             }
             Err(error) => (None, Err(error)),
         };
-        let ended = execution.settled(worked).and_then(|()| spans::part("publish").in_scope(|| execution.publish()));
-        let ended = ended.map_err(|error| self.named(step, error));
+        let ended =
+            execution.final_result(worked).and_then(|()| spans::part("publish").in_scope(|| execution.publish()));
+        let ended = ended.map_err(|error| self.with_stage_names(step, error));
         let outcome = execution.outcome(ended.as_ref().err());
-        // What was taken back was read, and nobody knows what it was: such a step has no key.
+        // A withdrawn input was read, but its content is not known. Such a step has no key.
         let is_declared = |input: &InputRef| execution.is_declared(&input.role);
         let known = invocation.as_ref().filter(|invocation| invocation.inputs.iter().all(is_declared));
         let key = known.map(Invocation::key);
@@ -133,14 +133,16 @@ impl Run {
         Ok(EndedStep { step, record, outcome, invocation, error: ended.err(), tried, lock: None })
     }
 
-    /// Records a step that has ended, and the tries before. Only this adds to what is made.
+    /// Records a step that has ended, and its earlier tries. Nothing else adds to a run's
+    /// artifacts.
     pub(crate) fn commit(&self, ended: EndedStep, artifacts: &mut RunArtifacts) -> Result<(), RunError> {
         let EndedStep { step, record, outcome, invocation, error, tried, lock } = ended;
         for tried in &tried {
             self.record(&step, &tried.record, &tried.outcome.results)?;
         }
         let recorded = self.record(&step, &record, &outcome.results);
-        // A disk that is full may refuse the record too: what stopped the stage is what is told.
+        // A full disk may also refuse the record. The error of the step is reported, since it is
+        // the cause.
         if let Some(error) = error {
             self.request.observer.stage_failed(&step.id, &error);
             return Err(error);
@@ -149,14 +151,15 @@ impl Run {
         drop(lock);
         let summary = StageSummary::of(step.world, &record, &outcome, invocation);
         self.request.observer.stage_finished(&step.id, &summary);
-        artifacts.tell(summary);
+        artifacts.add_summary(summary);
         artifacts.add(&step.id, record);
         Ok(())
     }
 
     fn record(&self, step: &Step, record: &StageRecord, results: &[(String, Option<f64>)]) -> Result<(), StoreError> {
-        // Of several models, none is the run's until the best is known. A stage's own figures have
-        // its name and a dot before theirs: with a slash, none has the name of one of the host's.
+        // With several models, none is the run's until the best one is known. A component's metrics
+        // have its stage's name and a dot in front. The slash keeps the host's metrics apart from
+        // them.
         let prefix = if step.id == step.stage { String::new() } else { format!("{}/", step.id) };
         let results = results.iter().map(|(name, value)| (format!("{prefix}{name}"), value.unwrap_or(f64::NAN)));
         let span = spans::part("record");
@@ -165,21 +168,21 @@ impl Run {
         self.request.home.registry.record_stage(&self.id, record, &results.collect::<Vec<_>>())
     }
 
-    /// Records a step that somebody did before as this run's, with all that it said and measured.
-    pub(crate) fn take_over(
+    /// Records a result of an earlier run as this run's, with its logs and metrics.
+    pub(crate) fn reuse(
         &self,
         step: &Step,
         found: &Found,
         invocation: Invocation,
         mut execution: Execution,
     ) -> Result<EndedStep, RunError> {
-        execution.settled(Ok(())).map_err(|error| self.named(step, error))?;
+        execution.final_result(Ok(())).map_err(|error| self.with_stage_names(step, error))?;
         let value = serde_json::to_value(&invocation).map_err(StageFault::host)?;
-        let mut record = found.taken_over(execution.began_ms, now_ms(), value);
-        // A step of another name may have done the same.
+        let mut record = found.reused(execution.began_ms, now_ms(), value);
+        // The step may have another name.
         record.name = step.id.to_string();
-        self.take_components_over(step, &mut record, &mut execution)?;
-        // An answer of a server or an imported split that was brought for the invocation.
+        self.replace_components(step, &mut record, &mut execution)?;
+        // Publishes a server's response or an imported split, which was fetched for the invocation.
         execution.publish()?;
         let results = self.results(step, &record)?;
         let outcome = Outcome {
@@ -195,7 +198,7 @@ impl Run {
         Ok(EndedStep { step, record, outcome, invocation, error: None, tried, lock: None })
     }
 
-    /// The figures that the host found, as the documents of a step tell them.
+    /// Returns the metrics that the host computed, from the step's documents.
     fn results(&self, step: &Step, record: &StageRecord) -> Result<Vec<(String, Option<f64>)>, RunError> {
         let ArtifactName { world, name } = EVALUATION.name;
         let evaluated = record.outputs.iter().find(|output| step.world == world && output.name == name);
@@ -204,9 +207,9 @@ impl Run {
         Ok(results_of(&evaluated))
     }
 
-    /// The components that are kept with a model are no output of its training: those of the run
-    /// that trained it may be others than this run's.
-    fn take_components_over(
+    /// Replaces the components that are kept with a model by this run's. They are not made by the
+    /// training, and those of the earlier run may differ.
+    fn replace_components(
         &self,
         step: &Step,
         record: &mut StageRecord,
@@ -229,8 +232,8 @@ impl Run {
         Ok(())
     }
 
-    /// Keeps the component that was called, by which the step can be executed again; and the
-    /// components of a model with it: a version is whole from the end of training on.
+    /// Keeps the step's component, so that the step can be executed again. With a model, keeps the
+    /// model's components, so that a version is complete when training ends.
     pub(crate) fn keep_components(&self, step: &Step, execution: &mut Execution) -> Result<(), RunError> {
         execution.keep_component()?;
         if step.world != World::Training {
@@ -243,7 +246,7 @@ impl Run {
     }
 }
 
-/// Waits, unless somebody asks to stop: whether nobody did.
+/// Waits for `pause`. Returns whether it was not cancelled meanwhile.
 fn paused(pause: Duration, cancel: &Cancel) -> bool {
     let end = Instant::now() + pause;
     loop {
@@ -255,7 +258,7 @@ fn paused(pause: Duration, cancel: &Cancel) -> bool {
     }
 }
 
-/// A step as the registry records it.
+/// Returns the record of a step for the registry.
 fn record(
     execution: &Execution,
     invocation: Option<&Invocation>,
@@ -292,7 +295,7 @@ fn record(
     })
 }
 
-/// The usage of the execution that a record tells of.
+/// Returns the usage of the recorded execution.
 fn used(record: &StageRecord) -> Usage {
     Usage {
         wall_ms: record.wall_ms,

@@ -10,13 +10,13 @@ use crate::run::context::Run;
 use crate::summary::{DecisionSummary, EvaluationSummary, MetricsSummary, Summary, TrainedSummary};
 
 impl Summary {
-    /// The summary of a run, from the documents that it made.
+    /// Returns the summary of a run, from its documents.
     pub(crate) fn of_run(run: &Run, artifacts: &RunArtifacts, candidate: Option<Candidate>) -> Self {
         let trained = trained(run, artifacts, candidate.as_ref());
         let line = candidate.as_ref().and_then(|candidate| run.evaluation_line(&candidate.training).ok());
         let artifacts = &artifacts.along(&line.unwrap_or_default());
         let is_champion = candidate.as_ref().is_some_and(|candidate| candidate.is_champion_already);
-        let (evaluates, decides) = (artifacts.ran(World::Evaluation), artifacts.ran(World::Promotion));
+        let (evaluates, decides) = (artifacts.has_run(World::Evaluation), artifacts.has_run(World::Promotion));
         let evaluated = artifacts.open(&EVALUATION).ok().filter(|_| evaluates || decides || is_champion);
         let champion = |evaluated: &EvaluationReport| {
             let comparison = evaluated.compared.comparison.as_ref()?;
@@ -24,7 +24,8 @@ impl Summary {
         };
         let metrics = |evaluated: &EvaluationReport| MetricsSummary {
             candidate: evaluated.candidate.metrics.clone(),
-            // Of the champion of then, if it is the candidate by now.
+            // If the candidate is the champion by now, the champion in the report is an earlier
+            // one.
             champion: champion(evaluated).filter(|_| !is_champion),
         };
         let decision = |decision: Decision| DecisionSummary {
@@ -34,27 +35,27 @@ impl Summary {
             difference: decision.difference,
             reasons: decision.reasons,
         };
-        let cached = artifacts.told().iter().filter(|stage| stage.cached).count();
+        let cached = artifacts.summaries().iter().filter(|stage| stage.cached).count();
         Self {
-            executed: artifacts.told().len() - cached,
+            executed: artifacts.summaries().len() - cached,
             cached,
-            stages: artifacts.told().to_vec(),
+            stages: artifacts.summaries().to_vec(),
             trained,
             fsyncs: stagewright_store::fsyncs(),
             metrics: evaluated.as_ref().filter(|_| evaluates || is_champion).map(metrics),
             evaluation: evaluated.as_ref().map(EvaluationSummary::of),
             decision: artifacts.open(&DECISION).ok().filter(|_| decides).map(decision),
             is_champion_already: is_champion,
-            model: candidate.and_then(|candidate| candidate.told),
+            model: candidate.and_then(|candidate| candidate.summary),
             ..Self::of(run.id.to_string())
         }
     }
 }
 
-/// The models of a run, if it trained several and evaluated one of them.
+/// Returns the models of a run, if it trained several and evaluated at least one.
 fn trained(run: &Run, artifacts: &RunArtifacts, candidate: Option<&Candidate>) -> Vec<TrainedSummary> {
     let evaluations: Vec<_> = run.request.manifest.graph.of(World::Evaluation).collect();
-    if evaluations.len() < 2 || !artifacts.ran(World::Evaluation) {
+    if evaluations.len() < 2 || !artifacts.has_run(World::Evaluation) {
         return Vec::new();
     }
     let of = |evaluation: &stagewright_manifest::Step| {

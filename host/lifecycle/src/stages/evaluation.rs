@@ -1,7 +1,7 @@
-//! Evaluation: candidate and champion on the same untouched rows.
+//! Evaluation: the candidate and the champion are measured on the same test rows.
 //!
-//! The host computes the figures that gates read, from predictions that it obtained itself. The
-//! evaluation component comes after that and adds to the report under its own name.
+//! The host computes the metrics that gates read, from predictions that it obtained itself. The
+//! evaluation component runs after that, and its metrics stand in the report under its own name.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::artifact::{COMPARED, EVALUATION, EVALUATION_REPORT, IMPORTANCE, MODEL
 use crate::execution::Execution;
 use crate::fault::StageFault;
 use crate::invocation::{CHAMPION_MODEL, CHAMPION_STATE, ChampionSpec, ChampionStatus, EvaluationWork};
-use crate::judgement::{Judged, Measured, Predicted, Rules, judge, picked};
+use crate::judgement::{Judged, Measured, Predicted, Rules, judge, values_of};
 use crate::model::width;
 use crate::predict::view_for;
 use crate::row_independence::predict_checked;
@@ -28,14 +28,14 @@ use crate::sandbox::{ModelParts, View};
 use crate::table_reading::{ReadError, all};
 use crate::test_rows::TestRows;
 
-/// A model that predicted the test rows.
-struct Asked<'a> {
+/// A model with its predictions for the test rows.
+struct ScoredModel<'a> {
     name: &'a str,
     parts: &'a ModelParts,
     scores: Vec<f64>,
 }
 
-/// Measures both models, lets the component look at them, judges the gates.
+/// Measures both models, calls the component, and judges the gates.
 pub(crate) fn run(work: &EvaluationWork, execution: &mut Execution) -> Result<(), RunError> {
     let test = TestRows::new(execution.open(&TEST)?, execution.open(&TASK)?, execution.watch())?;
     let parts = candidate(work, execution, &test)?;
@@ -43,16 +43,16 @@ pub(crate) fn run(work: &EvaluationWork, execution: &mut Execution) -> Result<()
         ChampionStatus::Readable(champion) => Some(champion_parts(champion, execution)?),
         ChampionStatus::Absent | ChampionStatus::Itself { .. } | ChampionStatus::Unreadable { .. } => None,
     };
-    let ask = |name, parts| -> Result<Asked<'_>, StageFault> {
+    let score = |name, parts| -> Result<ScoredModel<'_>, StageFault> {
         let view = view_for(parts, &test.table)?;
         let scores = execution.waiting(|| predict_checked(&*execution.session.sandbox, parts, &view))?;
-        Ok(Asked { name, parts, scores })
+        Ok(ScoredModel { name, parts, scores })
     };
-    let candidate = ask("candidate", &parts)?;
-    let champion = theirs.as_ref().map(|parts| ask("champion", parts)).transpose()?;
+    let candidate = score("candidate", &parts)?;
+    let champion = theirs.as_ref().map(|parts| score("champion", parts)).transpose()?;
     let judged = judged(work, &test, &candidate, champion.as_ref())?;
     put_predictions(execution, &candidate, champion.as_ref(), &test.task)?;
-    let reported = component_looks(execution, &test, &judged, &parts, champion.as_ref())?;
+    let reported = call_component(execution, &test, &judged, &parts, champion.as_ref())?;
     let report = report(work, execution, &test, &judged, (&candidate, champion.as_ref()), reported)?;
     execution.put_text(&EVALUATION, report.json())?;
     execution.put_text(&EVALUATION_REPORT, report.html())?;
@@ -60,7 +60,7 @@ pub(crate) fn run(work: &EvaluationWork, execution: &mut Execution) -> Result<()
     Ok(())
 }
 
-/// The figures of an evaluation that become the run's metrics.
+/// Returns the metrics of an evaluation that become the run's metrics.
 pub(crate) fn results_of(evaluated: &EvaluationReport) -> Vec<(String, Option<f64>)> {
     let metrics = evaluated.candidate.metrics.iter().map(|(name, value)| (name.to_owned(), value));
     metrics.chain([("test_rows".to_owned(), Some(evaluated.test.rows as f64))]).collect()
@@ -69,8 +69,8 @@ pub(crate) fn results_of(evaluated: &EvaluationReport) -> Vec<(String, Option<f6
 fn judged(
     work: &EvaluationWork,
     test: &TestRows,
-    candidate: &Asked<'_>,
-    champion: Option<&Asked<'_>>,
+    candidate: &ScoredModel<'_>,
+    champion: Option<&ScoredModel<'_>>,
 ) -> Result<Judged, StageFault> {
     let (gates, theirs) = match &work.champion {
         ChampionStatus::Absent => (work.gates.clone(), None),
@@ -79,17 +79,17 @@ fn judged(
     };
     let rules = Rules { gates, refuse_overlap: work.refuse_overlap, rows_per_class: work.rows_per_class };
     let candidate = Predicted { scores: &candidate.scores, overlap: &work.candidate_overlap };
-    let champion = champion.zip(theirs).map(|(asked, overlap)| Predicted { scores: &asked.scores, overlap });
+    let champion = champion.zip(theirs).map(|(scored, overlap)| Predicted { scores: &scored.scores, overlap });
     judge(test, candidate, champion, &rules)
 }
 
-/// Lets the component evaluate both models on the rows that they are compared on.
-fn component_looks(
+/// Lets the component evaluate both models on the compared rows.
+fn call_component(
     execution: &mut Execution,
     test: &TestRows,
     judged: &Judged,
     candidate: &ModelParts,
-    champion: Option<&Asked<'_>>,
+    champion: Option<&ScoredModel<'_>>,
 ) -> Result<Vec<(String, f64)>, RunError> {
     let table = if judged.shown.len() == test.labels.len() {
         test.table.clone()
@@ -98,7 +98,7 @@ fn component_looks(
         execution.put_table(&COMPARED, &table);
         table
     };
-    // It sees no champion where too few rows are left to measure it on.
+    // The component gets no champion if too few rows are left to measure it on.
     let champion = champion.filter(|_| judged.champion.is_some());
     let view = View::of(table, |field| matches!(field.role, Role::Feature | Role::Target | Role::Weight));
     let context = execution.context(HashMap::new())?;
@@ -106,7 +106,7 @@ fn component_looks(
     Ok(execution.session.sandbox.evaluate(context, &view, candidate.clone(), champion, &test.task)?)
 }
 
-/// Some rows of a table, as a table of their own.
+/// Returns some rows of a table as a table.
 fn rows_of(execution: &Execution, table: &Table, rows: &[usize]) -> Result<Table, StageFault> {
     let mut writer = execution.create_table(table.schema())?;
     let rows: Vec<u64> = rows.iter().map(|&row| row as u64).collect();
@@ -121,18 +121,18 @@ fn report(
     execution: &Execution,
     test: &TestRows,
     judged: &Judged,
-    (candidate, champion): (&Asked<'_>, Option<&Asked<'_>>),
+    (candidate, champion): (&ScoredModel<'_>, Option<&ScoredModel<'_>>),
     reported: Vec<(String, f64)>,
 ) -> Result<EvaluationReport, RunError> {
-    let model = |asked: &Asked<'_>, version: Option<u32>, measured: &Measured| EvaluatedModel {
+    let model = |scored: &ScoredModel<'_>, version: Option<u32>, measured: &Measured| EvaluatedModel {
         version: version.map(u64::from),
-        digest: asked.parts.model.digest().to_string(),
+        digest: scored.parts.model.digest().to_string(),
         test_digest: test.table.digest().to_string(),
         metrics: measured.metrics.clone(),
         confusion: measured.confusion.as_ref().map(|(confusion, _)| confusion.clone()),
     };
-    // A champion may have learnt from so many of the rows that the rest has no figures. It is the
-    // champion all the same, and the verdict is one against it.
+    // If the champion was trained on most of the rows, it has no metrics. It is still the champion,
+    // and the verdict is reached against it.
     let unmeasured = Measured { metrics: MetricSet::default(), confusion: None };
     let theirs = judged.champion.as_ref().unwrap_or(&unmeasured);
     let in_report = match &work.champion {
@@ -142,7 +142,7 @@ fn report(
         }
         ChampionStatus::Itself { version } => Champion::Evaluated(model(candidate, Some(*version), &judged.candidate)),
         ChampionStatus::Readable(spec) => {
-            champion.map_or(Champion::None, |asked| Champion::Evaluated(model(asked, Some(spec.version), theirs)))
+            champion.map_or(Champion::None, |scored| Champion::Evaluated(model(scored, Some(spec.version), theirs)))
         }
     };
     Ok(EvaluationReport {
@@ -175,7 +175,7 @@ fn report(
     })
 }
 
-/// The model of this run.
+/// Returns the run's model, ready to predict.
 fn candidate(work: &EvaluationWork, execution: &mut Execution, test: &TestRows) -> Result<ModelParts, RunError> {
     Ok(ModelParts {
         transformation: execution.nested(&work.candidate.transformation)?,
@@ -204,26 +204,27 @@ fn features_of(schema: &Schema) -> Schema {
     schema.project(&schema.indices_with(Role::Feature))
 }
 
-/// Scores of the test rows as an artifact of their own, so that anybody can compute other metrics.
+/// Writes the predictions for the test rows as an artifact, from which anybody can compute other
+/// metrics.
 fn put_predictions(
     execution: &mut Execution,
-    candidate: &Asked<'_>,
-    champion: Option<&Asked<'_>>,
+    candidate: &ScoredModel<'_>,
+    champion: Option<&ScoredModel<'_>>,
     task: &Task,
 ) -> Result<(), RunError> {
     let classes = width(task);
     let models = || [candidate].into_iter().chain(champion);
-    let names = models().flat_map(|asked| {
+    let names = models().flat_map(|scored| {
         (0..classes).map(move |class| match classes {
-            1 => asked.name.to_owned(),
-            _ => format!("{}_{class}", asked.name),
+            1 => scored.name.to_owned(),
+            _ => format!("{}_{class}", scored.name),
         })
     });
     let fields = names.map(|name| Field::new(name, DataType::Float64).with_nullable(false)).collect();
     let schema = Schema::new(fields).map_err(StageFault::host)?;
-    let columns = models().flat_map(|asked| {
+    let columns = models().flat_map(|scored| {
         (0..classes).map(move |class| {
-            let column: Vec<f64> = asked.scores.iter().skip(class).step_by(classes).copied().collect();
+            let column: Vec<f64> = scored.scores.iter().skip(class).step_by(classes).copied().collect();
             Arc::new(Float64Array::from(column)) as arrow_array::ArrayRef
         })
     });
@@ -235,21 +236,23 @@ fn put_predictions(
     Ok(())
 }
 
-/// Figures of the rows that the report's metrics are of: the compared ones, if there is a champion.
+/// Draws figures for the rows of the report's metrics: with a champion, these are the compared
+/// rows.
 fn figures(
     test: &TestRows,
     judged: &Judged,
-    candidate: &Asked<'_>,
-    champion: Option<&Asked<'_>>,
+    candidate: &ScoredModel<'_>,
+    champion: Option<&ScoredModel<'_>>,
 ) -> Result<Vec<Figure>, StageFault> {
-    // No figure of both where nothing is left to compare.
+    // A figure of both models needs compared rows.
     let champion = champion.filter(|_| judged.champion.is_some());
     let rows = &judged.shown;
-    let asked = || [candidate].into_iter().chain(champion);
+    let scored = || [candidate].into_iter().chain(champion);
     let mut figures = Vec::new();
     if matches!(test.task, Task::Binary { .. }) {
         let classes: Vec<u8> = rows.iter().map(|&row| test.labels[row] as u8).collect();
-        let scores: Vec<(&str, Vec<f64>)> = asked().map(|asked| (asked.name, picked(&asked.scores, 1, rows))).collect();
+        let scores: Vec<(&str, Vec<f64>)> =
+            scored().map(|scored| (scored.name, values_of(&scored.scores, 1, rows))).collect();
         let predictions: Vec<Predictions<'_>> =
             scores.iter().map(|(name, scores)| Predictions { name, scores }).collect();
         figures.extend(prediction_figures(&classes, &predictions).map_err(StageFault::host)?);
@@ -257,7 +260,7 @@ fn figures(
     let measured = [Some(&judged.candidate), judged.champion.as_ref()].into_iter().flatten();
     figures.extend(measured.filter_map(|it| it.confusion.as_ref().and_then(|(_, figure)| figure.clone())));
     let importance: Vec<Importance<'_>> =
-        asked().map(|asked| Importance { name: asked.name, features: &asked.parts.importance }).collect();
+        scored().map(|scored| Importance { name: scored.name, features: &scored.parts.importance }).collect();
     figures.extend(importance_figure(&importance));
     Ok(figures)
 }

@@ -1,4 +1,4 @@
-//! Ingestion: data from outside becomes a table, under the manifest's signature.
+//! Ingestion: data from outside becomes a table with the manifest's signature.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use tracing::Span;
 use crate::artifact::{RESPONSE, SIGNATURE, TABLE};
 use crate::execution::{Execution, roles};
 use crate::fault::StageFault;
-use crate::invocation::{IngestionWork, Reading};
+use crate::invocation::{IngestionWork, SourceFormat};
 use crate::run_error::RunError;
 use crate::sandbox::{SourceCursor, Sources};
 use crate::spans;
 
-/// Ingests, and records the signature that was used.
+/// Ingests the table, and records the signature that was used.
 pub(crate) fn run(work: &IngestionWork, execution: &mut Execution) -> Result<(), RunError> {
     let mut response = None;
     let source = work.source.as_ref().map(|declared| {
@@ -27,24 +27,25 @@ pub(crate) fn run(work: &IngestionWork, execution: &mut Execution) -> Result<(),
         });
         (declared.name.clone(), source)
     });
-    let leave = execution.leave();
+    let limits = execution.decode_limits();
     let decoder = execution.session.decoder.clone();
-    let signature = signature(work, source.as_ref().map(|(_, source)| source), &*decoder, &leave)?;
+    let signature = signature(work, source.as_ref().map(|(_, source)| source), &*decoder, &limits)?;
     let mut roles: HashMap<String, Role> = signature.iter().flat_map(|signature| roles(&signature.fields)).collect();
-    // A table that a stage makes up may come without a signature; its target is known all the same.
+    // A component that generates its rows may do without a signature. The name of the target is
+    // known all the same.
     if let Some(target) = &work.target {
         roles.entry(target.clone()).or_insert(Role::Target);
     }
     let context = execution.context(roles)?;
     let name = work.source.as_ref().map(|source| source.name.as_str());
     let component = execution.component.name.clone();
-    let granted = Granted { component, source, signature: signature.clone(), decoder, leave };
+    let granted = Granted { component, source, signature: signature.clone(), decoder, limits };
     let table = execution.session.sandbox.ingest(context, name, Arc::new(granted))?;
     match &work.source {
         Some(source) if execution.source_has_changed() => match source.reading {
-            // A database gives what stood in it when it was asked, whatever is written meanwhile.
-            Reading::Table { .. } | Reading::Query { .. } => execution.forget_source(),
-            Reading::Csv { .. } | Reading::Parquet => {
+            // A database reads from a snapshot, whatever is written meanwhile.
+            SourceFormat::Table { .. } | SourceFormat::Query { .. } => execution.forget_source(),
+            SourceFormat::Csv { .. } | SourceFormat::Parquet => {
                 let message = format!("somebody wrote to the source `{}` while it was read", source.name);
                 return Err(data(message));
             }
@@ -56,7 +57,7 @@ pub(crate) fn run(work: &IngestionWork, execution: &mut Execution) -> Result<(),
     }
     let signature = match signature {
         Some(signature) => signature,
-        // A stage that makes its data up, and a manifest that names no columns: the table says what they are.
+        // Without a source and a declared signature, the table shows its columns.
         None => signature_of(table.schema(), work.target.as_deref())?,
     };
     execution.put_json(&SIGNATURE, &signature)?;
@@ -71,23 +72,23 @@ fn data(message: String) -> RunError {
     StageFault::Data { stage: World::Ingestion.into(), message, column: None, row: None, value: None }.into()
 }
 
-/// The signature: the declared one, or one inferred from the source; `None` if there is neither.
+/// Returns the declared signature, or the one inferred from the source; `None` if there is neither.
 fn signature(
     work: &IngestionWork,
     source: Option<&Result<Source, StageFault>>,
     decoder: &dyn Decode,
-    leave: &DecodeLimits,
+    limits: &DecodeLimits,
 ) -> Result<Option<Signature>, StageFault> {
     let (None, Some(source)) = (&work.signature, source) else { return Ok(work.signature.clone()) };
     let source = source.as_ref().map_err(Clone::clone)?;
     let (null_values, target) = (work.null_values.clone(), work.target.clone());
     let options = InferenceOptions { null_values, sample_rows: None, target };
-    let inferred = spans::part("infer").in_scope(|| decoder.infer(source, &options, false, leave));
+    let inferred = spans::part("infer").in_scope(|| decoder.infer(source, &options, false, limits));
     let inferred = inferred.map_err(|error| StageFault::of_data(&error))?;
     Ok(Some(inferred.signature))
 }
 
-/// The signature of a table that a stage made, where none is declared.
+/// Returns the signature of a table that a component made, where none is declared.
 pub(crate) fn signature_of(schema: &Schema, target: Option<&str>) -> Result<Signature, StageFault> {
     let fields = schema
         .fields()
@@ -100,11 +101,11 @@ pub(crate) fn signature_of(schema: &Schema, target: Option<&str>) -> Result<Sign
 /// The one source that ingestion may open.
 struct Granted {
     component: String,
-    /// The source by its name; or why it cannot be read.
+    /// The name of the source, and the source or the reason why it cannot be read.
     source: Option<(String, Result<Source, StageFault>)>,
     signature: Option<Signature>,
     decoder: Arc<dyn Decode>,
-    leave: DecodeLimits,
+    limits: DecodeLimits,
 }
 
 impl Sources for Granted {
@@ -113,7 +114,7 @@ impl Sources for Granted {
             (Some((granted, source)), Some(signature)) if granted == name => {
                 let source = source.as_ref().map_err(Clone::clone)?;
                 let span = spans::part("decode");
-                let cursor = span.in_scope(|| self.decoder.open(source, signature, Strictness::Ingest, &self.leave));
+                let cursor = span.in_scope(|| self.decoder.open(source, signature, Strictness::Ingest, &self.limits));
                 Ok(Box::new(Opened { rows: cursor.map_err(|error| StageFault::of_data(&error))?, _span: span }))
             }
             _ => Err(StageFault::Denied {
@@ -128,7 +129,7 @@ impl Sources for Granted {
 
 struct Opened {
     rows: Box<dyn SourceRows>,
-    /// It lasts as long as rows may come.
+    /// Ends when the rows are dropped.
     _span: Span,
 }
 

@@ -1,8 +1,9 @@
-//! The stages: what the host does around each call into the sandbox. One file for each world, in
-//! the lifecycle's order; `segments`, which is the host's work alone; and `weights`, which two of
-//! them check.
+//! The stages: the host's work around each call into the sandbox.
 //!
-//! A stage gets its part of an [`Invocation`] and a [`Execution`] that opens what the invocation
+//! There is one file for each world, in the order of the lifecycle. `segments` is work of the host
+//! alone. `weights` has checks for several stages.
+//!
+//! A stage gets its part of an [`Invocation`], and an [`Execution`] that opens what the invocation
 //! declares. It knows no manifest and no registry.
 
 pub(crate) mod evaluation;
@@ -22,7 +23,7 @@ use crate::fault::StageFault;
 use crate::invocation::{Invocation, Outcome, Work};
 use crate::run_error::RunError;
 
-/// Does the work of a step on its bench.
+/// Does the work of a step.
 pub(crate) fn work(invocation: &Invocation, execution: &mut Execution) -> Result<(), RunError> {
     execution.declare(invocation);
     match &invocation.work {
@@ -37,24 +38,24 @@ pub(crate) fn work(invocation: &Invocation, execution: &mut Execution) -> Result
     }
 }
 
-/// Executes a step apart from any run, to see what comes of it. It reads what its invocation
-/// declares, from the session's store; nothing is published or recorded.
+/// Executes a step outside any run. It reads the inputs that its invocation declares from the
+/// session's store. Nothing is published or recorded.
 ///
 /// # Errors
 /// The session lacks the step's component. A step that fails is an outcome.
 pub fn execute(invocation: &Invocation, session: Session) -> Result<Outcome, StageFault> {
-    Ok(execute_aside(invocation, session)?.0)
+    Ok(execute_unpublished(invocation, session)?.0)
 }
 
-/// The same, with the artifacts that came of it, which nobody else sees.
-pub(crate) fn execute_aside(invocation: &Invocation, session: Session) -> Result<(Outcome, Staging), StageFault> {
+/// Executes a step outside any run, and returns its unpublished artifacts, too.
+pub(crate) fn execute_unpublished(invocation: &Invocation, session: Session) -> Result<(Outcome, Staging), StageFault> {
     let guest = &invocation.guest;
     let component = session.components.iter().find(|it| it.world == guest.world && it.digest == guest.component);
     let missing = || StageFault::host(format!("the component `{}` is not at hand", guest.component));
     let component = component.ok_or_else(missing)?.clone();
     let mut execution = Execution::begin(invocation.step.clone(), component, guest.limits, session);
     let worked = work(invocation, &mut execution);
-    let worked = execution.settled(worked);
+    let worked = execution.final_result(worked);
     let outcome = execution.outcome(worked.as_ref().err());
     Ok((outcome, execution.staging()))
 }

@@ -1,8 +1,8 @@
-//! Preparation: tables become one table, under the manifest's signature if it is the one that is
-//! learnt from.
+//! Preparation: several tables become one table, with the manifest's signature if a model is
+//! trained on it.
 //!
-//! The component gets whole tables by name. Of roles and of the split it decides nothing: roles are
-//! the manifest's, and which rows are for the test is decided from what the last table is.
+//! The component gets whole tables by name. It decides neither on roles, which the manifest
+//! declares, nor on the split, which is made of the final table.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use crate::invocation::PreparationWork;
 use crate::run_error::RunError;
 use crate::stages::ingestion::signature_of;
 
-/// Prepares, and records the signature of the table.
+/// Prepares the table, and records its signature.
 pub(crate) fn run(work: &PreparationWork, execution: &mut Execution) -> Result<(), RunError> {
     let inputs = execution.named_tables()?;
     let roles = roles_of(work, &inputs);
@@ -37,8 +37,8 @@ pub(crate) fn run(work: &PreparationWork, execution: &mut Execution) -> Result<(
     Ok(())
 }
 
-/// The roles of the table's columns by name: those of the declared signature, else those that
-/// columns of the inputs have; of several such columns, the first by the names of the inputs.
+/// Returns the roles of the table's columns by name: those of the declared signature, or else those
+/// of equally named columns of the inputs, of which the first input in the order of names counts.
 fn roles_of(work: &PreparationWork, inputs: &[(String, Table)]) -> HashMap<String, Role> {
     let mut known: HashMap<String, Role> = HashMap::new();
     match &work.signature {
@@ -52,15 +52,15 @@ fn roles_of(work: &PreparationWork, inputs: &[(String, Table)]) -> HashMap<Strin
         }
     }
     if let Some(target) = &work.target {
-        // There is one target: what an input calls so is a column like others here.
+        // There is one target. A column that is the target of an input is a feature here.
         known.retain(|_, role| *role != Role::Target);
         known.insert(target.clone(), Role::Target);
     }
     known
 }
 
-/// Refuses a table that came back as it was handed over, with the roles of before: whoever makes a
-/// table has it with the manifest's.
+/// Fails if the component returned an input table with its old roles. A table that it writes itself
+/// has the manifest's roles.
 fn refuse_other_roles(execution: &Execution, table: &Table, roles: &HashMap<String, Role>) -> Result<(), StageFault> {
     let role = |name: &str| roles.get(name).copied().unwrap_or(Role::Feature);
     if table.schema().fields().iter().all(|field| field.role == role(&field.name)) {

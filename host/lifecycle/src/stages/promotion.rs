@@ -1,7 +1,7 @@
-//! Promotion: the decision.
+//! Promotion: the decision on the candidate.
 //!
-//! The candidate is approved only if every gate of the manifest passed, as the host found, and the
-//! promotion component approves too: it can be stricter, never looser.
+//! The candidate is approved only if it passed every gate of the manifest and the promotion
+//! component approves, too. The component can be stricter than the gates, never looser.
 
 use std::collections::HashMap;
 
@@ -15,12 +15,13 @@ use crate::fault::StageFault;
 use crate::run_error::RunError;
 use crate::sandbox::{DecisionInput, StageDecision};
 
-/// Decides.
+/// Decides on the candidate.
 pub(crate) fn run(gates: &Gates, execution: &mut Execution) -> Result<(), RunError> {
     let evaluated = execution.open(&EVALUATION)?;
     let reported = evaluated.reported.as_ref().map(|reported| named(&reported.metrics)).unwrap_or_default();
     let comparison = evaluated.compared.comparison.as_ref();
-    // Judged again, by today's gates: a single stage may run with other gates than the evaluation it works on.
+    // The gates are judged again: a stage that is run alone may have other gates than the
+    // evaluation that it reads.
     let gates = match &evaluated.champion {
         Champion::Unreadable { .. } => gates.without_comparison(),
         Champion::None | Champion::Evaluated(_) => gates.clone(),
@@ -48,12 +49,13 @@ pub(crate) fn run(gates: &Gates, execution: &mut Execution) -> Result<(), RunErr
     execution.put_json(&DECISION, &decision)
 }
 
-/// Metrics by name; NaN where one is undefined.
+/// Returns metrics by name; NaN where one is undefined.
 pub(crate) fn named(set: &MetricSet) -> Vec<(String, f64)> {
     set.iter().map(|(name, value)| (name.to_owned(), value.unwrap_or(f64::NAN))).collect()
 }
 
-/// The host's gates are final where they say no; the component's own rules stand beside them.
+/// Combines the gates with the component's decision. A gate that failed is final; the component's
+/// own rules are added.
 fn combine(gates: &[GateResult], decision: StageDecision, component: &str) -> (Verdict, Vec<Reason>) {
     let mut reasons: Vec<Reason> = gates
         .iter()
@@ -66,13 +68,13 @@ fn combine(gates: &[GateResult], decision: StageDecision, component: &str) -> (V
         .map(|(gate, passed, message)| (name_of_host(gates, gate), passed, message))
         .filter(|(gate, passed, _)| !(known.contains(gate) && *passed))
         .collect();
-    // A component that sees an undecided gate cannot approve. Only a rule of its own makes its
-    // refusal a rejection.
+    // A component cannot approve with an undecided gate. Its refusal is a rejection only if a rule
+    // of its own failed.
     let undecided = |name: &String| gates.iter().any(|gate| gate.undecided && gate.name() == *name);
     let is_only_undecided = own.iter().all(|(gate, passed, _)| *passed || undecided(gate));
     for (gate, passed, message) in own {
         match reasons.iter_mut().find(|reason| reason.gate == gate) {
-            // The component refuses at a gate that the host passed: it is stricter there.
+            // The component is stricter here: it refuses at a gate that passed.
             Some(reason) if reason.passed => {
                 *reason = Reason { gate, passed, message: format!("{component}: {message}") }
             }
@@ -89,7 +91,7 @@ fn combine(gates: &[GateResult], decision: StageDecision, component: &str) -> (V
         });
     }
     let verdict = match found {
-        // A component that approves although a rule of its own failed contradicts itself: nothing
+        // A component that approves although a rule of its own failed contradicts itself. Nothing
         // is promoted then.
         Verdict::Approved if decision.approved && reasons.iter().all(|reason| reason.passed) => Verdict::Approved,
         Verdict::Undecided if decision.approved || is_only_undecided => Verdict::Undecided,
@@ -98,8 +100,8 @@ fn combine(gates: &[GateResult], decision: StageDecision, component: &str) -> (V
     (verdict, reasons)
 }
 
-/// Returns the host's name for a gate that a component names. The contract has no `no-worse`, and
-/// tells it as a `no-regression`.
+/// Returns the host's name for a gate that a component names. The contract has no `no-worse` and
+/// calls it `no-regression`.
 fn name_of_host(gates: &[GateResult], told: String) -> String {
     let is_told_so = |gate: &&GateResult| {
         gate.gate.rule == GateRule::NoWorse && told == format!("{} {}", GateRule::NoRegression.name(), gate.gate.metric)
@@ -108,7 +110,7 @@ fn name_of_host(gates: &[GateResult], told: String) -> String {
     gates.iter().find(is_told_so).filter(|_| !is_a_name).map_or_else(|| told.clone(), GateResult::name)
 }
 
-/// The version that stood as champion when the candidate was evaluated.
+/// Returns the version that was the champion when the candidate was evaluated.
 pub(crate) fn champion_of(evaluated: &EvaluationReport) -> Result<Option<u32>, StageFault> {
     let version = match &evaluated.champion {
         Champion::None => None,

@@ -1,8 +1,9 @@
-//! Segments: the host deals the rows of a table out, one table for each value of a column.
+//! Segments: the host divides the rows of a table by the values of a column, into one table for
+//! each value.
 //!
-//! No component is called. The work is that of the stage that made the table, within its limits.
-//! The table is read once for the column and once for the rows, however many segments there are,
-//! and rows keep their order: what a segment holds hangs on its own rows alone.
+//! No component is called. The work belongs to the stage that made the table, and is done within
+//! its limits. The table is read once for the column and once for the rows, however many segments
+//! there are. Rows keep their order, so a segment depends on its own rows alone.
 
 use std::collections::BTreeMap;
 
@@ -21,21 +22,21 @@ use crate::invocation::SegmentsWork;
 use crate::run_error::RunError;
 use crate::table_reading::{ReadError, columns};
 
-/// Bytes that the host keeps of each row while it deals rows out: its number, in a list that grows.
+/// The host's memory for each row, in bytes: its number, in a growing list.
 const ROW_MEMORY: u64 = 16;
 
-/// Bytes that a column of a batch takes besides its values, which stay in their file.
+/// The memory of a column of a batch besides its values, which stay in the mapped file, in bytes.
 const COLUMN_MEMORY: u64 = 512;
 
-/// The name of a segment's table among the artifacts of the step.
+/// Returns the name of a segment's table among the artifacts of the step.
 pub(crate) fn table_name(name: &str) -> String {
     format!("segment-{name}")
 }
 
-/// Deals the rows out.
+/// Divides the rows into segments.
 pub(crate) fn run(work: &SegmentsWork, execution: &mut Execution) -> Result<(), RunError> {
-    // Nobody else's code runs, so that no wall is missed.
-    execution.stands_alone();
+    // Only code of the host runs, so no wall is missing.
+    execution.record_host_only();
     let table = execution.open(&TABLE)?;
     let place = column(work, &table)?;
     let (dealt, without) = deal(work, execution, &table, place)?;
@@ -74,7 +75,7 @@ fn wrong(column: &str, message: String, row: Option<u64>, value: Option<String>)
     StageFault::Data { stage: World::Ingestion.into(), message, column: Some(guest_name(column)), row, value }
 }
 
-/// The place of the column, if it can have segments.
+/// Returns the index of the column, if its type can have segments.
 fn column(work: &SegmentsWork, table: &Table) -> Result<usize, StageFault> {
     let name = &work.column;
     let fields = table.schema().fields();
@@ -91,7 +92,7 @@ fn column(work: &SegmentsWork, table: &Table) -> Result<usize, StageFault> {
     }
 }
 
-/// The numbers of the rows of each value, by its text; and of those without one.
+/// The row numbers by the text of their value, and those of rows without a value.
 type Dealt = (BTreeMap<String, Vec<u64>>, Vec<u64>);
 
 fn deal(work: &SegmentsWork, execution: &Execution, table: &Table, place: usize) -> Result<Dealt, StageFault> {
@@ -132,7 +133,7 @@ fn deal(work: &SegmentsWork, execution: &Execution, table: &Table, place: usize)
     Ok((dealt, without))
 }
 
-/// A column whose cells have texts.
+/// A column of a type whose values have a text.
 enum Texts<'a> {
     Boolean(&'a arrow_array::BooleanArray),
     Integer(&'a arrow_array::Int64Array),
@@ -166,7 +167,7 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// The segments in the order of their values: numbers by size, all else by their text.
+/// Returns the segments in the order of their values: numbers by size, other values by their text.
 fn in_order(kind: DataType, dealt: BTreeMap<String, Vec<u64>>) -> Result<Vec<(Value, Vec<u64>)>, StageFault> {
     let value = |text: String| match kind {
         DataType::Int64 => text.parse::<i64>().map(Value::from).map_err(StageFault::host),
@@ -188,7 +189,8 @@ fn write(
     list: &Segments,
     segments: Vec<(Value, Vec<u64>)>,
 ) -> Result<(), StageFault> {
-    // Views of the mapped file; a batch at a time is copied out of them.
+    // These batches are views of the mapped file. One batch of rows at a time is copied out of
+    // them.
     let batches: Vec<RecordBatch> = table.batches(None).collect::<Result<_, _>>().map_err(StageFault::host)?;
     let gather = Gather::new(batches);
     for (segment, (_, rows)) in list.segments.iter().zip(segments) {

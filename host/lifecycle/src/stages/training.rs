@@ -9,12 +9,13 @@ use crate::execution::Execution;
 use crate::run_error::RunError;
 use crate::stages::weights;
 
-/// Trains, and asks the model what counts.
+/// Trains the model, and asks it for the importance of its features.
 pub(crate) fn run(execution: &mut Execution) -> Result<(), RunError> {
     let (train, validation) = (execution.open(&FEATURES_TRAIN)?, execution.open_if_there(&FEATURES_VALIDATION)?);
     let task = execution.open(&TASK)?;
-    // Again, for what `rebalance` made, and for features that another version of this program made.
-    weights::refuse_wrong(execution.world, &train, execution.watch())?;
+    // The weights are checked again, because `rebalance` or another version of this program may
+    // have made the features.
+    weights::refuse_invalid(execution.world, &train, execution.watch())?;
     weights::refuse_weightless(execution.world, &task, &train, execution.watch())?;
     let context = execution.context(HashMap::new())?;
     let model = execution.session.sandbox.train(context.clone(), &train, validation.as_ref(), &task)?;

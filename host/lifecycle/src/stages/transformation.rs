@@ -1,9 +1,10 @@
-//! Transformation: the host splits the rows and encodes the target; the stage learns from training rows and makes features of them.
+//! Transformation: the host splits the rows and encodes the target; the component learns from the
+//! training rows and makes features.
 //!
-//! The stage sees neither identifiers nor, outside `fit` and `rebalance`, the target; the host puts
-//! target and weight beside the features itself. The test rows come in another order than the
-//! table's (see [`test_rows`]): what is scored on them cannot answer with a row's place in a source
-//! that was sorted by its target.
+//! The component sees no identifiers, and the target only in `fit` and `rebalance`; the host adds
+//! target and weight to the features itself. The order of the test rows is not that of the table
+//! (see [`test_rows`]). A model that is scored on them can therefore not answer with a row's
+//! position in a source that was sorted by its target.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -27,32 +28,32 @@ use crate::sandbox::{StageContext, View};
 use crate::stages::weights;
 use crate::table_reading::{ROW_COLUMN, ReadError, all, columns, with_kept_identifiers};
 
-/// Bytes that the host keeps of each row while it deals rows out, at most: two hashes, its
-/// partition, its number, its place in the order of the test rows, and what sorting takes.
+/// The host's memory for each row while it splits a table, in bytes, at most: two hashes, its
+/// partition, its number, its index in the order of the test rows, and sorting.
 const SPLIT_ROW_MEMORY: u64 = 48;
 
-/// Bytes that a column of a batch takes besides its values, which stay in their file.
+/// The memory of a column of a batch besides its values, which stay in the mapped file, in bytes.
 const COLUMN_MEMORY: u64 = 512;
 
-/// Bytes of memory for each byte of an imported split: a row of some twenty bytes becomes an entry
-/// of a map.
+/// The memory for each byte of an imported split, in bytes. A row of about twenty bytes becomes an
+/// entry of a map.
 const IMPORTED_BYTE_MEMORY: u64 = 8;
 
-/// Bytes of memory for each row of the table that an imported split is of, besides identifiers.
+/// The memory for each row of the table of an imported split besides identifiers, in bytes.
 const IMPORTED_ROW_MEMORY: usize = 96;
 
-/// Bytes that a row takes in the exported split besides its identifier: its number and its
+/// The length of a row in the exported split besides its identifier, in bytes: its number and its
 /// partition.
 const EXPORTED_ROW: usize = 20;
 
-/// Splits, fits, transforms, rebalances.
+/// Splits the rows, fits the transformer, and transforms and rebalances the training rows.
 pub(crate) fn run(work: &TransformationWork, execution: &mut Execution) -> Result<(), RunError> {
     let table = execution.open(&TABLE)?;
     let watch = execution.watch().clone();
     refuse_undeclared(execution, &table)?;
     watch.hold(split_memory(&table))?;
     let task = task(work, &table, &watch)?;
-    weights::refuse_wrong(execution.world, &table, &watch)?;
+    weights::refuse_invalid(execution.world, &table, &watch)?;
     let split = split(work, execution, &table, &watch)?;
     let part = |execution: &Execution, partition| rows_of(execution, &table, &split, &task, partition);
     let train = part(execution, Partition::Train)?;
@@ -68,7 +69,7 @@ pub(crate) fn run(work: &TransformationWork, execution: &mut Execution) -> Resul
     let context = execution.context(roles(train.schema()))?;
     let seen = View::of(train.clone(), |field| matches!(field.role, Role::Feature | Role::Target | Role::Weight));
     let state = execution.session.sandbox.fit(context.clone(), &seen, &task).map_err(in_train)?;
-    // Training and validation rows alike are features to it.
+    // The component cannot tell training from validation rows here.
     let transforming = execution.context(HashMap::new())?;
     let mut features = transformed(execution, &transforming, &state, &train).map_err(in_train)?;
     let mut made = vec![made_of(&train, &features)];
@@ -95,7 +96,7 @@ pub(crate) fn run(work: &TransformationWork, execution: &mut Execution) -> Resul
     Ok(())
 }
 
-/// The task with the classes that the table shows.
+/// Returns the task with the classes that the table shows.
 fn task(work: &TransformationWork, table: &Table, watch: &Watch) -> Result<Task, StageFault> {
     let name = &work.target;
     let target = table.schema().index_of(name).ok_or_else(|| StageFault::Data {
@@ -109,7 +110,7 @@ fn task(work: &TransformationWork, table: &Table, watch: &Watch) -> Result<Task,
     TaskKind::with_classes(&work.task, name, column).map_err(|ReadError(fault)| fault)
 }
 
-/// Which rows are for what.
+/// Returns the partition of each row.
 fn split(work: &TransformationWork, execution: &Execution, table: &Table, watch: &Watch) -> Result<Split, RunError> {
     let split = match &work.split {
         Some(plan) => plan.split(table.schema(), all(table, watch)),
@@ -118,12 +119,12 @@ fn split(work: &TransformationWork, execution: &Execution, table: &Table, watch:
             let held = Cell::new(file.size().saturating_mul(IMPORTED_BYTE_MEMORY));
             watch.hold(held.get())?;
             let rows = with_kept_identifiers(table, watch, &held, IMPORTED_ROW_MEMORY);
-            let (decoder, leave) = (&execution.session.decoder, execution.leave());
+            let (decoder, limits) = (&execution.session.decoder, execution.decode_limits());
             let read = |identifiers: &[String], take: &mut SplitCellSink<'_>| {
-                decoder.read_split(file.path(), identifiers, &leave, take)
+                decoder.read_split(file.path(), identifiers, &limits, take)
             };
             Split::import(read, table.schema(), rows).map_err(|ReadError(fault)| match fault {
-                // The limit is the one of the stage for which the file is read.
+                // The file is read for this stage, so its limit is this stage's.
                 fault @ StageFault::Limit { .. } => ReadError(fault.of_stage(|_| Some(World::Transformation.into()))),
                 fault => ReadError(fault),
             })
@@ -132,15 +133,15 @@ fn split(work: &TransformationWork, execution: &Execution, table: &Table, watch:
     Ok(split.map_err(|ReadError(fault)| fault)?)
 }
 
-/// Bytes that the host keeps of a table at once while it deals its rows out.
+/// Returns the host's memory while it splits a table, in bytes.
 fn split_memory(table: &Table) -> u64 {
     let batches = (table.chunks() as u64).saturating_mul(table.schema().len() as u64 * COLUMN_MEMORY);
     let rows = table.rows().saturating_mul(SPLIT_ROW_MEMORY);
     rows.saturating_add(batches).saturating_add(TableWriter::empty_bytes(table.schema()))
 }
 
-/// Refuses a table with other columns than the signature declares: validation may have been
-/// another version's, or another run's.
+/// Fails if the table has other columns than the signature declares. The validation may have been
+/// done by another version, or in another run.
 fn refuse_undeclared(execution: &mut Execution, table: &Table) -> Result<(), RunError> {
     let signature = execution.open(&SIGNATURE)?;
     let Some(first) = signature.differences(table.schema()).into_iter().next() else { return Ok(()) };
@@ -152,23 +153,24 @@ fn refuse_undeclared(execution: &mut Execution, table: &Table) -> Result<(), Run
     Err(StageFault::Data { stage, message, column, row: None, value: None }.into())
 }
 
-/// The split as CSV, fit to be imported elsewhere.
+/// Returns the split as CSV, which can be imported elsewhere.
 fn exported(table: &Table, split: &Split, watch: &Watch) -> Result<String, StageFault> {
-    // The table is read twice, and so the text counts twice: the document doubles while it grows.
+    // The table is read twice, so the text is counted twice. This matches a document that doubles
+    // as it grows.
     let held = Cell::new(split_memory(table));
     let counted = || with_kept_identifiers(table, watch, &held, EXPORTED_ROW);
     let mut text = Vec::new();
     split.export(table.schema(), counted, &mut text).map_err(|ReadError(fault)| fault)?;
-    watch.look()?;
+    watch.check()?;
     String::from_utf8(text).map_err(StageFault::host)
 }
 
-/// Which row of the source a row of a table is that has these.
+/// Returns the row of the source for a row of a table. `numbers` holds the source's rows.
 fn source_row(numbers: &[u64], row: u64) -> Option<u64> {
     numbers.get(usize::try_from(row).ok()?).copied()
 }
 
-/// The rows of one partition as a table of their own, in order, its target encoded for the task.
+/// Returns the rows of one partition as a table, in order, with the target encoded.
 fn rows_of(
     execution: &Execution,
     table: &Table,
@@ -188,18 +190,18 @@ fn rows_of(
     rows.finish()
 }
 
-/// The numbers that the test rows have in `table`, the one that was split, in the order in which
-/// the table of test rows has them: that of a hash, which says nothing about their place in the
-/// source. It can be computed again from the table and the split.
+/// Returns the numbers of the test rows in `table`, the table that was split, in the order of the
+/// test table. This is the order of a hash, which says nothing about the position in the source. It
+/// can be computed again from the table and the split.
 fn test_rows(table: &Table, split: &Split, watch: &Watch) -> Result<Vec<u64>, StageFault> {
     in_hash_order(table.schema(), all(table, watch), &split.indices(Partition::Test)).map_err(|ReadError(fault)| fault)
 }
 
-/// The test rows as a table of their own, in the order of [`test_rows`], its target encoded for the
-/// task.
+/// Returns the test rows as a table, in the order of [`test_rows`], with the target encoded.
 fn test_table(execution: &Execution, table: &Table, order: &[u64], task: &Task) -> Result<Table, StageFault> {
     let mut rows = EncodedRows::create(execution, table, task)?;
-    // Views of the mapped file; a batch at a time is copied out of them.
+    // These batches are views of the mapped file. One batch of rows at a time is copied out of
+    // them.
     let batches: Vec<RecordBatch> = table.batches(None).collect::<Result<_, _>>().map_err(StageFault::host)?;
     let gather = Gather::new(batches);
     for part in order.chunks(table.schema().chunk_rows()) {
@@ -209,7 +211,7 @@ fn test_table(execution: &Execution, table: &Table, order: &[u64], task: &Task) 
     rows.finish()
 }
 
-/// The rows of the ingested table that the test rows are, in the order of the test table.
+/// Writes the numbers of the test rows as a table, in the order of the test table.
 fn index_table(execution: &Execution, order: &[u64]) -> Result<Table, StageFault> {
     let schema =
         Schema::new(vec![Field::new(ROW_COLUMN, DataType::Int64).with_nullable(false)]).map_err(StageFault::host)?;
@@ -221,7 +223,7 @@ fn index_table(execution: &Execution, order: &[u64]) -> Result<Table, StageFault
     writer.finish()
 }
 
-/// A table of some rows of another one, with the target encoded.
+/// A table with some rows of another one and an encoded target.
 struct EncodedRows<'a> {
     task: &'a Task,
     target: usize,
@@ -238,7 +240,7 @@ impl<'a> EncodedRows<'a> {
         Ok(Self { task, target, name, writer: execution.create_table(&schema)?, schema })
     }
 
-    /// Adds rows of the other table, whose numbers there errors name.
+    /// Appends rows of the other table. `numbers` are their numbers there, which errors name.
     fn write(&mut self, rows: &RecordBatch, numbers: &[u64]) -> Result<(), StageFault> {
         let mut columns = rows.columns().to_vec();
         let target = self.task.encode(&self.name, &columns[self.target], 0);
@@ -272,7 +274,7 @@ fn encoded_schema(schema: &Schema, target: usize, task: &Task) -> Result<Schema,
     Schema::new(fields).map_err(StageFault::host)
 }
 
-/// A classifier's training rows must show every class.
+/// Fails if no training row is of some class.
 fn refuse_missing_class(task: &Task, train: &Table, watch: &Watch) -> Result<(), StageFault> {
     let classes: Vec<&String> = match task {
         Task::Binary { negative, positive } => vec![negative, positive],
@@ -302,7 +304,7 @@ fn refuse_missing_class(task: &Task, train: &Table, watch: &Watch) -> Result<(),
     }
 }
 
-/// Features of a table's rows, with target and weight behind them.
+/// Returns the features of a table's rows, followed by target and weight.
 fn transformed(
     execution: &Execution,
     context: &Arc<StageContext>,
@@ -336,13 +338,13 @@ fn transformed(
     writer.finish()
 }
 
-/// The features of a table's rows, raw and transformed.
+/// Returns the features of a table's rows, raw and transformed.
 fn made_of(rows: &Table, features: &Table) -> (View, View) {
     let features_of = |table: &Table| View::of(table.clone(), |field| field.role == Role::Feature);
     (features_of(rows), features_of(features))
 }
 
-/// A rebalanced table must look like the one that was passed, but for its rows.
+/// Fails if a rebalanced table has other columns than the table that was passed, or no rows.
 fn check_rebalanced(execution: &Execution, before: &Table, after: &Table) -> Result<(), StageFault> {
     if before.schema() != after.schema() {
         return Err(execution.contract("transform.rebalance", "the table that came back has other columns"));

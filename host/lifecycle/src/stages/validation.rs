@@ -1,8 +1,7 @@
-//! Validation: is this table fit to learn from? The verdict is the host's: all checks must pass.
+//! Validation: the check that a table is fit for training. The host decides: all checks must pass.
 //!
-//! Whether the table has the columns that the signature declares is looked at by the host itself. A
-//! stage that keeps quiet would let a column through that nobody declared, for instance one with the
-//! answer in it.
+//! The host itself compares the columns with the signature. Otherwise a component could let a
+//! column through that nobody declared, such as one that holds the answer.
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,7 +20,7 @@ use crate::table_reading::{ReadError, columns};
 /// The name of the host's own check in a report.
 const HOSTS_OWN: &str = "signature";
 
-/// Validates. What is wrong with the data is recorded as a finding; the run ends after this stage then.
+/// Validates the table. Failed checks are recorded as findings; the run ends after this stage then.
 pub(crate) fn run(execution: &mut Execution) -> Result<(), RunError> {
     let table = execution.open(&TABLE)?;
     let signature = execution.open(&SIGNATURE)?;
@@ -29,7 +28,7 @@ pub(crate) fn run(execution: &mut Execution) -> Result<(), RunError> {
     let (mut checks, columns) = execution.session.sandbox.validate(context, &table, signature.fields.fields())?;
     let told: HashSet<Option<String>> =
         checks.iter().filter(|check| !check.passed).map(|check| check.column.clone()).collect();
-    let own = held_to(&signature, &table, execution.watch())?;
+    let own = compare_with_signature(&signature, &table, execution.watch())?;
     checks.extend(own.into_iter().filter(|check| !told.contains(&check.column)));
     let report = ValidationReport {
         component: execution.report_component(),
@@ -44,7 +43,11 @@ pub(crate) fn run(execution: &mut Execution) -> Result<(), RunError> {
 
 /// Compares a table with the declared signature. Returns a failed check for every column that is
 /// not as declared.
-pub(crate) fn held_to(signature: &Signature, table: &Table, watch: &Watch) -> Result<Vec<Check>, StageFault> {
+pub(crate) fn compare_with_signature(
+    signature: &Signature,
+    table: &Table,
+    watch: &Watch,
+) -> Result<Vec<Check>, StageFault> {
     let check = |column: String, observed: String, expected: String| Check {
         name: HOSTS_OWN.to_owned(),
         column: Some(column),

@@ -1,9 +1,8 @@
-//! Weights of rows, checked before any trainer sees them.
+//! Checks of row weights, before any trainer sees them.
 //!
-//! Here and not in the trainers: whatever learns from a table may rely on it, and says the same
-//! about a wrong one. How much a row counts is a matter of proportion, so what a trainer's
-//! arithmetic cannot hold is no loss: the bounds leave room for sums over all rows, and for single
-//! precision, in which trees keep gradients.
+//! They are here and not in the trainers, so that every trainer may rely on them and a wrong weight
+//! gets the same message everywhere. Weights are proportions, so bounds lose nothing. The bounds
+//! leave room for sums over all rows, and for the single precision in which trees store gradients.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
@@ -16,19 +15,19 @@ use crate::fault::StageFault;
 use crate::limits::Watch;
 use crate::table_reading::{ReadError, columns};
 
-/// The greatest weight. A billion of them, squared, are far from the end of a double; and one of
-/// them from that of a single.
+/// The largest weight. The squares of a billion such weights add up to far less than the largest
+/// `f64`, and one such weight is far below the largest `f32`.
 const GREATEST: f64 = 1e15;
 
-/// A class whose rows all weigh less than this counts as one without weight.
+/// A class counts as one without weight if all its weights are below this.
 const LEAST: f64 = 1e-15;
 
-/// Refuses a table with a weight that is missing, not finite, negative or too great. `world` is the
-/// stage that says so.
+/// Fails if a weight is missing, not finite, negative or too large. `world` is the stage that
+/// reports it.
 ///
 /// # Errors
 /// A fault of the data that names the first such row, counted in `table`.
-pub(crate) fn refuse_wrong(world: World, table: &Table, watch: &Watch) -> Result<(), StageFault> {
+pub(crate) fn refuse_invalid(world: World, table: &Table, watch: &Watch) -> Result<(), StageFault> {
     let Some(&place) = table.schema().indices_with(Role::Weight).first() else { return Ok(()) };
     let mut start = 0;
     for rows in columns(table, vec![place], watch) {
@@ -49,7 +48,7 @@ pub(crate) fn refuse_wrong(world: World, table: &Table, watch: &Watch) -> Result
                 message,
                 column: Some(table.schema().fields()[place].name.clone()),
                 row: Some(start + row as u64),
-                // `Debug` writes great numbers with an exponent.
+                // `Debug` formats large numbers with an exponent.
                 value: (!rows.column(0).is_null(row)).then(|| format!("{value:?}")),
             });
         }
@@ -58,8 +57,8 @@ pub(crate) fn refuse_wrong(world: World, table: &Table, watch: &Watch) -> Result
     Ok(())
 }
 
-/// Refuses training rows among which a class, or for a regression every row, has no weight. `train`
-/// has an encoded target.
+/// Fails if no training row of a class, or of a regression, has a weight. The target of `train` is
+/// encoded.
 ///
 /// # Errors
 /// A fault of the data that names the class.
@@ -97,7 +96,7 @@ pub(crate) fn refuse_weightless(world: World, task: &Task, train: &Table, watch:
     Err(StageFault::Data { stage: world.into(), message, column, row: None, value: None })
 }
 
-/// A column of numbers; NaN at nulls.
+/// Returns a column of numbers, with NaN for nulls.
 fn numbers(column: &ArrayRef) -> Result<Vec<f64>, StageFault> {
     if let Some(values) = column.as_primitive_opt::<Float64Type>() {
         return Ok(values.iter().map(|value| value.unwrap_or(f64::NAN)).collect());

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use stagewright_data::{Content, Interrupt};
 use stagewright_lifecycle::fault::StageFault;
-use stagewright_lifecycle::invocation::{ChampionStatus, Invocation, Outcome, Reading, Work};
+use stagewright_lifecycle::invocation::{ChampionStatus, Invocation, Outcome, SourceFormat, Work};
 use stagewright_lifecycle::sandbox::Cancel;
 use stagewright_lifecycle::{RunError, Session, execute};
 use stagewright_manifest::World;
@@ -260,7 +260,7 @@ fn a_file_that_somebody_writes_to_is_refused_and_a_database_leaves_no_content_on
     let fault = executed(&invocation).fault.expect("a fault").to_string();
     assert!(fault.contains("somebody wrote to the source `rows` while it was read"), "{fault}");
     let Work::Ingestion(work) = &mut invocation.work else { panic!("the work of an ingestion") };
-    work.source.as_mut().expect("a source").reading = Reading::Table { table: "rows".to_owned() };
+    work.source.as_mut().expect("a source").reading = SourceFormat::Table { table: "rows".to_owned() };
     // It is no database: nobody opens it.
     invocation.guest.parameters.insert("opens".to_owned(), false.into());
     let outcome = executed(&invocation);

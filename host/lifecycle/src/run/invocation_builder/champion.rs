@@ -1,4 +1,4 @@
-//! The champion as a candidate finds it.
+//! The champion that a candidate is compared with.
 
 use std::sync::Arc;
 
@@ -19,12 +19,12 @@ use crate::run_error::RunError;
 use crate::sandbox::Component;
 use crate::test_rows::TestHashes;
 
-/// Looks, before anything is learnt, whether the champion of a registry that machines share can be
-/// had on this one. A part that is missing on its own may be what this run makes again. Does not
-/// read them.
+/// Checks, before any training, that the champion of a shared registry is available on this
+/// machine. A single missing part is no error, because this run may make it again. The parts are
+/// not read.
 ///
 /// # Errors
-/// [`RunError::ChampionMissing`], or what the registry or the store fails with.
+/// [`RunError::ChampionMissing`], or an error of the registry or the store.
 pub(crate) fn is_within_reach(run: &Run) -> Result<(), RunError> {
     let (home, model) = (&run.request.home, run.request.manifest.model.as_str());
     if home.has_own_registry() {
@@ -43,9 +43,9 @@ pub(crate) fn is_within_reach(run: &Run) -> Result<(), RunError> {
     Err(RunError::ChampionMissing { model: model.to_owned(), version, reason })
 }
 
-/// The champion of the moment, if there is one. One that cannot be loaded is an error, never "no
-/// champion".
-pub(super) fn standing(
+/// Returns the status of the champion. A champion that cannot be loaded is an error, and never
+/// counts as no champion.
+pub(super) fn status(
     run: &Run,
     candidate: &Candidate,
     (schema, task): (&Schema, &Task),
@@ -62,7 +62,7 @@ pub(super) fn standing(
     let model: RegisteredModel = serde_json::from_value(contents).map_err(|reason| {
         StageFault::host(format!("cannot read the champion, version {version} of `{name}`: {reason}"))
     })?;
-    let (transformation, training) = match ready(run, &model, schema, task)? {
+    let (transformation, training) = match load(run, &model, schema, task)? {
         Ok(components) => components,
         Err(reason) if run.request.manifest.gates.champion_unreadable == ChampionUnreadable::Error => {
             let message = format!(
@@ -77,7 +77,7 @@ pub(super) fn standing(
         let from = Origin::Version { model: name.to_owned(), version };
         inputs.push(InputRef { role: role.to_owned(), kind: ArtifactKind::Blob, digest, from });
     }
-    // A fault of the champion is told of the stages of the candidate that it is compared with.
+    // The champion's faults are reported for the stages of the candidate.
     let guest = |component: &Component| {
         let graph = &run.request.manifest.graph;
         let step = candidate.training.line.get(&component.world).and_then(|id| graph.step(id));
@@ -92,8 +92,8 @@ pub(super) fn standing(
 
 type Components = (Arc<Component>, Arc<Component>);
 
-/// The components of a champion; or why it cannot be asked about a table.
-fn ready(
+/// Returns the components of a champion, or the reason why it cannot predict rows of the table.
+fn load(
     run: &Run,
     model: &RegisteredModel,
     schema: &Schema,
@@ -103,7 +103,7 @@ fn ready(
         return Ok(Err(reason));
     }
     match predict::components(model, &*run.request.sandbox, &run.request.home.artifacts) {
-        // A model of an older contract cannot be asked, however well it fits the table.
+        // A model of an older contract cannot be called, even if it fits the table.
         Err(fault @ StageFault::Outdated { .. }) => Ok(Err(fault.to_string())),
         components => components.map(Ok),
     }

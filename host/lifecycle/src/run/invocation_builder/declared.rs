@@ -1,4 +1,4 @@
-//! The columns that the manifest declares.
+//! The declared columns of a table.
 
 use stagewright_data::Signature;
 use stagewright_manifest::{Step, World};
@@ -7,14 +7,14 @@ use crate::fault::StageFault;
 use crate::run::context::Run;
 use crate::settings;
 
-/// Whether models learn from the table that a step makes.
+/// Whether models are trained on the table that a step makes.
 fn is_learnt_from(run: &Run, step: &Step) -> bool {
     let mut learning = run.request.manifest.graph.of(World::Transformation);
     learning.any(|learns| learns.line.get(&World::Ingestion) == Some(&step.id))
 }
 
-/// The signature that the manifest declares and the target, of the table that models learn from:
-/// it says what the columns are that they read. What else a table has is known from the table.
+/// Returns the declared signature and the target of the table that models are trained on. The
+/// columns of other tables come from the tables themselves.
 pub(super) fn declared(run: &Run, step: &Step) -> Result<(Option<Signature>, Option<String>), StageFault> {
     if !is_learnt_from(run, step) {
         return Ok((None, None));

@@ -7,7 +7,7 @@ use crate::model::{ModelComponent, RegisteredModel};
 use crate::run::context::Run;
 use crate::sandbox::{Component, stage_seed, step_seed};
 
-/// The component of a stage, as the manifest wants it.
+/// Returns the component of a stage, as the manifest configures it.
 pub(super) fn of_step(run: &Run, step: &Step) -> GuestSpec {
     let manifest = &run.request.manifest;
     let stage = manifest.stage_of(step);
@@ -20,15 +20,15 @@ pub(super) fn of_step(run: &Run, step: &Step) -> GuestSpec {
     }
 }
 
-/// The seed of a step. Parts of a model have that of their world, whatever their stages are called:
-/// a model is asked without its pipeline, and models differ in what they are and not in their
-/// names.
+/// Returns the seed of a step. The parts of a model use the seed of their world, whatever their
+/// stages are named: a model predicts without its pipeline, and must not depend on names in it.
 fn seed(run: u64, step: &Step) -> u64 {
     if step.world.contract().is_learnt { stage_seed(run, step.world) } else { step_seed(run, &step.stage) }
 }
 
-/// A component of a model, with the parameters, seed and clocks of the run that made it: what it
-/// predicts is what `predict` serves. It works under the limits of today's manifest.
+/// Returns a component of a model, with the parameters, the seed and the clocks of the run that
+/// made it, so that it predicts the same as `predict` does. Its limits are those of the current
+/// manifest.
 pub(super) fn of_model(run: &Run, model: &RegisteredModel, component: &Component, limits: Limits) -> GuestSpec {
     let ModelComponent { parameters, .. } =
         if component.world == World::Transformation { &model.transformation } else { &model.training };
@@ -40,7 +40,7 @@ pub(super) fn of_model(run: &Run, model: &RegisteredModel, component: &Component
     }
 }
 
-/// A component as it was admitted.
+/// Returns a component with the properties that it was admitted with.
 fn called(
     run: &Run,
     component: &Component,

@@ -1,7 +1,7 @@
 //! The source of an ingestion, and its content.
 //!
-//! A file on a server is fetched once, by the host, and kept as an artifact: the signature is
-//! inferred from the same bytes that are then read, and a run can be repeated without the server.
+//! The host fetches a file on a server once and keeps it as an artifact. The signature is inferred
+//! from the same bytes that are read later, and the run can be repeated without the server.
 
 use stagewright_data::{Content, DataError, HttpRequest};
 use stagewright_manifest::{SourceLocation, StageSection, Step, World};
@@ -16,7 +16,8 @@ use crate::run::context::Run;
 use crate::run_error::RunError;
 use crate::settings;
 
-/// The host's part in ingestion, with the content of the source, if there is one.
+/// Returns the work of the host in ingestion, and the content of the source as an input, if there
+/// is a source.
 pub(super) fn work(
     run: &Run,
     step: &Step,
@@ -32,7 +33,7 @@ pub(super) fn work(
                 let (sha256, token_env) = (sha256.as_deref(), token_env.as_deref());
                 let http = Http { url, sha256, token_env, max_bytes: *max_bytes };
                 let response = fetch(run, execution, (name.as_str(), stage), &http)?;
-                execution.bring(&response);
+                execution.add_input_blob(&response);
                 Some(response.digest())
             }
             SourceLocation::Csv { path, .. }
@@ -40,7 +41,7 @@ pub(super) fn work(
             | SourceLocation::Sqlite { path, .. } => {
                 let (source, contents) = (reading.at(path.clone()), ContentMemoryFile::of(&run.request.home));
                 let content = match Content::remembered(&source, &execution.interrupt(), &contents) {
-                    // A component that never asks for the source can do without.
+                    // This is not yet an error: the component may not open the source.
                     Err(error @ DataError::Unreadable { .. }) => Err(StageFault::of_data(&error)),
                     content => Ok((path.clone(), content.map_err(|error| StageFault::of_data(&error))?)),
                 };
@@ -61,15 +62,15 @@ pub(super) fn work(
 /// A file on a server.
 struct Http<'a> {
     url: &'a str,
-    /// Its digest in hexadecimal, if it is known.
+    /// The expected digest as hexadecimal, if it is known.
     sha256: Option<&'a str>,
     /// The variable that holds a token.
     token_env: Option<&'a str>,
-    /// The longest body, in bytes.
+    /// The longest response, in bytes.
     max_bytes: u64,
 }
 
-/// Fetches a source from a server; takes it from the store if its digest is given and there.
+/// Fetches a source from a server. If its digest is known and stored, takes it from the store.
 fn fetch(
     run: &Run,
     execution: &Execution,

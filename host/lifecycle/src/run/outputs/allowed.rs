@@ -1,7 +1,7 @@
-//! The places of the files that a run leaves: what may not be replaced.
+//! The files that an output may replace.
 //!
-//! The manifest sees to it that each lies below the manifest's folder, by its name. Here is looked
-//! at what lies there: what a name leads to, a name does not say.
+//! The manifest checks by name that each output is below the manifest's folder. This module checks
+//! the files themselves, because a name does not show where a link leads.
 
 use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
@@ -12,21 +12,21 @@ use stagewright_store::Home;
 
 use crate::run_error::RunError;
 
-/// Says whether outputs of a run can be written where they are to be written, before anything runs.
+/// Checks before a run begins that all its outputs can be written.
 ///
 /// # Errors
-/// [`RunError::NoOutput`] for the first that cannot.
+/// [`RunError::NoOutput`] for the first one that cannot.
 pub(crate) fn check(manifest: &Manifest, home: &Home) -> Result<(), RunError> {
     manifest.outputs.iter().try_for_each(|output| check_one(manifest, home, output))
 }
 
-/// The same of one of them.
+/// Checks that an output can be written.
 pub(super) fn check_one(manifest: &Manifest, home: &Home, output: &OutputSection) -> Result<(), RunError> {
     let refused = |problem: String| Err(RunError::NoOutput { path: output.path.clone(), problem });
     let mut folder = output.folder.clone();
     for part in output.below.parent().unwrap_or(Path::new("")) {
         folder.push(part);
-        // One that is missing is made.
+        // A missing folder is created.
         let Ok(there) = folder.symlink_metadata() else { break };
         if !there.is_dir() {
             let what = if there.is_symlink() { "a link, which nobody follows" } else { "no folder" };
@@ -54,18 +54,17 @@ pub(super) fn check_one(manifest: &Manifest, home: &Home, output: &OutputSection
     }
 }
 
-/// The place without links, as far as it is there.
+/// Returns the path with links resolved, as far as it exists.
 fn resolved(path: &Path) -> Option<PathBuf> {
     let path = std::path::absolute(path).ok()?;
     path.ancestors().find_map(|there| Some(there.canonicalize().ok()?.join(path.strip_prefix(there).ok()?)))
 }
 
-/// Says whether children can write their outputs where they are to be written: each to a file of
-/// its own, and to none by which the whole run is decided. `shared` is the manifest of the run that
-/// was asked for.
+/// Checks that children can write their outputs: each one to a file of its own, and none to a file
+/// that decides what the run does. `shared` is the manifest of the parent.
 ///
 /// # Errors
-/// [`RunError::NoOutput`] for the first that cannot.
+/// [`RunError::NoOutput`] for the first one that cannot.
 pub(crate) fn check_children<'a>(
     shared: &Manifest,
     once: &'a [OutputSection],
@@ -74,7 +73,7 @@ pub(crate) fn check_children<'a>(
 ) -> Result<(), RunError> {
     let mut known = BTreeSet::new();
     for output in once.iter().chain(children.flat_map(|child| &child.outputs)) {
-        // Some file systems hold names for one that differ in case alone.
+        // Some file systems treat names that differ only in case as one.
         if !known.insert(output.path.to_string_lossy().to_lowercase()) {
             let problem = "two children would write it, or a child and the run itself".to_owned();
             return Err(RunError::NoOutput { path: output.path.clone(), problem });
