@@ -1,45 +1,46 @@
-//! The first and only word of the parent over the socket that is the child's standard input:
-//! descriptors, and the figures that the lock needs.
+//! The message that starts a child, over the socket that is its standard input: file descriptors,
+//! and the numbers that the lock needs.
 //!
-//! Descriptors go over a socket and are not inherited: inheriting takes them from `CLOEXEC`, and
-//! every other process that starts at this moment would have them too.
+//! Descriptors are sent over a socket rather than inherited. An inherited descriptor must not have
+//! `CLOEXEC`, so every other process that starts at the same moment would inherit it too.
 
 use std::io;
 #[cfg(feature = "child")]
 use std::os::fd::OwnedFd;
 
-use crate::wall::Walls;
+use crate::walls::Walls;
 
-/// Changes when a parent could not speak to a child of before.
+/// The version of this protocol.
 const PROTOCOL: u32 = 1;
 
-/// Descriptors of one packet. The system takes 253.
+/// The most descriptors of one packet. Linux allows 253.
 const PER_PACKET: usize = 200;
 
-/// The longest version text.
+/// The longest version text, in bytes.
 const VERSION: usize = 64;
 
-/// Descriptors at the begin that are the jail's own: see [`Descriptors`].
+/// The number of descriptors before the inputs: see [`Descriptors`].
 #[cfg(feature = "child")]
 const OWN: usize = 5;
 
+/// Bytes of the message before the version text.
 const FIXED: usize = 4 + 4 + 4 + 4 + 8 + 8;
 
 /// The message that starts a child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hello {
-    /// The product's version; both sides must be of one build.
+    /// The version of the parent's program, which must be the child's too.
     pub(crate) version: String,
-    /// The parent's process number.
+    /// The process ID of the parent.
     pub(crate) parent: u32,
     pub(crate) required: Walls,
-    /// Nanoseconds of CPU time.
+    /// The limit on CPU time in nanoseconds.
     pub(crate) cpu: u64,
-    /// Bytes of private memory beyond what there is at the lock.
+    /// The limit on private memory in addition to that at the lock, in bytes.
     pub(crate) memory: u64,
 }
 
-/// The descriptors that a child is given, in this order.
+/// The descriptors that a child gets, in this order.
 #[derive(Debug)]
 pub(crate) struct Descriptors<Fd> {
     pub(crate) task: Fd,
@@ -72,7 +73,7 @@ impl Hello {
         Ok(bytes)
     }
 
-    /// The words, and how many descriptors come with them.
+    /// Parses the message. Returns it with the number of descriptors.
     #[cfg(feature = "child")]
     fn parse(bytes: &[u8]) -> Option<(Self, usize)> {
         let (fixed, version) = bytes.split_first_chunk::<FIXED>()?;
@@ -92,10 +93,10 @@ impl Hello {
     }
 }
 
-/// Sends everything. Does not wait: what the socket cannot hold, it refuses.
+/// Sends the message and the descriptors without blocking.
 ///
 /// # Errors
-/// There are too many descriptors, or the child is gone.
+/// There are too many descriptors for the socket's buffer, or the child has ended.
 #[cfg(feature = "parent")]
 pub(crate) fn send(
     socket: impl std::os::fd::AsFd,
@@ -120,10 +121,10 @@ pub(crate) fn send(
     Ok(())
 }
 
-/// Receives everything.
+/// Receives the message and the descriptors.
 ///
 /// # Errors
-/// The bytes are not those that [`send`] sends.
+/// The bytes were not sent by [`send`].
 #[cfg(feature = "child")]
 pub(crate) fn receive(socket: impl std::os::fd::AsFd) -> io::Result<(Hello, Descriptors<OwnedFd>)> {
     let not_one = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what.to_owned());

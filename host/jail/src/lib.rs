@@ -1,22 +1,23 @@
-//! The outer wall: a process that may compute, answer over shared memory, and nothing else.
+//! Runs untrusted code in a child process that can only compute and exchange messages with its
+//! parent.
 //!
-//! A child is started with what it needs and locks itself in before it does what nobody trusts.
-//! After that it has no file, no socket, no other process, no new executable memory; its memory and
-//! its time are bounded; and whatever it sends is checked by rules before anybody looks at it. Its
-//! parent watches its clocks, kills it where it must, and always learns why it ended. What runs
-//! inside and what is in the messages is the business of the two programs: this crate knows neither
-//! Wasm nor stages.
+//! A child is started with everything that it needs, and locks itself in before it runs untrusted
+//! code. After that it cannot open files, sockets or processes, nor create executable memory; its
+//! memory and its time are bounded; and its messages are checked against rules before the parent
+//! reads them. The parent watches the child's clocks, kills it at a limit, and always learns why it
+//! ended. This crate knows neither Wasm nor stages: the two programs decide what runs in the child
+//! and what the messages mean.
 //!
-//! The parent [`spawn`]s a [`Command`] and gets a [`Child`], which it receives messages from and
-//! sends some to, until the [`Ending`]. The child calls [`start`], loads and maps what it will use,
-//! calls [`Started::lock`], and speaks over the [`Channel`] that this returns. The two are built
-//! with the features `parent` and `child`; both by default.
+//! The parent [`spawn`]s a [`Command`] and gets a [`Child`], with which it exchanges messages until
+//! the [`Ending`]. The child calls [`start`], loads and maps everything that it will use, calls
+//! [`Started::lock`], and communicates over the [`Channel`] that this returns. The features
+//! `parent` and `child` select the two sides; both are enabled by default.
 //!
-//! Only Linux has such walls; elsewhere this crate is empty.
+//! The walls need Linux. On other systems, this crate is empty.
 //!
 //! # Examples
 //!
-//! A child that doubles a number. It asks for nothing else, so this program is both sides:
+//! A child that doubles a number. This program is both the parent and the child:
 //!
 //! ```standalone_crate
 //! # #[cfg(not(target_os = "linux"))] fn main() {}
@@ -31,7 +32,7 @@
 //!     let started = unsafe { stagewright_jail::start("1.0") }?;
 //!     let number: u64 = std::str::from_utf8(started.task())?.parse()?;
 //!     let mut locked = started.lock()?;
-//!     // Here, code that nobody trusts could run.
+//!     // Untrusted code could run here.
 //!     locked.channel.send(1, &[(2 * number).to_string().as_bytes()])?;
 //!     stagewright_jail::end(0)
 //! }
@@ -47,12 +48,12 @@
 //!     let mut command = Command::new(&program, "1.0", budget, rules);
 //!     command.arguments = &["child"];
 //!     command.task = b"21";
-//! #   command.required = Walls::NONE; // this example runs anywhere
+//! #   command.required = Walls::NONE; // this example runs on any kernel
 //!     let mut child = spawn(&command)?;
 //!     let mut bytes = Vec::new();
-//!     let Event::Message(1) = child.receive(&mut bytes)? else { panic!("a message") };
+//!     let Event::Message(1) = child.receive(&mut bytes)? else { panic!("expected a message") };
 //!     assert_eq!(bytes, b"42");
-//!     let Event::Ended(ending) = child.receive(&mut bytes)? else { panic!("its end") };
+//!     let Event::Ended(ending) = child.receive(&mut bytes)? else { panic!("expected its end") };
 //!     assert_eq!(ending.why, Why::Exited(0));
 //!     println!("around it stood: {}", ending.walls.unwrap_or_default());
 //!     Ok(())
@@ -72,7 +73,7 @@ mod report;
 #[cfg(all(target_os = "linux", any(feature = "child", feature = "parent")))]
 mod ring;
 #[cfg(target_os = "linux")]
-mod wall;
+mod walls;
 
 #[cfg(all(target_os = "linux", feature = "child"))]
 pub use child::{Channel, LockError, Locked, StartError, Started, end, start};
@@ -84,4 +85,4 @@ pub use ring::read_ring;
 #[cfg(all(target_os = "linux", any(feature = "child", feature = "parent")))]
 pub use ring::{Fault, PIECE, RING, Rules, SMALLEST_RING};
 #[cfg(target_os = "linux")]
-pub use wall::Walls;
+pub use walls::Walls;

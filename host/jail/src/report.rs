@@ -1,25 +1,24 @@
-//! The words of a child about itself, over a pipe of its own: the ring may be in the middle of a
-//! message when there is something to report, and a signal handler can write to nothing else.
+//! Reports of a child about itself, over a separate pipe. When there is something to report, the
+//! ring may be in the middle of a message, and a signal handler can only write to a pipe.
 //!
-//! Whoever reads one bears in mind who wrote it. A report names; it is never the reason to believe
-//! something that the parent could not see for itself.
+//! Reports are untrusted. They give details about what the parent can verify by itself.
 
-use crate::wall::Walls;
+use crate::walls::Walls;
 
-/// Bytes of a report: three words. Writes of so few to a pipe are never cut.
+/// The length of a report in bytes: three words. Such short writes to a pipe are atomic.
 pub(crate) const LENGTH: usize = 24;
 
-/// How many an honest child makes at most: that it is locked, and why it ends.
+/// The most reports of a child: that it is locked, and why it ends.
 #[cfg(feature = "parent")]
 pub(crate) const MOST: usize = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Report {
-    /// The walls stand, and work begins.
+    /// The child is locked behind these walls.
     Locked(Walls),
-    /// Walls that are required and cannot be built. Work does not begin.
+    /// These required walls cannot be built, so the child ends.
     Missing(Walls),
-    /// The budget of CPU time is spent: nanoseconds used and allowed.
+    /// The CPU time is used up: nanoseconds used and allowed.
     Cpu { used: u64, allowed: u64 },
     /// A system call was refused.
     Refused { call: u64 },

@@ -1,11 +1,11 @@
-//! The process of one stage. It is started by `stagewright` and by nobody else; see
-//! `stagewright_runtime`.
+//! The program of stage processes. Only `stagewright` starts it; see `stagewright_runtime`.
 //!
-//! Its allocator is the C library's. The host's takes fresh pages in large pieces for the sake of
-//! many threads; here is one, a process starts for each call of a stage, and those pages would be a
-//! quarter of all that it touches before it works.
+//! It uses the allocator of the C library. The host's allocator reserves fresh pages in large
+//! pieces, which helps with many threads. Stage processes have one thread and start often, and
+//! these pages would be a quarter of all that they touch before they work.
 
 fn main() {
-    // SAFETY: nothing in this process has opened a descriptor or started a thread yet.
+    // SAFETY: this is the first call in `main`; nothing has opened a descriptor or started a
+    // thread.
     unsafe { stagewright_runtime::stage_process() }
 }

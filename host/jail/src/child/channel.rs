@@ -1,4 +1,4 @@
-//! Messages between a locked child and its parent, as the child sees them.
+//! A locked child's end of the connection to its parent.
 
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -7,7 +7,7 @@ use rustix::thread::futex;
 
 use crate::ring::{Fault, Memory, Place, Reader, Rules, Writer};
 
-/// The child's end. A call returns when it is done; where the parent is gone, the process ends.
+/// A locked child's connection to its parent. If the parent ends, this process ends too.
 #[derive(Debug)]
 pub struct Channel {
     up: Writer,
@@ -15,16 +15,15 @@ pub struct Channel {
     wake: &'static OwnedFd,
 }
 
-/// The parent is trusted, and bounds what it sends.
-const ANYTHING: Rules = Rules { longest: |_| Some(u64::MAX), messages: u64::MAX, bytes: u64::MAX };
+/// The parent is trusted, so its messages have no limits.
+const NO_LIMITS: Rules = Rules { longest: |_| Some(u64::MAX), messages: u64::MAX, bytes: u64::MAX };
 
 impl Channel {
     pub(super) fn new(up: Memory, down: Memory, wake: &'static OwnedFd) -> Self {
-        Self { up: Writer::new(up), down: Reader::new(down, ANYTHING), wake }
+        Self { up: Writer::new(up), down: Reader::new(down, NO_LIMITS), wake }
     }
 
-    /// Sends one message, whose bytes are those of the parts, one after the other. Waits while
-    /// there is no room.
+    /// Sends a message, whose bytes are the concatenated parts. Waits for room.
     ///
     /// # Errors
     /// The parent broke the ring's rules.
@@ -47,8 +46,7 @@ impl Channel {
         Ok(())
     }
 
-    /// Waits for the next message, puts its bytes in the place of those that are there, and returns
-    /// its kind.
+    /// Waits for the next message, which replaces the contents of `bytes`, and returns its kind.
     ///
     /// # Errors
     /// The parent broke the ring's rules.
@@ -71,12 +69,12 @@ impl Channel {
     }
 
     fn wake_parent(&self) {
-        // A counter that is full wakes as well.
+        // If the counter is full, the parent is being woken already.
         let _ = rustix::io::write(self.wake, &1_u64.to_ne_bytes());
     }
 }
 
-/// Waits until the word is no longer as it was seen; may return before.
+/// Waits until the word differs from `seen`. May return early.
 fn wait(word: &AtomicU32, seen: u32) {
     let _ = futex::wait(word, futex::Flags::empty(), seen, None);
 }

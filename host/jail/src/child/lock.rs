@@ -1,8 +1,8 @@
-//! The lock: after it, a child computes and speaks to its parent, and can do nothing else.
+//! Locks the process in: after that, it can only compute and communicate with its parent.
 //!
-//! The order is part of it. Landlock binds the thread that asks and those that it starts, so it
-//! comes before the watchdog's; the watchdog must be in its loop before the filter, which refuses
-//! what starting a thread takes; the limits come after everything that they would forbid; the
+//! The order matters. Landlock binds the calling thread and the threads that it starts later, so it
+//! comes before the watchdog. The watchdog must be in its loop before the filter, which refuses
+//! what starting a thread needs. The limits come after everything that they would forbid. The
 //! filter is last.
 
 use std::fs::File;
@@ -16,17 +16,17 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::channel::Channel;
 use super::start::{Own, Started, limit};
-use super::{filter, last_words, watchdog};
+use super::{reporting, syscall_filter, watchdog};
 use crate::clock::Clock;
 use crate::report::Report;
 use crate::ring::Memory;
-use crate::wall::{Walls, filters_are_possible};
+use crate::walls::{Walls, filters_are_possible};
 
-/// Address space beyond what there is at the lock and what may be used: allocators reserve some in
-/// large pieces.
+/// Address space in addition to that at the lock and the memory limit, in bytes. Allocators reserve
+/// address space in large pieces.
 const RESERVE: u64 = 2 << 30;
 
-/// Seconds beyond the budget after which the kernel ends a child that nobody else did.
+/// Seconds of CPU time beyond the limit after which the kernel kills the child, as a last resort.
 const LAST_RESORT: u64 = 2;
 
 /// A locked child.
@@ -34,26 +34,26 @@ const LAST_RESORT: u64 = 2;
 pub struct Locked {
     /// The walls around it.
     pub walls: Walls,
-    /// Its only way to speak.
+    /// Its only connection.
     pub channel: Channel,
 }
 
-/// Why a child cannot be locked. It must end, without having done any of its work.
+/// Why a child cannot be locked. It must end without doing any work.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
     /// Walls that the parent requires cannot be built here.
     #[error("these walls are required and cannot be built on this system: {0}")]
     Missing(Walls),
-    /// Landlock would not bind the other threads.
+    /// The process has several threads, and Landlock would not bind the others.
     #[error("it has `{0}` threads; only one can be locked")]
     Threads(u64),
-    /// A descriptor is open through which something could be written.
+    /// A writable descriptor is open.
     #[error("descriptor `{0}` is open and not for reading alone")]
     Descriptor(RawFd),
-    /// The system refused something that no wall can do without.
+    /// The system refused something that the lock needs.
     #[error("cannot {what}: {reason}")]
     System {
-        /// What.
+        /// The action that failed.
         what: &'static str,
         /// The system's reason.
         reason: io::Error,
@@ -65,21 +65,22 @@ fn system<E: Into<io::Error>>(what: &'static str) -> impl Fn(E) -> LockError {
 }
 
 impl Started {
-    /// Locks this process in, for good. The calling thread is the one whose CPU time is limited.
+    /// Locks this process in permanently. The CPU time of the calling thread is limited.
     ///
-    /// Before this, everything is loaded and mapped that will be run or read: executable memory
-    /// cannot be made afterwards. Descriptors that are left open are for reading. After it, nothing
-    /// may drop one, since closing is refused; the process ends by [`end`](super::end).
+    /// Call this after everything that will run or be read is loaded and mapped, since executable
+    /// memory cannot be created afterwards. All open descriptors must be read-only. Afterwards, no
+    /// descriptor may be dropped, since closing is refused; the process must end by
+    /// [`end`](super::end).
     ///
     /// # Errors
-    /// A wall that the parent requires cannot be built, or the process is not in a state in which
-    /// walls hold. It must then end.
+    /// A required wall cannot be built, or the state of the process would make a wall ineffective.
+    /// The process must then end.
     pub fn lock(self) -> Result<Locked, LockError> {
         let Self { hello, inputs, own: Own { up, down, wake, report }, .. } = self;
-        // Never closed: closing is refused later.
+        // Leaked, since closing is refused later.
         let (wake, report): (&'static OwnedFd, &'static OwnedFd) =
             (Box::leak(Box::new(wake)), Box::leak(Box::new(report)));
-        last_words::over(report);
+        reporting::set_pipe(report);
         let channel = Channel::new(
             Memory::map(&up).map_err(system("map its ring"))?,
             Memory::map(&down).map_err(system("map its parent's ring"))?,
@@ -92,7 +93,7 @@ impl Started {
             return Err(LockError::Threads(threads));
         }
         only_for_reading(&[report.as_raw_fd(), wake.as_raw_fd()])?;
-        // Maps that hash take their keys from the system, once a thread: now.
+        // Hash maps get their keys from the system, once for each thread, so do it now.
         std::hint::black_box(std::collections::hash_map::RandomState::new());
 
         let mut walls = if landlock() { Walls::LANDLOCK } else { Walls::NONE };
@@ -102,37 +103,37 @@ impl Started {
             walls = walls | Walls::RLIMITS;
         }
         give_up_privileges().map_err(system("give up its privileges"))?;
-        last_words::of_panics();
-        last_words::of_refused_calls().map_err(system("handle refused calls"))?;
-        let program = filter::program(clock, report, wake).ok().filter(|_| filters_are_possible());
-        // Before the filter, behind which a process cannot end in an orderly way and say why.
+        reporting::handle_panics();
+        reporting::handle_refused_calls().map_err(system("handle refused calls"))?;
+        let program = syscall_filter::program(clock, report, wake).ok().filter(|_| filters_are_possible());
+        // Checked before the filter, behind which the process cannot exit in an orderly way.
         require(walls | if program.is_some() { Walls::SECCOMP } else { Walls::NONE }, hello.required)?;
         if program.is_some_and(|program| seccompiler::apply_filter_all_threads(&program).is_ok()) {
             walls = walls | Walls::SECCOMP;
         }
         require(walls, hello.required)?;
-        last_words::say(Report::Locked(walls));
+        reporting::send(Report::Locked(walls));
         Ok(Locked { walls, channel })
     }
 }
 
-/// Reports walls that are missing.
+/// Fails and reports if a required wall is missing.
 fn require(walls: Walls, required: Walls) -> Result<(), LockError> {
     let missing = walls.missing(required);
     if missing == Walls::NONE {
         return Ok(());
     }
-    last_words::say(Report::Missing(missing));
+    reporting::send(Report::Missing(missing));
     Err(LockError::Missing(missing))
 }
 
-/// How many threads this process has: folders among its tasks.
+/// Returns the number of threads of this process, which is the number of folders of its tasks.
 fn threads() -> io::Result<u64> {
     Ok(std::fs::metadata("/proc/self/task")?.nlink().saturating_sub(2))
 }
 
-/// Refuses to go on with a descriptor that somebody could write to. Those of inputs may be open:
-/// what wasmtime maps it keeps open.
+/// Fails if a writable descriptor is open. Read-only descriptors of inputs may be open, since
+/// wasmtime keeps the files open that it maps.
 fn only_for_reading(own: &[RawFd]) -> Result<(), LockError> {
     let failed = system("look at its descriptors");
     let mut open = Vec::new();
@@ -141,9 +142,9 @@ fn only_for_reading(own: &[RawFd]) -> Result<(), LockError> {
         open.extend(name.to_str().and_then(|name| name.parse::<RawFd>().ok()));
     }
     for descriptor in open.into_iter().filter(|descriptor| *descriptor > 2 && !own.contains(descriptor)) {
-        // SAFETY: asks about a number, whatever it stands for, and keeps nothing of it.
+        // SAFETY: only reads the flags of a descriptor, which may be invalid.
         match unsafe { libc::fcntl(descriptor, libc::F_GETFL) } {
-            // The one that listed the folder is gone.
+            // This was the descriptor of the folder listing.
             -1 if io::Error::last_os_error().raw_os_error() == Some(libc::EBADF) => {}
             flags if flags >= 0 && flags & libc::O_ACCMODE == libc::O_RDONLY => {}
             _ => return Err(LockError::Descriptor(descriptor)),
@@ -152,8 +153,7 @@ fn only_for_reading(own: &[RawFd]) -> Result<(), LockError> {
     Ok(())
 }
 
-/// Landlock without a rule: every path, every port, every other process. Says whether the kernel
-/// does any of it.
+/// Applies Landlock without any permission. Returns whether the kernel enforces any of it.
 fn landlock() -> bool {
     use landlock::{ABI, Access as _, AccessFs, AccessNet, Ruleset, RulesetAttr as _, RulesetStatus, Scope};
     let newest = ABI::V6;
@@ -166,8 +166,8 @@ fn landlock() -> bool {
     restricted.is_ok_and(|status| status.ruleset != RulesetStatus::NotEnforced)
 }
 
-/// The kernel's limits. `RLIMIT_DATA` counts what is private and writable, so it is what there is
-/// plus the allowance; `RLIMIT_AS` bounds page tables, which no other limit sees.
+/// Sets the kernel's limits. `RLIMIT_DATA` counts private writable memory, so it is set to the
+/// current amount plus the allowance. `RLIMIT_AS` bounds page tables, which no other limit counts.
 fn limits(cpu: u64, allowance: u64, memory: MemoryFigures) -> io::Result<()> {
     limit(Resource::Cpu, (cpu / 1_000_000_000).saturating_add(LAST_RESORT))?;
     for resource in [Resource::Core, Resource::Fsize, Resource::Nproc, Resource::Memlock, Resource::Msgqueue] {
@@ -180,25 +180,26 @@ fn limits(cpu: u64, allowance: u64, memory: MemoryFigures) -> io::Result<()> {
     limit(Resource::As, reserved.saturating_add(allowance).saturating_add(RESERVE))
 }
 
-/// No capability, in no set, and no core or memory that another process of this user could look at.
+/// Drops all capabilities from all sets, and denies other processes of this user access to the
+/// memory.
 fn give_up_privileges() -> io::Result<()> {
     for capability in 0..64 {
-        // Refused to whoever has no capability, and past the last one that there is.
+        // Fails without capabilities, and for numbers beyond the last capability.
         if rustix::thread::remove_capability_from_bounding_set(CapabilitySet::from_bits_retain(1 << capability))
             .is_err()
         {
             break;
         }
     }
-    // Kernels before 4.3 have none.
+    // Kernels before 4.3 have no ambient set.
     let _ = rustix::thread::clear_ambient_capability_set();
     let none = CapabilitySet::empty();
     rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     Ok(rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
 }
 
-/// `/proc/self/statm`, opened while it can be and read when it counts. It is the cheapest of the
-/// files that say how much memory a process has.
+/// `/proc/self/statm`, opened before opening is refused. It is the cheapest source of a process's
+/// memory size.
 struct MemoryFigures(File);
 
 impl MemoryFigures {
@@ -206,8 +207,8 @@ impl MemoryFigures {
         File::open("/proc/self/statm").map(Self)
     }
 
-    /// Bytes of private memory that can be written to, the stack's among them, and of all address
-    /// space. `RLIMIT_DATA` does not count the stack, some hundred KiB here.
+    /// Returns the bytes of private writable memory, including the stack, and of the address space.
+    /// `RLIMIT_DATA` does not count the stack, which is some hundred KiB here.
     fn private_and_reserved(&self) -> io::Result<(u64, u64)> {
         let mut bytes = [0; 256];
         let length = self.0.read_at(&mut bytes, 0)?;

@@ -1,10 +1,10 @@
-//! The child's side: takes what it is given, locks itself in, answers.
+//! The child's side: receives its task, locks itself in, communicates.
 
 mod channel;
-mod filter;
-mod last_words;
 mod lock;
+mod reporting;
 mod start;
+mod syscall_filter;
 mod watchdog;
 
 pub use channel::Channel;

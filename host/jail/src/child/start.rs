@@ -1,4 +1,4 @@
-//! The begin of a child's life, while it may still do everything.
+//! The start of a child, before it is locked.
 
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _};
@@ -8,27 +8,27 @@ use rustix::process::{Resource, Rlimit, Signal};
 
 use crate::hello::{self, Descriptors, Hello};
 
-/// Why a child cannot begin.
+/// Why a child cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// It was started by hand, or by something else.
+    /// It was not started by a parent of this crate.
     #[error("this program is started by `stagewright` itself: {0}")]
     NotAChild(io::Error),
-    /// Parent and child are not of one build.
+    /// Parent and child have different versions.
     #[error("this program is of version `{own}` and was started by version `{parents}`")]
     Version {
-        /// The child's.
+        /// The child's version.
         own: String,
-        /// The parent's.
+        /// The parent's version.
         parents: String,
     },
-    /// Its parent ended before it could ask to end with it.
+    /// Its parent ended before the child could arrange to end with it.
     #[error("its parent is gone")]
     Orphan,
     /// The system refused something.
     #[error("cannot {what}: {reason}")]
     System {
-        /// What.
+        /// The action that failed.
         what: &'static str,
         /// The system's reason.
         reason: io::Error,
@@ -44,7 +44,7 @@ pub struct Started {
     pub(crate) own: Own,
 }
 
-/// Descriptors that the jail itself needs.
+/// The descriptors that the jail itself needs.
 #[derive(Debug)]
 pub(crate) struct Own {
     pub(crate) up: OwnedFd,
@@ -54,51 +54,51 @@ pub(crate) struct Own {
 }
 
 impl Started {
-    /// The task, in words of the two programs.
+    /// Returns the task, in a form that the two programs agree on.
     pub fn task(&self) -> &[u8] {
         &self.task
     }
 
-    /// The inputs, in the order in which the parent gave them. To be mapped before the lock, which
-    /// closes them.
+    /// Returns the inputs in the parent's order. They must be mapped before the lock, which closes
+    /// them.
     pub fn inputs(&self) -> &[OwnedFd] {
         &self.inputs
     }
 
-    /// Bytes of private memory that this process may take beyond what it has at the lock.
+    /// Returns the limit on private memory in addition to that at the lock, in bytes.
     pub fn memory(&self) -> u64 {
         self.hello.memory
     }
 
-    /// CPU time that it may use, in nanoseconds.
+    /// Returns the limit on CPU time in nanoseconds.
     pub fn cpu(&self) -> u64 {
         self.hello.cpu
     }
 }
 
-/// Takes over what the parent sends: the first thing that a child does.
+/// Receives what the parent sends.
 ///
-/// From here on it ends with its parent's thread, gains no privileges by starting a program, and
-/// has a session of its own.
+/// Afterwards, the child ends with its parent's thread, gains no privileges by executing a program,
+/// and has its own session.
 ///
 /// # Errors
-/// It was not started by a parent of this version.
+/// The process was not started by a parent of this version.
 ///
 /// # Safety
-/// Closes every descriptor above 2, since the parent may have inherited some that nobody meant for
-/// this process. So nothing in this process may own one: call it at the begin of `main`, before any
-/// thread is started or file is opened.
+/// This closes every descriptor above 2, since the parent may have passed on descriptors that it
+/// had inherited itself. So nothing in this process may own one: call this first in `main`, before
+/// a thread is started or a file is opened.
 pub unsafe fn start(version: &str) -> Result<Started, StartError> {
-    // SAFETY: the caller says that nobody uses what this closes. It closes nothing where the kernel
-    // is older than 5.9; what is open then is seen at the lock.
+    // SAFETY: the caller guarantees that nothing owns these descriptors. Before Linux 5.9, this
+    // closes nothing, and the lock checks what is open.
     unsafe { libc::syscall(libc::SYS_close_range, 3, u32::MAX, 0) };
-    hear_signals();
-    // Fails for a leader of a process group, which has what this is for.
+    restore_signals();
+    // Fails for the leader of a process group, which needs no new session.
     let _ = rustix::process::setsid();
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(system("ask to end with the parent"))?;
     let (hello, descriptors) = hello::receive(io::stdin()).map_err(StartError::NotAChild)?;
-    // The parent may have ended before the request above.
+    // The parent may have ended before the call above.
     if rustix::process::getppid().map(|parent| parent.as_raw_pid() as u32) != Some(hello.parent) {
         return Err(StartError::Orphan);
     }
@@ -107,7 +107,8 @@ pub unsafe fn start(version: &str) -> Result<Started, StartError> {
     }
     rustix::thread::set_no_new_privs(true).map_err(system("give up new privileges"))?;
     limit(Resource::Core, 0).map_err(system("give up core dumps"))?;
-    // Where memory runs out, this process goes first. Not every system lets one say so.
+    // If the system runs out of memory, this process is killed first. Some systems do not allow
+    // this.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     close_standard_input().map_err(system("open `/dev/null`"))?;
     let Descriptors { task: file, up, down, wake, report, inputs } = descriptors;
@@ -120,12 +121,12 @@ fn system<E: Into<io::Error>>(what: &'static str) -> impl Fn(E) -> StartError {
     move |reason| StartError::System { what, reason: reason.into() }
 }
 
-/// Signals that somebody above wanted to be ignored do again what they do.
-fn hear_signals() {
+/// Restores the default of signals that an ancestor process ignored.
+fn restore_signals() {
     for signal in 1..=64 {
-        // SAFETY: reads how a signal is handled and sets the kernel's own way; no handler is
-        // installed. Zeroes are a valid `sigaction`. For a number that is no signal, or one that
-        // cannot be changed, the calls fail.
+        // SAFETY: reads the disposition of a signal and sets the default; installs no handler.
+        // Zeroes are a valid `sigaction`. The calls fail for numbers that are not signals or cannot
+        // be changed.
         unsafe {
             let mut action: libc::sigaction = std::mem::zeroed();
             if libc::sigaction(signal, std::ptr::null(), &raw mut action) == 0 && action.sa_sigaction == libc::SIG_IGN {
@@ -135,23 +136,23 @@ fn hear_signals() {
     }
 }
 
-/// The socket has served: nothing stands in its place.
+/// Replaces the socket, which is no longer needed, by `/dev/null`.
 fn close_standard_input() -> io::Result<()> {
     let null = File::open("/dev/null")?;
-    // SAFETY: replaces descriptor 0, which stays open and which nobody in this process owns.
+    // SAFETY: replaces descriptor 0, which stays open and which nothing in this process owns.
     if unsafe { libc::dup2(null.as_raw_fd(), 0) } == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Ends this process at once: no destructor and no handler runs, which would need system calls that
-/// are refused.
+/// Ends this process at once. Destructors and exit handlers do not run, since they would need
+/// system calls that are refused.
 pub fn end(code: u8) -> ! {
-    // SAFETY: ends the process and touches nothing of it.
+    // SAFETY: ends the process without accessing memory.
     unsafe { libc::_exit(code.into()) }
 }
 
-/// Sets one of the kernel's limits for good.
+/// Sets a limit of the kernel permanently.
 pub(crate) fn limit(resource: Resource, most: u64) -> io::Result<()> {
-    // What the parent's own parent set lower cannot be raised.
+    // A lower limit that is inherited cannot be raised.
     let most = rustix::process::getrlimit(resource).maximum.map_or(most, |allowed| allowed.min(most));
     Ok(rustix::process::setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?)
 }

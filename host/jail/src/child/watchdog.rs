@@ -1,7 +1,7 @@
-//! Ends the process when its budget of CPU time is spent, and says so.
+//! A thread that ends the process when its CPU time is used up, and reports that.
 //!
-//! It is asleep until the budget can be spent at the earliest, so it costs nothing and is there in
-//! time. The parent watches as well, for a child whose watchdog does not get that far.
+//! It sleeps until the earliest time at which the limit can be reached, so it costs nothing and
+//! acts in time. The parent watches too, in case this thread does not run.
 
 use std::io;
 use std::sync::{Arc, Barrier};
@@ -10,18 +10,19 @@ use std::time::Duration;
 use rustix::thread::{ClockId, clock_nanosleep_relative};
 use rustix::time::Timespec;
 
-use super::last_words::say_and_end;
+use super::reporting::send_and_end;
 use crate::clock::Clock;
 use crate::report::Report;
 
-/// The shortest sleep: where little is left, looking more often would use it up.
+/// The shortest sleep. Checking more often would use up the remaining time.
 const SHORTEST: Duration = Duration::from_micros(200);
 
-/// It looks at a clock; a thread's usual 2 MiB would count as memory of the child.
+/// The stack of the thread in bytes, which only reads a clock. The usual 2 MiB would count as
+/// memory of the child.
 const STACK: usize = 64 << 10;
 
-/// Starts it for the thread of this clock, and returns when it is in its loop: what a thread does
-/// at its start is refused later.
+/// Starts the watchdog for the thread of this clock. Returns when the watchdog is in its loop,
+/// since the filter refuses what a thread does at its start.
 ///
 /// # Errors
 /// The system starts no thread.
@@ -35,9 +36,9 @@ pub(super) fn start(clock: Clock, allowed: Duration) -> io::Result<()> {
         loop {
             let used = clock.now().unwrap_or(Duration::MAX).saturating_sub(begin);
             if used >= allowed {
-                say_and_end(Report::Cpu { used: nanoseconds(used), allowed: nanoseconds(allowed) });
+                send_and_end(Report::Cpu { used: nanoseconds(used), allowed: nanoseconds(allowed) });
             }
-            // One thread uses no more than one second of CPU time a second.
+            // A thread uses at most one second of CPU time per second.
             let left = (allowed - used).max(SHORTEST);
             if let Ok(left) = Timespec::try_from(left) {
                 let _ = clock_nanosleep_relative(ClockId::Monotonic, &left);

@@ -1,14 +1,14 @@
-//! The account of children. Children that share an account share what is in it.
+//! The time that children may use. Children may share an account.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// How much of something is used, and how much may be.
+/// An amount of time used, and the amount allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Spent {
-    /// Used so far.
+    /// The time used so far.
     pub used: Duration,
-    /// Allowed in all.
+    /// The time allowed in total.
     pub allowed: Duration,
 }
 
@@ -18,26 +18,28 @@ impl Spent {
     }
 }
 
-/// Time that children may use. Asked by the thread that watches them, up to some hundred times a
-/// second: an answer must not wait.
+/// The time that children may use.
+///
+/// The thread that watches the children calls these methods up to some hundred times a second, so
+/// they must not block.
 pub trait Account: Send + Sync {
-    /// Adds CPU time that a child used, or that the thread which watches it used for it.
+    /// Adds CPU time that a child used, or that the watching thread used for it.
     fn charge(&self, cpu: Duration);
 
-    /// CPU time: the children's, the watching thread's for them, and whatever else the caller
-    /// counts.
+    /// Returns the CPU time: that of the children, that of the watching thread for them, and
+    /// whatever else the caller counts.
     fn cpu(&self) -> Spent;
 
-    /// Time on the wall. It may stand still, where the caller lets it.
+    /// Returns the wall time. The caller may stop it at times.
     fn wall(&self) -> Spent;
 
-    /// Whether somebody wants all of it to end.
+    /// Returns whether the children must end.
     fn is_cancelled(&self) -> bool {
         false
     }
 }
 
-/// An account of its own, whose time on the wall begins with it.
+/// An account with fixed limits, whose wall time starts at its creation.
 #[derive(Debug)]
 pub struct TimeBudget {
     cpu: Duration,
@@ -48,12 +50,12 @@ pub struct TimeBudget {
 }
 
 impl TimeBudget {
-    /// So much CPU time, and so much on the wall from now on.
+    /// Creates an account with limits on CPU time and on wall time, which starts now.
     pub fn new(cpu: Duration, wall: Duration) -> Self {
         Self { cpu, wall, begin: Instant::now(), used: AtomicU64::new(0), cancelled: AtomicBool::new(false) }
     }
 
-    /// Ends every child that has this account, within some hundredths of a second.
+    /// Ends all children of this account, within some hundredths of a second.
     pub fn cancel(&self) {
         self.cancelled.store(true, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! Messages between a parent and one child, as the parent sees them.
+//! The parent's end of the connection to a child.
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -9,74 +9,77 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::thread::futex;
 
 use super::ending::{Ending, Why};
-use super::watch::Shared;
+use super::supervisor::Shared;
 use crate::ring::{Fault, Place, Reader, Writer};
-use crate::wall::Walls;
+use crate::walls::Walls;
 
-/// A child that works, or has ended. Dropping it ends it.
+/// A child process. Dropping the value kills the child.
 #[derive(Debug)]
 pub struct Child {
     reader: Reader,
     writer: Writer,
     wake: OwnedFd,
     shared: Arc<Shared>,
-    /// It broke the rules: nothing of it is read any more.
-    forged: bool,
+    /// Whether the child broke the rules. Nothing more is read from it then.
+    broke_rules: bool,
 }
 
-/// The events that a parent waits for.
+/// An event that a parent receives.
 #[derive(Debug, Clone)]
 pub enum Event {
-    /// A message of this kind came.
+    /// A message of this kind.
     Message(u32),
-    /// The child is gone, and everything that it sent before was received.
+    /// The child has ended, and all of its messages were received.
     Ended(Box<Ending>),
 }
 
-/// The child is gone, or must go: [`Child::receive`] says why.
+/// The child has ended or is being killed. [`Child::receive`] says why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the child has ended")]
 pub struct Gone;
 
 impl Child {
     pub(super) fn new(reader: Reader, writer: Writer, wake: OwnedFd, shared: Arc<Shared>) -> Self {
-        Self { reader, writer, wake, shared, forged: false }
+        Self { reader, writer, wake, shared, broke_rules: false }
     }
 
-    /// Its process number.
+    /// Returns its process ID.
     pub fn id(&self) -> u32 {
         self.shared.id()
     }
 
-    /// The walls around it, once it is locked.
+    /// Returns the walls around it, once it is locked.
     pub fn walls(&self) -> Option<Walls> {
         self.shared.walls()
     }
 
-    /// Whether it lives, kept to the rules, and has said nothing that was not received: at this
-    /// moment.
+    /// Returns whether the child is alive, has followed the rules, and has sent nothing that was
+    /// not received.
     pub fn is_quiet(&self) -> bool {
-        !self.forged && self.shared.wish().is_none() && self.shared.ending().is_none() && !self.reader.has_more()
+        !self.broke_rules
+            && self.shared.kill_reason().is_none()
+            && self.shared.ending().is_none()
+            && !self.reader.has_more()
     }
 
-    /// Ends it for a reason, unless it has ended or something else ends it already.
+    /// Kills the child for a reason, unless it has ended or is being killed already.
     pub fn stop(&self, reason: &str) {
         self.shared.kill(Why::Stopped(reason.into()));
     }
 
-    /// Waits for its next message, whose bytes take the place of those that are there, or for its
-    /// end. The bytes are a copy that the child cannot change, and unchecked.
+    /// Waits for the next message or for the child's end. The message replaces the contents of
+    /// `bytes`; it is a copy that the child cannot change, and is not checked.
     ///
-    /// A broken rule ends the child, and is the reason that its ending names.
+    /// A child that breaks the rules is killed, and its [`Ending`] names the rule.
     ///
     /// # Errors
-    /// The system does not let this thread wait.
+    /// The system call that waits fails.
     pub fn receive(&mut self, bytes: &mut Vec<u8>) -> io::Result<Event> {
         loop {
-            // Asked before the ring is: what a child wrote before its end is there once its end is
-            // known.
+            // Checked before the ring: once the end is known, everything that the child wrote has
+            // arrived.
             let ending = self.shared.ending();
-            if !self.forged {
+            if !self.broke_rules {
                 match self.reader.read(bytes) {
                     Ok(message) => {
                         if self.reader.writer_waits() {
@@ -86,32 +89,32 @@ impl Child {
                             return Ok(Event::Message(kind));
                         }
                     }
-                    Err(fault) => self.forged(fault),
+                    Err(fault) => self.kill_for(fault),
                 }
             }
             if let Some(ending) = ending {
-                if self.forged || !self.reader.has_more() {
-                    return Ok(Event::Ended(Box::new(self.of_the_ring(ending))));
+                if self.broke_rules || !self.reader.has_more() {
+                    return Ok(Event::Ended(Box::new(self.with_broken_rule(ending))));
                 }
                 continue;
             }
             self.reader.waits(true);
-            if self.forged || !self.reader.has_more() {
+            if self.broke_rules || !self.reader.has_more() {
                 self.wait()?;
             }
             self.reader.waits(false);
         }
     }
 
-    /// Sends one message, whose bytes are those of the parts, one after the other. Waits while
-    /// there is no room and the child lives.
+    /// Sends a message, whose bytes are the concatenated parts. Waits for room while the child is
+    /// alive.
     ///
     /// # Errors
-    /// The child is gone.
+    /// The child has ended.
     pub fn send(&mut self, kind: u32, parts: &[&[u8]]) -> Result<(), Gone> {
         let mut pieces = Writer::pieces(kind, parts);
         while !pieces.ended() {
-            if self.forged || self.shared.ending().is_some() {
+            if self.broke_rules || self.shared.ending().is_some() {
                 return Err(Gone);
             }
             match self.writer.write(&mut pieces) {
@@ -123,7 +126,7 @@ impl Child {
                 }
                 Ok(false) => {}
                 Err(fault) => {
-                    self.forged(fault);
+                    self.kill_for(fault);
                     return Err(Gone);
                 }
             }
@@ -132,7 +135,7 @@ impl Child {
                 Ok(false) => self.wait().map_err(|_| Gone)?,
                 Ok(true) => {}
                 Err(fault) => {
-                    self.forged(fault);
+                    self.kill_for(fault);
                     return Err(Gone);
                 }
             }
@@ -141,26 +144,25 @@ impl Child {
         Ok(())
     }
 
-    /// Waits until the child says that there is something to do, or is gone. What it says may be a
-    /// lie, and costs one look.
+    /// Waits until the child signals or ends. A false signal only costs one check.
     fn wait(&self) -> io::Result<()> {
         let mut ready = [PollFd::new(&self.wake, PollFlags::IN)];
         rustix::io::retry_on_intr(|| poll(&mut ready, None))?;
         let mut count = [0; 8];
-        // Nothing to read is as good: the next look shows what there is.
+        // An empty counter is fine, since the caller checks the ring again.
         let _ = rustix::io::read(self.wake.as_fd(), &mut count);
         Ok(())
     }
 
-    fn forged(&mut self, fault: Fault) {
-        self.forged = true;
+    fn kill_for(&mut self, fault: Fault) {
+        self.broke_rules = true;
         self.shared.kill(Why::Forged(fault));
     }
 
-    /// A child may be gone before what it wrote turns out to be forged.
-    fn of_the_ring(&self, mut ending: Ending) -> Ending {
-        if let Some(why) = self.shared.wish()
-            && self.forged
+    /// Replaces the reason of an ending if the child had broken the rules before it ended.
+    fn with_broken_rule(&self, mut ending: Ending) -> Ending {
+        if let Some(why) = self.shared.kill_reason()
+            && self.broke_rules
         {
             ending.why = why;
         }

@@ -5,36 +5,37 @@ use std::time::Duration;
 
 use stagewright_text::Untrusted;
 
-use super::calls;
+use super::syscall_names;
 use crate::ring::Fault;
-use crate::wall::Walls;
+use crate::walls::Walls;
 
-/// The most bytes of a child's standard error. An honest child writes there why it crashes, and
-/// nothing else.
+/// The most bytes of a child's standard error. A correct child only writes there why it crashes.
 pub(super) const SAID: usize = 16 << 10;
 
-/// The most of them that a text for people shows.
+/// The most bytes of it that are shown to people.
 const SHOWN: usize = 2 << 10;
 
-/// How a child ended, and what it had used.
+/// How a child ended, and what it used.
 #[derive(Debug, Clone)]
 pub struct Ending {
-    /// Why.
+    /// Why it ended.
     pub why: Why,
-    /// The text that it wrote on standard error: cut, and escaped so that it can be shown.
+    /// Its standard error, cut and escaped so that it can be shown.
     pub said: String,
-    /// CPU time of all its threads, from its start.
+    /// The CPU time of all its threads.
     pub cpu: Duration,
-    /// From its start until it was gone.
+    /// The wall time from its start to its end.
     pub wall: Duration,
-    /// The walls that stood around it; `None` if it ended before it was locked.
+    /// The walls around it; `None` if it ended before it was locked.
     pub walls: Option<Walls>,
 }
 
 impl Ending {
-    /// The signal by which somebody else ended it: another program, or the system, for want of
-    /// memory above all. Behind the filter a child has no way to send itself such a signal; where
-    /// the filter did not stand, nobody can tell.
+    /// Returns the signal by which another program or the kernel ended it, most often for lack of
+    /// memory.
+    ///
+    /// Behind the filter, a child cannot send itself such a signal. Without the filter, the origin
+    /// is unknown, and this returns `None`.
     pub fn from_outside(&self) -> Option<String> {
         let Why::Signal(signal) = self.why else { return None };
         let is_possible_inside = [
@@ -49,9 +50,9 @@ impl Ending {
             libc::SIGXFSZ,
         ]
         .contains(&signal);
-        // Before it is locked it runs nothing of anybody else's.
+        // Before the lock, a child runs no untrusted code.
         let is_filtered = self.walls.is_none_or(|walls| walls.contains(Walls::SECCOMP));
-        let name = || calls::signal(signal).map_or_else(|| signal.to_string(), str::to_owned);
+        let name = || syscall_names::signal(signal).map_or_else(|| signal.to_string(), str::to_owned);
         (is_filtered && !is_possible_inside).then(name)
     }
 }
@@ -60,37 +61,37 @@ impl Ending {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Why {
-    /// By itself, with this code.
+    /// It exited with this code.
     Exited(i32),
-    /// It was past a limit.
+    /// It exceeded a limit.
     Limit {
-        /// Which.
+        /// The limit.
         limit: Limit,
-        /// Used: nanoseconds or bytes.
+        /// The amount used, in nanoseconds or bytes.
         used: u64,
-        /// Allowed: nanoseconds or bytes.
+        /// The amount allowed, in nanoseconds or bytes.
         allowed: u64,
     },
     /// Its account was cancelled.
     Cancelled,
-    /// It tried what a wall refuses; the system call's number where it is known.
+    /// It made a system call that a wall refuses: the number of the call, where known.
     Refused(Option<u32>),
-    /// It crashed, or somebody else killed it: the signal's number.
+    /// It crashed or was killed by someone else: the number of the signal.
     Signal(i32),
     /// It broke the rules of the ring.
     Forged(Fault),
-    /// Walls that were required could not be built. It did none of its work.
+    /// Required walls could not be built, so it did no work.
     Missing(Walls),
-    /// Its parent wanted it to: the reason that it gave.
+    /// Its parent stopped it, for this reason.
     Stopped(String),
 }
 
-/// The limits that the jail sets a child.
+/// A limit on a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Limit {
     /// CPU time in nanoseconds.
     Cpu,
-    /// Time on the wall in nanoseconds.
+    /// Wall time in nanoseconds.
     Wall,
     /// Private memory in bytes.
     Memory,
@@ -109,12 +110,12 @@ impl fmt::Display for Why {
                 write!(f, "it ran past its limit of {name}: {:.3} s of {:.3} s", seconds(used), seconds(allowed))
             }
             Self::Cancelled => f.write_str("it was cancelled"),
-            Self::Refused(Some(call)) => match calls::name(*call) {
+            Self::Refused(Some(call)) => match syscall_names::name(*call) {
                 Some(name) => write!(f, "it tried the system call `{name}`, which is refused to it"),
                 None => write!(f, "it tried the system call `{call}`, which is refused to it"),
             },
             Self::Refused(None) => f.write_str("it tried a system call that is refused to it"),
-            Self::Signal(signal) => match calls::signal(*signal) {
+            Self::Signal(signal) => match syscall_names::signal(*signal) {
                 Some(name) => write!(f, "it ended by the signal `{name}`"),
                 None => write!(f, "it ended by the signal `{signal}`"),
             },
@@ -125,7 +126,7 @@ impl fmt::Display for Why {
     }
 }
 
-/// A text of a child, fit to be shown.
+/// Cuts and escapes a child's text so that it can be shown.
 pub(super) fn said(bytes: &[u8]) -> String {
     Untrusted::lines(String::from_utf8_lossy(bytes).trim_end()).cut(SHOWN).to_string()
 }

@@ -1,4 +1,4 @@
-//! Bytes for a child that nobody can change any more.
+//! Immutable bytes for a child.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -6,10 +6,10 @@ use std::os::fd::OwnedFd;
 
 use rustix::fs::{MemfdFlags, SealFlags};
 
-/// A file in memory whose bytes and length are final, for every process that has it.
+/// Creates a file in memory whose bytes and length no process can change.
 ///
 /// # Errors
-/// There is no memory for it.
+/// There is not enough memory.
 pub fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let mut file = File::from(rustix::fs::memfd_create(name, flags)?);

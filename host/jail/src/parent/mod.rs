@@ -1,12 +1,12 @@
-//! The parent's side: starts children, reads what they say, watches their clocks and ends them.
+//! The parent's side: starts children, receives their messages, watches their clocks and ends them.
 
 mod account;
-mod calls;
 mod channel;
 mod ending;
 mod memory_file;
 mod spawn;
-mod watch;
+mod supervisor;
+mod syscall_names;
 
 pub use account::{Account, Spent, TimeBudget};
 pub use channel::{Child, Event, Gone};

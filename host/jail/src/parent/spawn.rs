@@ -1,4 +1,4 @@
-//! Starting a child.
+//! Starts a child.
 
 use std::fs::File;
 use std::io;
@@ -14,40 +14,41 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use super::account::Account;
 use super::channel::Child;
 use super::memory_file::sealed;
-use super::watch::{Begin, Pipes, warden};
+use super::supervisor::{Pipes, StartRequest, supervisor};
 use crate::hello::{self, Descriptors, Hello};
 use crate::ring::{self, Memory, RING, Reader, Rules, SMALLEST_RING, Writer};
-use crate::wall::Walls;
+use crate::walls::Walls;
 
-/// The program to start, and all that it may have. It has nothing else: no variable, no descriptor,
-/// no argument.
+/// The program to start and everything that it gets. It inherits nothing else: no environment
+/// variables, descriptors or arguments.
 pub struct Command<'a> {
     /// The executable, which calls [`start`](crate::start) first of all.
     pub program: &'a Path,
-    /// Its arguments. Every user of the machine can read them.
+    /// Its arguments, which every user of the machine can read.
     pub arguments: &'a [&'a str],
     /// Its environment.
     pub environment: &'a [(&'a str, &'a str)],
-    /// The product's version, which the child compares with its own: at most 64 bytes.
+    /// The version of the parent's program, which the child compares with its own. At most 64
+    /// bytes.
     pub version: &'a str,
-    /// The task, in words of the two programs.
+    /// The task, in a form that the two programs agree on.
     pub task: &'a [u8],
-    /// The inputs, for reading: [`sealed`] bytes, or files that nobody changes.
+    /// The inputs, opened for reading: [`sealed`] bytes, or files that do not change.
     pub inputs: &'a [BorrowedFd<'a>],
-    /// Bytes of private memory that it may take beyond what it has when it is locked.
+    /// The limit on private memory in addition to that at the lock, in bytes.
     pub memory: u64,
-    /// Time that it may use.
+    /// The time that it may use.
     pub account: Arc<dyn Account>,
-    /// The messages that it may send.
+    /// The limits on its messages.
     pub rules: Rules,
-    /// Walls without which it must not work.
+    /// The walls without which it must not run.
     pub required: Walls,
-    /// Bytes of each of the two rings, a power of two; [`RING`] as a rule.
+    /// The size of each of the two rings in bytes, a power of two. The default is [`RING`].
     pub ring: usize,
 }
 
 impl<'a> Command<'a> {
-    /// A child that requires all walls, with nothing to do.
+    /// Creates a command with an empty task that requires all walls.
     pub fn new(program: &'a Path, version: &'a str, account: Arc<dyn Account>, rules: Rules) -> Self {
         Self {
             program,
@@ -65,14 +66,13 @@ impl<'a> Command<'a> {
     }
 }
 
-/// Starts a child. It begins at once, is watched until it is gone, and ends at the latest with this
-/// process.
+/// Starts a child. It is watched until it ends, and ends with this process at the latest.
 ///
-/// It is started by a thread that lives as long as the process, whichever thread calls this: the
-/// kernel ends a child with the *thread* that started it.
+/// The kernel kills a child when the *thread* that started it ends. So children are started by a
+/// thread that lives as long as the process, whichever thread calls this function.
 ///
 /// # Errors
-/// The program cannot be started, or the system has no room for what a child needs.
+/// The program cannot be started, or the system lacks the resources for a child.
 pub fn spawn(command: &Command<'_>) -> io::Result<Child> {
     if command.ring < SMALLEST_RING {
         return Err(io::Error::new(
@@ -103,13 +103,13 @@ pub fn spawn(command: &Command<'_>) -> io::Result<Child> {
         report: report_end.as_fd(),
         inputs: command.inputs.to_vec(),
     };
-    // Before there is a child: the socket keeps it.
+    // Sent before the child exists; the socket buffers it.
     hello::send(&ours, &hello, &descriptors)?;
     let mut process = std::process::Command::new(command.program);
     process.args(command.arguments).env_clear().envs(command.environment.iter().copied());
     process.stdin(theirs).stdout(Stdio::null()).stderr(said_end);
     let (reply, started) = mpsc::sync_channel(1);
-    let begin = Begin {
+    let request = StartRequest {
         process,
         wake: wake.try_clone()?,
         pipes: Pipes { report: Some(pipe(report)?), said: Some(pipe(said)?) },
@@ -117,17 +117,17 @@ pub fn spawn(command: &Command<'_>) -> io::Result<Child> {
         memory: command.memory,
         reply,
     };
-    warden()?.begin(begin)?;
+    supervisor()?.start(request)?;
     let shared = started.recv().map_err(|_| io::Error::other("the thread that starts children is gone"))??;
     Ok(Child::new(reader, writer, wake, shared))
 }
 
-/// A pair of sockets that keep packets apart.
+/// Creates a pair of sockets that preserve message boundaries.
 fn socket() -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?)
 }
 
-/// The end of a pipe that is read without waiting.
+/// Makes the reading end of a pipe non-blocking.
 fn pipe(end: io::PipeReader) -> io::Result<File> {
     rustix::fs::fcntl_setfl(&end, rustix::fs::OFlags::NONBLOCK)?;
     Ok(OwnedFd::from(end).into())

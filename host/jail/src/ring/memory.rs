@@ -1,7 +1,7 @@
-//! The memory that both processes map. Everything that is unsafe about it is here.
+//! The memory of a ring, which both processes map. All unsafe code of the ring is here.
 //!
-//! A memory file: the writer's page, the reader's page, then the data, which is mapped twice in a
-//! row, so that no piece of a message ever lies in two parts.
+//! A memory file has the writer's page, the reader's page, and the data. The data is mapped twice
+//! in a row, so that every piece is contiguous.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -11,19 +11,19 @@ use std::sync::atomic::{AtomicU32, AtomicU64};
 use rustix::fs::SealFlags;
 use rustix::mm::{MapFlags, ProtFlags};
 
-/// The largest ring. More only falls out of the processor's caches.
+/// The largest ring in bytes. A larger one would only exceed the processor's caches.
 const MOST: usize = 1 << 30;
 
-/// Words of the two pages, 64 bytes apart: each in a cache line of its own.
+/// The words of the two pages. They are 64 bytes apart, so each has its own cache line.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Place {
-    /// Writer's: whether it waits for room.
+    /// In the writer's page: whether it waits for room.
     WriterWaits,
-    /// Writer's: counts pieces, for a futex.
+    /// In the writer's page: the number of pieces written, as a futex.
     Filled,
-    /// Reader's: whether it waits for a piece.
+    /// In the reader's page: whether it waits for a piece.
     ReaderWaits,
-    /// Reader's: counts pieces that were taken, for a futex.
+    /// In the reader's page: the number of pieces read, as a futex.
     Freed,
 }
 
@@ -35,19 +35,20 @@ pub(crate) struct Memory {
     size: usize,
 }
 
-// SAFETY: the mapping belongs to the value until it is dropped, and is bound to no thread. What is
-// in it is reached through atomics and raw copies alone.
+// SAFETY: the value owns the mapping until it is dropped, and the mapping is not bound to a thread.
+// Its contents are accessed through atomics and raw copies only.
 unsafe impl Send for Memory {}
 // SAFETY: as above; no method hands out a reference to anything but atomics.
 unsafe impl Sync for Memory {}
 
-/// A file for a ring with `size` bytes of data, a power of two and whole pages.
+/// Creates the file of a ring with `size` bytes of data, a power of two and a multiple of the page
+/// size.
 ///
-/// Its length is final: a child that could cut it would kill the parent, which reads it, by a bus
-/// error.
+/// The length is sealed: a child that could truncate the file would kill the reading parent by a
+/// bus error.
 ///
 /// # Errors
-/// The size, or the system, forbids it.
+/// The size is invalid, or the system cannot create the file.
 #[cfg(feature = "parent")]
 pub(crate) fn create(size: usize) -> io::Result<std::os::fd::OwnedFd> {
     let page = rustix::param::page_size();
@@ -68,7 +69,7 @@ impl Memory {
     /// Maps a file that [`create`] made.
     ///
     /// # Errors
-    /// It is not such a file, or there is no room for it.
+    /// The file is not the file of a ring, or there is no room for the mapping.
     pub(crate) fn map(file: impl AsFd) -> io::Result<Self> {
         let file = file.as_fd();
         let page = rustix::param::page_size();
@@ -78,18 +79,18 @@ impl Memory {
         if !size.is_power_of_two() || !size.is_multiple_of(page) || size > MOST || !seals.contains(SealFlags::SHRINK) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a file of {length} bytes is no ring")));
         }
-        // SAFETY: a fresh reservation at an address of the kernel's choice touches no other
+        // SAFETY: the kernel chooses the address of the reservation, so it affects no other
         // mapping.
         let base = unsafe {
             let flags = MapFlags::PRIVATE | MapFlags::NORESERVE;
             rustix::mm::mmap_anonymous(std::ptr::null_mut(), length + size, ProtFlags::empty(), flags)?
         };
         let base = NonNull::new(base.cast::<u8>()).ok_or(io::ErrorKind::OutOfMemory)?;
-        // From here on, dropping it gives the reservation back.
+        // From here on, dropping the value unmaps the reservation.
         let memory = Self { base, page, size };
         let (access, fixed) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED | MapFlags::FIXED);
-        // SAFETY: both mappings lie within the reservation above, which is this function's own:
-        // `length` bytes from its begin, then `size`.
+        // SAFETY: both mappings lie within the reservation above, which this function owns:
+        // `length` bytes from its start, then `size` bytes.
         unsafe {
             rustix::mm::mmap(base.as_ptr().cast(), length, access, fixed, file, 0)?;
             rustix::mm::mmap(base.add(length).as_ptr().cast(), size, access, fixed, file, 2 * page as u64)?;
@@ -97,24 +98,25 @@ impl Memory {
         Ok(memory)
     }
 
-    /// Bytes of data that lie in it at most.
+    /// Returns the size of the data in bytes.
     pub(crate) fn size(&self) -> usize {
         self.size
     }
 
-    /// How much was ever written, in bytes; the writer's.
+    /// Returns the writer's position: the number of bytes ever written.
     pub(crate) fn head(&self) -> &AtomicU64 {
-        // SAFETY: the begin of the mapping, which is aligned to a page and lives as long as `self`.
+        // SAFETY: this is the start of the mapping, which is page-aligned and lives as long as
+        // `self`.
         unsafe { self.base.cast().as_ref() }
     }
 
-    /// How much was ever read, in bytes; the reader's.
+    /// Returns the reader's position: the number of bytes ever read.
     pub(crate) fn tail(&self) -> &AtomicU64 {
-        // SAFETY: the begin of the second page of the mapping, which lives as long as `self`.
+        // SAFETY: this is the start of the mapping's second page, which lives as long as `self`.
         unsafe { self.base.add(self.page).cast().as_ref() }
     }
 
-    /// A word that one side waits on.
+    /// Returns a word of the two pages.
     pub(crate) fn word(&self, place: Place) -> &AtomicU32 {
         let at = match place {
             Place::WriterWaits => 64,
@@ -122,32 +124,32 @@ impl Memory {
             Place::ReaderWaits => self.page + 64,
             Place::Freed => self.page + 128,
         };
-        // SAFETY: within the first two pages of the mapping, aligned to 64 bytes, and alive as long
-        // as `self`.
+        // SAFETY: the word is within the first two pages of the mapping, aligned to 64 bytes, and
+        // lives as long as `self`.
         unsafe { self.base.add(at).cast().as_ref() }
     }
 
-    /// Where a position of the endless stream lies.
+    /// Returns the address of a position of the stream.
     fn data(&self, position: u64, length: usize) -> NonNull<u8> {
-        assert!(length <= self.size, "what is copied fits the ring");
-        // The size is a power of two, so the cut to an address's width loses nothing.
+        assert!(length <= self.size, "a copy fits the ring");
+        // The size is a power of two, so truncating the position loses nothing.
         let at = position as usize & (self.size - 1);
-        // SAFETY: the data lie twice in a row: from any of the first `size` bytes on, `size` bytes
-        // are mapped.
+        // SAFETY: the data is mapped twice in a row, so `size` bytes are mapped from each of the
+        // first `size` bytes on.
         unsafe { self.base.add(2 * self.page + at) }
     }
 
     /// Copies bytes into the ring.
     pub(crate) fn write(&self, position: u64, bytes: &[u8]) {
         let to = self.data(position, bytes.len());
-        // SAFETY: `data` says that there is room. The other process may read or write the same
-        // bytes meanwhile: no reference to them exists in this one, so the worst is that they are
-        // other bytes than these.
+        // SAFETY: `data` guarantees the room. The other process may access the same bytes
+        // meanwhile. This process has no reference to them, so the worst case is that they have
+        // other values.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), to.as_ptr(), bytes.len()) }
     }
 
-    /// Copies bytes out of the ring. They are looked at only afterwards: the other process may
-    /// change what lies in the ring at any moment.
+    /// Copies bytes out of the ring. Only the copy may be checked, since the other process can
+    /// change the ring at any time.
     pub(crate) fn read<const N: usize>(&self, position: u64) -> [u8; N] {
         let from = self.data(position, N);
         let mut bytes = [0; N];
@@ -156,12 +158,12 @@ impl Memory {
         bytes
     }
 
-    /// Copies bytes out of the ring to the end of others.
+    /// Copies bytes out of the ring and appends them to `bytes`.
     pub(crate) fn append(&self, position: u64, length: usize, bytes: &mut Vec<u8>) {
         let from = self.data(position, length);
         bytes.reserve(length);
-        // SAFETY: as in `read`; there is room for `length` bytes, and they are written before they
-        // count.
+        // SAFETY: as in `read`; `length` bytes are reserved, and initialised before the length is
+        // set.
         unsafe {
             std::ptr::copy_nonoverlapping(from.as_ptr(), bytes.as_mut_ptr().add(bytes.len()), length);
             bytes.set_len(bytes.len() + length);

@@ -1,18 +1,20 @@
-//! The reading side: what arrives is checked here, before anybody believes a byte of it.
+//! The reading side, which checks everything that arrives.
 
 use std::sync::atomic::{Ordering, fence};
 
-use super::{ALIGNMENT, Fault, HEADER, MORE, Memory, PIECE, Place, Rules, padded};
+use super::layout::{ALIGNMENT, HEADER, MORE, PIECE, padded};
+use super::memory::{Memory, Place};
+use super::rules::{Fault, Rules};
 
-/// Puts messages together from pieces.
+/// Assembles messages from pieces.
 #[derive(Debug)]
 pub(crate) struct Reader {
     memory: Memory,
     rules: Rules,
-    /// How much was read. What stands in the shared page is for the writer to see, and never read
+    /// The number of bytes read. The copy in the shared page is for the writer and is never read
     /// back.
     tail: u64,
-    /// The kind of the message of which pieces came and not the last.
+    /// The kind of the message whose last piece has not arrived.
     begun: Option<u32>,
     messages: u64,
     bytes: u64,
@@ -27,13 +29,13 @@ impl Reader {
         &self.memory
     }
 
-    /// Takes what is there, up to the end of a message. Its bytes are then in `bytes`, which must
-    /// be handed in unchanged until a message is whole.
+    /// Reads what has arrived, up to the end of a message, and appends it to `bytes`. The caller
+    /// must pass the same `bytes` until the message is complete.
     ///
-    /// Returns the message's kind, or `None` where its end, or its begin, is not there yet.
+    /// Returns the kind of the complete message, or `None` if its end has not arrived.
     ///
     /// # Errors
-    /// The writer broke the rules. After that nothing more can be read.
+    /// The writer broke the rules. Nothing more can be read after that.
     pub(crate) fn read(&mut self, bytes: &mut Vec<u8>) -> Result<Option<u32>, Fault> {
         loop {
             let head = self.memory.head().load(Ordering::Acquire);
@@ -52,13 +54,13 @@ impl Reader {
                 return Ok(Some(piece.kind));
             }
             if self.writer_waits() {
-                // It is woken by whoever calls this, so that it goes on while the rest is awaited.
+                // Lets the caller wake the writer, which continues while the rest is awaited.
                 return Ok(None);
             }
         }
     }
 
-    /// The header of the next piece, if one is there, and how many bytes are.
+    /// Returns the header of the next piece and the number of bytes that have arrived, if any have.
     fn header(&self, head: u64) -> Result<Option<(Piece, u64)>, Fault> {
         let there = head.wrapping_sub(self.tail);
         if there == 0 {
@@ -70,7 +72,7 @@ impl Reader {
         Piece::parse(self.memory.read(self.tail)).map(|piece| Some((piece, there)))
     }
 
-    /// Whether this piece may come now, before any of its bytes is taken.
+    /// Checks a piece before any of its bytes is copied.
     fn begin(&mut self, piece: &Piece, bytes: &mut Vec<u8>) -> Result<(), Fault> {
         let longest = (self.rules.longest)(piece.kind).ok_or(Fault::Kind(piece.kind))?;
         match self.begun {
@@ -90,19 +92,19 @@ impl Reader {
         count("bytes", self.bytes, self.rules.bytes)
     }
 
-    /// Whether the writer is to be woken, after something was read.
+    /// Returns whether the writer must be woken, after something was read.
     pub(crate) fn writer_waits(&self) -> bool {
         fence(Ordering::SeqCst);
         self.memory.word(Place::WriterWaits).load(Ordering::Relaxed) != 0
     }
 
-    /// Whether the writer wrote what was not read yet.
+    /// Returns whether there are unread bytes.
     pub(crate) fn has_more(&self) -> bool {
         self.memory.head().load(Ordering::SeqCst) != self.tail
     }
 
-    /// Says that this side is about to wait for a piece, or does not any more. Whoever waits looks
-    /// once more after saying so.
+    /// Announces that this side is about to wait for a piece, or no longer waits. After announcing
+    /// it, the caller must check once more before it waits.
     pub(crate) fn waits(&self, waits: bool) {
         self.memory.word(Place::ReaderWaits).store(waits.into(), Ordering::SeqCst);
         fence(Ordering::SeqCst);
@@ -113,7 +115,7 @@ fn count(of: &'static str, used: u64, allowed: u64) -> Result<(), Fault> {
     if used > allowed { Err(Fault::Flood { of, used, allowed }) } else { Ok(()) }
 }
 
-/// A header, checked as far as it can be.
+/// A checked header.
 #[derive(Debug, Clone, Copy)]
 struct Piece {
     kind: u32,
@@ -137,4 +139,22 @@ impl Piece {
             _ => Err(Fault::Piece { length }),
         }
     }
+}
+
+/// Reads the messages in a ring with these bytes, whose writer claims to be at `head`. For fuzzing,
+/// without a writer.
+///
+/// # Errors
+/// The bytes break the rules.
+#[cfg(feature = "parent")]
+#[doc(hidden)]
+pub fn read_ring(bytes: &[u8], head: u64, rules: Rules) -> Result<Vec<(u32, Vec<u8>)>, Fault> {
+    let map = super::memory::create(super::layout::SMALLEST_RING).and_then(Memory::map).expect("room for a ring");
+    map.write(0, &bytes[..bytes.len().min(super::layout::SMALLEST_RING)]);
+    map.head().store(head, std::sync::atomic::Ordering::Release);
+    let (mut reader, mut messages, mut message) = (Reader::new(map, rules), Vec::new(), Vec::new());
+    while let Some(kind) = reader.read(&mut message)? {
+        messages.push((kind, message.clone()));
+    }
+    Ok(messages)
 }

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use proptest::prelude::*;
 
+use super::layout::{HEADER, MORE, padded};
 use super::*;
 
 const SIZE: usize = SMALLEST_RING;

@@ -2,14 +2,16 @@
 
 use std::sync::atomic::{Ordering, fence};
 
-use super::{Fault, HEADER, MORE, Memory, PIECE, Place, padded};
+use super::layout::{HEADER, MORE, PIECE, padded};
+use super::memory::{Memory, Place};
+use super::rules::Fault;
 
-/// Writes pieces while there is room.
+/// Writes messages as pieces, while there is room.
 #[derive(Debug)]
 pub(crate) struct Writer {
     memory: Memory,
     head: u64,
-    /// The reader's place, as it was when it was last believed.
+    /// The reader's position when it was last read and checked.
     tail: u64,
 }
 
@@ -22,16 +24,16 @@ impl Writer {
         &self.memory
     }
 
-    /// The pieces of a message of these parts.
+    /// Returns the pieces of a message, whose bytes are the concatenated parts.
     pub(crate) fn pieces<'a>(kind: u32, parts: &'a [&'a [u8]]) -> Pieces<'a> {
         let left = parts.iter().map(|part| part.len()).sum();
         Pieces { kind, parts, at: 0, left, ended: false }
     }
 
-    /// Writes the next piece and says whether there was room for it.
+    /// Writes the next piece. Returns `false` if there is no room.
     ///
     /// # Errors
-    /// The reader's place cannot be.
+    /// The reader's position is impossible.
     pub(crate) fn write(&mut self, pieces: &mut Pieces<'_>) -> Result<bool, Fault> {
         let length = pieces.left.min(PIECE);
         if !self.has_room(padded(length))? {
@@ -55,16 +57,16 @@ impl Writer {
         Ok(true)
     }
 
-    /// Whether the reader is to be woken, after a piece was written.
+    /// Returns whether the reader must be woken, after a piece was written.
     pub(crate) fn reader_waits(&self) -> bool {
         fence(Ordering::SeqCst);
         self.memory.word(Place::ReaderWaits).load(Ordering::Relaxed) != 0
     }
 
-    /// Whether there is room for the next piece.
+    /// Returns whether there is room for the next piece.
     ///
     /// # Errors
-    /// The reader's place cannot be.
+    /// The reader's position is impossible.
     pub(crate) fn has_room_for(&mut self, pieces: &Pieces<'_>) -> Result<bool, Fault> {
         self.has_room(padded(pieces.left.min(PIECE)))
     }
@@ -75,7 +77,7 @@ impl Writer {
             return Ok(true);
         }
         let tail = self.memory.tail().load(Ordering::Acquire);
-        // It neither goes back nor overtakes.
+        // A reader neither goes back nor overtakes the writer.
         if tail < self.tail || tail > self.head {
             return Err(Fault::Tail { head: self.head, tail });
         }
@@ -83,27 +85,27 @@ impl Writer {
         Ok(self.head + needed - tail <= size)
     }
 
-    /// Says that this side is about to wait for room, or does not any more. Whoever waits looks
-    /// once more after saying so.
+    /// Announces that this side is about to wait for room, or no longer waits. After announcing it,
+    /// the caller must check once more before it waits.
     pub(crate) fn waits(&self, waits: bool) {
         self.memory.word(Place::WriterWaits).store(waits.into(), Ordering::SeqCst);
         fence(Ordering::SeqCst);
     }
 }
 
-/// A message on its way: parts that are written one after the other, as if they were one.
+/// A message that is being written: its parts are written as if they were one slice.
 #[derive(Debug)]
 pub(crate) struct Pieces<'a> {
     kind: u32,
     parts: &'a [&'a [u8]],
-    /// Bytes of the first part that are written.
+    /// The number of bytes of the first part that have been written.
     at: usize,
     left: usize,
     ended: bool,
 }
 
 impl Pieces<'_> {
-    /// Whether the last piece is written. A message without bytes has one too.
+    /// Returns whether the last piece has been written. An empty message has one piece.
     pub(crate) fn ended(&self) -> bool {
         self.ended
     }

@@ -1,8 +1,9 @@
-//! The system calls that computing takes. Every other one is refused, and ends the process.
+//! The filter of system calls. It allows what computing needs; every other call ends the process.
 //!
-//! A refused call raises `SIGSYS`, whose handler names it to the parent and exits. That is as
-//! strong as killing at once: the call does not happen either way, the handler cannot be replaced
-//! (`rt_sigaction` is not allowed for it), and where the signal is blocked the kernel kills.
+//! A refused call raises `SIGSYS`, whose handler reports the call to the parent and exits. This is
+//! as strong as killing the process at once: the call is not executed, the handler cannot be
+//! replaced (`rt_sigaction` is refused for it), and if the signal is blocked, the kernel kills the
+//! process.
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
@@ -13,22 +14,23 @@ use seccompiler::{
 
 use crate::clock::Clock;
 
-/// `PR_SET_VMA`: allocators name their arenas. It changes nothing but what `/proc` shows.
+/// `PR_SET_VMA`, with which allocators name their arenas. It only affects what `/proc` shows.
 const PR_SET_VMA: u64 = 0x5356_4d41;
 
-/// Adds `FUTEX_CLOCK_REALTIME` to an operation.
+/// `FUTEX_CLOCK_REALTIME`, a flag of futex operations.
 const REALTIME: u64 = 256;
 
-/// The filter for this process, by what it keeps open.
+/// Returns the filter for this process, which allows writing to `report` and `wake` and reading the
+/// clock of the guest's thread.
 ///
 /// # Errors
-/// The processor's architecture is none that the filter knows.
+/// The filter does not support the processor's architecture.
 pub(super) fn program(guest: Clock, report: &OwnedFd, wake: &OwnedFd) -> Result<BpfProgram, BackendError> {
     let (report, wake) = (report.as_raw_fd() as u64, wake.as_raw_fd() as u64);
     let mut rules = Vec::new();
     for (call, allowed) in [
         (libc::SYS_write, one_of(0, &[2, report, wake])?),
-        // The C library says why it aborts in one call.
+        // The C library writes its message on `abort` with this call.
         (libc::SYS_writev, one_of(0, &[2])?),
         (libc::SYS_futex, one_of(1, &futex_operations())?),
         (libc::SYS_mmap, vec![memory()?]),
@@ -37,8 +39,8 @@ pub(super) fn program(guest: Clock, report: &OwnedFd, wake: &OwnedFd) -> Result<
         (libc::SYS_clock_gettime, one_of(0, &clocks(guest))?),
         (libc::SYS_clock_nanosleep, one_of(0, &[libc::CLOCK_MONOTONIC as u64])?),
         (libc::SYS_prctl, one_of(0, &[PR_SET_VMA])?),
-        // How a crash ends: handlers put the default back and fault again, `abort` raises. Without
-        // these, a crash would look like an escape.
+        // For crashes: signal handlers restore the default and fault again, and `abort` raises a
+        // signal. Without these, a crash would look like an attempt to escape.
         (libc::SYS_rt_sigaction, one_of(0, &crashes())?),
         (libc::SYS_tgkill, vec![abort()?]),
     ] {
@@ -78,17 +80,17 @@ fn not_executable() -> Result<Rule, BackendError> {
     Rule::new(vec![without(2, libc::PROT_EXEC)?])
 }
 
-/// Shared memory, and memory that grows down by being touched, is not in `RLIMIT_DATA`.
+/// `RLIMIT_DATA` does not count shared memory and memory that grows down when touched.
 fn memory() -> Result<Rule, BackendError> {
     Rule::new(vec![without(2, libc::PROT_EXEC)?, without(3, libc::MAP_SHARED | libc::MAP_GROWSDOWN)?])
 }
 
-/// `abort` by this process, of this process.
+/// Raising `SIGABRT` in this process.
 fn abort() -> Result<Rule, BackendError> {
     Rule::new(vec![is(0, std::process::id().into())?, is(2, libc::SIGABRT as u64)?])
 }
 
-/// Waiting and waking, within a process and between two.
+/// Waiting and waking, private and shared.
 fn futex_operations() -> [u64; 6] {
     let (wait, wake, bitset, private) =
         (libc::FUTEX_WAIT, libc::FUTEX_WAKE, libc::FUTEX_WAIT_BITSET, libc::FUTEX_PRIVATE_FLAG);

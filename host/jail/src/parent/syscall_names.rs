@@ -1,6 +1,6 @@
-//! Names of system calls and signals, for messages. What is not here is shown as its number.
+//! Names of system calls and signals, for messages. Others are shown as numbers.
 
-/// The name of a system call that something in a jail may try.
+/// Returns the name of a system call that a jailed program is likely to try.
 pub(super) fn name(call: u32) -> Option<&'static str> {
     macro_rules! names {
         ($($constant:ident $name:literal),* $(,)?) => {
@@ -30,7 +30,7 @@ pub(super) fn name(call: u32) -> Option<&'static str> {
     all.find_map(|(number, name)| (u64::try_from(*number) == Ok(u64::from(call))).then_some(*name))
 }
 
-/// The name of a signal that ends a process.
+/// Returns the name of a signal that ends a process.
 pub(super) fn signal(number: i32) -> Option<&'static str> {
     Some(match number {
         libc::SIGABRT => "SIGABRT",

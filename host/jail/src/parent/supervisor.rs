@@ -1,9 +1,9 @@
-//! The thread that starts children, watches their clocks, ends them, and sees them off.
+//! The thread that starts, watches, kills and reaps children.
 //!
-//! One thread for all of them, as long as the process lives: the kernel ends a child with the
-//! thread that started it. It is the only one that reaps. Its own time is in the accounts of those
-//! for whom it works: starting and seeing off in that child's, watching in equal parts in those of
-//! all that are there.
+//! One thread supervises all children and lives as long as the process, since the kernel kills a
+//! child when the thread that started it ends. It is the only thread that reaps. Its own CPU time
+//! is charged to the children's accounts: starting and reaping to the child's own, watching in
+//! equal parts to all.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -22,26 +22,26 @@ use super::ending::{self, Ending, Limit, SAID, Why};
 use crate::clock::{self, Clock};
 use crate::report::{self, Report};
 use crate::ring::Fault;
-use crate::wall::Walls;
+use crate::walls::Walls;
 
-/// How much CPU time a child may use past its limit before it is killed: its own watchdog comes
-/// first, which knows the moment better.
+/// CPU time that a child may use beyond its limit before it is killed. Its own watchdog, which is
+/// more accurate, acts first.
 const GRACE: Duration = Duration::from_millis(12);
 
-/// The longest time between two looks at a child: how soon a cancelled one is gone.
-const LONGEST: Duration = Duration::from_millis(10);
+/// The longest pause between two checks of a child, which is also the delay of a cancellation.
+const LONGEST_PAUSE: Duration = Duration::from_millis(10);
 
-/// The shortest.
-const SHORTEST: Duration = Duration::from_micros(200);
+/// The shortest pause between two checks of a child.
+const SHORTEST_PAUSE: Duration = Duration::from_micros(200);
 
-/// The words of Rust's runtime when an allocation fails.
+/// The message of Rust's runtime when an allocation fails.
 const OUT_OF_MEMORY: &str = "memory allocation of ";
 
-/// How far a child's clock and the parent's may differ in what they count.
+/// The difference that is tolerated between the child's and the parent's count of CPU time.
 const SLACK: Duration = Duration::from_millis(1);
 
-/// A child to start.
-pub(super) struct Begin {
+/// A request to start a child.
+pub(super) struct StartRequest {
     pub(super) process: Command,
     pub(super) wake: OwnedFd,
     pub(super) pipes: Pipes,
@@ -50,44 +50,44 @@ pub(super) struct Begin {
     pub(super) reply: SyncSender<io::Result<Arc<Shared>>>,
 }
 
-/// The pipe that the thread reads of a child; `None` once it is closed.
+/// The pipes from a child; `None` once closed.
 pub(super) struct Pipes {
     pub(super) report: Option<File>,
     pub(super) said: Option<File>,
 }
 
-/// The thread, for those who want something of it.
-pub(super) struct Warden {
-    begins: Mutex<Sender<Begin>>,
+/// A handle to the thread.
+pub(super) struct Supervisor {
+    requests: Mutex<Sender<StartRequest>>,
     wake: OwnedFd,
 }
 
-/// The thread of this process; starts it if it is the first time.
-pub(super) fn warden() -> io::Result<&'static Warden> {
-    static WARDEN: OnceLock<Warden> = OnceLock::new();
+/// Returns the supervisor of this process. The first call starts its thread.
+pub(super) fn supervisor() -> io::Result<&'static Supervisor> {
+    static SUPERVISOR: OnceLock<Supervisor> = OnceLock::new();
     static STARTING: Mutex<()> = Mutex::new(());
     let _one = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(warden) = WARDEN.get() {
-        return Ok(warden);
+    if let Some(supervisor) = SUPERVISOR.get() {
+        return Ok(supervisor);
     }
     let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-    let (begins, orders) = channel();
-    let watch = Watch { orders, wake: wake.try_clone()?, children: Vec::new() };
+    let (requests, receiver) = channel();
+    let watch = Watch { requests: receiver, wake: wake.try_clone()?, children: Vec::new() };
     std::thread::Builder::new().name("jail".into()).spawn(move || watch.run())?;
-    Ok(WARDEN.get_or_init(|| Warden { begins: Mutex::new(begins), wake }))
+    Ok(SUPERVISOR.get_or_init(|| Supervisor { requests: Mutex::new(requests), wake }))
 }
 
-impl Warden {
-    /// Starts a child soon. The answer comes by its `reply`.
-    pub(super) fn begin(&self, begin: Begin) -> io::Result<()> {
+impl Supervisor {
+    /// Asks the thread to start a child. The result is sent to `reply`.
+    pub(super) fn start(&self, request: StartRequest) -> io::Result<()> {
         let gone = |_| io::Error::other("the thread that starts children is gone");
-        locked(&self.begins).send(begin).map_err(gone)?;
+        locked(&self.requests).send(request).map_err(gone)?;
         let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
         Ok(())
     }
 }
 
-/// The state of a child, for its owner and for the thread.
+/// The state of a child, shared by its owner and the thread.
 #[derive(Debug)]
 pub(super) struct Shared {
     process: Pid,
@@ -99,8 +99,8 @@ pub(super) struct Shared {
 #[derive(Debug, Default)]
 struct State {
     walls: Option<Walls>,
-    /// Why it is killed.
-    wish: Option<Why>,
+    /// Why it is being killed.
+    kill_reason: Option<Why>,
     ending: Option<Ending>,
 }
 
@@ -113,22 +113,22 @@ impl Shared {
         locked(&self.state).walls
     }
 
-    pub(super) fn wish(&self) -> Option<Why> {
-        locked(&self.state).wish.clone()
+    pub(super) fn kill_reason(&self) -> Option<Why> {
+        locked(&self.state).kill_reason.clone()
     }
 
     pub(super) fn ending(&self) -> Option<Ending> {
         locked(&self.state).ending.clone()
     }
 
-    /// Kills it; the first reason stays.
+    /// Kills the child. The first reason is kept.
     pub(super) fn kill(&self, why: Why) {
         let mut state = locked(&self.state);
-        if state.wish.is_none() {
-            state.wish = Some(why);
+        if state.kill_reason.is_none() {
+            state.kill_reason = Some(why);
         }
         if state.ending.is_none() {
-            // It may be gone already; by a descriptor, no other process of its number is hit.
+            // The child may have ended. A pidfd never refers to another process with the same ID.
             let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL);
         }
     }
@@ -140,63 +140,63 @@ impl Shared {
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic elsewhere leaves nothing half done in what these guard.
+    // No panic can leave the guarded data inconsistent.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The thread's own CPU time.
-struct Own(Duration);
+/// Measures the thread's own CPU time.
+struct OwnTime(Duration);
 
-impl Own {
-    fn begin() -> Self {
+impl OwnTime {
+    fn start() -> Self {
         Self(clock::of_this_thread())
     }
 
-    /// The use since the last time that it was asked.
+    /// Returns the CPU time since the last call.
     fn lap(&mut self) -> Duration {
         let now = clock::of_this_thread();
         now.saturating_sub(std::mem::replace(&mut self.0, now))
     }
 }
 
-/// The thread itself.
+/// The thread's state.
 struct Watch {
-    orders: Receiver<Begin>,
+    requests: Receiver<StartRequest>,
     wake: OwnedFd,
     children: Vec<Watched>,
 }
 
 impl Watch {
     fn run(mut self) {
-        let mut own = Own::begin();
+        let mut own = OwnTime::start();
         loop {
             self.start_children(&mut own);
             let many = self.children.len().max(1) as u32;
-            let next = self.children.iter_mut().map(|child| child.look(many)).min();
+            let next = self.children.iter_mut().map(|child| child.check(many)).min();
             self.wait(next);
             let share = own.lap() / many;
             self.children.retain_mut(|child| {
                 child.account.charge(share);
                 child.read();
-                !child.is_gone(&mut own)
+                !child.reap(&mut own)
             });
         }
     }
 
-    fn start_children(&mut self, own: &mut Own) {
+    fn start_children(&mut self, own: &mut OwnTime) {
         let _ = rustix::io::read(&self.wake, &mut [0; 8]);
-        while let Ok(begin) = self.orders.try_recv() {
-            let Begin { process, wake, pipes, account, memory, reply } = begin;
+        while let Ok(request) = self.requests.try_recv() {
+            let StartRequest { process, wake, pipes, account, memory, reply } = request;
             let started = Watched::start(process, wake, pipes, Arc::clone(&account), memory);
             let shared = started.as_ref().map(|child| Arc::clone(&child.shared));
-            // Whoever asked waits for this answer.
+            // The requester waits for this reply.
             let _ = reply.send(shared.map_err(|reason| io::Error::new(reason.kind(), reason.to_string())));
             account.charge(own.lap());
             self.children.extend(started);
         }
     }
 
-    /// Waits until something happens, or a child is to be looked at.
+    /// Waits for an event, or until a child must be checked.
     fn wait(&self, next: Option<Duration>) {
         let mut ready = vec![PollFd::new(&self.wake, PollFlags::IN)];
         for child in &self.children {
@@ -206,13 +206,13 @@ impl Watch {
         }
         let next = next.and_then(|next| Timespec::try_from(next).ok());
         if poll(&mut ready, next.as_ref()).is_err() {
-            // Interrupted, or out of memory: the next turn looks at everything anyway.
-            std::thread::sleep(SHORTEST);
+            // Interrupted or out of memory. The next iteration checks all children anyway.
+            std::thread::sleep(SHORTEST_PAUSE);
         }
     }
 }
 
-/// A child, as the thread sees it.
+/// A child that the thread watches.
 struct Watched {
     shared: Arc<Shared>,
     clock: Clock,
@@ -220,10 +220,10 @@ struct Watched {
     memory: u64,
     begin: Instant,
     pipes: Pipes,
-    /// CPU time that is charged already.
+    /// CPU time that has been charged.
     charged: Duration,
     reports: usize,
-    /// Why it says that it ends.
+    /// Its report on why it ends.
     last: Option<Report>,
     said: Vec<u8>,
 }
@@ -239,11 +239,11 @@ impl Watched {
         let begin = Instant::now();
         let mut child = process.spawn()?;
         let process = Pid::from_child(&child);
-        // Nobody but this thread reaps it, so the number is still its own.
+        // Only this thread reaps children, so the process ID is still the child's.
         let pidfd = match rustix::process::pidfd_open(process, PidfdFlags::empty()) {
             Ok(pidfd) => pidfd,
             Err(reason) => {
-                // It cannot be watched, so it must not be.
+                // A child that cannot be watched must not run.
                 let _ = child.kill();
                 let _ = child.wait();
                 return Err(reason.into());
@@ -255,8 +255,9 @@ impl Watched {
         Ok(Self { shared, clock, account, memory, begin, pipes, charged, reports: 0, last: None, said })
     }
 
-    /// Charges what the child used, ends it where it is past a limit, and says when to look again.
-    fn look(&mut self, children: u32) -> Duration {
+    /// Charges the child's CPU time and kills it if a limit is exceeded. Returns the time until the
+    /// next check.
+    fn check(&mut self, children: u32) -> Duration {
         self.charge();
         let (cpu, wall) = (self.account.cpu(), self.account.wall());
         if cpu.used >= cpu.allowed + GRACE {
@@ -266,9 +267,9 @@ impl Watched {
         } else if self.account.is_cancelled() {
             self.shared.kill(Why::Cancelled);
         }
-        // Children that share an account use it up together.
+        // Children may share an account and use it up together.
         let cpu = (cpu.left() + GRACE) / children;
-        cpu.min(wall.left()).clamp(SHORTEST, LONGEST)
+        cpu.min(wall.left()).clamp(SHORTEST_PAUSE, LONGEST_PAUSE)
     }
 
     fn charge(&mut self) {
@@ -278,7 +279,7 @@ impl Watched {
         }
     }
 
-    /// Reads what the child says of itself, a bounded piece at a time.
+    /// Reads a bounded amount from each pipe.
     fn read(&mut self) {
         let mut bytes = [0; report::LENGTH];
         let result = self.pipes.report.as_mut().map(|pipe| pipe.read(&mut bytes));
@@ -287,7 +288,7 @@ impl Watched {
             Some(Ok(report::LENGTH)) => self.reported(bytes),
             Some(Ok(0)) => self.pipes.report = None,
             Some(Ok(_)) => self.forged(Fault::Report("it is cut")),
-            Some(Err(reason)) if is_later(&reason) => {}
+            Some(Err(reason)) if is_pending(&reason) => {}
             Some(Err(_)) => self.pipes.report = None,
         }
         let mut bytes = [0; 4096];
@@ -303,7 +304,7 @@ impl Watched {
                     self.forged(Fault::Flood { of: "bytes on standard error", used, allowed: SAID as u64 });
                 }
             }
-            Some(Err(reason)) if is_later(&reason) => {}
+            Some(Err(reason)) if is_pending(&reason) => {}
             Some(Err(_)) => self.pipes.said = None,
         }
     }
@@ -332,22 +333,22 @@ impl Watched {
         self.shared.kill(Why::Forged(fault));
     }
 
-    /// Sees it off, if it is gone.
-    fn is_gone(&mut self, own: &mut Own) -> bool {
+    /// Reaps the child if it has ended, and returns whether it has.
+    fn reap(&mut self, own: &mut OwnTime) -> bool {
         let mut ready = [PollFd::new(&self.shared.pidfd, PollFlags::IN)];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         if !matches!(poll(&mut ready, Some(&now)), Ok(1)) {
             return false;
         }
-        // While it can still be asked.
+        // The clock can be read until the child is reaped.
         self.charge();
         let status = rustix::process::waitid(WaitId::PidFd(self.shared.pidfd.as_fd()), WaitIdOptions::EXITED);
-        // Everything that it wrote is there.
+        // Everything that the child wrote has arrived.
         for _ in 0..=report::MOST + SAID / 4096 {
             self.read();
         }
         let said = ending::said(&self.said);
-        // Before its end is told, after which nobody looks at its account any more.
+        // Charged before the end is published, after which the account may no longer be read.
         self.account.charge(own.lap());
         let why = self.why(status.ok().flatten().as_ref(), &said);
         let (cpu, wall, walls) = (self.charged, self.begin.elapsed(), self.shared.walls());
@@ -357,14 +358,14 @@ impl Watched {
 
     fn why(&self, status: Option<&WaitIdStatus>, said: &str) -> Why {
         let signal = status.and_then(WaitIdStatus::terminating_signal);
-        match self.shared.wish() {
+        match self.shared.kill_reason() {
             Some(why @ Why::Forged(_)) => return why,
-            // It had not ended by itself before it was killed.
+            // The signal confirms that the child had not ended by itself before.
             Some(why) if signal == Some(libc::SIGKILL) => return why,
             _ => {}
         }
         if let (Some(report), None) = (self.last, signal) {
-            return self.by_report(report);
+            return self.reported_reason(report);
         }
         let cpu = self.account.cpu();
         match signal {
@@ -380,8 +381,8 @@ impl Watched {
         }
     }
 
-    /// A child's own words about its end, where they can be true.
-    fn by_report(&self, report: Report) -> Why {
+    /// Returns the reason that the child reported, if it is plausible.
+    fn reported_reason(&self, report: Report) -> Why {
         let cpu = self.account.cpu();
         match report {
             Report::Locked(walls) | Report::Missing(walls) => Why::Missing(walls),
@@ -392,13 +393,13 @@ impl Watched {
     }
 }
 
-/// Only a failure of this thread lets go of a child that has not ended, which ends with the thread.
-/// Whoever waits for it must not wait for ever.
+/// A child that has not ended is dropped only if this thread fails, and is then killed by the
+/// kernel. Its owner must not wait forever.
 impl Drop for Watched {
     fn drop(&mut self) {
         if self.shared.ending().is_none() {
             self.shared.kill(Why::Stopped("the thread that watches it failed".into()));
-            let (why, said) = (self.shared.wish().unwrap_or(Why::Cancelled), String::new());
+            let (why, said) = (self.shared.kill_reason().unwrap_or(Why::Cancelled), String::new());
             let (cpu, wall, walls) = (self.charged, self.begin.elapsed(), self.shared.walls());
             self.shared.ended(Ending { why, said, cpu, wall, walls });
         }
@@ -410,7 +411,7 @@ fn past(limit: Limit, used: Duration, allowed: Duration) -> Why {
     Why::Limit { limit, used: nanoseconds(used).max(nanoseconds(allowed)), allowed: nanoseconds(allowed) }
 }
 
-/// Whether there is nothing to read yet.
-fn is_later(reason: &io::Error) -> bool {
+/// Returns whether there is nothing to read yet.
+fn is_pending(reason: &io::Error) -> bool {
     matches!(reason.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
