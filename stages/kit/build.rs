@@ -1,5 +1,5 @@
-//! Encodes each world of `wit/` as the custom section that makes a Wasm module of it a component: what
-//! `wit_bindgen::generate!` does for the one world that it is called with.
+//! Encodes each world of `wit/` as a custom section, from which the component encoder makes a
+//! component of a Wasm module. `wit_bindgen::generate!` does this for one world only.
 
 use std::path::PathBuf;
 

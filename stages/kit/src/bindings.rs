@@ -1,11 +1,11 @@
-//! What wit-bindgen makes of `wit/`.
+//! The guest's side of the contract, generated from `wit/` by wit-bindgen.
 //!
-//! Owns the generated code, nothing else. It is generated once, for a world that has every interface, so that a
-//! `Batch`, a `Failure` or a `train::Guest` is one Rust type wherever it appears; a `generate!` per world would give
-//! each world types of its own and macros of the same names. A stage exports the interfaces of its own world through
-//! `export_stage!`, which also adds the custom section that describes that world (made by `build.rs`); the component
-//! encoder drops the imports that a stage never calls. So a component exports exactly what its world lists, and
-//! imports no more.
+//! This is generated once, for a world that has every interface, so that a `Batch`, a `Failure` or
+//! a `train::Guest` is one Rust type wherever it appears; a `generate!` per world would give each
+//! world its own types, and macros of the same names. `export_stage!` exports the interfaces of a
+//! stage's world and adds the custom section that describes this world (made by `build.rs`). The
+//! component encoder drops the imports that a stage never calls. So a component exports exactly
+//! what its world lists, and imports no more.
 
 #![allow(
     missing_docs,
@@ -44,14 +44,14 @@ wit_bindgen::generate!({
     generate_all,
     generate_unused_types: true,
     additional_derives: [PartialEq],
-    // It holds a handle.
+    // `plan` holds a handle, which is not comparable.
     additional_derives_ignore: ["plan"],
     pub_export_macro: true,
     export_macro_name: "export_everything",
     default_bindings_module: "stagewright_kit::bindings",
 });
 
-/// What describes a world to the component encoder, as a custom section's content.
+/// The custom sections that describe the worlds to the component encoder.
 pub mod sections {
     /// Defines the section of one world.
     macro_rules! section {
@@ -70,7 +70,7 @@ pub mod sections {
     section!(EVALUATION, "evaluation.bin");
     section!(PROMOTION, "promotion.bin");
 
-    /// A section's bytes as the array that a `static` needs.
+    /// Returns a section's bytes as an array, as a `static` needs.
     pub const fn bytes<const LENGTH: usize>(section: &[u8]) -> [u8; LENGTH] {
         let mut bytes = [0; LENGTH];
         bytes.copy_from_slice(section);

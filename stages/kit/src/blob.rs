@@ -1,5 +1,5 @@
-//! Blobs as `std::io` streams: fitted states and models, read and written in chunks, so that one may be larger than
-//! the stage's memory.
+//! Blobs as `std::io` streams: fitted states and models. They are read and written in chunks, so
+//! that a blob may be larger than the stage's memory.
 
 use std::io::{self, Read, Write};
 
@@ -9,17 +9,18 @@ use serde::de::DeserializeOwned;
 use crate::Failure;
 use crate::bindings::stagewright::stage::blobs as imported;
 
-/// How many bytes cross at a time: large enough that the call does not count, far below the 8 MiB that are allowed.
+/// Bytes of a chunk: large enough that the cost of a call does not matter, and far below the limit
+/// of 8 MiB.
 const CHUNK: usize = 256 * 1024;
 
-/// Bytes that a stage reads. Implemented by the host's blob and by `Vec<u8>`.
+/// A blob that a stage reads: the host's, or a `Vec<u8>` in native tests.
 pub trait Blob {
-    /// How many bytes there are.
+    /// Returns the number of bytes.
     fn size(&self) -> u64;
-    /// Bytes from `offset` on, at most `length`, none only at the end.
+    /// Returns at most `length` bytes from `offset` on. Returns none only at the end.
     ///
     /// # Errors
-    /// What the host says.
+    /// Returns the host's failure.
     fn read(&self, offset: u64, length: u32) -> Result<Vec<u8>, Failure>;
 }
 
@@ -42,7 +43,7 @@ impl Blob for Vec<u8> {
     }
 }
 
-/// Reads a blob from its start, buffered.
+/// A buffered reader of a blob.
 pub struct BlobReader<'a> {
     blob: &'a dyn Blob,
     offset: u64,
@@ -51,20 +52,20 @@ pub struct BlobReader<'a> {
 }
 
 impl<'a> BlobReader<'a> {
-    /// Begins at the first byte.
+    /// Creates a reader that starts at the first byte.
     pub fn new(blob: &'a dyn Blob) -> Self {
         Self { blob, offset: 0, chunk: Vec::new(), used: 0 }
     }
 
-    /// How many bytes the whole blob has.
+    /// Returns the size of the whole blob.
     pub fn size(&self) -> u64 {
         self.blob.size()
     }
 
-    /// Reads one JSON value, which must be all there is.
+    /// Reads one JSON value, which must be the whole blob.
     ///
     /// # Errors
-    /// `internal` if the bytes are not this JSON: a state of another version of the stage.
+    /// `internal` if the bytes are not such a value, as in a state of another version of the stage.
     pub fn read_json<T: DeserializeOwned>(&mut self) -> Result<T, Failure> {
         let mut bytes = Vec::with_capacity(usize::try_from(self.size()).unwrap_or_default());
         self.read_to_end(&mut bytes)?;
@@ -87,8 +88,8 @@ impl Read for BlobReader<'_> {
     }
 }
 
-/// Writes a blob, buffered: the host's in a component, to memory natively. The kit hands it over when the stage's
-/// function returns `Ok`.
+/// A buffered writer of a blob. In a component, it writes to the host, and the kit returns the blob
+/// when the stage's function succeeds. Natively, it writes to memory.
 pub struct BlobWriter {
     #[cfg(target_arch = "wasm32")]
     blob: imported::BlobWriter,
@@ -102,7 +103,7 @@ impl Default for BlobWriter {
 }
 
 impl BlobWriter {
-    /// Begins with no bytes.
+    /// Creates an empty blob.
     pub fn new() -> Self {
         Self {
             #[cfg(target_arch = "wasm32")]
@@ -111,15 +112,15 @@ impl BlobWriter {
         }
     }
 
-    /// Writes one JSON value. Floats keep all their bits but NaN and infinities, which JSON cannot say.
+    /// Writes one JSON value. Finite floats keep all of their bits.
     ///
     /// # Errors
-    /// What the host says; `internal` if the value cannot be JSON.
+    /// Returns the host's failure; `internal` if the value has no JSON form.
     pub fn write_json<T: Serialize>(&mut self, value: &T) -> Result<(), Failure> {
         Ok(serde_json::to_writer(self, value)?)
     }
 
-    /// What was written, for native tests.
+    /// Returns the bytes that were written, for native tests.
     #[cfg(not(target_arch = "wasm32"))]
     pub fn into_bytes(self) -> Vec<u8> {
         self.buffer

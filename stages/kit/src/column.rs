@@ -1,29 +1,30 @@
-//! Columns and batches: typed views, builders, conversions.
+//! Columns and batches: typed views, constructors, conversions.
 //!
-//! Columns hold `Vec`s: building a column from a vector and taking a vector out of one move it.
-//! Nothing here calls the host; `packed` takes batches apart into the contract's bytes and back.
+//! Columns hold `Vec`s, which are moved into and out of them. Nothing here calls the host; the
+//! module `packed` converts batches from and to the bytes of the contract.
 
 use crate::{DataType, Failure, Field};
 
 /// Strings of a column or of its categories.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Strings {
-    /// One more than there are strings. They start at 0 and never decrease.
+    /// The offsets of the strings in `bytes`, one more than there are strings. They start at 0 and
+    /// never decrease.
     pub offsets: Vec<i32>,
-    /// The UTF-8 of all strings, one after the other.
+    /// The UTF-8 of all strings, concatenated.
     pub bytes: Vec<u8>,
 }
 
-/// Text from a small set.
+/// Text from a small set of categories.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Categorical {
-    /// The number of each row's category.
+    /// The index of each row's category.
     pub codes: Vec<i32>,
     /// The categories, distinct, in any order.
     pub categories: Strings,
 }
 
-/// The values of a column, one per row. Any value may stand at a null.
+/// The values of a column, one for each row. The value at a null is unspecified.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Values {
     /// A bitmap, 1 for true.
@@ -43,24 +44,24 @@ pub enum Values {
 /// A column of a batch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
-    /// Its values.
+    /// The values.
     pub values: Values,
-    /// A bitmap, 0 where the row is null; `None` if no row is.
+    /// A bitmap with 0 for each null; `None` if there are no nulls.
     pub validity: Option<Vec<u8>>,
 }
 
-/// Some consecutive rows of a table.
+/// Consecutive rows of a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
-    /// How many rows there are.
+    /// The number of rows.
     pub rows: u32,
     /// The columns, in the order of the fields.
     pub columns: Vec<Column>,
 }
 
-/// A bitmap's bytes: least significant bit first, trailing bits 0.
+/// Bitmaps: least significant bit first, with zeros in the unused bits.
 pub mod bitmap {
-    /// Bit `index`.
+    /// Returns bit `index`.
     ///
     /// # Panics
     /// If the bitmap is too short.
@@ -69,7 +70,7 @@ pub mod bitmap {
         bytes[index / 8] >> (index % 8) & 1 == 1
     }
 
-    /// The bitmap of `bits`.
+    /// Packs bits into a bitmap.
     pub fn pack(bits: impl IntoIterator<Item = bool>) -> Vec<u8> {
         let bits = bits.into_iter();
         let mut bytes = Vec::with_capacity(bits.size_hint().0.div_ceil(8));
@@ -84,13 +85,13 @@ pub mod bitmap {
         bytes
     }
 
-    /// How many of the first `length` bits are 0.
+    /// Returns the number of zeros among the first `length` bits.
     pub fn zeros(bytes: &[u8], length: usize) -> usize {
         length - bytes.iter().map(|byte| byte.count_ones() as usize).sum::<usize>()
     }
 }
 
-/// Strings of a column or of its categories, borrowed.
+/// A borrowed view of strings.
 #[derive(Debug, Clone, Copy)]
 pub struct StringView<'a> {
     text: &'a str,
@@ -98,36 +99,36 @@ pub struct StringView<'a> {
 }
 
 impl<'a> StringView<'a> {
-    /// How many strings there are.
+    /// Returns the number of strings.
     pub fn len(&self) -> usize {
         self.offsets.len().saturating_sub(1)
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no strings.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// String `index`; the empty string where the offsets make no sense, which the host rules out.
+    /// Returns string `index`. Invalid offsets, which the host refuses, give the empty string.
     #[inline]
     pub fn get(&self, index: usize) -> &'a str {
         let range = self.offsets[index] as usize..self.offsets[index + 1] as usize;
         self.text.get(range).unwrap_or_default()
     }
 
-    /// The bytes of string `index`, without a look whether characters end where it does.
+    /// Returns the bytes of string `index`, without checking for character boundaries.
     #[inline]
     pub fn bytes(&self, index: usize) -> &'a [u8] {
         let range = self.offsets[index] as usize..self.offsets[index + 1] as usize;
         self.text.as_bytes().get(range).unwrap_or_default()
     }
 
-    /// All strings, in order.
+    /// Returns all strings, in order.
     pub fn iter(self) -> impl ExactSizeIterator<Item = &'a str> {
         (0..self.len()).map(move |index| self.get(index))
     }
 
-    /// The bytes of all strings, in order.
+    /// Returns the bytes of all strings, in order.
     pub fn iter_bytes(self) -> impl ExactSizeIterator<Item = &'a [u8]> {
         let range = |pair: &[i32]| pair[0] as usize..pair[1] as usize;
         self.offsets.windows(2).map(move |pair| self.text.as_bytes().get(range(pair)).unwrap_or_default())
@@ -135,10 +136,10 @@ impl<'a> StringView<'a> {
 }
 
 impl Strings {
-    /// The strings in `items`, in order.
+    /// Collects strings.
     ///
     /// # Panics
-    /// If together they are longer than 2 GiB, far above what a batch may hold.
+    /// If they are longer than 2 GiB in total, which is far above the limit of a batch.
     pub fn collect<S: AsRef<str>>(items: impl IntoIterator<Item = S>) -> Self {
         let items = items.into_iter();
         let mut offsets = Vec::with_capacity(items.size_hint().0 + 1);
@@ -151,17 +152,17 @@ impl Strings {
         Self { offsets, bytes }
     }
 
-    /// A view that hands out `&str`.
+    /// Returns a view of the strings.
     ///
     /// # Errors
-    /// `internal` if the bytes are not UTF-8, which the host rules out.
+    /// `internal` if the bytes are not UTF-8, which the host refuses.
     pub fn view(&self) -> Result<StringView<'_>, Failure> {
         let text = std::str::from_utf8(&self.bytes).map_err(|_| Failure::internal("a string column is not UTF-8"))?;
         Ok(StringView { text, offsets: &self.offsets })
     }
 }
 
-/// A text column row by row: [`Values::Utf8`] and [`Values::Categorical`] alike.
+/// A column of text: [`Values::Utf8`] or [`Values::Categorical`].
 #[derive(Debug, Clone, Copy)]
 pub struct TextView<'a> {
     strings: StringView<'a>,
@@ -170,17 +171,17 @@ pub struct TextView<'a> {
 }
 
 impl<'a> TextView<'a> {
-    /// How many rows there are.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.codes.map_or(self.strings.len(), <[i32]>::len)
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The text in row `row`; `None` for null.
+    /// Returns the text in row `row`, or `None` for null.
     #[inline]
     pub fn get(&self, row: usize) -> Option<&'a str> {
         if self.validity.is_some_and(|bits| !bitmap::get(bits, row)) {
@@ -189,7 +190,7 @@ impl<'a> TextView<'a> {
         Some(self.strings.get(self.codes.map_or(row, |codes| codes[row] as usize)))
     }
 
-    /// The bytes of the text in row `row`; `None` for null.
+    /// Returns the bytes of the text in row `row`, or `None` for null.
     #[inline]
     pub fn bytes(&self, row: usize) -> Option<&'a [u8]> {
         if self.validity.is_some_and(|bits| !bitmap::get(bits, row)) {
@@ -198,14 +199,14 @@ impl<'a> TextView<'a> {
         Some(self.strings.bytes(self.codes.map_or(row, |codes| codes[row] as usize)))
     }
 
-    /// All rows, in order.
+    /// Returns all rows, in order.
     pub fn iter(self) -> impl ExactSizeIterator<Item = Option<&'a str>> {
         (0..self.len()).map(move |row| self.get(row))
     }
 }
 
 impl Values {
-    /// The type of the values.
+    /// Returns the type of the values.
     pub fn data_type(&self) -> DataType {
         match self {
             Self::Boolean(_) => DataType::Boolean,
@@ -219,28 +220,28 @@ impl Values {
 }
 
 impl From<Values> for Column {
-    /// A column without nulls.
+    /// Creates a column without nulls.
     fn from(values: Values) -> Self {
         Self { values, validity: None }
     }
 }
 
 impl From<Vec<f64>> for Column {
-    /// A float64 column without nulls. Moves the vector.
+    /// Creates a float64 column without nulls. Moves the vector.
     fn from(values: Vec<f64>) -> Self {
         Values::Float64(values).into()
     }
 }
 
 impl From<Vec<i64>> for Column {
-    /// An int64 column without nulls. Moves the vector.
+    /// Creates an int64 column without nulls. Moves the vector.
     fn from(values: Vec<i64>) -> Self {
         Values::Int64(values).into()
     }
 }
 
 impl Column {
-    /// A utf8 column; `None` becomes null.
+    /// Creates a utf8 column. `None` becomes null.
     pub fn utf8<S: AsRef<str>>(rows: impl IntoIterator<Item = Option<S>>) -> Self {
         let mut valid = Vec::new();
         let strings = Strings::collect(rows.into_iter().map(|row| {
@@ -250,23 +251,23 @@ impl Column {
         Self::from(Values::Utf8(strings)).with_validity(valid)
     }
 
-    /// A boolean column without nulls.
+    /// Creates a boolean column without nulls.
     pub fn boolean(rows: impl IntoIterator<Item = bool>) -> Self {
         Values::Boolean(bitmap::pack(rows)).into()
     }
 
-    /// A categorical column without nulls.
+    /// Creates a categorical column without nulls.
     pub fn categorical<S: AsRef<str>>(codes: Vec<i32>, categories: impl IntoIterator<Item = S>) -> Self {
         let categories = Strings::collect(categories);
         Values::Categorical(Categorical { codes, categories }).into()
     }
 
-    /// A timestamp column without nulls, in microseconds since the epoch, UTC.
+    /// Creates a timestamp column without nulls, from microseconds since the epoch, UTC.
     pub fn timestamp(rows: Vec<i64>) -> Self {
         Values::Timestamp(rows).into()
     }
 
-    /// The same values with nulls where `valid` is false. No bitmap is kept when all are true.
+    /// Adds nulls where `valid` is false. If all are true, no bitmap is stored.
     #[must_use]
     pub fn with_validity(mut self, valid: impl IntoIterator<Item = bool>) -> Self {
         let mut all = true;
@@ -275,23 +276,24 @@ impl Column {
         self
     }
 
-    /// The type of the column.
+    /// Returns the type of the column.
     pub fn data_type(&self) -> DataType {
         self.values.data_type()
     }
 
-    /// Whether row `row` is null.
+    /// Returns whether row `row` is null.
     #[inline]
     pub fn is_null(&self, row: usize) -> bool {
         self.validity.as_deref().is_some_and(|bits| !bitmap::get(bits, row))
     }
 
-    /// How many of the first `rows` rows are null.
+    /// Returns the number of nulls among the first `rows` rows.
     pub fn null_count(&self, rows: usize) -> usize {
         self.validity.as_deref().map_or(0, |bits| bitmap::zeros(bits, rows))
     }
 
-    /// The values of a float64 column as they are, nulls included (see [`Column::is_null`]).
+    /// Returns the values of a float64 column. The values at nulls are unspecified (see
+    /// [`Column::is_null`]).
     pub fn as_f64(&self) -> Option<&[f64]> {
         match &self.values {
             Values::Float64(values) => Some(values),
@@ -299,7 +301,7 @@ impl Column {
         }
     }
 
-    /// The values of an int64 column as they are, nulls included.
+    /// Returns the values of an int64 column. The values at nulls are unspecified.
     pub fn as_i64(&self) -> Option<&[i64]> {
         match &self.values {
             Values::Int64(values) => Some(values),
@@ -307,10 +309,10 @@ impl Column {
         }
     }
 
-    /// A utf8 or categorical column row by row; `None` for another type.
+    /// Returns a view of a utf8 or categorical column, or `None` for another type.
     ///
     /// # Errors
-    /// `internal` if the text is not UTF-8, which the host rules out.
+    /// `internal` if the text is not UTF-8, which the host refuses.
     pub fn as_text(&self) -> Result<Option<TextView<'_>>, Failure> {
         let (strings, codes) = match &self.values {
             Values::Utf8(strings) => (strings.view()?, None),
@@ -320,8 +322,9 @@ impl Column {
         Ok(Some(TextView { strings, codes, validity: self.validity.as_deref() }))
     }
 
-    /// The first `rows` rows as numbers, nulls as NaN: float64 and int64 as they are (int64 beyond 2^53 rounded),
-    /// booleans as 0 and 1, timestamps as microseconds. `None` for text. A float64 column without nulls is moved.
+    /// Converts the first `rows` rows to numbers, with NaN for null: float64 unchanged, int64
+    /// rounded beyond 2^53, booleans as 0 and 1, timestamps in microseconds. Returns `None` for
+    /// text. Moves a float64 column without nulls.
     pub fn into_numbers(self, rows: usize) -> Option<Vec<f64>> {
         let mut numbers = match self.values {
             Values::Float64(values) => values,
@@ -339,7 +342,7 @@ impl Column {
         Some(numbers)
     }
 
-    /// Some rows, copied. Categories stay as they are.
+    /// Copies some rows. The categories are copied as they are.
     ///
     /// # Panics
     /// If the rows do not exist.
@@ -367,7 +370,7 @@ impl Column {
         Self { values, validity: self.validity.as_deref().map(cut) }
     }
 
-    /// Value `row` as text, for messages; `None` for null.
+    /// Formats value `row` for messages. Returns `None` for null.
     pub fn display(&self, row: usize) -> Option<String> {
         if self.is_null(row) {
             return None;
@@ -382,7 +385,7 @@ impl Column {
     }
 }
 
-/// A null's text is empty.
+/// Text that is empty for null.
 struct OrEmpty<S>(Option<S>);
 
 impl<S: AsRef<str>> AsRef<str> for OrEmpty<S> {
@@ -392,29 +395,29 @@ impl<S: AsRef<str>> AsRef<str> for OrEmpty<S> {
 }
 
 impl Batch {
-    /// A batch of `rows` rows.
+    /// Creates a batch of `rows` rows.
     pub fn new(rows: u32, columns: Vec<Column>) -> Self {
         Self { rows, columns }
     }
 
-    /// The number of rows, as an index.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.rows as usize
     }
 
-    /// Whether there are no rows.
+    /// Returns whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
 }
 
 impl Field {
-    /// A field that may hold nulls.
+    /// Creates a field that may hold nulls.
     pub fn nullable(name: impl Into<String>, data_type: DataType) -> Self {
         Self { name: name.into(), data_type, nullable: true }
     }
 
-    /// A field without nulls.
+    /// Creates a field without nulls.
     pub fn required(name: impl Into<String>, data_type: DataType) -> Self {
         Self { name: name.into(), data_type, nullable: false }
     }

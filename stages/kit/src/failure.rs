@@ -1,24 +1,25 @@
-//! Failures: whose fault it is, in one line of code.
+//! Constructors of failures, by who can fix them.
 
 use crate::{DataFault, Failure, ParameterFault};
 
 impl Failure {
-    /// The data is wrong, as a whole.
+    /// Creates a failure of the data as a whole.
     pub fn data(message: impl Into<String>) -> Self {
         Self::Data(DataFault { message: message.into(), column: None, row: None, value: None })
     }
 
-    /// A parameter is wrong in a way that its JSON Schema could not say. `parameter` is dotted where nested.
+    /// Creates a failure of a parameter whose value its JSON Schema could not refuse. `parameter`
+    /// is the dotted name of a nested parameter.
     pub fn parameter(parameter: impl Into<String>, message: impl Into<String>) -> Self {
         Self::Parameter(ParameterFault { parameter: parameter.into(), message: message.into() })
     }
 
-    /// The stage itself failed.
+    /// Creates a failure of the stage itself.
     pub fn internal(message: impl Into<String>) -> Self {
         Self::Internal(message.into())
     }
 
-    /// Names the column that is to blame; does nothing to failures that are not the data's.
+    /// Adds the column to a failure of the data. Does nothing to other failures.
     #[must_use]
     pub fn in_column(mut self, column: impl Into<String>) -> Self {
         if let Self::Data(fault) = &mut self {
@@ -27,7 +28,8 @@ impl Failure {
         self
     }
 
-    /// Names the row that is to blame, counted from 0 in the table that was passed.
+    /// Adds the row, counted from 0 in the table or batch that was passed, to a failure of the
+    /// data.
     #[must_use]
     pub fn at_row(mut self, row: u64) -> Self {
         if let Self::Data(fault) = &mut self {
@@ -36,7 +38,7 @@ impl Failure {
         self
     }
 
-    /// Moves the row that is to blame from a part of the rows, which begins at row `start`, to all.
+    /// Adds `start` to the row of a failure in a part of the rows that starts at row `start`.
     #[must_use]
     pub fn after_rows(mut self, start: u64) -> Self {
         if let Self::Data(fault) = &mut self {
@@ -45,7 +47,7 @@ impl Failure {
         self
     }
 
-    /// Quotes the value that is to blame.
+    /// Adds the offending value to a failure of the data.
     #[must_use]
     pub fn with_value(mut self, value: impl ToString) -> Self {
         if let Self::Data(fault) = &mut self {
@@ -56,8 +58,9 @@ impl Failure {
 }
 
 impl From<std::io::Error> for Failure {
-    /// Unwraps a failure that a [`BlobReader`](crate::BlobReader) or [`BlobWriter`](crate::BlobWriter) carried
-    /// through `std::io`; anything else is the stage's own fault.
+    /// Unwraps a failure that a [`BlobReader`](crate::BlobReader) or
+    /// [`BlobWriter`](crate::BlobWriter) returned through `std::io`. Other errors become failures
+    /// of the stage.
     fn from(error: std::io::Error) -> Self {
         match error.downcast::<Self>() {
             Ok(failure) => failure,

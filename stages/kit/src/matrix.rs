@@ -1,25 +1,26 @@
-//! Between tables and `ndarray`: matrices in column-major order, as columns arrive.
+//! Reads tables into `ndarray` matrices in column-major order, the order of columns in batches.
 
 use ndarray::{Array2, ShapeBuilder};
 
 use crate::table::ROWS_PER_BATCH;
 use crate::{Batch, Failure, Role, Table};
 
-/// A table's features, target and weights as numbers, whole in memory: 8 bytes a value.
+/// The features, target and weights of a table as numbers, all in memory: 8 bytes a value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureMatrix {
-    /// The features' names, one per column of `values`.
+    /// The names of the features, one for each column of `values`.
     pub names: Vec<String>,
-    /// Rows by features, column-major. Nulls are NaN.
+    /// The features, rows by columns, column-major. Nulls are NaN.
     pub values: Array2<f64>,
-    /// The target, one per row; a class is its number.
+    /// The target of each row. A class is its index.
     pub target: Vec<f64>,
-    /// How much each row counts; `None` where the table says nothing.
+    /// The weight of each row, if the table has weights.
     pub weight: Option<Vec<f64>>,
 }
 
 impl FeatureMatrix {
-    /// Reads the columns with the roles feature, target and weight. Needs the matrix and one batch of memory.
+    /// Reads the columns with the roles feature, target and weight. Uses memory for the matrix and
+    /// one batch.
     ///
     /// # Errors
     /// `data` if a feature is text; `internal` if there is no target.
@@ -64,7 +65,7 @@ pub fn numbers(table: &dyn Table, column: u32) -> Result<Vec<f64>, Failure> {
 }
 
 impl Batch {
-    /// All columns as a matrix, rows by columns, column-major. Nulls are NaN.
+    /// Converts all columns to a matrix, rows by columns, column-major. Nulls are NaN.
     ///
     /// # Errors
     /// `data` if a column is text.
@@ -78,7 +79,7 @@ impl Batch {
         Array2::from_shape_vec((rows, width).f(), values).map_err(|error| Failure::internal(error.to_string()))
     }
 
-    /// A batch of float64 columns, one per column of `values`.
+    /// Creates a batch with a float64 column for each column of `values`.
     pub fn from_matrix(values: &Array2<f64>) -> Self {
         let columns = values.columns().into_iter().map(|column| column.to_vec().into()).collect();
         Self::new(values.nrows() as u32, columns)

@@ -1,8 +1,8 @@
-//! Batches as the contract passes them: one list of bytes, laid out by fields and rows (WIT
-//! `types.batch`).
+//! Encodes and decodes batches as the contract passes them: one list of bytes, laid out by the
+//! fields and the number of rows (WIT `types.batch`).
 //!
-//! The host checks every batch before a stage sees it and after a stage wrote it. So [`decode`]
-//! refuses what makes no sense, and explains nothing.
+//! The host checks every batch that it passes to or gets from a stage. So [`decode`] refuses
+//! invalid bytes without a detailed explanation.
 
 use std::ops::Range;
 
@@ -10,10 +10,10 @@ use crate::bindings::stagewright::stage::types;
 use crate::column::bitmap;
 use crate::{Batch, Categorical, Column, DataType, Failure, Field, Strings, Values};
 
-/// Each piece of a batch starts at a multiple of this.
+/// The alignment of the pieces of a batch in bytes.
 const ALIGNMENT: usize = 8;
 
-/// Goes through a batch piece by piece.
+/// Reads a batch piece by piece.
 struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -27,19 +27,19 @@ impl<'a> Reader<'a> {
         Ok(piece)
     }
 
-    /// The piece of `rows` words, of which those of `part` are read.
+    /// Reads a piece of `rows` words and returns those of `part`.
     fn words<T>(&mut self, rows: usize, part: Range<usize>, word: impl Fn([u8; 8]) -> T) -> Result<Vec<T>, Failure> {
         let (words, _) = self.piece(rows.saturating_mul(8))?.as_chunks::<8>();
         Ok(words[part].iter().map(|bytes| word(*bytes)).collect())
     }
 
-    /// The piece of `count` numbers, of which those of `part` are read.
+    /// Reads a piece of `count` numbers and returns those of `part`.
     fn numbers(&mut self, count: usize, part: Range<usize>) -> Result<Vec<i32>, Failure> {
         let (numbers, _) = self.piece(count.saturating_mul(4))?.as_chunks::<4>();
         Ok(numbers[part].iter().map(|bytes| i32::from_le_bytes(*bytes)).collect())
     }
 
-    /// The pieces of `count` strings, of which those of `part` are read.
+    /// Reads the pieces of `count` strings and returns those of `part`.
     fn strings(&mut self, count: usize, part: Range<usize>) -> Result<Strings, Failure> {
         let wrong = || Failure::internal("a string ends before it begins");
         let (numbers, _) = self.piece((count + 1).saturating_mul(4))?.as_chunks::<4>();
@@ -47,13 +47,13 @@ impl<'a> Reader<'a> {
         let (first, last, end) = (offset(part.start)?, offset(part.end)?, offset(count)?);
         let bytes = self.piece(end)?.get(first..last).ok_or_else(wrong)?;
         let offsets = numbers[part.start..=part.end].iter();
-        // They fit: the first is an `i32` too.
+        // The first offset is an `i32` too, so the differences fit.
         let offsets = offsets.map(|offset| i32::from_le_bytes(*offset).wrapping_sub(first as i32)).collect();
         Ok(Strings { offsets, bytes: bytes.to_vec() })
     }
 
-    /// The piece of a bitmap of `rows` bits, of which those of `part` are handed out. It begins
-    /// with a byte, and ends with one or with the rows.
+    /// Reads the bitmap of `rows` bits and returns the bytes of `part`, which starts at a multiple
+    /// of 8 and ends at one or at `rows`.
     fn bits(&mut self, rows: usize, part: &Range<usize>) -> Result<&'a [u8], Failure> {
         Ok(&self.piece(rows.div_ceil(8))?[part.start / 8..part.end.div_ceil(8)])
     }
@@ -81,7 +81,7 @@ impl<'a> Reader<'a> {
         Ok(Column { values, validity })
     }
 
-    /// A column as numbers, NaN at nulls. `numbers` has a place for each row.
+    /// Reads a column as numbers, with NaN for null. `numbers` has an element for each row.
     fn column_of_numbers(&mut self, field: &Field, numbers: &mut [f64]) -> Result<(), Failure> {
         let rows = numbers.len();
         let validity = if field.nullable { Some(self.bits(rows, &(0..rows))?) } else { None };
@@ -113,18 +113,19 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reads a batch with these fields.
+/// Decodes a batch with these fields.
 ///
 /// # Errors
-/// `internal` if the bytes are not of these fields, which the host rules out.
+/// `internal` if the bytes do not match the fields, which the host refuses.
 pub fn decode(fields: &[Field], batch: &types::Batch) -> Result<Batch, Failure> {
     decode_rows(fields, batch, 0..batch.rows)
 }
 
-/// Reads some rows of a batch. They begin at a multiple of 8, and end at one or with the batch.
+/// Decodes some rows of a batch. They start at a multiple of 8 and end at one or at the end of the
+/// batch.
 ///
 /// # Errors
-/// As [`decode`]; `internal` if the rows begin or end elsewhere.
+/// As for [`decode`]; `internal` if the rows start or end elsewhere.
 pub(crate) fn decode_rows(fields: &[Field], batch: &types::Batch, part: Range<u32>) -> Result<Batch, Failure> {
     let whole_bytes = part.start.is_multiple_of(8) && (part.end == batch.rows || part.end.is_multiple_of(8));
     if !whole_bytes || part.start > part.end || part.end > batch.rows {
@@ -136,11 +137,11 @@ pub(crate) fn decode_rows(fields: &[Field], batch: &types::Batch, part: Range<u3
     Ok(Batch { rows: part.end - part.start, columns })
 }
 
-/// Reads a batch of numbers into a matrix without building columns: column `i` goes to
-/// `values[i * stride..]`. Nulls are NaN.
+/// Decodes a batch of numbers into a matrix without building columns: column `i` is written to
+/// `values[i * stride..]`, with NaN for null.
 ///
 /// # Errors
-/// As [`decode`]; `data` if a column is text; `internal` if the rows have no room.
+/// As for [`decode`]; `data` if a column is text; `internal` if there is no room for the rows.
 pub(crate) fn decode_into(
     fields: &[Field],
     batch: &types::Batch,
@@ -157,13 +158,13 @@ pub(crate) fn decode_into(
     Ok(())
 }
 
-/// Appends a piece, and the zeros after it.
+/// Appends a piece and its padding.
 fn piece(bytes: &mut Vec<u8>, piece: impl IntoIterator<Item = u8>) {
     bytes.extend(piece);
     bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
 }
 
-/// Appends numbers of a fixed width; zeros follow.
+/// Appends numbers of a fixed width and their padding.
 fn words<const N: usize, T: Copy>(bytes: &mut Vec<u8>, values: &[T], word: impl Fn(T) -> [u8; N]) {
     let at = bytes.len();
     bytes.resize((at + values.len() * N).next_multiple_of(ALIGNMENT), 0);
@@ -176,10 +177,11 @@ fn strings(bytes: &mut Vec<u8>, strings: &Strings) {
     piece(bytes, strings.bytes.iter().copied());
 }
 
-/// Writes a batch with these fields.
+/// Encodes a batch with these fields.
 ///
 /// # Errors
-/// `internal` if a column is not of its field's type, or has nulls where there are none.
+/// `internal` if a column does not have its field's type, or has nulls that its field does not
+/// allow.
 pub fn encode(fields: &[Field], batch: &Batch) -> Result<types::Batch, Failure> {
     let rows = batch.len();
     if batch.columns.len() != fields.len() {
@@ -215,7 +217,7 @@ pub fn encode(fields: &[Field], batch: &Batch) -> Result<types::Batch, Failure> 
     Ok(types::Batch { rows: batch.rows, bytes })
 }
 
-/// Columns of float64 without nulls, `numbers` column after column.
+/// Encodes float64 columns without nulls. `numbers` are column after column.
 #[must_use]
 pub fn encode_numbers(rows: u32, numbers: &[f64]) -> types::Batch {
     let mut bytes = Vec::with_capacity(numbers.len() * 8);
@@ -223,10 +225,10 @@ pub fn encode_numbers(rows: u32, numbers: &[f64]) -> types::Batch {
     types::Batch { rows, bytes }
 }
 
-/// The numbers of a batch of float64 columns without nulls, column after column.
+/// Decodes a batch of float64 columns without nulls. Returns the numbers column after column.
 ///
 /// # Errors
-/// `internal` if the batch holds anything else, which the host rules out.
+/// `internal` if the batch holds anything else, which the host refuses.
 pub(crate) fn decode_numbers(batch: &types::Batch) -> Result<Vec<f64>, Failure> {
     let mut reader = Reader { bytes: &batch.bytes, at: 0 };
     let count = batch.bytes.len() / 8;
@@ -276,7 +278,7 @@ mod tests {
     fn a_batch_that_is_cut_anywhere_is_refused() {
         let (fields, batch) = every_type();
         let whole = encode(&fields, &batch).unwrap();
-        // The gap after the last piece is looked at by nobody.
+        // Nothing reads the padding after the last piece.
         for length in 0..whole.bytes.len() - ALIGNMENT {
             let cut = types::Batch { rows: 3, bytes: whole.bytes[..length].to_vec() };
             assert!(decode(&fields, &cut).is_err(), "{length} of {}", whole.bytes.len());
@@ -304,7 +306,7 @@ mod tests {
         let crossed = encode(&fields, &batch).unwrap();
         for part in [0..8, 8..16, 16..21, 0..21, 8..21, 16..16] {
             let read = decode_rows(&fields, &crossed, part.clone()).unwrap();
-            // A part without nulls has no bitmap, as a batch has none.
+            // A decoded part without nulls has no bitmap, like a decoded batch.
             let cut = batch.select(part.start as usize..part.end as usize, None).unwrap();
             let again = encode(&fields, &cut).unwrap();
             assert_eq!(read, decode(&fields, &again).unwrap(), "{part:?}");
@@ -322,7 +324,7 @@ mod tests {
         let fields: Vec<Field> = chosen.iter().map(|&index| fields[index].clone()).collect();
         let columns: Vec<Column> = chosen.iter().map(|&index| batch.columns[index].clone()).collect();
         let crossed = encode(&fields, &Batch::new(3, columns.clone())).unwrap();
-        // Five places a column, of which the first is another batch's.
+        // Each column has five elements, of which the first belongs to another batch.
         let mut values = vec![7.0; 5 * fields.len()];
         decode_into(&fields, &crossed, &mut values[1..], 5).unwrap();
         for (found, column) in values.chunks(5).zip(columns) {

@@ -1,4 +1,4 @@
-//! A stage's parameters: parsed into its own type, with a JSON Schema made from that type.
+//! Parameters of stages: parsed into a type of the stage, with a JSON Schema derived from the type.
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -6,27 +6,28 @@ use serde::de::DeserializeOwned;
 use crate::Failure;
 use crate::bindings::stagewright::stage::types as imported;
 
-/// What a call may depend on, besides its inputs.
+/// Everything that a call may depend on besides its inputs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings<P> {
-    /// The parameters of the manifest, defaults filled in.
+    /// The parameters from the manifest, with defaults filled in.
     pub parameters: P,
-    /// Seeds every random choice.
+    /// The seed of every random choice.
     pub seed: u64,
-    /// The manifest's moment, in microseconds since 1970-01-01T00:00:00Z: "now", to the stage.
+    /// The time that stands for "now", from the manifest, in microseconds since
+    /// 1970-01-01T00:00:00Z.
     pub as_of: i64,
 }
 
-/// Parameters of a stage that has none. Refuses every key.
+/// The parameters of a stage that has none. Refuses every key.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NoParameters {}
 
 impl<P: DeserializeOwned> Settings<P> {
-    /// Parses what the host passed.
+    /// Parses the settings that the host passed.
     ///
     /// # Errors
-    /// `parameter`, with the dotted name, if the JSON does not fit the type.
+    /// `parameter`, with the dotted name of the parameter, if the JSON does not fit the type.
     pub(crate) fn parse(settings: &imported::Settings) -> Result<Self, Failure> {
         Ok(Self { parameters: parse(&settings.parameters)?, seed: settings.seed, as_of: settings.as_of })
     }
@@ -44,8 +45,9 @@ pub fn parse<P: DeserializeOwned>(json: &str) -> Result<P, Failure> {
     })
 }
 
-/// The JSON Schema (2020-12) of a parameter type. Doc comments become descriptions, serde's defaults defaults;
-/// `#[serde(deny_unknown_fields)]` makes a misspelt key an error before anything runs.
+/// Returns the JSON Schema (2020-12) of a parameter type. Doc comments become descriptions, and
+/// serde's defaults become defaults. With `#[serde(deny_unknown_fields)]`, a misspelt key is an
+/// error before anything runs.
 pub fn schema<P: JsonSchema>() -> String {
     schemars::generate::SchemaSettings::draft2020_12()
         .into_generator()

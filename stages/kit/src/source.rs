@@ -1,23 +1,23 @@
-//! Sources: data from outside, which the host reads.
+//! External data, which the host reads and decodes.
 
 use crate::bindings::stagewright::stage::sources as imported;
 use crate::{Batch, Failure, Field, TableWriter, packed};
 
-/// A reading of a source that the manifest granted, from its first row on.
+/// A source that is read from its first row on.
 pub trait Cursor {
-    /// The columns, as the manifest's signature types them.
+    /// Returns the columns, as the signature in the manifest types them.
     fn fields(&self) -> Vec<Field>;
-    /// The next rows, at most `rows`; `None` at the end.
+    /// Returns the next rows, at most `rows`, or `None` at the end.
     ///
     /// # Errors
-    /// `data` for a value that does not fit its type: return it as it is.
+    /// `data` if a value does not fit its column's type. Return this failure unchanged.
     fn next(&mut self, rows: u32) -> Result<Option<Batch>, Failure>;
-    /// Copies the next rows, at most `rows`, with all columns, to a table that has as many columns
-    /// of the same types; returns how many, `None` at the end. The host's cursor hands them over as
-    /// they came, which costs a fraction of reading and writing them.
+    /// Copies the next rows, at most `rows`, to a table with the same columns. Returns the number
+    /// of rows, or `None` at the end. The host's cursor passes them on without decoding, which
+    /// costs a fraction of reading and writing them.
     ///
     /// # Errors
-    /// As [`Cursor::next`] and [`TableWriter::write`].
+    /// As for [`Cursor::next`] and [`TableWriter::write`].
     fn copy(&mut self, rows: u32, table: &mut TableWriter) -> Result<Option<u32>, Failure> {
         let Some(batch) = self.next(rows)? else { return Ok(None) };
         let copied = batch.rows;
@@ -26,7 +26,7 @@ pub trait Cursor {
     }
 }
 
-/// The host's cursor, and what its batches look like.
+/// The host's cursor, and the fields of its batches.
 struct HostCursor {
     cursor: imported::Cursor,
     fields: Vec<Field>,
@@ -51,7 +51,8 @@ impl Cursor for HostCursor {
 /// Opens a source by its name.
 ///
 /// # Errors
-/// `parameter` if the source was not granted. Natively there are none: tests hand a [`Cursor`] of their own.
+/// `parameter` if the manifest does not grant the source. Natively, this always fails: tests use a
+/// [`Cursor`] of their own.
 pub fn open(source: &str) -> Result<Box<dyn Cursor>, Failure> {
     if cfg!(target_arch = "wasm32") {
         let cursor = imported::open(source)?;

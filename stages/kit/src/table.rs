@@ -1,34 +1,36 @@
-//! Tables: reading in batches, writing, and a table in memory for native tests.
+//! Tables: reading in batches, writing, and tables in memory for native tests.
 //!
-//! Stages take `&dyn Table`, so the same code reads the host's table in a component and a [`MemoryTable`] in a test.
+//! Stages take `&dyn Table`, so the same code reads the host's table in a component and a
+//! [`MemoryTable`] in a test.
 
 use std::cell::RefCell;
 
 use crate::bindings::stagewright::stage::{tables as imported, types};
 use crate::{Batch, Failure, Field, Role, packed};
 
-/// How many rows [`Batches`] asks for at a time. The host gives fewer where a batch would pass 8 MiB.
+/// The number of rows that [`Batches`] requests at a time. The host returns fewer where a batch
+/// would exceed 8 MiB.
 pub const ROWS_PER_BATCH: u32 = 65_536;
 
-/// A table that a stage reads. Implemented by the host's table and by [`MemoryTable`].
+/// A table that a stage reads: the host's, or a [`MemoryTable`].
 pub trait Table {
-    /// The columns.
+    /// Returns the columns.
     fn fields(&self) -> Vec<Field>;
-    /// What each column is for, in the order of `fields`.
+    /// Returns the role of each column, in the order of `fields`.
     fn roles(&self) -> Vec<Role>;
-    /// How many rows there are.
+    /// Returns the number of rows.
     fn rows(&self) -> u64;
-    /// Rows from `start` on, at most `rows`, none only at the end; `columns` are indices into `fields`, `None` means all.
+    /// Returns at most `rows` rows from `start` on, and none only at the end. `columns` are indices
+    /// into `fields`; `None` selects all.
     ///
     /// # Errors
-    /// `internal` if `start` lies past the end or a column does not exist.
+    /// `internal` if `start` is past the end or a column does not exist.
     fn read(&self, start: u64, rows: u32, columns: Option<&[u32]>) -> Result<Batch, Failure>;
-    /// Reads columns of numbers as [`Table::read`] does, into a matrix: column `i` of `columns`
-    /// goes to `values[i * stride..]`, nulls as NaN. Returns how many rows were read, at most
-    /// `rows`.
+    /// Reads columns of numbers into a matrix: column `i` of `columns` is written to `values[i *
+    /// stride..]`, with NaN for null. Returns the number of rows read, at most `rows`.
     ///
     /// # Errors
-    /// As [`Table::read`]; `data` if a column is text.
+    /// As for [`Table::read`]; `data` if a column is text.
     ///
     /// # Panics
     /// If `values` has no room for `rows` rows.
@@ -53,7 +55,8 @@ pub trait Table {
     }
 }
 
-/// The host's table. Selections of columns are kept: a stage reads the same few again and again.
+/// The host's table. It keeps selections of columns, since stages read the same few again and
+/// again.
 pub(crate) struct HostTable {
     table: imported::Table,
     fields: Vec<Field>,
@@ -72,7 +75,7 @@ impl HostTable {
         Self { table, fields, selections: RefCell::default() }
     }
 
-    /// Reads some columns, and hands their fields and rows to `see`.
+    /// Reads some columns and passes their fields and rows to `see`.
     fn read_selected<T>(
         &self,
         start: u64,
@@ -98,8 +101,7 @@ impl HostTable {
     }
 }
 
-/// Selections that a table keeps for the next read of the same columns. The host bounds the handles
-/// of an instance.
+/// The most selections that a table keeps. The host limits the handles of an instance.
 const SELECTIONS: usize = 64;
 
 impl Table for HostTable {
@@ -134,30 +136,31 @@ impl Table for HostTable {
 }
 
 impl<'t> dyn Table + 't {
-    /// The whole table in batches, in order. `columns` as in [`Table::read`].
+    /// Returns the whole table in batches, in order. `columns` are as in [`Table::read`].
     pub fn batches<'a>(&'a self, columns: Option<&'a [u32]>) -> Batches<'a> {
         Batches { table: self, columns, start: 0, rows: self.rows() }
     }
 
-    /// The indices of the columns with a role, in order.
+    /// Returns the indices of the columns with a role, in order.
     pub fn columns_with(&self, role: Role) -> Vec<u32> {
         let roles = self.roles();
         (0..).zip(roles).filter(|(_, found)| *found == role).map(|(index, _)| index).collect()
     }
 
-    /// The index of the only column with a role; `None` if there is none or more than one.
+    /// Returns the index of the only column with a role, or `None` if there is none or more than
+    /// one.
     pub fn column_with(&self, role: Role) -> Option<u32> {
         let columns = self.columns_with(role);
         (columns.len() == 1).then(|| columns[0])
     }
 
-    /// The index of the column called `name`.
+    /// Returns the index of the column called `name`.
     pub fn column_named(&self, name: &str) -> Option<u32> {
         (0..).zip(self.fields()).find(|(_, field)| field.name == name).map(|(index, _)| index)
     }
 }
 
-/// The rows of a table, batch by batch. Made by `batches`.
+/// An iterator over the batches of a table.
 pub struct Batches<'a> {
     table: &'a dyn Table,
     columns: Option<&'a [u32]>,
@@ -166,7 +169,7 @@ pub struct Batches<'a> {
 }
 
 impl Iterator for Batches<'_> {
-    /// The number of the first row, and the rows.
+    /// The index of the first row, and the rows.
     type Item = Result<(u64, Batch), Failure>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -191,18 +194,18 @@ impl Iterator for Batches<'_> {
     }
 }
 
-/// A table that a stage is making: the host's in a component, in memory natively.
+/// A table that a stage is writing: the host's in a component, in memory natively.
 pub struct TableWriter(
     #[cfg(target_arch = "wasm32")] (imported::TableWriter, Vec<Field>),
     #[cfg(not(target_arch = "wasm32"))] MemoryTable,
 );
 
-/// A table that a stage made, ready to be returned.
+/// A finished table, ready to be returned.
 pub struct FinishedTable(#[cfg(target_arch = "wasm32")] HostTable, #[cfg(not(target_arch = "wasm32"))] MemoryTable);
 
 #[cfg(target_arch = "wasm32")]
 impl TableWriter {
-    /// Begins a table with these columns.
+    /// Creates a table with these columns.
     pub fn new(fields: &[Field]) -> Self {
         Self((imported::TableWriter::new(fields), fields.to_vec()))
     }
@@ -221,10 +224,10 @@ impl TableWriter {
         self.0.0.write(rows)
     }
 
-    /// Ends the table.
+    /// Finishes the table.
     ///
     /// # Errors
-    /// The host's own errors.
+    /// Returns the host's failure.
     pub fn finish(self) -> Result<FinishedTable, Failure> {
         let table = imported::TableWriter::finish(self.0.0)?;
         Ok(FinishedTable(HostTable::new(table)))
@@ -233,7 +236,7 @@ impl TableWriter {
 
 #[cfg(not(target_arch = "wasm32"))]
 impl TableWriter {
-    /// Begins a table with these columns.
+    /// Creates a table with these columns.
     pub fn new(fields: &[Field]) -> Self {
         Self(MemoryTable::new(fields.iter().map(|field| (field.clone(), Role::Feature)), Vec::new()))
     }
@@ -246,7 +249,7 @@ impl TableWriter {
         self.0.push(rows)
     }
 
-    /// Ends the table.
+    /// Finishes the table.
     ///
     /// # Errors
     /// None natively.
@@ -256,13 +259,13 @@ impl TableWriter {
 }
 
 impl FinishedTable {
-    /// What the host takes.
+    /// Returns the table for the host.
     #[cfg(target_arch = "wasm32")]
     pub(crate) fn into_imported(self) -> imported::Table {
         self.0.table
     }
 
-    /// Natively there is no host to take it.
+    /// Natively, there is no host.
     #[cfg(not(target_arch = "wasm32"))]
     pub(crate) fn into_imported(self) -> imported::Table {
         unreachable!("only a component returns a table to the host")
@@ -284,7 +287,8 @@ impl Table for FinishedTable {
     }
 }
 
-/// A table in memory, for native tests. Its reads end where its batches do, so a test decides how rows are chunked.
+/// A table in memory, for native tests. Reads end at the ends of its batches, so a test decides how
+/// rows are chunked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MemoryTable {
     fields: Vec<Field>,
@@ -293,7 +297,7 @@ pub struct MemoryTable {
 }
 
 impl MemoryTable {
-    /// A table of `batches`, whose columns are in the order of `fields`.
+    /// Creates a table of `batches`, whose columns are in the order of `fields`.
     pub fn new(fields: impl IntoIterator<Item = (Field, Role)>, batches: Vec<Batch>) -> Self {
         let (fields, roles) = fields.into_iter().unzip();
         Self { fields, roles, batches }
@@ -302,7 +306,7 @@ impl MemoryTable {
     /// Appends rows.
     ///
     /// # Errors
-    /// `internal` if the number or the types of the columns are not the table's.
+    /// `internal` if the columns do not have the number and types of the table's.
     pub fn push(&mut self, rows: Batch) -> Result<(), Failure> {
         let fits = rows.columns.len() == self.fields.len()
             && rows.columns.iter().zip(&self.fields).all(|(column, field)| {
@@ -348,7 +352,7 @@ impl Table for MemoryTable {
 }
 
 impl Batch {
-    /// Some rows and columns, copied.
+    /// Copies some rows and columns.
     ///
     /// # Errors
     /// `internal` if a column does not exist.

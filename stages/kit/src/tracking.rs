@@ -1,13 +1,13 @@
-//! What a stage tells the people who watch it: log lines, progress, curves, figures. Natively, log lines go to standard
-//! error and the rest is dropped.
+//! Log lines, progress, curves, counts and figures for people. None of them affects the results.
+//! Natively, log lines are written to standard error and everything else is dropped.
 
 use crate::Failure;
 use crate::bindings::stagewright::stage::tracking as imported;
 
 pub use imported::{BarPlot, Figure, Level, MatrixPlot, Plot, Series, SeriesPlot, TextTable};
 
-/// Writes a line to the run's log. The macros [`debug!`](crate::debug), [`info!`](crate::info), [`warn!`](crate::warn)
-/// and [`error!`](crate::error) format and call it.
+/// Writes a line to the run's log. Use the macros [`debug!`](crate::debug), [`info!`](crate::info),
+/// [`warn!`](crate::warn) and [`error!`](crate::error), which format the message.
 pub fn log(level: Level, message: &str) {
     if cfg!(target_arch = "wasm32") {
         imported::log(level, message);
@@ -16,39 +16,39 @@ pub fn log(level: Level, message: &str) {
     }
 }
 
-/// Says that `done` of `total` units of the current call are done.
+/// Reports that `done` of `total` units of the current call are done.
 pub fn progress(done: u64, total: u64) {
     if cfg!(target_arch = "wasm32") {
         imported::progress(done, total);
     }
 }
 
-/// Records a point of a curve (the loss after a round). Gates never read it.
+/// Records a point of a curve, such as the loss after a round. Gates never read it.
 pub fn metric(name: &str, value: f64, step: u64) {
     if cfg!(target_arch = "wasm32") {
         imported::metric(name, value, step);
     }
 }
 
-/// Adds `rows` to a count of cells that a transformation treated in some way: [`UNSEEN`],
-/// `missing`, `clipped` or a word of the stage's own, written as a metric's name. `column` is the
-/// column's place among the inputs. The host adds up the counts of all instances and shows them.
+/// Adds `rows` to a count of cells that a transformation treated in a special way: [`UNSEEN`],
+/// `missing`, `clipped` or a name of the stage's own, in the form of a metric's name. `column` is
+/// the index of the column among the inputs. The host shows the sums over all instances.
 ///
-/// Add 0 when the transformation is loaded, for each column that is watched: then "none" and
-/// "nobody looked" differ.
+/// When a transformation is loaded, add 0 for each column that it counts. This distinguishes "none"
+/// from "not counted".
 pub fn count(treatment: &str, column: usize, rows: u64) {
     if cfg!(target_arch = "wasm32") {
         imported::count(treatment, u32::try_from(column).unwrap_or(u32::MAX), rows);
     }
 }
 
-/// The treatment of a category that the training rows did not have.
+/// The treatment of a category that did not occur in the training rows.
 pub const UNSEEN: &str = "unseen";
 
 /// Adds a figure to the stage's report.
 ///
 /// # Errors
-/// `internal` if the figure breaks a cap of the WIT.
+/// `internal` if the figure exceeds a limit of the contract.
 pub fn add_figure(figure: &Figure) -> Result<(), Failure> {
     if cfg!(target_arch = "wasm32") {
         return imported::add_figure(figure);
@@ -57,37 +57,37 @@ pub fn add_figure(figure: &Figure) -> Result<(), Failure> {
 }
 
 impl Series {
-    /// Points of one kind.
+    /// Creates a series of points.
     pub fn new(name: impl Into<String>, x: Vec<f64>, y: Vec<f64>) -> Self {
         Self { name: name.into(), x, y }
     }
 }
 
 impl Figure {
-    /// Lines over common axes; `axes` are the labels of x and y.
+    /// Creates a figure of lines over common axes. `axes` are the labels of x and y.
     pub fn lines(name: &str, title: &str, axes: [&str; 2], series: Vec<Series>) -> Self {
         let [x_label, y_label] = axes.map(str::to_owned);
         Self::new(name, title, Plot::Lines(SeriesPlot { x_label, y_label, series }))
     }
 
-    /// Points over common axes; `axes` are the labels of x and y.
+    /// Creates a figure of points over common axes. `axes` are the labels of x and y.
     pub fn points(name: &str, title: &str, axes: [&str; 2], series: Vec<Series>) -> Self {
         let [x_label, y_label] = axes.map(str::to_owned);
         Self::new(name, title, Plot::Points(SeriesPlot { x_label, y_label, series }))
     }
 
-    /// One bar per label.
+    /// Creates a figure with a bar for each label.
     pub fn bars(name: &str, title: &str, value_label: &str, labels: Vec<String>, values: Vec<f64>) -> Self {
         let value_label = value_label.to_owned();
         Self::new(name, title, Plot::Bars(BarPlot { value_label, labels, values }))
     }
 
-    /// Numbers in rows and columns, row by row.
+    /// Creates a heat map. `values` are row by row.
     pub fn matrix(name: &str, title: &str, rows: Vec<String>, columns: Vec<String>, values: Vec<f64>) -> Self {
         Self::new(name, title, Plot::Matrix(MatrixPlot { rows, columns, values }))
     }
 
-    /// Text in rows and columns.
+    /// Creates a table of text.
     pub fn text(name: &str, title: &str, columns: Vec<String>, rows: Vec<Vec<String>>) -> Self {
         Self::new(name, title, Plot::Text(TextTable { columns, rows }))
     }
@@ -97,25 +97,25 @@ impl Figure {
     }
 }
 
-/// Logs for the stage's author.
+/// Logs a line for the stage's author.
 #[macro_export]
 macro_rules! debug {
     ($($message:tt)*) => { $crate::tracking::log($crate::tracking::Level::Debug, &::std::format!($($message)*)) };
 }
 
-/// Logs a line worth reading.
+/// Logs a line of general interest.
 #[macro_export]
 macro_rules! info {
     ($($message:tt)*) => { $crate::tracking::log($crate::tracking::Level::Info, &::std::format!($($message)*)) };
 }
 
-/// Logs something to look at.
+/// Logs a warning.
 #[macro_export]
 macro_rules! warn {
     ($($message:tt)*) => { $crate::tracking::log($crate::tracking::Level::Warn, &::std::format!($($message)*)) };
 }
 
-/// Logs something that went wrong.
+/// Logs an error.
 #[macro_export]
 macro_rules! error {
     ($($message:tt)*) => { $crate::tracking::log($crate::tracking::Level::Error, &::std::format!($($message)*)) };

@@ -1,7 +1,8 @@
-//! One trait per world: what a stage's author implements, and the macro that makes a component of it.
+//! One trait for each world, which the author of a stage implements, and the macro that makes a
+//! component of the stage.
 //!
-//! The traits mirror the WIT functions. [`Stage`] adapts them to the generated `Guest` traits: it parses parameters,
-//! wraps resources and finishes blobs, and holds no logic of its own.
+//! The traits mirror the WIT functions. [`Stage`] adapts them to the generated `Guest` traits: it
+//! parses parameters, wraps resources and finishes blobs.
 
 use std::marker::PhantomData;
 
@@ -25,32 +26,33 @@ pub use training::{Contributions, Scale, Training};
 pub use transformation::{Rebalancing, Transformation};
 pub use validation::Validation;
 
-/// What a component is called. The world's macro implements it with the Cargo package's name, version and description.
+/// Name, version and summary of a component. The world's macro implements this with the Cargo
+/// package's name, version and description.
 pub trait Described {
     /// The component's name: lower case, digits and `-`.
     const NAME: &'static str;
     /// Its semantic version.
     const VERSION: &'static str;
-    /// One sentence for people.
+    /// One sentence about it.
     const SUMMARY: &'static str;
 }
 
-/// Adapts a stage to the generated bindings. Named by the macros only.
+/// Adapts a stage to the generated bindings. Only the macros use it.
 pub struct Stage<T>(PhantomData<T>);
 
-/// Every kind of task: for stages to which the task makes no difference.
+/// All kinds of tasks, for stages that work with any.
 pub const ANY_TASK: &[TaskKind] = &[TaskKind::Binary, TaskKind::MultiClass, TaskKind::Regression];
 
-/// The answer of a stage's export `metadata`, besides its name.
+/// The parts of a stage's metadata that [`Described`] does not have.
 #[doc(hidden)]
-pub trait Told {
+pub trait HasMetadata {
     /// The parameter type.
     type Parameters: schemars::JsonSchema;
-    /// The tasks that it can work on.
+    /// The tasks that it supports.
     const TASKS: &'static [TaskKind];
 }
 
-impl<T: Told + Described> Guest for Stage<T> {
+impl<T: HasMetadata + Described> Guest for Stage<T> {
     fn describe() -> Description {
         Description {
             name: T::NAME.to_owned(),
@@ -62,7 +64,7 @@ impl<T: Told + Described> Guest for Stage<T> {
     }
 }
 
-/// Implements [`Described`] and [`Told`], and exports interfaces of a world.
+/// Implements [`Described`] and [`HasMetadata`], and exports interfaces of a world.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! export_stage {
@@ -72,11 +74,12 @@ macro_rules! export_stage {
             const VERSION: &'static str = ::std::env!("CARGO_PKG_VERSION");
             const SUMMARY: &'static str = ::std::env!("CARGO_PKG_DESCRIPTION");
         }
-        impl $crate::Told for $stage {
+        impl $crate::HasMetadata for $stage {
             type Parameters = <$stage as $crate::$trait>::Parameters;
             const TASKS: &'static [$crate::TaskKind] = <$stage as $crate::$trait>::TASKS;
         }
-        // Natively there is no component to export from, and the linker refuses the `@` in the names.
+        // Natively, there is no component to export from, and the linker refuses the `@` in the
+        // names.
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Exported = $crate::Stage<$stage>;
@@ -90,7 +93,8 @@ macro_rules! export_stage {
     };
 }
 
-/// Makes a component of the world `ingestion` of a type that implements [`Ingestion`](crate::Ingestion).
+/// Makes a component of the world `ingestion` from a type that implements
+/// [`Ingestion`](crate::Ingestion).
 #[macro_export]
 macro_rules! ingestion {
     ($stage:ty) => {
@@ -102,7 +106,7 @@ macro_rules! ingestion {
     };
 }
 
-/// Makes a component of the world `preparation` of a type that implements
+/// Makes a component of the world `preparation` from a type that implements
 /// [`Preparation`](crate::Preparation).
 #[macro_export]
 macro_rules! preparation {
@@ -115,7 +119,8 @@ macro_rules! preparation {
     };
 }
 
-/// Makes a component of the world `validation` of a type that implements [`Validation`](crate::Validation).
+/// Makes a component of the world `validation` from a type that implements
+/// [`Validation`](crate::Validation).
 #[macro_export]
 macro_rules! validation {
     ($stage:ty) => {
@@ -127,7 +132,8 @@ macro_rules! validation {
     };
 }
 
-/// Makes a component of the world `transformation` of a type that implements [`Transformation`](crate::Transformation).
+/// Makes a component of the world `transformation` from a type that implements
+/// [`Transformation`](crate::Transformation).
 #[macro_export]
 macro_rules! transformation {
     ($stage:ty) => {
@@ -139,7 +145,7 @@ macro_rules! transformation {
     };
 }
 
-/// Makes a component of the world `rebalancing-transformation` of a type that implements
+/// Makes a component of the world `rebalancing-transformation` from a type that implements
 /// [`Transformation`](crate::Transformation) and [`Rebalancing`](crate::Rebalancing).
 #[macro_export]
 macro_rules! rebalancing_transformation {
@@ -153,7 +159,8 @@ macro_rules! rebalancing_transformation {
     };
 }
 
-/// Makes a component of the world `training` of a type that implements [`Training`](crate::Training).
+/// Makes a component of the world `training` from a type that implements
+/// [`Training`](crate::Training).
 #[macro_export]
 macro_rules! training {
     ($stage:ty) => {
@@ -166,7 +173,8 @@ macro_rules! training {
     };
 }
 
-/// Makes a component of the world `sharded-training` of a type that implements [`Training`](crate::Training) and [`Sharding`](crate::Sharding).
+/// Makes a component of the world `sharded-training` from a type that implements
+/// [`Training`](crate::Training) and [`Sharding`](crate::Sharding).
 #[macro_export]
 macro_rules! sharded_training {
     ($stage:ty) => {
@@ -180,7 +188,8 @@ macro_rules! sharded_training {
     };
 }
 
-/// Makes a component of the world `evaluation` of a type that implements [`Evaluation`](crate::Evaluation).
+/// Makes a component of the world `evaluation` from a type that implements
+/// [`Evaluation`](crate::Evaluation).
 #[macro_export]
 macro_rules! evaluation {
     ($stage:ty) => {
@@ -192,7 +201,8 @@ macro_rules! evaluation {
     };
 }
 
-/// Makes a component of the world `promotion` of a type that implements [`Promotion`](crate::Promotion).
+/// Makes a component of the world `promotion` from a type that implements
+/// [`Promotion`](crate::Promotion).
 #[macro_export]
 macro_rules! promotion {
     ($stage:ty) => {

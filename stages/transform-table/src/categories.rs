@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 
-use stagewright_kit::Ends;
+use stagewright_kit::TextEnds;
 
 /// Up to this many strings, comparing one by one is faster than hashing.
 const COMPARED: usize = 8;
@@ -14,7 +14,7 @@ const COMPARED: usize = 8;
 pub(crate) struct Categories {
     strings: Vec<Box<str>>,
     /// Those of each string.
-    ends: Vec<Ends>,
+    ends: Vec<TextEnds>,
     /// Numbers by string; used where there are more than [`COMPARED`].
     numbers: HashMap<Box<[u8]>, u32>,
     last: Cell<u32>,
@@ -23,10 +23,10 @@ pub(crate) struct Categories {
 impl Categories {
     /// The number of `string`, which is UTF-8.
     pub(crate) fn find(&self, string: &[u8]) -> Option<u32> {
-        let ends = Ends::of(string);
+        let ends = TextEnds::of(string);
         let is = |number: usize| {
             self.ends.get(number) == Some(&ends)
-                && (ends.are_all() || self.strings.get(number).is_some_and(|known| known.as_bytes() == string))
+                && (ends.are_whole_text() || self.strings.get(number).is_some_and(|known| known.as_bytes() == string))
         };
         let last = self.last.get();
         if is(last as usize) {
@@ -48,7 +48,7 @@ impl Categories {
         }
         let number = self.strings.len() as u32;
         self.strings.push(String::from_utf8_lossy(string).into());
-        self.ends.push(Ends::of(string));
+        self.ends.push(TextEnds::of(string));
         if self.strings.len() > COMPARED {
             if self.numbers.is_empty() {
                 let all = self.strings.iter().zip(0..);

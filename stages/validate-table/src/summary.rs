@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use stagewright_kit::{Column, ColumnSummary, Ends, Failure, Values, bitmap};
+use stagewright_kit::{Column, ColumnSummary, Failure, TextEnds, Values, bitmap};
 
 use crate::duplicates::{Hashed, fold, hash};
 
@@ -18,7 +18,7 @@ pub(crate) struct Summary {
     name: String,
     nulls: u64,
     /// The first distinct texts: most columns have no more.
-    few: Vec<(Ends, Box<[u8]>)>,
+    few: Vec<(TextEnds, Box<[u8]>)>,
     /// Hashes of the other texts, or of all numbers.
     others: HashSet<u64, Hashed>,
     many: bool,
@@ -67,9 +67,9 @@ impl Summary {
         // Neighbours are often equal, and comparing is cheaper than hashing.
         let mut last = None;
         for text in (0..texts.len()).filter_map(|row| texts.bytes(row)) {
-            let ends = Ends::of(text);
-            let is = |known: &(Ends, Box<[u8]>)| known.0 == ends && (ends.are_all() || *known.1 == *text);
-            if (last == Some(ends) && ends.are_all()) || self.few.iter().any(is) {
+            let ends = TextEnds::of(text);
+            let is = |known: &(TextEnds, Box<[u8]>)| known.0 == ends && (ends.are_whole_text() || *known.1 == *text);
+            if (last == Some(ends) && ends.are_whole_text()) || self.few.iter().any(is) {
                 continue;
             }
             last = Some(ends);

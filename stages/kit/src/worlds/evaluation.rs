@@ -1,4 +1,4 @@
-//! The fifth stage: how good is it, and is it better than what is in production?
+//! The world `evaluation`: measures a candidate, and compares it with the champion.
 
 use std::rc::Rc;
 
@@ -14,21 +14,21 @@ use crate::{
     TaskKind, packed,
 };
 
-/// A model that the host runs for an evaluation stage. Implemented by the host's model and by the tests'.
+/// A model that an evaluation stage asks for predictions: the host's, or one of a native test.
 pub trait Model {
-    /// The numbers that [`predict`](Self::predict) returns for each row.
+    /// Returns the outputs that [`predict`](Self::predict) gives for each row.
     fn outputs(&self) -> Vec<Output>;
-    /// Predicts raw feature columns of the test table, in their order: column after column, one for
-    /// each of [`outputs`](Self::outputs).
+    /// Predicts rows. `rows` has the raw feature columns of the test table, in their order. The
+    /// result is column after column, one for each of [`outputs`](Self::outputs).
     ///
     /// # Errors
-    /// What the model's stage says.
+    /// Returns the failure of the model's stage.
     fn predict(&self, rows: &Batch) -> Result<Vec<f64>, Failure>;
-    /// How much each transformed feature counts; sums to 1, or is empty.
+    /// Returns the importance of each transformed feature. They sum to 1, or there are none.
     fn importance(&self) -> Vec<FeatureImportance>;
 }
 
-/// The host's model, and the fields of the rows that it is asked for.
+/// The host's model, and the fields of its input.
 struct HostModel {
     model: models::Model,
     inputs: Rc<[Field]>,
@@ -51,14 +51,14 @@ pub trait Evaluation: 'static {
     /// The stage's parameters.
     type Parameters: DeserializeOwned + JsonSchema;
 
-    /// The tasks that the stage can work on.
+    /// The tasks that the stage supports.
     const TASKS: &'static [TaskKind] = ANY_TASK;
 
-    /// Looks at candidate and champion on the test rows: features, target and weight. Figures go to
-    /// [`tracking`](crate::tracking).
+    /// Evaluates the candidate and the champion on the test rows: features, target and weight.
+    /// Report figures through [`tracking`](crate::tracking).
     ///
     /// # Errors
-    /// What the models say; `data` if the rows cannot be judged.
+    /// Returns the failures of the models; `data` if the rows cannot be evaluated.
     fn evaluate(
         test: &dyn Table,
         candidate: &dyn Model,

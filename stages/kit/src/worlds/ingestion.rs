@@ -1,4 +1,4 @@
-//! The first stage: data from outside becomes a table.
+//! The world `ingestion`: turns external data into a table.
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -13,14 +13,14 @@ pub trait Ingestion: 'static {
     /// The stage's parameters.
     type Parameters: DeserializeOwned + JsonSchema;
 
-    /// The tasks that the stage can work on.
+    /// The tasks that the stage supports.
     const TASKS: &'static [TaskKind] = ANY_TASK;
 
-    /// Reads the sources that the manifest hands over, by their names (see
-    /// [`source::open`](crate::source::open)), or makes data up.
+    /// Reads the sources that the manifest passes, by their names (see
+    /// [`source::open`](crate::source::open)), or generates data.
     ///
     /// # Errors
-    /// What the source says, as it is.
+    /// Returns the source's failure unchanged.
     fn ingest(sources: &[String], settings: &Settings<Self::Parameters>) -> Result<FinishedTable, Failure>;
 }
 

@@ -1,4 +1,4 @@
-//! Between ingestion and validation: tables become one table.
+//! The world `preparation`: makes one table of several, between ingestion and validation.
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -9,19 +9,19 @@ use crate::bindings::stagewright::stage::{tables, types};
 use crate::table::HostTable;
 use crate::{ANY_TASK, Described, Failure, FinishedTable, Settings, Table, TaskKind};
 
-/// The tables that a preparation works on, by the names that the manifest gives them.
+/// The input tables of a preparation, by the names that the manifest gives them.
 pub struct Inputs(Vec<(String, Box<dyn Table>)>);
 
 impl Inputs {
-    /// Tables by name, for native tests: in a component the host makes them.
+    /// Creates inputs for native tests. In a component, the host provides them.
     pub fn new(tables: impl IntoIterator<Item = (String, Box<dyn Table>)>) -> Self {
         Self(tables.into_iter().collect())
     }
 
-    /// The table of this name.
+    /// Returns the table of this name.
     ///
     /// # Errors
-    /// `parameter` if the manifest hands over no table of this name.
+    /// `parameter` if the manifest passes no table of this name.
     pub fn named(&self, name: &str) -> Result<&dyn Table, Failure> {
         self.iter().find(|(found, _)| *found == name).map(|(_, table)| table).ok_or_else(|| {
             let names: Vec<&str> = self.iter().map(|(name, _)| name).collect();
@@ -30,7 +30,7 @@ impl Inputs {
         })
     }
 
-    /// All tables with their names, in the order of their names.
+    /// Returns all tables with their names, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &dyn Table)> {
         self.0.iter().map(|(name, table)| (name.as_str(), &**table))
     }
@@ -41,15 +41,14 @@ pub trait Preparation: 'static {
     /// The stage's parameters.
     type Parameters: DeserializeOwned + JsonSchema;
 
-    /// The tasks that the stage can work on.
+    /// The tasks that the stage supports.
     const TASKS: &'static [TaskKind] = ANY_TASK;
 
-    /// Makes one table of those that the manifest hands over: whole tables, identifiers and target
-    /// included.
+    /// Makes one table of the input tables, which include identifiers and target.
     ///
     /// # Errors
-    /// `data` if the tables do not fit each other, `parameter` if the parameters or the names of
-    /// the inputs do not fit the stage.
+    /// `data` if the tables do not fit together; `parameter` if the parameters or the names of the
+    /// inputs do not fit the stage.
     fn prepare(inputs: &Inputs, settings: &Settings<Self::Parameters>) -> Result<FinishedTable, Failure>;
 }
 

@@ -1,4 +1,4 @@
-//! The sixth stage: may the candidate become champion?
+//! The world `promotion`: decides whether the candidate becomes champion.
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -13,10 +13,11 @@ pub trait Promotion: 'static {
     /// The stage's parameters.
     type Parameters: DeserializeOwned + JsonSchema;
 
-    /// The tasks that the stage can work on.
+    /// The tasks that the stage supports.
     const TASKS: &'static [TaskKind] = ANY_TASK;
 
-    /// Decides. May be stricter than the host's verdict, never looser: the host checks.
+    /// Decides. The decision may be stricter than the host's verdict, but not looser, which the
+    /// host checks.
     ///
     /// # Errors
     /// `parameter` if a rule cannot be applied.

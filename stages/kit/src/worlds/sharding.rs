@@ -1,4 +1,4 @@
-//! Training whose work falls into independent parts.
+//! The optional interface `shards`: training in independent parts.
 
 use super::{Described, Stage};
 use crate::bindings::exports::stagewright::stage::shards::{Guest, Plan};
@@ -8,12 +8,12 @@ use crate::{Blob, BlobWriter, Failure, Settings, Table, Task, Training};
 
 /// A training stage that the host may run in parts, in several instances at once.
 pub trait Sharding: Training {
-    /// Returns into how many parts the training falls, and writes what they have in common (binned
-    /// columns), so that it is made once. Depends on nothing but its arguments. Nothing that was
-    /// written is used if there are fewer than two parts.
+    /// Returns the number of parts and writes data that they have in common, such as binned
+    /// columns, so that it is computed once. The plan may depend on the arguments only. With fewer
+    /// than two parts, the common data is ignored.
     ///
     /// # Errors
-    /// As [`Training::train`].
+    /// As for [`Training::train`].
     fn plan_shards(
         train: &dyn Table,
         validation: Option<&dyn Table>,
@@ -26,7 +26,7 @@ pub trait Sharding: Training {
     /// [`plan_shards`](Self::plan_shards) wrote.
     ///
     /// # Errors
-    /// As [`Training::train`].
+    /// As for [`Training::train`].
     fn train_shard(
         train: &dyn Table,
         validation: Option<&dyn Table>,
@@ -37,7 +37,7 @@ pub trait Sharding: Training {
         part: &mut BlobWriter,
     ) -> Result<(), Failure>;
 
-    /// Puts the parts together, in order of their numbers, to what [`Training::train`] would have written.
+    /// Merges the parts, in their order, to the model that [`Training::train`] would have written.
     ///
     /// # Errors
     /// `internal` if a part is not of this stage and version.

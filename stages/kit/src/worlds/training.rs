@@ -1,4 +1,4 @@
-//! The fourth stage: from features to a model.
+//! The world `training`: learns a model from features.
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -12,19 +12,21 @@ use crate::{
     ANY_TASK, Batch, BlobReader, BlobWriter, Described, Failure, Field, Output, Settings, Table, Task, TaskKind, packed,
 };
 
-/// A training stage. The type itself is the trained model.
+/// A training stage. The type itself is the loaded model.
 pub trait Training: Sized + 'static {
     /// The stage's parameters.
     type Parameters: DeserializeOwned + JsonSchema;
 
-    /// The tasks that the stage can work on.
+    /// The tasks that the stage supports.
     const TASKS: &'static [TaskKind] = ANY_TASK;
 
-    /// Learns a model from `train` (features, target, weight if there is one; see [`FeatureMatrix`](crate::FeatureMatrix))
-    /// and writes what [`load`](Self::load) reads. `validation` has the same columns and serves early stopping.
+    /// Trains a model on `train` and writes what [`load`](Self::load) reads. The table has
+    /// features, the target and optionally a weight (see [`FeatureMatrix`](crate::FeatureMatrix)).
+    /// `validation` has the same columns and is for early stopping.
     ///
     /// # Errors
-    /// `data` if nothing can be learnt from the rows, `parameter` if the parameters do not fit the table or the task.
+    /// `data` if the rows cannot be learnt from; `parameter` if the parameters do not fit the table
+    /// or the task.
     fn train(
         train: &dyn Table,
         validation: Option<&dyn Table>,
@@ -33,39 +35,39 @@ pub trait Training: Sized + 'static {
         model: &mut BlobWriter,
     ) -> Result<(), Failure>;
 
-    /// Reads what [`train`](Self::train) wrote. `inputs` are the fields of every batch that will be
-    /// predicted: the features that `train` saw, in their order.
+    /// Loads a model that [`train`](Self::train) wrote. `inputs` are the fields of every batch to
+    /// predict: the features that `train` saw, in their order.
     ///
     /// # Errors
-    /// `internal` if the model is not of this stage and version.
+    /// `internal` if another stage or version wrote the model.
     fn load(model: &mut BlobReader<'_>, inputs: &[Field]) -> Result<Self, Failure>;
 
-    /// Prepares for being called often. Changes no result.
+    /// Prepares for many calls. This must not change results.
     fn warm_up(&self) {}
 
-    /// The numbers that [`predict`](Self::predict) returns for each row. A binary task wants the
-    /// probability of class 1 first, a task of several classes those of all, a regression the
-    /// value.
+    /// Returns the outputs that [`predict`](Self::predict) gives for each row. The first must be
+    /// the probability of class 1 for a binary task, the probabilities of all classes for a
+    /// multi-class task, and the value for a regression.
     fn outputs(&self) -> Vec<Output> {
         vec![Output::Probability(1)]
     }
 
-    /// Predicts the feature columns that `train` saw, in their order, row-wise: column after
-    /// column, one for each of [`outputs`](Self::outputs). A component is asked for large batches
-    /// in parts, so that what a row becomes depends on no other row.
+    /// Predicts rows. `rows` has the feature columns that `train` saw, in their order. The result
+    /// is column after column, one for each of [`outputs`](Self::outputs). Each row's prediction
+    /// may depend on that row only: large batches are predicted in parts.
     ///
     /// # Errors
     /// `data`, with column and row.
     fn predict(&self, rows: Batch) -> Result<Vec<f64>, Failure>;
 
-    /// How much each input counts in the whole model, in their order; none if the kind of model
-    /// cannot say.
+    /// Returns the importance of each input in the whole model, in the order of the inputs, or none
+    /// if the model has no such numbers.
     fn importance(&self) -> Vec<f64> {
         Vec::new()
     }
 
-    /// How much each input of each row counts in one of the outputs; `None` if the kind of model
-    /// cannot say.
+    /// Returns the contribution of each input to one output of each row, or `None` if the model has
+    /// no such numbers.
     ///
     /// # Errors
     /// `data`, with column and row.
@@ -74,26 +76,27 @@ pub trait Training: Sized + 'static {
     }
 }
 
-/// How much each input moved one output, row by row.
+/// The contribution of each input to one output, row by row.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Contributions {
-    /// The scale on which the numbers of a row add up.
+    /// The scale on which the contributions of a row add up.
     pub scale: Scale,
-    /// Column after column: one for each input, then the base, the number that a row starts from.
+    /// The contributions, column after column: one column for each input, then the base value of
+    /// each row.
     pub numbers: Vec<f64>,
 }
 
-/// Rows that a model is asked for at once, a multiple of 8: the columns that they are decoded to
-/// stay in a processor's cache, and in the same few pages of memory.
+/// The number of rows that are predicted at once, a multiple of 8. The decoded columns then stay in
+/// the processor's cache and in few pages of memory.
 const PREDICTED: u32 = 2048;
 
-/// A loaded model, as the resource that the host holds.
+/// A loaded model, as a resource of the contract.
 pub struct Loaded<T> {
     model: T,
     inputs: Vec<Field>,
 }
 
-/// Asks a model for the rows of a batch, `most` at a time, a multiple of 8.
+/// Predicts a batch in parts of `most` rows, a multiple of 8.
 fn predict<T: Training>(model: &T, inputs: &[Field], rows: &types::Batch, most: u32) -> Result<types::Batch, Failure> {
     if rows.rows <= most {
         let numbers = model.predict(packed::decode(inputs, rows)?)?;
@@ -173,7 +176,7 @@ mod tests {
     use super::*;
     use crate::{Column, DataType, NoParameters};
 
-    /// Says a number and its double, and refuses one.
+    /// Predicts a number and its double, and refuses one number.
     struct Doubling {
         refused: f64,
     }

@@ -1,4 +1,4 @@
-//! The third stage: from raw columns to features.
+//! The world `transformation`: turns raw columns into features.
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -18,14 +18,15 @@ pub trait Transformation: Sized + 'static {
     /// The stage's parameters.
     type Parameters: DeserializeOwned + JsonSchema;
 
-    /// The tasks that the stage can work on.
+    /// The tasks that the stage supports.
     const TASKS: &'static [TaskKind] = ANY_TASK;
 
-    /// Learns from the training rows (features, target, weight if there is one) and writes what [`load`](Self::load)
-    /// reads.
+    /// Fits the transformation to the training rows and writes what [`load`](Self::load) reads. The
+    /// table has features, the target and optionally a weight.
     ///
     /// # Errors
-    /// `data` if nothing can be learnt from the rows, `parameter` if the parameters do not fit the table.
+    /// `data` if the rows cannot be learnt from; `parameter` if the parameters do not fit the
+    /// table.
     fn fit(
         train: &dyn Table,
         task: &Task,
@@ -33,33 +34,33 @@ pub trait Transformation: Sized + 'static {
         state: &mut BlobWriter,
     ) -> Result<(), Failure>;
 
-    /// Reads what [`fit`](Self::fit) wrote. `inputs` are the fields of every batch that will be
-    /// transformed: the features that `fit` saw, in their order.
+    /// Loads a state that [`fit`](Self::fit) wrote. `inputs` are the fields of every batch to
+    /// transform: the features that `fit` saw, in their order.
     ///
     /// # Errors
-    /// `internal` if the state is not of this stage and version.
+    /// `internal` if another stage or version wrote the state.
     fn load(state: &mut BlobReader<'_>, inputs: &[Field]) -> Result<Self, Failure>;
 
-    /// Prepares for being called often. Changes no result.
+    /// Prepares for many calls. This must not change results.
     fn warm_up(&self) {}
 
-    /// The columns that [`transform`](Self::transform) returns.
+    /// Returns the columns of the result of [`transform`](Self::transform).
     fn fields(&self) -> Vec<Field>;
 
-    /// Transforms the feature columns that `fit` saw, in their order. Row-wise: each row of the result depends on its
-    /// row of the input and on the state alone.
+    /// Transforms rows. `rows` has the feature columns that `fit` saw, in their order. Each row of
+    /// the result may depend on the same row of the input and on the state only.
     ///
     /// # Errors
     /// `data`, with column and row.
     fn transform(&self, rows: Batch) -> Result<Batch, Failure>;
 }
 
-/// A transformation that may change the number of training rows (SMOTE).
+/// A transformation that may change the number of training rows, as SMOTE does.
 pub trait Rebalancing: Transformation {
-    /// Changes the number of transformed training rows; `None` leaves them as they are.
+    /// Changes the number of transformed training rows. `None` leaves them unchanged.
     ///
     /// # Errors
-    /// `data` if the rows do not allow it (a class with too few).
+    /// `data` if the rows do not allow it, for example if a class has too few.
     fn rebalance(
         train: &dyn Table,
         task: &Task,
@@ -67,7 +68,7 @@ pub trait Rebalancing: Transformation {
     ) -> Result<Option<FinishedTable>, Failure>;
 }
 
-/// A loaded transformation, as the resource that the host holds.
+/// A loaded transformation, as a resource of the contract.
 pub struct Loaded<T> {
     transformation: T,
     inputs: Vec<Field>,

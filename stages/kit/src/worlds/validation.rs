@@ -1,4 +1,4 @@
-//! The second stage: is this table fit to learn from?
+//! The world `validation`: checks a table.
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
@@ -14,14 +14,14 @@ pub trait Validation: 'static {
     /// The stage's parameters.
     type Parameters: DeserializeOwned + JsonSchema;
 
-    /// The tasks that the stage can work on.
+    /// The tasks that the stage supports.
     const TASKS: &'static [TaskKind] = ANY_TASK;
 
-    /// Checks the whole table against `expected`, the manifest's signature, and against the parameters. What is wrong
-    /// with the data is a finding, not a failure.
+    /// Checks the whole table against `expected`, the signature in the manifest, and against the
+    /// parameters. A defect of the data is a finding, not a failure.
     ///
     /// # Errors
-    /// Only if the check itself cannot be made.
+    /// Only if a check cannot be made.
     fn validate(
         table: &dyn Table,
         expected: &[Field],
