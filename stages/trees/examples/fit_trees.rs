@@ -1,9 +1,10 @@
-//! Fits a learner to a CSV file and scores another: what `tests/parity` compares with the Python libraries, and what
-//! times the library natively, in CPU time.
+//! Fits a learner to a CSV file and scores another one. `tests/parity` compares the scores with the
+//! Python libraries, and the times show the native speed in CPU time.
 //!
-//! `fit_trees TRAIN.csv TEST.csv PARAMS.json SCORES.csv`: both tables have a header and numbers only (empty: missing), the
-//! training table's last column is the target, the test table has the features alone. The parameters are an
-//! object with `learner` (`boosted` or `forest`) and the learner's own. Prints the times as JSON.
+//! `fit_trees TRAIN.csv TEST.csv PARAMS.json SCORES.csv`: both tables have a header and numbers
+//! only (empty for missing). The last column of the training table is the target; the test table
+//! has the features only. The parameters are an object with `learner` (`boosted` or `forest`) and
+//! the parameters of the learner. Prints the times as JSON.
 
 use linfa::ParamGuard as _;
 use rustix::time::{ClockId, clock_gettime};
@@ -14,7 +15,7 @@ use stagewright_trees::{
 };
 use std::error::Error;
 
-/// The parameters that the comparison varies; the rest keeps its default.
+/// The parameters that the comparison varies. The others have their defaults.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "learner", rename_all = "lowercase", deny_unknown_fields)]
 enum Learner {
@@ -46,7 +47,7 @@ fn one() -> f64 {
     1.0
 }
 
-/// A table, by columns.
+/// A table, column by column.
 struct Table {
     names: Vec<String>,
     columns: Vec<Vec<f64>>,
@@ -73,7 +74,7 @@ impl Table {
     }
 }
 
-/// The thread's CPU time in seconds: other work on the machine does not count.
+/// Returns the CPU time of the thread in seconds, which excludes other work on the machine.
 fn cpu() -> f64 {
     let time = clock_gettime(ClockId::ThreadCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 * 1e-9

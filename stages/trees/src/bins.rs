@@ -1,42 +1,45 @@
-//! From values to bins: where a feature's cuts lie, and which bin a value falls into.
+//! Finds the bins of a feature, and encodes values by them.
 //!
-//! A column passes in chunks, so a table of any size needs bounded memory. Up to [`MAX_BINS`] distinct values get a
-//! bin each, with the cut halfway to the next value. More are cut at quantiles of all rows, so a value that many rows
-//! share takes its share of the bins and leaves few for the rest: a one-hot column after SMOTE needs 50 bins, not 255,
-//! which keeps histograms small. (LightGBM spends all bins on the rest; XGBoost's sketch does as here.)
+//! A column is read in chunks, so a table of any size needs bounded memory. Up to [`MAX_BINS`]
+//! distinct values get a bin each, with the cut halfway to the next value. With more, the cuts are
+//! quantiles of all rows. So a value of many rows takes its share of the bins and leaves few for
+//! the rest: a one-hot column after SMOTE needs 50 bins, not 255, which keeps histograms small.
+//! (LightGBM uses all bins for the rest; XGBoost's sketch works as here.)
 
 use crate::error::TreesError;
 use crate::random::mix;
 
-/// The most bins that a feature can have, beside the one for missing values: codes are bytes.
+/// The most bins of a feature, without the one for missing values: codes are bytes.
 pub const MAX_BINS: usize = 255;
 
-/// How many values of a column are kept to find its quantiles: 257 a bin, so that a bin's share of the rows is within about
-/// 6 % of even. More would cost time in sorting; 1,000,000 rows would not be learnt better.
+/// The most values of a column that are sampled to find its quantiles: 257 for each bin, so that
+/// the share of a bin is within about 6 % of even. More values take time to sort, and 1,000,000
+/// rows would not be learnt better.
 const SAMPLE: usize = 65_536;
 
-/// Looks at a column, chunk by chunk, to find its bins. What it finds does not depend on where the chunks end.
+/// Reads a column in chunks to find its bins. The result does not depend on where the chunks end.
 #[derive(Debug, Clone, Default)]
 pub struct FeatureSketch {
     rows: u64,
     missing: u64,
-    /// Distinct values, ascending, with their numbers of rows.
+    /// The distinct values, ascending, with their numbers of rows.
     distinct: Vec<(f64, u64)>,
-    /// Set once there are more distinct values than bins: `distinct` is then of no use.
+    /// Whether there are more distinct values than bins. Then `distinct` is not used.
     many: bool,
     sample: Vec<f64>,
-    /// For each sampled value, how many halvings of the sample it survives.
+    /// For each sampled value, the number of halvings of the sample that it survives.
     levels: Vec<u8>,
     halvings: u8,
 }
 
 impl FeatureSketch {
-    /// Begins with no rows.
+    /// Creates a sketch of no rows.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Looks at the next rows. NaN is a missing value; an infinity counts as the largest finite number of its sign.
+    /// Reads the next rows. NaN is a missing value; an infinity counts as the largest finite number
+    /// of its sign.
     pub fn push(&mut self, values: &[f64]) {
         let mut last = 0;
         for &value in values {
@@ -54,7 +57,8 @@ impl FeatureSketch {
         }
     }
 
-    /// Counts a value among the distinct ones, and returns its place, which is the best guess for the next value.
+    /// Counts a value among the distinct ones and returns its index, which is the best guess for
+    /// the next value.
     fn count(&mut self, value: f64, guess: usize) -> usize {
         if let Some(entry) = self.distinct.get_mut(guess)
             && entry.0 == value
@@ -75,7 +79,8 @@ impl FeatureSketch {
         }
     }
 
-    /// Keeps a value if its row's hash has enough trailing zeros; asks for one more whenever the sample is full.
+    /// Samples a value if its row's hash has enough trailing zeros. Whenever the sample is full,
+    /// one more zero is required, which halves the sample.
     fn keep(&mut self, value: f64, row: u64) {
         let level = mix(row.wrapping_add(1)).trailing_zeros() as u8;
         if level < self.halvings {
@@ -98,7 +103,7 @@ impl FeatureSketch {
         }
     }
 
-    /// The bins of the rows seen: at most `max_bins` (1 to [`MAX_BINS`]; other numbers are moved into that range).
+    /// Returns the bins: at most `max_bins`, which is clamped to 1 to [`MAX_BINS`].
     pub fn finish(mut self, max_bins: usize) -> FeatureBins {
         let max_bins = max_bins.clamp(1, MAX_BINS);
         if self.many {
@@ -115,12 +120,12 @@ impl FeatureSketch {
     }
 }
 
-/// `value` without infinities and negative zero, so that cuts are finite and equal values are identical.
+/// Replaces infinities and negative zero, so that cuts are finite and equal values have equal bits.
 fn finite(value: f64) -> f64 {
     value.clamp(f64::MIN, f64::MAX) + 0.0
 }
 
-/// Cuts between distinct values, at most `max_bins - 1` of them.
+/// Returns cuts between distinct values, at most `max_bins - 1`.
 fn cuts(distinct: &[(f64, u64)], max_bins: usize) -> Vec<f64> {
     if distinct.len() <= max_bins {
         return distinct.windows(2).map(|pair| between(pair[0].0, pair[1].0)).collect();
@@ -132,13 +137,14 @@ fn cuts(distinct: &[(f64, u64)], max_bins: usize) -> Vec<f64> {
         if found.len() < max_bins {
             return found;
         }
-        // Values that stand alone have pushed the number over the limit: coarser, until it fits.
+        // Values with bins of their own have made too many bins. Use larger shares until the number
+        // fits.
         share *= 1.03;
     }
 }
 
-/// Ends a bin where the number of rows so far passes a multiple of `share`, and on both sides of a value that has a
-/// whole share of its own.
+/// Ends a bin where the number of rows so far exceeds a multiple of `share`, and on both sides of a
+/// value with at least `share` rows.
 fn quantile_cuts(distinct: &[(f64, u64)], share: f64) -> Vec<f64> {
     let mut found = Vec::new();
     let mut before = 0u64;
@@ -154,14 +160,14 @@ fn quantile_cuts(distinct: &[(f64, u64)], share: f64) -> Vec<f64> {
     found
 }
 
-/// A number `t` with `low <= t < high`, halfway if there is one.
+/// Returns a number `t` with `low <= t < high`, halfway if there is one.
 fn between(low: f64, high: f64) -> f64 {
     let middle = low / 2.0 + high / 2.0;
     if low <= middle && middle < high { middle } else { low }
 }
 
-/// Where a feature's bins lie. Bin `b` holds the values above cut `b - 1` and up to cut `b`; missing values have a bin
-/// after the last.
+/// The bins of a feature. Bin `b` holds the values above cut `b - 1` and up to cut `b`. Missing
+/// values have a bin after the last.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FeatureBins {
     cuts: Vec<f64>,
@@ -169,7 +175,8 @@ pub struct FeatureBins {
 }
 
 impl FeatureBins {
-    /// Bins between these cuts; `missing` says whether a value was missing where they were made.
+    /// Creates bins between these cuts. `missing` tells whether a value was missing in the rows
+    /// that the bins were made from.
     ///
     /// # Errors
     /// [`TreesError::Shape`] if there are more cuts than bins, or they do not increase.
@@ -185,33 +192,35 @@ impl FeatureBins {
         Ok(Self { cuts, missing })
     }
 
-    /// The cuts, in increasing order.
+    /// Returns the cuts, in increasing order.
     pub fn cuts(&self) -> &[f64] {
         &self.cuts
     }
 
-    /// The number of bins for values.
+    /// Returns the number of bins for values.
     pub fn value_bins(&self) -> usize {
         self.cuts.len() + 1
     }
 
-    /// The number of codes that occur: one more than the bins for values if any was missing.
+    /// Returns the number of codes that occur: the number of bins for values, plus one if a value
+    /// was missing.
     pub fn width(&self) -> usize {
         self.value_bins() + usize::from(self.missing)
     }
 
-    /// The code of a missing value, whether or not one was seen.
+    /// Returns the code of a missing value, whether or not one occurred.
     pub fn missing_code(&self) -> u8 {
-        // At most 254 cuts, so at most 255.
+        // There are at most 254 cuts.
         self.value_bins() as u8
     }
 
-    /// Whether a value was missing where the bins were made.
+    /// Returns whether a value was missing in the rows that the bins were made from.
     pub fn has_missing(&self) -> bool {
         self.missing
     }
 
-    /// The threshold of a split after `bin`: values up to it go left. Past the last cut, all values do.
+    /// Returns the threshold of a split after `bin`: values up to it go left. After the last cut,
+    /// all values do.
     pub fn threshold(&self, bin: u8) -> f64 {
         self.cuts.get(usize::from(bin)).copied().unwrap_or(f64::MAX)
     }
@@ -223,7 +232,8 @@ impl FeatureBins {
             [] => codes.extend(values.iter().map(|v| if v.is_nan() { missing } else { 0 })),
             &[cut] => codes.extend(values.iter().map(|&v| if v.is_nan() { missing } else { u8::from(v > cut) })),
             many => {
-                // A search tree in an array of a power of two: the same few steps for each value, no branch to guess.
+                // Binary search in an array whose length is a power of two: the same few steps for
+                // each value, without unpredictable branches.
                 let mut padded = [f64::INFINITY; 256];
                 padded[..many.len()].copy_from_slice(many);
                 let first_step = (many.len() + 1).next_power_of_two() / 2;

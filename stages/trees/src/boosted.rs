@@ -1,8 +1,8 @@
-//! Gradient boosting on histograms (Friedman, 2001; second order as in Chen and Guestrin, "XGBoost", KDD 2016; leaf-wise
-//! growth as in Ke et al., "LightGBM", NIPS 2017).
+//! Gradient boosting on histograms (Friedman, 2001; second order as in Chen and Guestrin,
+//! "XGBoost", KDD 2016; leaf-wise growth as in Ke et al., "LightGBM", NIPS 2017).
 //!
-//! Grown depth-wise this stands for XGBoost's `hist` method, grown leaf-wise for LightGBM. Stochastic options draw from
-//! the seed and the number of the round, so the same call gives the same model.
+//! Depth-wise growth corresponds to XGBoost's `hist` method, leaf-wise growth to LightGBM. Random
+//! choices depend on the seed and the number of the round, so the same call gives the same model.
 
 use crate::cells::{Scale, Sums};
 use crate::error::TreesError;
@@ -14,40 +14,44 @@ use crate::random::Random;
 use crate::split::Regularisation;
 use crate::tree::{GrownTree, add_value};
 
-/// What is learnt.
+/// The loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// Binary classification: targets 0 and 1, log loss; the model predicts the probability of class 1.
+    /// Log loss, for binary classification. Targets are 0 and 1; the model predicts the probability
+    /// of class 1.
     Logistic,
-    /// Regression: finite targets, half the squared error; the model predicts the value.
+    /// Half the squared error, for regression. Targets are finite; the model predicts the value.
     SquaredError,
 }
 
-/// Which leaf is split next.
+/// The order in which leaves are split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Growth {
-    /// Every leaf down to `max_depth`.
+    /// All leaves, down to `max_depth`.
     DepthWise,
-    /// The most gainful leaf, until there are `max_leaves`.
+    /// The leaf with the largest gain, until there are `max_leaves`.
     LeafWise,
 }
 
-/// Hyperparameters of boosting, not yet checked. The defaults are XGBoost's where it has the parameter.
+/// Unchecked hyperparameters of boosting. The defaults are those of XGBoost where it has the
+/// parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BoostedOptions {
-    /// What is learnt.
+    /// The loss (logistic).
     pub loss: Loss,
     /// The number of trees, at least 1 (300).
     pub n_estimators: u32,
-    /// What each tree's values are multiplied by, in (0, 1] (0.1).
+    /// The factor by which the values of each tree are multiplied, in (0, 1] (0.1).
     pub learning_rate: f64,
-    /// Which leaf is split next (depth-wise).
+    /// The order in which leaves are split (depth-wise).
     pub growth: Growth,
-    /// The most splits above a leaf; `None`: no limit, for leaf-wise growth only (6).
+    /// The most splits between the root and a leaf; `None` for no limit, with leaf-wise growth only
+    /// (6).
     pub max_depth: Option<u32>,
     /// The most leaves of a tree grown leaf-wise, at least 2 (31).
     pub max_leaves: u32,
-    /// The least number of rows of a leaf, at least 1; estimated from hessians as LightGBM does (1).
+    /// The least number of rows of a leaf, at least 1; estimated from hessians as LightGBM does
+    /// (1).
     pub min_samples_leaf: u32,
     /// The least sum of hessians of a leaf, at least 0 (1).
     pub min_child_weight: f64,
@@ -55,17 +59,18 @@ pub struct BoostedOptions {
     pub lambda: f64,
     /// L1 regularisation of leaf values, at least 0 (0).
     pub alpha: f64,
-    /// What a split must gain, at least 0 (0).
+    /// The least gain of a split, at least 0 (0).
     pub min_split_gain: f64,
-    /// The share of rows that each tree is grown on, in (0, 1] (1).
+    /// The share of the rows that each tree is grown on, in (0, 1] (1).
     pub subsample: f64,
-    /// The share of features that each tree may use, in (0, 1] (1).
+    /// The share of the features that each tree may use, in (0, 1] (1).
     pub colsample: f64,
-    /// What the weights of class 1 are multiplied by, above 0 (1).
+    /// The factor by which the weights of class 1 are multiplied, above 0 (1).
     pub scale_pos_weight: f64,
-    /// Stop when the validation loss has not improved for this many rounds, at least 1; `None`: never. Needs a validation set.
+    /// The number of rounds without an improvement of the validation loss after which training
+    /// stops, at least 1; `None` for never. Needs a validation set.
     pub early_stopping_rounds: Option<u32>,
-    /// Seeds `subsample` and `colsample` (0).
+    /// The seed of `subsample` and `colsample` (0).
     pub seed: u64,
 }
 
@@ -92,7 +97,7 @@ impl Default for BoostedOptions {
     }
 }
 
-/// Hyperparameters of boosting that have been checked.
+/// Checked hyperparameters of boosting.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BoostedValidParams(pub(crate) BoostedOptions);
 
@@ -178,31 +183,32 @@ impl BoostedOptions {
     }
 }
 
-/// What a round of boosting did.
+/// The result of a round of boosting.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RoundReport {
-    /// The round, from 0.
+    /// The round, counted from 0.
     pub round: u32,
-    /// The mean loss on the training rows after the round, where it was asked for.
+    /// The mean loss on the training rows after the round, if requested.
     pub training_loss: Option<f64>,
     /// The mean loss on the validation rows after the round, if there are any.
     pub validation_loss: Option<f64>,
 }
 
-/// Watches the training.
+/// A callback during training.
 pub struct Watcher<'a> {
-    /// Whether the training loss is computed, which costs about a tenth of a round.
+    /// Whether to compute the training loss, which costs about a tenth of a round.
     pub training_loss: bool,
     /// Called after every round.
     pub after_round: &'a mut dyn FnMut(RoundReport),
 }
 
-/// Learns from `train`. With `validation` (coded by the bins of `train`: [`crate::BinnedMatrix::encode`]) and
-/// `early_stopping_rounds`, the trees after the best round are dropped.
+/// Trains a model on `train`. With `validation` (encoded with the bins of `train` by
+/// [`crate::BinnedMatrix::encode`]) and `early_stopping_rounds`, the trees after the best round are
+/// dropped.
 ///
 /// # Errors
-/// [`TreesError`] if the data cannot be learnt from: shapes, targets, weights, a single class; or if early
-/// stopping was asked for without a validation set.
+/// [`TreesError`] if the data cannot be learnt from (shapes, targets, weights, a single class), or
+/// if early stopping is requested without a validation set.
 pub fn train(
     params: &BoostedValidParams,
     train: TrainingSet<'_>,
@@ -233,20 +239,20 @@ struct Booster<'a> {
     train: TrainingSet<'a>,
     grower: Grower<'a>,
     base: f64,
-    /// The rows of positive weight.
+    /// The rows with a positive weight.
     rows: Vec<u32>,
     weights: Vec<f32>,
     scores: Vec<f64>,
-    /// Gradient and hessian of each row.
+    /// The gradient and the hessian of each row.
     gradients: Vec<[f32; 2]>,
     payloads: Vec<u64>,
-    /// Room for as many rows as any table has.
+    /// A buffer for as many rows as the larger of the tables.
     spare: Vec<u32>,
     trees: Vec<GrownTree>,
     validation: Option<Validation<'a>>,
 }
 
-/// The rows that tell when to stop.
+/// The validation rows, for early stopping.
 struct Validation<'a> {
     set: TrainingSet<'a>,
     scores: Vec<f64>,
@@ -330,7 +336,7 @@ impl<'a> Booster<'a> {
             node.value = rules.leaf_value(sums_of(leaf, &self.gradients)) * self.params.learning_rate;
             add_value(leaf, node.value, &mut self.scores);
         }
-        // Rows without weight are nowhere: their scores do not matter.
+        // Rows without weight are in neither part, since their scores do not matter.
         tree.add_to(self.train.features, others, &mut self.spare, &mut self.scores);
         self.trees.push(tree);
     }
@@ -339,7 +345,7 @@ impl<'a> Booster<'a> {
     fn compute_gradients(&mut self) -> Scale {
         let mut totals = [0.0; 2];
         let loss = self.params.loss;
-        // Blocks, so that sums in single precision stay short.
+        // In blocks, so that sums in single precision have few terms.
         for start in (0..self.scores.len()).step_by(BLOCK) {
             let end = self.scores.len().min(start + BLOCK);
             let sums = gradients(
@@ -357,7 +363,7 @@ impl<'a> Booster<'a> {
         scale
     }
 
-    /// Which features the round's tree may use.
+    /// Chooses the features that the tree of a round may use.
     fn choose_features(&self, round: u32) -> Vec<bool> {
         let total = self.train.features.width();
         if self.params.colsample >= 1.0 {
@@ -395,13 +401,14 @@ impl<'a> Booster<'a> {
     }
 }
 
-/// Rows whose gradients are summed in single precision before the sums are added up.
+/// The number of rows whose gradients are summed in single precision before the sums are added up.
 const BLOCK: usize = 1_024;
 
-/// Rows side by side: a register of Wasm's.
+/// The number of rows that are processed together: a SIMD register in Wasm.
 const LANES: usize = 4;
 
-/// Computes gradients and hessians, and returns the sums of their absolute values, each the total of eight interleaved sums.
+/// Computes gradients and hessians, and returns the sums of their absolute values, each as the
+/// total of eight interleaved sums.
 #[inline(never)]
 fn gradients(loss: Loss, scores: &[f64], targets: &[f64], weights: &[f32], out: &mut [[f32; 2]]) -> [f32; 2] {
     let mut sums = [[[0.0f32; LANES]; 2]; 2];
@@ -423,7 +430,7 @@ fn gradients(loss: Loss, scores: &[f64], targets: &[f64], weights: &[f32], out: 
     sums.map(|lanes| lanes.as_flattened().iter().sum())
 }
 
-/// Gradients and hessians of a few rows. Lanes past the end weigh nothing.
+/// Computes the gradients and hessians of a few rows. Lanes after the last row have weight 0.
 #[inline(always)]
 fn logistic_gradients(scores: &[f64], targets: &[f64], weights: &[f32]) -> [[f32; LANES]; 2] {
     let (mut side, mut margin, mut weight) = ([1.0f32; LANES], [0.0f32; LANES], [0.0f32; LANES]);
@@ -436,14 +443,14 @@ fn logistic_gradients(scores: &[f64], targets: &[f64], weights: &[f32]) -> [[f32
     let (mut gradient, mut hessian) = ([0.0; LANES], [0.0; LANES]);
     for lane in 0..LANES {
         gradient[lane] = -side[lane] * miss[lane] * weight[lane];
-        // A comparison, not `max`: that is a call in Wasm, where no instruction does the same.
+        // A comparison instead of `f32::max`, which is a function call in Wasm.
         let curvature = miss[lane] * (1.0 - miss[lane]);
         hessian[lane] = if curvature > 1e-16 { curvature } else { 1e-16 } * weight[lane];
     }
     [gradient, hessian]
 }
 
-/// The same for the squared error.
+/// Computes the same for the squared error.
 #[inline(always)]
 fn square_gradients(scores: &[f64], targets: &[f64], weights: &[f32]) -> [[f32; LANES]; 2] {
     let mut pair = [[0.0; LANES]; 2];
@@ -462,7 +469,7 @@ fn pack(scale: Scale, gradients: &[[f32; 2]], payloads: &mut [u64]) {
     }
 }
 
-/// The sums over some rows.
+/// Returns the sums over some rows.
 #[inline(never)]
 fn sums_of(rows: &[u32], gradients: &[[f32; 2]]) -> Sums {
     let mut sums = Sums { gradient: 0.0, hessian: 0.0 };
@@ -474,7 +481,7 @@ fn sums_of(rows: &[u32], gradients: &[[f32; 2]]) -> Sums {
     sums
 }
 
-/// The best score that is the same for all rows: log odds, or the mean.
+/// Returns the best constant score: the log odds or the mean.
 fn base_score(loss: Loss, targets: &[f64], weights: &[f32]) -> f64 {
     let (mut weighted, mut total) = (0.0, 0.0);
     for (&target, &weight) in targets.iter().zip(weights) {
@@ -487,7 +494,7 @@ fn base_score(loss: Loss, targets: &[f64], weights: &[f32]) -> f64 {
     }
 }
 
-/// The weighted mean loss of scores.
+/// Returns the weighted mean loss of scores.
 fn mean_loss(loss: Loss, set: &TrainingSet<'_>, scores: &[f64]) -> f64 {
     let (mut sum, mut total) = (0.0, 0.0);
     for (row, (&score, &target)) in scores.iter().zip(set.targets).enumerate() {

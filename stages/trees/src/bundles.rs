@@ -1,29 +1,33 @@
-//! Features that are read together: the row-wise table from which the histograms of boosting are built.
+//! Bundles of features that are read together, to build the histograms of boosting from rows.
 //!
-//! Features of few bins are joined into bundles: a bundle's code stands for a combination of its members' codes that
-//! occurs in the data, of which there are at most 256. A histogram over a bundle's codes then holds all that the members'
-//! own histograms need: the sum of a member's bin is the sum over the combinations that have it. So the 40 one-hot columns
-//! of a typical table cost three additions a row instead of 40, and no row is treated otherwise than without bundles.
-//! LightGBM's exclusive feature bundling (Ke et al., 2017, section 4) joins only features that are never non-zero
-//! together; combinations need no such condition, and one-hot groups, which have few, are found by themselves.
+//! Features with few bins are joined into bundles. The code of a bundle stands for a combination of
+//! its members' codes that occurs in the data; there are at most 256. A histogram over the codes of
+//! a bundle contains the histograms of its members: the sum of a member's bin is the sum over the
+//! combinations with this bin. So the 40 one-hot columns of a typical table cost three additions a
+//! row instead of 40, with the same result.
+//!
+//! LightGBM's exclusive feature bundling (Ke et al., 2017, section 4) joins only features that are
+//! never non-zero together. Combinations need no such condition, and one-hot groups, which have few
+//! combinations, are found without a search.
 
 use crate::cells::{BundleCells, STRIDE};
 use crate::matrix::{BinnedMatrix, by_rows};
 
-/// The most combinations of a bundle: its codes are bytes.
+/// The most combinations of a bundle, whose codes are bytes.
 const MAX_COMBINATIONS: usize = 256;
 
-/// Features with more bins are not tried: their combinations with any other would be too many.
+/// The most bins of a feature that is joined with others. More would give too many combinations.
 const WIDEST_JOINED: usize = 128;
 
-/// Rows that are looked at before all are: enough to see that two features do not go together.
+/// The number of rows that are tried first. They usually show that two features do not fit
+/// together.
 const FIRST_LOOK: usize = 4_096;
 
-/// One or more features under one code.
+/// One or more features with a common code.
 #[derive(Debug)]
 struct Bundle {
     members: Vec<Member>,
-    /// How many combinations occur.
+    /// The number of combinations that occur.
     combinations: usize,
 }
 
@@ -31,20 +35,20 @@ struct Bundle {
 #[derive(Debug)]
 struct Member {
     feature: usize,
-    /// Its code in each combination.
+    /// Its code in each combination of the bundle.
     codes: Vec<u8>,
 }
 
-/// All features that have more than one bin, bundled, row by row.
+/// All features with more than one bin, bundled, row by row.
 #[derive(Debug)]
 pub(crate) struct Bundles {
     bundles: Vec<Bundle>,
-    /// A code per bundle, row by row.
+    /// The code of each bundle, row by row.
     rows: Vec<u8>,
 }
 
 impl Bundles {
-    /// Bundles the features, each with the first bundle that has room for it.
+    /// Bundles the features. Each joins the first bundle that has room for it.
     pub(crate) fn new(matrix: &BinnedMatrix) -> Self {
         let mut bundles: Vec<(Bundle, Vec<u8>)> = Vec::new();
         for (feature, column) in matrix.features.iter().enumerate() {
@@ -63,12 +67,12 @@ impl Bundles {
         Self { bundles: bundles.into_iter().map(|(bundle, _)| bundle).collect(), rows }
     }
 
-    /// The number of bundles.
+    /// Returns the number of bundles.
     pub(crate) fn len(&self) -> usize {
         self.bundles.len()
     }
 
-    /// Adds the payloads of `rows` to the bundles' cells.
+    /// Adds the cells of `rows` to the bundles' cells.
     #[inline(never)]
     pub(crate) fn accumulate(&self, rows: &[u32], payloads: &[u64], cells: &mut [BundleCells]) {
         let stride = self.bundles.len();
@@ -92,8 +96,8 @@ impl Bundles {
         }
     }
 
-    /// Sums the bundles' cells up to the bins of each feature for which `wanted` holds. `offsets` tells where a
-    /// feature's bins begin in `histogram`.
+    /// Sums the bundles' cells to the bins of each feature that is `wanted`. `offsets` are the
+    /// indices of the features' first bins in `histogram`.
     pub(crate) fn distribute(&self, cells: &[BundleCells], offsets: &[usize], wanted: &[bool], histogram: &mut [u64]) {
         const { assert!(STRIDE >= MAX_COMBINATIONS) };
         for (bundle, cells) in self.bundles.iter().zip(cells) {
@@ -120,7 +124,7 @@ impl Bundles {
     }
 }
 
-/// The sums of the cells of code 0 and of those of code 1, where there are no others: most
+/// Returns the sums of the cells of code 0 and of code 1, for a feature with these codes only. Most
 /// features are flags.
 #[inline(never)]
 fn of_two(cells: &[u64], codes: &[u8]) -> [u64; 2] {
@@ -133,7 +137,8 @@ fn of_two(cells: &[u64], codes: &[u8]) -> [u64; 2] {
 }
 
 impl Bundle {
-    /// Takes a feature in, unless that makes too many combinations. `codes` are the bundle's, row by row.
+    /// Adds a feature, unless there are too many combinations. `codes` are the codes of the bundle,
+    /// row by row.
     fn join(&mut self, codes: &mut Vec<u8>, feature: usize, column: &[u8], width: usize) -> bool {
         let first = codes.len().min(FIRST_LOOK);
         if self.combinations > WIDEST_JOINED + MAX_COMBINATIONS / 2 - 2
@@ -151,7 +156,8 @@ impl Bundle {
         true
     }
 
-    /// Numbers the pairs of bundle code and feature code in order of appearance; none if there are too many.
+    /// Numbers the pairs of bundle code and feature code in the order of their appearance. Returns
+    /// `None` if there are too many.
     #[expect(clippy::type_complexity, reason = "the pairs, and each row's pair: a name would say no more")]
     fn pairs(&self, codes: &[u8], column: &[u8], width: usize) -> Option<(Vec<(u8, u8)>, Vec<u8>)> {
         let mut numbers = vec![u16::MAX; MAX_COMBINATIONS * width];
@@ -178,7 +184,7 @@ mod tests {
     use crate::histogram::Histograms;
     use crate::random::Random;
 
-    /// A matrix of one-hot groups, a flag with missing values and a continuous column.
+    /// Returns a matrix of one-hot groups, a flag with missing values and a continuous column.
     fn mixed(rows: usize) -> BinnedMatrix {
         let mut random = Random::new(5, 0);
         let mut columns = vec![Vec::new(); 12];

@@ -1,18 +1,18 @@
 //! The cells of boosting's histograms: sums of gradients and hessians, as integers.
 //!
 //! A cell has 64 bits: the sum of gradients in the upper half, in two's complement, and the sum of
-//! hessians in the lower half. One addition adds both. Gradients and hessians are scaled so that the
-//! sums over a whole table fit ([`Scale`]); LightGBM has shown that far fewer bits suffice (Shi et al.,
-//! "Quantized training of gradient boosting decision trees", NeurIPS 2022).
+//! hessians in the lower half. One addition adds both. Gradients and hessians are scaled so that
+//! the sums over a whole table fit ([`Scale`]); LightGBM has shown that far fewer bits suffice (Shi
+//! et al., "Quantized training of gradient boosting decision trees", NeurIPS 2022).
 //!
 //! This is fast, and integer sums do not depend on the order of their terms. So the histogram of a
 //! child by subtraction equals the one built from its rows bit for bit, and results are the same on
 //! every machine. Floats would need 16 bytes a cell. Leaf values are computed from the gradients
 //! themselves, not from these sums.
 
-/// The number of cells of a bundle: 256 for the codes, and a few more. Without these, the same code's
-/// cells of neighbouring bundles would be a multiple of 4,096 bytes apart, where processors mistake a
-/// load for one of a recent store (4K aliasing).
+/// The number of cells of a bundle: 256 for the codes, and a few more. Without these, the same
+/// code's cells of neighbouring bundles would be a multiple of 4,096 bytes apart, where processors
+/// mistake a load for one of a recent store (4K aliasing).
 pub(crate) const STRIDE: usize = 264;
 
 /// The cells of one bundle. An index of type `u8` needs no bounds check.
@@ -40,15 +40,15 @@ pub(crate) struct Sums {
 }
 
 impl Scale {
-    /// Returns the finest scale for which the sum of all absolute gradients, `gradients`, and the sum of
-    /// all hessians, `hessians`, fit.
+    /// Returns the finest scale for which the sum of all absolute gradients, `gradients`, and the
+    /// sum of all hessians, `hessians`, fit.
     pub(crate) fn new(gradients: f64, hessians: f64) -> Self {
         let units = |sum: f64| if sum > 0.0 { (LARGEST_SUM / sum).min(1e30) } else { 1.0 };
         Self { gradient: units(gradients), hessian: units(hessians) }
     }
 
-    /// Packs the gradient and the hessian of a row into a cell. The hessian is at least one unit, since a
-    /// cell of 0 means a bin without rows.
+    /// Packs the gradient and the hessian of a row into a cell. The hessian is at least one unit,
+    /// since a cell of 0 means a bin without rows.
     pub(crate) fn pack(self, gradient: f64, hessian: f64) -> u64 {
         let gradient = (gradient * self.gradient + ROUND).to_bits() as u32;
         let hessian = hessian * self.hessian;

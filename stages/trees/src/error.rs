@@ -1,4 +1,4 @@
-//! What can go wrong. Nothing here is about a bug: every case is something that a caller tells its user.
+//! Errors. All of them are meant for users; none reports a bug.
 
 /// Why training, predicting, reading or writing failed.
 #[derive(Debug, thiserror::Error)]
@@ -9,75 +9,75 @@ pub enum TreesError {
     Parameter {
         /// The parameter's name.
         parameter: &'static str,
-        /// What was given.
+        /// The value.
         value: String,
-        /// What would be right.
+        /// The allowed values.
         expected: &'static str,
     },
-    /// There is nothing to learn from.
+    /// The table has no rows.
     #[error("the training table has no rows")]
     NoRows,
-    /// There is nothing to split on.
+    /// The table has no features.
     #[error("the training table has no features")]
     NoFeatures,
-    /// More rows than a row number of 32 bits and the histograms' sums can hold.
+    /// The table has more rows than 32-bit row numbers and the sums of histograms allow.
     #[error("{rows} rows are more than the {limit} that one model can be trained on")]
     TooManyRows {
-        /// How many there are.
+        /// The number of rows.
         rows: usize,
-        /// How many there may be.
+        /// The most rows.
         limit: usize,
     },
-    /// Two things that must be equally long are not.
+    /// Two lengths differ that must be equal.
     #[error("{what}: expected {expected}, found {found}")]
     Shape {
-        /// What was counted.
+        /// The kind of length.
         what: &'static str,
-        /// The right number.
+        /// The expected number.
         expected: usize,
         /// The number found.
         found: usize,
     },
-    /// A target that the objective cannot use.
+    /// The objective cannot use a target.
     #[error("row {row}: target `{value}` is not {expected}")]
     Target {
-        /// The row, from 0.
+        /// The row, counted from 0.
         row: usize,
         /// Its target.
         value: f64,
-        /// What the objective needs.
+        /// The targets that the objective can use.
         expected: &'static str,
     },
-    /// A weight that is negative or not finite.
+    /// A weight is negative or not finite.
     #[error("row {row}: weight `{value}` is not a finite number of at least 0")]
     Weight {
-        /// The row, from 0.
+        /// The row, counted from 0.
         row: usize,
         /// Its weight.
         value: f64,
     },
-    /// A classifier needs both classes among the rows with a positive weight.
+    /// All rows with a positive weight have the same class.
     #[error("every training row is of class {class}: a classifier needs rows of both classes")]
     SingleClass {
-        /// The class that all rows have.
+        /// The class of all rows.
         class: u8,
     },
-    /// The parts of a forest do not fit together.
+    /// Parts of a forest do not fit together.
     #[error("forest parts cannot be merged: {reason}")]
     Merge {
-        /// What does not fit.
+        /// Why they do not fit.
         reason: String,
     },
     /// The bytes are not a model of the format in docs/formats/tree-model.md.
     #[error("not a valid tree model: {reason}")]
     Format {
-        /// What is wrong, and where.
+        /// The defect and its place.
         reason: String,
     },
     /// Reading or writing failed.
     #[error("tree model: {0}")]
     Io(#[from] std::io::Error),
-    /// linfa refused the dataset.
+    /// linfa rejected the dataset.
     #[error(transparent)]
     Linfa(#[from] linfa::Error),
 }

@@ -1,7 +1,8 @@
-//! The learners through linfa's traits, for those who have a linfa `Dataset` at hand.
+//! The learners through linfa's traits, for callers with a linfa `Dataset`.
 //!
-//! The parameters guard their checking as linfa's own do (`ParamGuard`), so `BoostedParams::new(options).fit(&dataset)`
-//! checks first. The model predicts scores: the probability of class 1, or the value.
+//! As in linfa, unchecked parameters implement `ParamGuard`, so
+//! `BoostedParams::new(options).fit(&dataset)` checks them first. A model predicts scores: the
+//! probability of class 1, or the value.
 
 use crate::bins::MAX_BINS;
 use crate::boosted::{self, BoostedOptions, BoostedValidParams};
@@ -14,9 +15,9 @@ use linfa::dataset::{AsSingleTargets, DatasetBase};
 use linfa::traits::{Fit, PredictInplace};
 use ndarray::{Array1, ArrayBase, Data, Ix2};
 
-/// What a target can be.
+/// A type of targets.
 pub trait TargetValue: Copy {
-    /// The target as a number; classes are 0 and 1.
+    /// Returns the target as a number. Classes are 0 and 1.
     fn value(self) -> f64;
 }
 
@@ -38,12 +39,12 @@ impl TargetValue for f64 {
     }
 }
 
-/// Hyperparameters of boosting in linfa's manner: checked when `fit` is called.
+/// Hyperparameters of boosting for linfa, which `fit` checks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BoostedParams(BoostedValidParams);
 
 impl BoostedParams {
-    /// Parameters that are not checked yet.
+    /// Wraps unchecked parameters.
     pub fn new(options: BoostedOptions) -> Self {
         Self(BoostedValidParams(options))
     }
@@ -63,12 +64,12 @@ impl ParamGuard for BoostedParams {
     }
 }
 
-/// Hyperparameters of a forest in linfa's manner: checked when `fit` is called.
+/// Hyperparameters of a forest for linfa, which `fit` checks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ForestParams(ForestValidParams);
 
 impl ForestParams {
-    /// Parameters that are not checked yet.
+    /// Wraps unchecked parameters.
     pub fn new(options: ForestOptions) -> Self {
         Self(ForestValidParams(options))
     }
@@ -110,7 +111,7 @@ where
     }
 }
 
-/// Bins a dataset and passes it on.
+/// Bins a dataset and passes it to `train`.
 fn with_set<D: Data<Elem = f64>, T: AsSingleTargets>(
     dataset: &DatasetBase<ArrayBase<D, Ix2>, T>,
     train: impl FnOnce(TrainingSet<'_>) -> Result<TreeModel, TreesError>,
@@ -132,14 +133,15 @@ where
     train(TrainingSet { features: &features, targets: &targets, weights: weights.as_deref() })
 }
 
-/// The columns of an array, each on its own.
+/// Copies the columns of an array.
 fn columns<D: Data<Elem = f64>>(records: &ArrayBase<D, Ix2>) -> Vec<Vec<f64>> {
     records.columns().into_iter().map(|column| column.to_vec()).collect()
 }
 
 impl<D: Data<Elem = f64>> PredictInplace<ArrayBase<D, Ix2>, Array1<f64>> for TreeModel {
     /// # Panics
-    /// If the number of columns is not that of the features: linfa's trait has no room for an error.
+    /// If the number of columns differs from the number of features: the trait's method cannot
+    /// return an error.
     fn predict_inplace<'a>(&'a self, records: &'a ArrayBase<D, Ix2>, scores: &mut Array1<f64>) {
         let columns = columns(records);
         let views: Vec<&[f64]> = columns.iter().map(Vec::as_slice).collect();

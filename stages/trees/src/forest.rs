@@ -1,8 +1,8 @@
-//! Random forests (Breiman, 2001) on histograms, with scikit-learn's meaning of every parameter.
+//! Random forests (Breiman, 2001) on histograms. The parameters have scikit-learn's meaning.
 //!
-//! Tree `t` of a seed is the same whoever grows it: its random numbers come from the seed and `t`. So a forest can be
-//! grown in parts ([`train_trees`]) in any order and anywhere, and [`merge`] puts them together to the bytes that [`train`]
-//! would have made.
+//! Tree `t` only depends on the data, the seed and `t`. So a forest can be grown in parts
+//! ([`train_trees`]) in any order and on any machine, and [`merge`] joins them to the bytes that
+//! [`train`] would give.
 
 mod grow;
 mod options;
@@ -15,11 +15,12 @@ use grow::TreeGrower;
 pub use options::{ForestOptions, ForestValidParams, MaxFeatures};
 use std::ops::Range;
 
-/// A tree's importance is rounded to multiples of this, so that sums over trees are exact and parts can be added in any
-/// grouping: 2^20 trees of importance 1 still fit a double's 53 bits.
+/// The unit of a tree's importance. Rounding to multiples of it makes sums over trees exact, so
+/// that parts can be added in any order: the importances of 2^20 trees still fit the 53 bits of a
+/// double.
 const IMPORTANCE_UNIT: f64 = 1.0 / (1u64 << 32) as f64;
 
-/// Grows the whole forest. `progress` is called with the number of trees grown so far.
+/// Trains a forest. `progress` is called with the number of trees grown so far.
 ///
 /// # Errors
 /// [`TreesError`] if the data cannot be learnt from: shapes, targets, weights, a single class.
@@ -31,10 +32,11 @@ pub fn train(
     train_trees(params, set, 0..params.n_estimators, progress)
 }
 
-/// Grows some of the forest's trees, `0..n_estimators` being all. `progress` is called with the number grown so far.
+/// Grows some trees of a forest, whose trees are `0..n_estimators`. `progress` is called with the
+/// number of trees grown so far.
 ///
 /// # Errors
-/// As [`train`]; [`TreesError::Parameter`] if the range is empty or goes past `n_estimators`.
+/// As for [`train`]; [`TreesError::Parameter`] if the range is empty or exceeds `n_estimators`.
 pub fn train_trees(
     params: &ForestValidParams,
     set: TrainingSet<'_>,
@@ -70,11 +72,11 @@ pub fn train_trees(
     Ok(model)
 }
 
-/// Puts parts together that were grown by [`train_trees`] from the same data and parameters, in the order of their trees, without gaps
-/// and from tree 0 on.
+/// Merges parts that [`train_trees`] grew from the same data and parameters. They must be in the
+/// order of their trees, without gaps, from tree 0 on.
 ///
 /// # Errors
-/// [`TreesError::Merge`] if they do not follow each other or their features differ.
+/// [`TreesError::Merge`] if the parts do not follow each other or their features differ.
 pub fn merge(parts: impl IntoIterator<Item = TreeModel>) -> Result<TreeModel, TreesError> {
     let refuse = |reason: String| Err(TreesError::Merge { reason });
     let mut parts = parts.into_iter();

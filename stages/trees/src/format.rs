@@ -1,4 +1,5 @@
-//! The model's bytes: docs/formats/tree-model.md. The reader trusts nothing: a model may come from anywhere.
+//! Reads and writes the format of docs/formats/tree-model.md. The reader trusts nothing, since a
+//! model may come from anywhere.
 
 use crate::error::TreesError;
 use crate::model::{MISSING_LEFT, Node, Objective, TreeModel};
@@ -7,29 +8,32 @@ use std::io::{Read, Write};
 /// The first bytes of a model.
 const MAGIC: [u8; 8] = *b"SWTREES\0";
 
-/// The version that is written and read.
+/// The version of the format.
 const VERSION: u16 = 1;
 
-/// The longest feature name in bytes; what the contract of tables allows.
+/// The longest feature name in bytes, as in the contract of tables.
 const LONGEST_NAME: u16 = 256;
 
-/// Features, as many as a table can have.
+/// The most features, as in the contract of tables.
 const MOST_FEATURES: u32 = 1 << 20;
 
-/// Nodes that are read before more memory is taken: a forged count then costs the bytes that were sent, not memory.
+/// The number of nodes that are read before more memory is allocated. A forged count then costs the
+/// sender bytes, not this process memory.
 const NODES_AT_ONCE: usize = 4_096;
 
-/// Writes through to `inner` and sums up.
+/// Passes bytes on to `inner` and computes their checksum.
 struct Summing<T> {
     inner: T,
     sum: crc32fast::Hasher,
 }
 
 impl TreeModel {
-    /// Writes the model; ends with a flush. Wrap the writer in a `BufWriter`: nodes come one by one.
+    /// Writes the model and flushes the writer. Use a `BufWriter`, since nodes are written one by
+    /// one.
     ///
     /// # Errors
-    /// [`TreesError::Io`] if the writer fails; [`TreesError::Format`] if a feature's name is longer than 256 bytes.
+    /// [`TreesError::Io`] if the writer fails; [`TreesError::Format`] if a feature's name is longer
+    /// than 256 bytes.
     pub fn write_to(&self, writer: impl Write) -> Result<(), TreesError> {
         let mut out = Summing { inner: writer, sum: crc32fast::Hasher::new() };
         out.put(&MAGIC)?;
@@ -62,11 +66,11 @@ impl TreeModel {
         Ok(())
     }
 
-    /// Reads a model. Wrap the reader in a `BufReader`.
+    /// Reads a model. Use a `BufReader`.
     ///
     /// # Errors
-    /// [`TreesError::Format`] if the bytes are anything but one whole model: every count, index, number and the checksum is
-    /// checked. [`TreesError::Io`] if the reader fails.
+    /// [`TreesError::Format`] if the bytes are not exactly one valid model: every count, index and
+    /// number and the checksum are checked. [`TreesError::Io`] if the reader fails.
     pub fn read_from(reader: impl Read) -> Result<Self, TreesError> {
         let mut input = Summing { inner: reader, sum: crc32fast::Hasher::new() };
         if input.take()? != MAGIC {
@@ -201,7 +205,7 @@ impl<R: Read> Summing<R> {
         Ok(())
     }
 
-    /// Checks the sum and that nothing follows.
+    /// Checks the checksum, and that no bytes follow.
     fn end(mut self) -> Result<(), TreesError> {
         let expected = self.sum.clone().finalize();
         if u32::from_le_bytes(self.take()?) != expected {

@@ -1,7 +1,8 @@
-//! Growing one tree of boosting, depth-wise or leaf-wise.
+//! Grows one tree of boosting, depth-wise or leaf-wise.
 //!
-//! Both are one loop over open nodes; they differ in which is split next. Without a limit on leaves the order
-//! does not change a depth-wise tree, so it goes depth first and needs a histogram per level, not per node.
+//! Both ways are one loop over open nodes and differ in which node is split next. Without a limit
+//! on leaves, the order does not change a depth-wise tree, so it is grown depth-first, which needs
+//! a histogram for each level rather than for each node.
 
 use crate::bundles::Bundles;
 use crate::cells::Scale;
@@ -10,16 +11,16 @@ use crate::matrix::BinnedMatrix;
 use crate::split::{Candidate, Regularisation, best_split};
 use crate::tree::{GrownNode, GrownTree, partition};
 
-/// Histograms of open nodes are kept for subtraction up to this many bytes; past it both children are built from their rows,
-/// which takes longer and gives the same.
+/// The most bytes of histograms that are kept for subtraction. Beyond that, both children's
+/// histograms are built from their rows, which takes longer and gives the same result.
 const KEPT_BYTES: usize = 48 << 20;
 
-/// How far a tree grows.
+/// The limits of a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Extent {
     /// The most splits between the root and a leaf.
     pub(crate) max_depth: usize,
-    /// The most leaves; splits the most gainful leaf first if there is a limit.
+    /// The most leaves. With a limit, the leaf with the largest gain is split first.
     pub(crate) max_leaves: Option<usize>,
 }
 
@@ -34,7 +35,7 @@ struct Open {
     split: Candidate,
 }
 
-/// A child that may become an open node.
+/// A child of a node that is being split.
 struct Child {
     node: usize,
     range: std::ops::Range<usize>,
@@ -42,14 +43,14 @@ struct Child {
     splittable: bool,
 }
 
-/// A grown tree with the rows of each node: `rows[ranges[n]]` are those of node `n`.
+/// A grown tree and the rows of each node: those of node `n` are `rows[ranges[n]]`.
 #[derive(Debug)]
 pub(crate) struct Grown {
     pub(crate) tree: GrownTree,
     pub(crate) ranges: Vec<std::ops::Range<usize>>,
 }
 
-/// Grows trees on one table; keeps its memory between them.
+/// Grows trees on one table, and reuses its memory for all of them.
 #[derive(Debug)]
 pub(crate) struct Grower<'a> {
     matrix: &'a BinnedMatrix,
@@ -63,11 +64,11 @@ pub(crate) struct Grower<'a> {
 /// The gradients of one round.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Round<'a> {
-    /// A cell per row of the table.
+    /// A cell for each row of the table.
     pub(crate) payloads: &'a [u64],
-    /// The cells' scale.
+    /// The scale of the cells.
     pub(crate) scale: Scale,
-    /// Which features may be split on.
+    /// The features that may be split on.
     pub(crate) wanted: &'a [bool],
 }
 
@@ -78,7 +79,7 @@ impl<'a> Grower<'a> {
         Self { matrix, bundles, histograms, spare: vec![0; matrix.rows()], extent, rules }
     }
 
-    /// Grows a tree on `rows`, which are reordered so that each leaf's stand together.
+    /// Grows a tree on `rows`, which are reordered so that the rows of each leaf are contiguous.
     pub(crate) fn grow(&mut self, rows: &mut [u32], round: Round<'_>) -> Grown {
         let mut grown = Grown { tree: GrownTree::stump(), ranges: std::iter::once(0..rows.len()).collect() };
         let total = rows.iter().fold(0u64, |sum, &row| sum.wrapping_add(round.payloads[row as usize]));
@@ -100,7 +101,8 @@ impl<'a> Grower<'a> {
         grown
     }
 
-    /// The open node to split next: the last, or with a limit on leaves the most gainful (of equals, the first made).
+    /// Returns the open node to split next: the last one or, with a limit on leaves, the one with
+    /// the largest gain (of equals, the oldest).
     fn next(&self, open: &mut Vec<Open>) -> Option<Open> {
         if self.extent.max_leaves.is_none() {
             return open.pop();
@@ -113,7 +115,7 @@ impl<'a> Grower<'a> {
         Some(open.swap_remove(best))
     }
 
-    /// Splits a node and opens those of its children that can be split again.
+    /// Splits a node, and opens those of its children that can be split.
     fn split(&mut self, parent: Open, rows: &mut [u32], round: Round<'_>, grown: &mut Grown, open: &mut Vec<Open>) {
         let Candidate { gain, feature, bin, missing_left, left } = parent.split;
         let column = &self.matrix.features[feature as usize];
@@ -136,7 +138,8 @@ impl<'a> Grower<'a> {
         self.open_children(small, large, parent.histogram, (depth, round), rows, open);
     }
 
-    /// Gives the children their histograms: the smaller's from its rows, the larger's by subtraction.
+    /// Computes the children's histograms: the smaller child's from its rows, the larger child's by
+    /// subtraction.
     fn open_children(
         &mut self,
         small: Child,
@@ -173,7 +176,7 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Adds a node to the open ones if it has a split.
+    /// Adds a node to the open nodes if it has a split.
     fn open(&mut self, child: Child, depth: usize, histogram: Histogram, round: Round<'_>, open: &mut Vec<Open>) {
         let Child { node, range, total, .. } = child;
         let found = best_split(
@@ -210,7 +213,7 @@ impl<'a> Grower<'a> {
         }
     }
 
-    /// Whether a node is large and shallow enough that it may have a split.
+    /// Returns whether a node is large and shallow enough to have a split.
     fn splittable(&self, total: u64, rows: usize, depth: usize, scale: Scale) -> bool {
         depth < self.extent.max_depth
             && rows >= 2 * self.rules.min_samples_leaf.max(1)

@@ -47,8 +47,8 @@ impl Histograms {
         self.free.push(histogram);
     }
 
-    /// Fills `histogram` with the sums over `rows` for the features that are `wanted`. The bins of other
-    /// features are unspecified.
+    /// Fills `histogram` with the sums over `rows` for the features that are `wanted`. The bins of
+    /// other features are unspecified.
     pub(crate) fn build(
         &mut self,
         bundles: &Bundles,

@@ -1,14 +1,34 @@
-//! Histogram trees: random forests and gradient boosting over binned features, for one thread and for Wasm.
+//! Random forests and gradient boosting over binned features, in one thread and for Wasm.
 //!
-//! The flow is the same for both learners. [`FeatureSketch`] looks at a column in chunks and yields [`FeatureBins`];
-//! the bins turn the column into one byte a row; the columns make a [`BinnedMatrix`]. [`boosted::train`] and
-//! [`forest::train`] learn from it, and both return a [`TreeModel`], which holds real thresholds and so predicts
-//! from plain `f64` columns without the bins. [`TreeModel::write_to`] and [`TreeModel::read_from`] speak the format of
-//! `docs/formats/tree-model.md`. [`estimators`] offers all of it through linfa's traits.
+//! Both learners work in the same steps. [`FeatureSketch`] reads a column in chunks and returns its
+//! [`FeatureBins`]; the bins encode the column in one byte a row; the columns form a
+//! [`BinnedMatrix`]. [`boosted::train`] and [`forest::train`] learn from it and return a
+//! [`TreeModel`]. A model holds thresholds on the raw values, so it predicts from `f64` columns
+//! without the bins. [`TreeModel::write_to`] and [`TreeModel::read_from`] use the format of
+//! `docs/formats/tree-model.md`. [`estimators`] offers the learners through linfa's traits.
 //!
-//! Everything is deterministic: the same inputs, parameters and seed give the same bytes on every machine. The
-//! histograms hold integers, so no sum depends on its order, and the sigmoid is computed with basic IEEE operations
-//! only. The crate knows nothing of Wasm, WIT or files.
+//! Everything is deterministic: the same inputs, parameters and seed give the same bytes on every
+//! machine. Histograms hold integers, so no sum depends on the order of its terms, and the sigmoid
+//! is computed with basic IEEE operations only. The crate knows nothing of Wasm, WIT or files.
+//!
+//! # Examples
+//!
+//! Trains a model that predicts whether a number is above 2:
+//!
+//! ```
+//! use stagewright_trees::{BinnedMatrix, BoostedOptions, MAX_BINS, TrainingSet, boosted};
+//!
+//! let numbers: Vec<f64> = (0..200).map(|row| f64::from(row % 5)).collect();
+//! let targets: Vec<f64> = numbers.iter().map(|&number| f64::from(u8::from(number > 2.0))).collect();
+//! let features = BinnedMatrix::from_columns(&["number".to_owned()], &[numbers.as_slice()], MAX_BINS)?;
+//! let set = TrainingSet { features: &features, targets: &targets, weights: None };
+//!
+//! let model = boosted::train(&BoostedOptions::default().check()?, set, None, None)?;
+//! let mut probabilities = Vec::new();
+//! model.predictor().predict(&[&[1.0, 4.0]], &mut probabilities)?;
+//! assert!(probabilities[0] < 0.1 && probabilities[1] > 0.9);
+//! # Ok::<(), stagewright_trees::TreesError>(())
+//! ```
 
 mod bins;
 pub mod boosted;

@@ -1,23 +1,25 @@
 //! The losses of boosting: gradients, hessians, and the sigmoid.
 
-/// The logistic function. Own code, because the platform's `exp` may differ in the last bit between machines, and then models would;
-/// it uses basic IEEE operations only, so it also runs on several rows at once. Relative error below 1e-15.
+/// The logistic function. The platform's `exp` may differ in the last bit between machines, so
+/// models would differ too; this uses basic IEEE operations only, which also run on several rows at
+/// once. The relative error is below 1e-15.
 pub(crate) fn sigmoid(score: f64) -> f64 {
     1.0 / (1.0 + exponential(-score))
 }
 
-/// `e^x`, for `x` clamped to where the result is a normal number (Cody and Waite's reduction, then Taylor's series).
+/// Returns `e^x`, with `x` clamped so that the result is a normal number (Cody and Waite's
+/// reduction, then Taylor's series).
 fn exponential(x: f64) -> f64 {
     const LN2_HIGH: f64 = 6.931_471_803_691_238e-1;
     const LN2_LOW: f64 = 1.908_214_929_270_587_7e-10;
-    // Adding this rounds to an integer, which then stands in the low bits.
+    // Adding this number rounds to an integer, which is then in the low bits.
     const ROUND: f64 = 6_755_399_441_055_744.0;
     let x = x.clamp(-700.0, 700.0);
     let shifted = x * std::f64::consts::LOG2_E + ROUND;
     let power = shifted - ROUND;
     let r = x - power * LN2_HIGH - power * LN2_LOW;
     let mut sum = 1.0 / 6_227_020_800.0;
-    // 1/12!, 1/11!, ... 1/0!: |r| <= ln(2)/2, so the next term is below 1e-17.
+    // The coefficients 1/12!, 1/11!, ... 1/0!. As |r| <= ln(2)/2, the next term is below 1e-17.
     const TERMS: [f64; 13] = [
         1.0 / 479_001_600.0,
         1.0 / 39_916_800.0,
@@ -39,15 +41,16 @@ fn exponential(x: f64) -> f64 {
     f64::from_bits(sum.to_bits().wrapping_add(shifted.to_bits() << 52))
 }
 
-/// The probabilities that rows of these margins (the score, negated for class 0) are given to the wrong class. In single precision, as
-/// XGBoost computes gradients: four rows then go through one instruction, and the histograms keep fewer bits anyway. Relative
-/// error below 1e-6, also for margins far from 0.
+/// Returns the probabilities of the wrong class for rows with these margins (the score, negated for
+/// class 0). Single precision, as in XGBoost's gradients, processes four rows in one instruction,
+/// and histograms keep fewer bits anyway. The relative error is below 1e-6, also for margins far
+/// from 0.
 #[inline(always)]
 pub(crate) fn miss_probabilities<const LANES: usize>(margins: [f32; LANES]) -> [f32; LANES] {
     const ROUND: f32 = 12_582_912.0;
     const LN2_HIGH: f32 = 0.693_359_4;
     const LN2_LOW: f32 = -2.121_944_4e-4;
-    // Step by step for all rows, which the compiler turns into vector instructions.
+    // One step at a time for all rows, which the compiler vectorises.
     let (mut shifted, mut r, mut sum) = ([0.0f32; LANES], [0.0f32; LANES], [1.0f32 / 5_040.0; LANES]);
     for lane in 0..LANES {
         let x = margins[lane].clamp(-80.0, 80.0);
@@ -68,10 +71,10 @@ pub(crate) fn miss_probabilities<const LANES: usize>(margins: [f32; LANES]) -> [
     probabilities
 }
 
-/// The logistic loss of a row: `-ln` of the probability given to its class.
+/// Returns the logistic loss of a row: `-ln` of the probability of its class.
 pub(crate) fn logistic_loss(score: f64, positive: bool) -> f64 {
     let margin = if positive { score } else { -score };
-    // ln(1 + e^-m), without overflow for m far below 0.
+    // ln(1 + e^-m), without overflow for very negative m.
     (-margin).max(0.0) + exponential(-margin.abs()).ln_1p()
 }
 

@@ -1,22 +1,23 @@
-//! The table that trees are grown on: one byte a value, column by column.
+//! The table that trees are grown on: one byte for each value, column by column.
 
 use crate::bins::{FeatureBins, FeatureSketch};
 use crate::error::TreesError;
 
-/// The most rows of a table: histogram sums are 32 bits wide and keep at least 6 bits for each row's share.
+/// The most rows of a table. Sums in histograms have 32 bits, and each row's share keeps at least 6
+/// bits.
 const MAX_ROWS: usize = 1 << 25;
 
-/// A feature: its name, its bins and each row's code.
+/// A feature: its name, its bins and the code of each row.
 #[derive(Debug, Clone)]
 pub(crate) struct BinnedFeature {
     pub(crate) name: String,
     pub(crate) bins: FeatureBins,
     pub(crate) codes: Vec<u8>,
-    /// The largest code.
+    /// The largest code that occurs.
     highest: u8,
 }
 
-/// Binned features, all of the same number of rows.
+/// Binned features with the same number of rows.
 #[derive(Debug, Clone, Default)]
 pub struct BinnedMatrix {
     rows: usize,
@@ -24,15 +25,15 @@ pub struct BinnedMatrix {
 }
 
 impl BinnedMatrix {
-    /// Begins a table of `rows` rows without features.
+    /// Creates a table of `rows` rows without features.
     pub fn new(rows: usize) -> Self {
         Self { rows, features: Vec::new() }
     }
 
-    /// Adds a feature from its bins and codes. The codes come from [`FeatureBins::encode`] of the same bins.
+    /// Adds a feature. The codes must come from [`FeatureBins::encode`] of the same bins.
     ///
     /// # Errors
-    /// [`TreesError::Shape`] if there is not one code per row, or a code lies past the missing one.
+    /// [`TreesError::Shape`] if there is not one code for each row, or a code is too large.
     pub fn push(&mut self, name: impl Into<String>, bins: FeatureBins, codes: Vec<u8>) -> Result<(), TreesError> {
         if codes.len() != self.rows {
             return Err(TreesError::Shape { what: "codes of a feature", expected: self.rows, found: codes.len() });
@@ -49,10 +50,11 @@ impl BinnedMatrix {
         Ok(())
     }
 
-    /// Bins whole columns.
+    /// Bins columns.
     ///
     /// # Errors
-    /// [`TreesError::Shape`] if the columns differ in length or there is not one name per column.
+    /// [`TreesError::Shape`] if the columns differ in length or there is not one name for each
+    /// column.
     pub fn from_columns<N: AsRef<str>>(names: &[N], columns: &[&[f64]], max_bins: usize) -> Result<Self, TreesError> {
         if names.len() != columns.len() {
             return Err(TreesError::Shape { what: "feature names", expected: columns.len(), found: names.len() });
@@ -69,10 +71,11 @@ impl BinnedMatrix {
         Ok(matrix)
     }
 
-    /// Codes other rows of the same features with this table's bins, for validation.
+    /// Encodes other rows of the same features with this table's bins, for validation.
     ///
     /// # Errors
-    /// [`TreesError::Shape`] if there is not one column per feature, or the columns differ in length.
+    /// [`TreesError::Shape`] if there is not one column for each feature, or the columns differ in
+    /// length.
     pub fn encode(&self, columns: &[&[f64]]) -> Result<Self, TreesError> {
         if columns.len() != self.features.len() {
             return Err(TreesError::Shape { what: "columns", expected: self.features.len(), found: columns.len() });
@@ -86,35 +89,35 @@ impl BinnedMatrix {
         Ok(matrix)
     }
 
-    /// The number of rows.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.rows
     }
 
-    /// The number of features.
+    /// Returns the number of features.
     pub fn width(&self) -> usize {
         self.features.len()
     }
 
-    /// The bins of feature `index`, if there is one.
+    /// Returns the bins of feature `index`.
     pub fn bins(&self, index: usize) -> Option<&FeatureBins> {
         self.features.get(index).map(|feature| &feature.bins)
     }
 
-    /// The codes of feature `index`, one per row, if there is one.
+    /// Returns the codes of feature `index`, one for each row.
     pub fn codes(&self, index: usize) -> Option<&[u8]> {
         self.features.get(index).map(|feature| feature.codes.as_slice())
     }
 
-    /// The features' names, in order.
+    /// Returns the names of the features, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.features.iter().map(|feature| feature.name.as_str())
     }
 }
 
-/// Writes columns of codes row by row: `stride` bytes a row, of which the first are the columns'.
+/// Converts columns of codes to rows of `stride` bytes, of which the first are the columns' codes.
 pub(crate) fn by_rows<'a>(columns: impl Iterator<Item = &'a [u8]>, rows: usize, stride: usize) -> Vec<u8> {
-    // Rows whose bytes stay in the cache while one column after the other is written.
+    // A block of rows stays in the cache while one column after the other is written.
     const BLOCK: usize = 512;
     let columns: Vec<&[u8]> = columns.collect();
     let mut table = vec![0; rows * stride];
@@ -128,27 +131,28 @@ pub(crate) fn by_rows<'a>(columns: impl Iterator<Item = &'a [u8]>, rows: usize, 
     table
 }
 
-/// What a learner learns from.
+/// The training data of a learner.
 #[derive(Debug, Clone, Copy)]
 pub struct TrainingSet<'a> {
     /// The features.
     pub features: &'a BinnedMatrix,
-    /// One per row: 0 or 1 for a classifier, any finite number for a regression.
+    /// The target of each row: 0 or 1 for a classifier, any finite number for a regression.
     pub targets: &'a [f64],
-    /// How much each row counts, at least 0; `None`: 1 each. A row of weight 0 is as good as absent.
+    /// The weight of each row, at least 0; `None` for 1 each. A row of weight 0 is ignored.
     pub weights: Option<&'a [f64]>,
 }
 
 impl TrainingSet<'_> {
-    /// The weight of a row.
+    /// Returns the weight of a row.
     pub(crate) fn weight(&self, row: usize) -> f64 {
         self.weights.map_or(1.0, |weights| weights[row])
     }
 
-    /// Checks that there is something to learn, and everything else too.
+    /// Checks everything that a training set must fulfil.
     pub(crate) fn check(&self, classes: bool) -> Result<(), TreesError> {
         self.check_shapes()?;
-        // Validation rows may be missing where no training row was; histograms have no room for such codes.
+        // Validation rows may be missing values of features that no training row misses. Histograms
+        // have no room for their codes.
         for feature in &self.features.features {
             let (expected, found) = (feature.bins.width(), usize::from(feature.highest) + 1);
             if found > expected {
@@ -197,7 +201,7 @@ impl TrainingSet<'_> {
         Ok(())
     }
 
-    /// Checks that each target is one that the objective can use.
+    /// Checks that the objective can use all targets.
     pub(crate) fn check_targets(&self, classes: bool) -> Result<(), TreesError> {
         let fits = |target: f64| if classes { target == 0.0 || target == 1.0 } else { target.is_finite() };
         if let Some(row) = self.targets.iter().position(|&target| !fits(target)) {

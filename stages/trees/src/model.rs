@@ -1,57 +1,58 @@
-//! A trained model: trees with real thresholds, the features' names and their importance.
+//! A trained model: trees with thresholds on raw values, and the names and importances of the
+//! features.
 
 use crate::error::TreesError;
 use crate::matrix::BinnedMatrix;
 use crate::tree::GrownTree;
 
-/// What the numbers in the leaves mean, and what is predicted.
+/// The meaning of the leaves' values, and of predictions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Objective {
-    /// The sigmoid of base plus the leaves' sum is the probability of class 1 (boosting).
+    /// The sigmoid of the base plus the sum of the leaves is the probability of class 1 (boosting).
     Logistic,
-    /// Base plus the leaves' sum is the value (boosting, regression).
+    /// The base plus the sum of the leaves is the value (boosting, regression).
     Value,
-    /// The leaves' mean is the probability of class 1 (forest).
+    /// The mean of the leaves is the probability of class 1 (forest).
     MeanProbability,
 }
 
-/// The bit of [`Node::feature`] that says that missing values go left.
+/// The bit of [`Node::feature`] for missing values that go left.
 pub(crate) const MISSING_LEFT: u32 = 1 << 31;
 
-/// A split or a leaf, 16 bytes, as it also stands in the format.
+/// A split or a leaf, as in the format: 16 bytes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Node {
-    /// Of a split, the largest value that goes left; of a leaf, its value.
+    /// The largest value that goes left, for a split; the value, for a leaf.
     pub(crate) value: f64,
-    /// The left child's number within its tree, the right one's is one more; 0 in a leaf.
+    /// The number of the left child within the tree, which the right child follows; 0 for a leaf.
     pub(crate) left: u32,
-    /// The feature that is split on, and [`MISSING_LEFT`]; 0 in a leaf.
+    /// The feature of a split, combined with [`MISSING_LEFT`]; 0 for a leaf.
     pub(crate) feature: u32,
 }
 
-/// A trained model. Reads no more than it must: it predicts from columns of plain numbers.
+/// A trained model, which predicts from columns of raw numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TreeModel {
     pub(crate) objective: Objective,
     pub(crate) base: f64,
-    /// The number of the first tree; not 0 in a part of a forest.
+    /// The number of the first tree, which is not 0 in a later part of a forest.
     pub(crate) first_tree: u32,
     pub(crate) names: Vec<String>,
-    /// How much each feature gained over all trees, as one unnormalised number.
+    /// The total gain of each feature over all trees, unnormalised.
     pub(crate) importance: Vec<f64>,
-    /// Where each tree begins in `nodes`; one more than there are trees.
+    /// The index of each tree's first node in `nodes`, and the total number of nodes.
     pub(crate) starts: Vec<usize>,
     pub(crate) nodes: Vec<Node>,
 }
 
 impl TreeModel {
-    /// A model without trees.
+    /// Creates a model without trees.
     pub(crate) fn empty(objective: Objective, base: f64, names: Vec<String>) -> Self {
         let importance = vec![0.0; names.len()];
         Self { objective, base, first_tree: 0, names, importance, starts: vec![0], nodes: Vec::new() }
     }
 
-    /// A model of boosted trees.
+    /// Creates a model of boosted trees.
     pub(crate) fn from_grown(
         objective: Objective,
         base: f64,
@@ -68,7 +69,7 @@ impl TreeModel {
         Ok(model)
     }
 
-    /// Appends a tree, its bins turned to thresholds; the importance stays.
+    /// Appends a tree, converting its bins to thresholds. Does not change the importance.
     pub(crate) fn push_tree(&mut self, matrix: &BinnedMatrix, tree: &GrownTree) {
         self.nodes.extend(tree.nodes.iter().map(|node| {
             if node.left == 0 {
@@ -81,27 +82,28 @@ impl TreeModel {
         self.starts.push(self.nodes.len());
     }
 
-    /// What is predicted.
+    /// Returns the meaning of predictions.
     pub fn objective(&self) -> Objective {
         self.objective
     }
 
-    /// The number of trees.
+    /// Returns the number of trees.
     pub fn trees(&self) -> usize {
         self.starts.len() - 1
     }
 
-    /// The number of nodes of all trees.
+    /// Returns the number of nodes of all trees.
     pub fn nodes(&self) -> usize {
         self.nodes.len()
     }
 
-    /// The features' names, in the order in which columns are predicted.
+    /// Returns the names of the features, in the order of the columns of predictions.
     pub fn feature_names(&self) -> &[String] {
         &self.names
     }
 
-    /// How much each feature gained, summing to 1 (all 0 if no tree has a split).
+    /// Returns the share of each feature in the total gain. The shares sum to 1, or are all 0 if no
+    /// tree has a split.
     pub fn importance(&self) -> Vec<f64> {
         let total: f64 = self.importance.iter().sum();
         self.importance.iter().map(|gain| if total > 0.0 { gain / total } else { 0.0 }).collect()

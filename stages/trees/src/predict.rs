@@ -1,20 +1,22 @@
-//! Prediction: blocks of rows through one tree after the other.
+//! Prediction: each tree processes a block of rows.
 //!
-//! A block's values are copied feature by feature, so that neighbouring rows lie together, and its rows go through a tree side
-//! by side: independent walks hide each other's waiting, and a step has no branch to guess. Leaves lead to themselves,
-//! so all rows take the same number of steps. A tree stays in the cache for the whole block.
+//! The values of a block are copied feature by feature, so that values of neighbouring rows are
+//! contiguous. Several rows descend a tree side by side: their independent steps hide each other's
+//! latency, and a step has no unpredictable branch. Leaves lead to themselves, so all rows take the
+//! same number of steps. A tree stays in the cache for the whole block.
 
 use crate::error::TreesError;
 use crate::loss::sigmoid;
 use crate::model::{MISSING_LEFT, Node, Objective, TreeModel};
 
-/// Rows of a block: 256 rows of 45 features are 92 KB, which a second-level cache holds beside a tree.
+/// The number of rows of a block: 256 rows of 45 features are 92 KB, which fits a second-level
+/// cache with a tree.
 const BLOCK: usize = 256;
 
-/// Rows that walk side by side.
+/// The number of rows that descend side by side.
 const LANES: usize = 8;
 
-/// A node as it is walked: a leaf leads to itself, whatever the row.
+/// A node for prediction. A leaf leads to itself for every row.
 #[derive(Debug, Clone, Copy)]
 struct Step {
     threshold: f64,
@@ -22,7 +24,7 @@ struct Step {
     feature: u32,
 }
 
-/// A tree's place among the steps.
+/// The steps of a tree.
 #[derive(Debug, Clone, Copy)]
 struct Tree {
     start: usize,
@@ -31,7 +33,8 @@ struct Tree {
     depth: usize,
 }
 
-/// A model made ready for prediction; make it once and predict many batches. Takes 24 bytes a node.
+/// A model that is prepared for prediction. Create it once and predict many batches. It takes 24
+/// bytes a node.
 #[derive(Debug, Clone)]
 pub struct Predictor {
     objective: Objective,
@@ -39,12 +42,12 @@ pub struct Predictor {
     width: usize,
     trees: Vec<Tree>,
     steps: Vec<Step>,
-    /// The leaves' values, at their nodes' numbers.
+    /// The values of leaves, by node.
     values: Vec<f64>,
 }
 
 impl TreeModel {
-    /// Makes the model ready for prediction.
+    /// Prepares the model for prediction.
     pub fn predictor(&self) -> Predictor {
         let mut steps = Vec::with_capacity(self.nodes.len());
         let mut trees = Vec::with_capacity(self.trees());
@@ -68,17 +71,18 @@ impl TreeModel {
 }
 
 impl Predictor {
-    /// What is predicted.
+    /// Returns the meaning of predictions.
     pub fn objective(&self) -> Objective {
         self.objective
     }
 
-    /// Predicts rows given as columns, one per feature in the order of [`TreeModel::feature_names`], and appends one number
-    /// a row to `out`: the probability of class 1, or the value. NaN is a missing value; an infinity counts as the largest
-    /// finite number of its sign. A row's prediction does not depend on the other rows.
+    /// Predicts rows and appends one number a row to `out`: the probability of class 1, or the
+    /// value. `columns` has a column for each feature, in the order of
+    /// [`TreeModel::feature_names`]. NaN is a missing value; an infinity counts as the largest
+    /// finite number of its sign. The prediction of a row does not depend on other rows.
     ///
     /// # Errors
-    /// [`TreesError::Shape`] if there is not one column per feature, or they differ in length.
+    /// [`TreesError::Shape`] if there is not one column for each feature, or they differ in length.
     pub fn predict(&self, columns: &[&[f64]], out: &mut Vec<f64>) -> Result<(), TreesError> {
         if columns.len() != self.width {
             return Err(TreesError::Shape { what: "columns", expected: self.width, found: columns.len() });
@@ -112,9 +116,10 @@ impl Predictor {
         Ok(())
     }
 
-    /// Adds each row's leaf to its sum. Rows past the block's end hold old values, and their sums are not looked at. `MISSING`
-    /// says whether there may be missing values.
-    // On its own: within a large function, Wasm's compiler keeps what the loop needs on the stack.
+    /// Adds the value of each row's leaf to its sum. Rows after the block's end hold old values;
+    /// their sums are not used. `MISSING` tells whether values may be missing.
+    // A separate function: within a large function, Wasm's compiler keeps the loop's values on the
+    // stack.
     #[inline(never)]
     fn walk<const MISSING: bool>(&self, tree: &Tree, block: &[[f64; BLOCK]], sums: &mut [f64]) {
         let steps = &self.steps[tree.start..tree.end];
@@ -145,7 +150,7 @@ impl Predictor {
         }
     }
 
-    /// Turns the leaves' sum into what is predicted.
+    /// Converts the sum of the leaves into a prediction.
     fn finish(&self, sum: f64) -> f64 {
         match self.objective {
             Objective::Logistic => sigmoid(self.base + sum),

@@ -1,8 +1,8 @@
-//! The random numbers of training: SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators",
-//! OOPSLA 2014). Written out here because its stream is part of what a seed means: a library's generator may change
-//! between versions, and then the same seed would give another model.
+//! The random numbers of training: SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom
+//! number generators", OOPSLA 2014). It is implemented here because a seed must always give the
+//! same model, and the generator of a library may change between versions.
 
-/// Mixes 64 bits so that every input bit reaches every output bit.
+/// Mixes 64 bits, so that each input bit affects each output bit.
 pub(crate) fn mix(value: u64) -> u64 {
     let mut z = value;
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -15,32 +15,34 @@ pub(crate) fn mix(value: u64) -> u64 {
 pub(crate) struct Random(u64);
 
 impl Random {
-    /// The stream number `stream` of `seed`. Streams of one seed are independent of each other, so trees can be
-    /// trained in any order.
+    /// Creates stream `stream` of a seed. Streams of one seed are independent, so trees can be
+    /// grown in any order.
     pub(crate) fn new(seed: u64, stream: u64) -> Self {
         Self(mix(mix(seed.wrapping_add(0x9E37_79B9_7F4A_7C15)).wrapping_add(stream)))
     }
 
-    /// 64 random bits.
+    /// Returns 64 random bits.
     pub(crate) fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         mix(self.0)
     }
 
-    /// A number below `bound` by multiplication and shift; the bias is below `bound / 2^32`.
+    /// Returns a number below `bound`, by multiplication and shift. The bias is below `bound /
+    /// 2^32`.
     pub(crate) fn below(&mut self, bound: u32) -> u32 {
         (((self.bits() >> 32) * u64::from(bound)) >> 32) as u32
     }
 
-    /// Chooses `count` of `candidates` without replacement (Knuth, TAOCP 2, 3.4.2, algorithm S). The chosen stand first in what it
-    /// returns, the others after them, both in the candidates' order.
+    /// Chooses `count` of `candidates` without replacement (Knuth, TAOCP 2, 3.4.2, algorithm S).
+    /// Returns the chosen candidates and then the others, both in the order of `candidates`.
     pub(crate) fn choose(&mut self, count: usize, candidates: &[u32]) -> Vec<u32> {
         let mut all = vec![0; candidates.len()];
         let (chosen, others) = all.split_at_mut(count.min(candidates.len()));
         let (mut taken, mut left) = (0, 0);
         for (number, &candidate) in candidates.iter().enumerate() {
             let is_taken = (self.below((candidates.len() - number) as u32) as usize) < chosen.len() - taken;
-            // A branch on chance is guessed wrong: both are written where there is room, and one of them counts.
+            // A random branch would be mispredicted. So both are written where there is room, and
+            // one of them counts.
             if let Some(place) = chosen.get_mut(taken) {
                 *place = candidate;
             }

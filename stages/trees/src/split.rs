@@ -1,25 +1,27 @@
-//! The best split of a node: XGBoost's gain (Chen and Guestrin, 2016, equation 7, without the factor 1/2, as the
-//! libraries compute it) over a node's histogram, with a learned direction for missing values (section 3.4).
+//! Finds the best split of a node: XGBoost's gain (Chen and Guestrin, 2016, equation 7, without the
+//! factor 1/2, as the libraries compute it) over the node's histogram, with a learnt direction for
+//! missing values (section 3.4).
 
 use crate::cells::{Scale, Sums};
 use crate::histogram::{Histogram, Histograms};
 use crate::matrix::BinnedMatrix;
 
-/// A gain below this is rounding, not structure.
+/// The least gain that is not a rounding error.
 const SMALLEST_GAIN: f64 = 1e-6;
 
-/// What keeps leaves from following single rows.
+/// The regularisation of leaves.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Regularisation {
-    /// L2: added to every sum of hessians.
+    /// L2: is added to each sum of hessians.
     pub(crate) lambda: f64,
-    /// L1: every sum of gradients is moved this much towards 0.
+    /// L1: each sum of gradients is moved towards 0 by this.
     pub(crate) alpha: f64,
-    /// What a split must gain.
+    /// The least gain of a split.
     pub(crate) min_split_gain: f64,
     /// The least sum of hessians of a child.
     pub(crate) min_child_weight: f64,
-    /// The least number of rows of a child, estimated from its share of the node's hessians as LightGBM does.
+    /// The least number of rows of a child, which is estimated from its share of the node's
+    /// hessians as in LightGBM.
     pub(crate) min_samples_leaf: usize,
 }
 
@@ -28,46 +30,46 @@ impl Regularisation {
         if self.alpha == 0.0 { gradient } else { gradient.signum() * (gradient.abs() - self.alpha).max(0.0) }
     }
 
-    /// How much a leaf of these sums lowers the loss (times two).
+    /// Returns the reduction of the loss by a leaf with these sums, times two.
     fn score(&self, sums: Sums) -> f64 {
         let gradient = self.shrunk(sums.gradient);
         gradient * gradient / (sums.hessian + self.lambda)
     }
 
-    /// The value of a leaf that lowers the loss the most.
+    /// Returns the value of a leaf that minimises the loss.
     pub(crate) fn leaf_value(&self, sums: Sums) -> f64 {
         let denominator = sums.hessian + self.lambda;
         if denominator > 0.0 { -self.shrunk(sums.gradient) / denominator } else { 0.0 }
     }
 }
 
-/// A split that a node could have.
+/// A possible split of a node.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Candidate {
     pub(crate) gain: f64,
     pub(crate) feature: u32,
     pub(crate) bin: u8,
     pub(crate) missing_left: bool,
-    /// The sum of the cells that go left.
+    /// The sum of the cells of the rows that go left.
     pub(crate) left: u64,
 }
 
-/// A node whose best split is sought.
+/// The search for the best split of a node.
 struct Search<'a> {
     rules: &'a Regularisation,
     /// The size of a unit of gradient and of hessian.
     units: (f64, f64),
     total: u64,
     sums: Sums,
-    /// The least sum of hessians of a child, by weight and by rows.
+    /// The least sum of hessians of a child, by its weight and by its number of rows.
     least: f64,
     best: Option<Candidate>,
-    /// The two children's score that is to beat.
+    /// The score of the two children to beat.
     bar: f64,
 }
 
-/// The best split of a node of `rows` rows and the sum `total`; none if none gains enough. Of equally good ones, the one of the
-/// first feature and the lowest bin.
+/// Returns the best split of a node with `rows` rows and the sum `total`, or `None` if no split
+/// gains enough. Of equally good splits, it is that of the first feature and the lowest bin.
 pub(crate) fn best_split(
     matrix: &BinnedMatrix,
     layout: &Histograms,
@@ -107,8 +109,8 @@ pub(crate) fn best_split(
 }
 
 impl Search<'_> {
-    /// Tries a split after each of `cells`. `start` goes left in any case. Without missing values in the node, those of later rows follow
-    /// the heavier child.
+    /// Tries a split after each of `cells`. `start` always goes left. If no value is missing in the
+    /// node, missing values of later rows follow the child with more weight.
     #[inline(never)]
     fn scan(&mut self, feature: usize, cells: &[u64], start: u64, missing_left: Option<bool>) {
         let (gradient_unit, hessian_unit) = self.units;
@@ -131,7 +133,8 @@ impl Search<'_> {
             let left_shrunk = self.rules.shrunk(left_gradient);
             let right_shrunk = self.rules.shrunk(self.sums.gradient - left_gradient);
             let (left_weight, right_weight) = (left_hessian + lambda, right_hessian + lambda);
-            // Both scores over one denominator, compared without dividing: only an improvement costs a division.
+            // Both scores have a common denominator and are compared without dividing, so only an
+            // improvement costs a division.
             let numerator = left_shrunk * left_shrunk * right_weight + right_shrunk * right_shrunk * left_weight;
             let denominator = left_weight * right_weight;
             if numerator > self.bar * denominator {

@@ -1,32 +1,33 @@
-//! A tree as it is grown: splits are bins, so training and validation rows find their leaf by codes.
+//! A tree during growth. Its splits are by bins, so training and validation rows find their leaves
+//! by codes.
 
 use crate::matrix::BinnedMatrix;
 
 /// A split or a leaf.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct GrownNode {
-    /// The left child; the right one follows it. 0 in a leaf: the root is nobody's child.
+    /// The left child, which the right child follows; 0 for a leaf, since the root is no child.
     pub(crate) left: u32,
-    /// The feature that is split on.
+    /// The feature of the split.
     pub(crate) feature: u32,
     /// Codes up to this one go left.
     pub(crate) bin: u8,
     /// Whether missing values go left.
     pub(crate) missing_left: bool,
-    /// How much the split gained.
+    /// The gain of the split.
     pub(crate) gain: f64,
-    /// What a leaf says.
+    /// The value of the leaf.
     pub(crate) value: f64,
 }
 
-/// A grown tree. Children come in pairs and after their parent.
+/// A grown tree. Children are in pairs and after their parent.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct GrownTree {
     pub(crate) nodes: Vec<GrownNode>,
 }
 
 impl GrownTree {
-    /// A tree of one leaf.
+    /// Creates a tree of one leaf.
     pub(crate) fn stump() -> Self {
         Self { nodes: vec![GrownNode::default()] }
     }
@@ -39,8 +40,9 @@ impl GrownTree {
         left
     }
 
-    /// Adds the value of each row's leaf to its entry in `scores`. `rows` are reordered; `spare` is at least as long and may hold
-    /// anything. The rows go down level by level, as they do in growing: each step reads one column, and has no branch to guess.
+    /// Adds the value of each row's leaf to its element of `scores`. Reorders `rows`; `spare` is a
+    /// buffer that is at least as long. The rows descend level by level, as in growth: each step
+    /// reads one column and has no unpredictable branch.
     pub(crate) fn add_to(&self, features: &BinnedMatrix, rows: &mut [u32], spare: &mut [u32], scores: &mut [f64]) {
         let mut waiting = vec![(0, 0..rows.len())];
         while let Some((number, range)) = waiting.pop() {
@@ -61,8 +63,9 @@ impl GrownTree {
     }
 }
 
-/// Adds a leaf's value to the scores of its rows.
-// On its own, as all hot loops here: within a large function, Wasm's compiler keeps what a loop needs on the stack.
+/// Adds the value of a leaf to the scores of its rows.
+// A separate function, like all hot loops here: within a large function, Wasm's compiler keeps the
+// loop's values on the stack.
 #[inline(never)]
 pub(crate) fn add_value(rows: &[u32], value: f64, scores: &mut [f64]) {
     for &row in rows {
@@ -70,8 +73,9 @@ pub(crate) fn add_value(rows: &[u32], value: f64, scores: &mut [f64]) {
     }
 }
 
-/// Moves the rows that go left to the front, keeping the order on both sides, and returns how many there are. `code` gives a
-/// row's code of the split's feature. `spare` is at least as long as `rows` and may hold anything.
+/// Moves the rows that go left to the front, keeping the order on both sides, and returns their
+/// number. `code` returns the code of the split's feature for a row. `spare` is a buffer that is at
+/// least as long as `rows`.
 #[inline(never)]
 pub(crate) fn partition(
     rows: &mut [u32],
@@ -80,7 +84,8 @@ pub(crate) fn partition(
     split: &GrownNode,
     missing_code: u8,
 ) -> usize {
-    // The missing code is the largest. Subtracting it, modulo 256, makes it the smallest and keeps the order of the others.
+    // The missing code is the largest. Subtracting it modulo 256 makes it the smallest and keeps
+    // the order of the others.
     let shift = if split.missing_left { missing_code } else { 0 };
     let limit = split.bin.wrapping_sub(shift);
     let goes_left = |row| usize::from(code(row).wrapping_sub(shift) <= limit);
@@ -88,9 +93,9 @@ pub(crate) fn partition(
     let mut lefts = 0;
     let mut place = 0;
     while let Some(&[a, b, c, d]) = rows[place..].first_chunk() {
-        // Four rows' columns are looked up before their places depend on each other.
+        // The codes of four rows are loaded before their positions depend on each other.
         for (row, left) in [(a, goes_left(a)), (b, goes_left(b)), (c, goes_left(c)), (d, goes_left(d))] {
-            // Both are written and one of them counts: no branch to guess.
+            // Both positions are written and one of them counts, which avoids a branch.
             rows[lefts] = row;
             spare[place - lefts] = row;
             lefts += left;

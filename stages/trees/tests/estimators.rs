@@ -5,7 +5,7 @@ use linfa::traits::{Fit, Predict};
 use ndarray::{Array1, Array2};
 use stagewright_trees::{BoostedOptions, BoostedParams, ForestOptions, ForestParams, TreesError};
 
-/// Rows whose second column decides.
+/// Returns rows whose second column decides the target.
 fn records() -> Array2<f64> {
     Array2::from_shape_fn((300, 2), |(row, column)| if column == 0 { (row * 7 % 31) as f64 } else { (row % 10) as f64 })
 }

@@ -1,4 +1,4 @@
-//! The model's bytes: what is written is read, and nothing else is.
+//! The format of models: models that are written can be read, and other bytes are refused.
 
 use proptest::prelude::*;
 use stagewright_trees::{
@@ -6,7 +6,7 @@ use stagewright_trees::{
 };
 use std::sync::LazyLock;
 
-/// A boosted model and a part of a forest, as bytes.
+/// Returns a boosted model and a part of a forest, as bytes.
 static MODELS: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
     let a: Vec<f64> = (0..400).map(|i| f64::from(i * 37 % 101)).collect();
     let b: Vec<f64> = (0..400).map(|i| if i % 7 == 0 { f64::NAN } else { f64::from(i % 13) }).collect();
@@ -25,7 +25,7 @@ static MODELS: LazyLock<[Vec<u8>; 2]> = LazyLock::new(|| {
     })
 });
 
-/// The bytes with a right checksum, so that the other checks are reached.
+/// Corrects the checksum, so that the other checks are reached.
 fn sealed(mut bytes: Vec<u8>) -> Vec<u8> {
     let end = bytes.len() - 4;
     let sum = crc32fast::hash(&bytes[..end]);
@@ -95,7 +95,7 @@ fn bytes_after_the_end_are_refused() {
 #[test]
 fn a_cycle_is_refused_even_with_a_right_checksum() {
     let bytes = &MODELS[1];
-    // The nodes end before the checksum; the last tree's first split is the first of its nodes.
+    // The nodes end before the checksum. The first split of the last tree is its first node.
     let model = TreeModel::read_from(bytes.as_slice()).unwrap();
     let nodes = bytes.len() - 4 - model.nodes() * 16;
     let mut cyclic = bytes.clone();
@@ -112,7 +112,7 @@ fn a_cycle_is_refused_even_with_a_right_checksum() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
-    /// With the checksum made right again, a changed model is either refused or predicts without a panic.
+    /// A changed model with a correct checksum is either refused or predicts without a panic.
     #[test]
     fn a_forged_model_is_refused_or_harmless(
         which in 0usize..2, changes in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),

@@ -1,11 +1,11 @@
-//! What the learners learn, on made-up data whose answer is known.
+//! The learners on synthetic data with known answers.
 
 use stagewright_trees::{
     BinnedMatrix, BoostedOptions, ForestOptions, Growth, Loss, MAX_BINS, MaxFeatures, Objective, TrainingSet,
     TreeModel, TreesError, boosted, forest,
 };
 
-/// Columns of made-up data with its targets.
+/// Columns of synthetic data with their targets.
 struct Data {
     columns: Vec<Vec<f64>>,
     targets: Vec<f64>,
@@ -34,7 +34,7 @@ fn uniform(seed: u64) -> impl FnMut() -> f64 {
     }
 }
 
-/// Noise columns, a flag, and column 2, which alone decides (but for 5 % of the rows).
+/// Returns noise columns, a flag, and column 2, which alone decides the target of 95 % of the rows.
 fn planted(rows: usize) -> Data {
     let mut next = uniform(11);
     let mut columns = vec![Vec::new(); 6];
@@ -131,7 +131,7 @@ fn a_missing_value_in_the_middle_goes_where_its_rows_belong() {
     let mut data = Data { columns: vec![Vec::new()], targets: Vec::new() };
     for _ in 0..3_000 {
         let value = next();
-        // Missing rows behave as small values do.
+        // Rows with missing values behave like rows with small values.
         let missing = next() < 0.2;
         data.columns[0].push(if missing { f64::NAN } else { value });
         data.targets.push(f64::from(u8::from(missing || value < 0.5)));
@@ -205,7 +205,7 @@ fn a_weight_of_two_counts_like_a_row_twice() {
         twice.targets.push(data.targets[row]);
     }
     let options = BoostedOptions { n_estimators: 20, max_depth: Some(3), ..BoostedOptions::default() };
-    // The bins of both are those of the distinct rows, so that only the weights differ.
+    // Both tables have the bins of the distinct rows, so that only the weights differ.
     let features = data.binned();
     let doubled = features.encode(&twice.views()).unwrap();
     let params = options.check().unwrap();
@@ -261,7 +261,7 @@ fn parts_of_a_forest_merge_to_the_whole_whatever_their_sizes() {
     let whole = forest::train(&params, set, &mut |_| {}).unwrap();
     for sizes in [vec![12], vec![5, 7], vec![1; 12], vec![3, 4, 5]] {
         let mut start = 0;
-        // Trained back to front, so that order cannot matter.
+        // Grown in reverse order, which must not matter.
         let ranges: Vec<_> = sizes
             .iter()
             .map(|size| {
@@ -312,7 +312,7 @@ fn a_forest_keeps_its_limits() {
         assert!((4..=3 * 19).contains(&model.nodes()), "{} nodes", model.nodes());
     }
     assert!(fit_forest(&data, options(1, 400)).unwrap().nodes() * 4 < full.nodes());
-    // 1,001 of 2,000 rows a leaf: no split.
+    // A leaf needs 1,001 of 2,000 rows, so there is no split.
     let model = fit_forest(&data, options(1_001, 2)).unwrap();
     assert_eq!(model.nodes(), 3);
 }

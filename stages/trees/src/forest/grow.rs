@@ -1,11 +1,16 @@
-//! Growing one tree of a forest: bootstrap, random features at each node, the best gini split among them.
+//! Grows one tree of a forest: bootstrap, random features at each node, and the best Gini split
+//! among them.
 //!
-//! A cell holds the weight of its rows, that of those in class 1 and, where there is room, their number, as whole numbers side by side
-//! ([`Packing`]): one addition a row and feature. Only the features that were drawn are looked at, so histograms are per feature and are not kept. Several
-//! features are counted in one pass over codes that stand row by row: the processor then waits neither for the memory of each
-//! feature's code nor for one addition to reach the next. Once a node's rows fit the second-level cache, they are copied there and
-//! its whole subtree works on the copy. Features that are constant in a node are so in all nodes below, and
-//! are not looked at again.
+//! A cell holds the weight of its rows, the weight of those of class 1 and, where there is room,
+//! their number, as integers next to each other ([`Packing`]). So counting costs one addition a row
+//! and feature. Only the drawn features are counted, so each feature has its own histogram, which
+//! is not kept.
+//!
+//! Several features are counted in one pass over row-wise codes, so that the processor waits
+//! neither for the memory of each feature's code nor for one addition after the other. Once the
+//! rows of a node fit the second-level cache, they are copied there, and the whole subtree uses the
+//! copy. A feature that is constant in a node is constant in all nodes below and is not counted
+//! again.
 
 use super::options::ForestValidParams;
 use super::packing::Packing;
@@ -15,19 +20,21 @@ use crate::matrix::{TrainingSet, by_rows};
 use crate::random::Random;
 use crate::tree::{GrownNode, GrownTree, partition};
 
-/// What the weights of a tree's rows may sum to, in units.
+/// The largest sum of the weights of a tree's rows, in units.
 const LARGEST_SUM: f64 = (1u64 << 31) as f64;
 
-/// How many features are counted in one pass at most.
+/// The most features that are counted in one pass.
 const GROUP: usize = 8;
 
-/// The bytes of codes of a node whose rows are copied: small enough for a second-level cache of 512 KB beside the rest.
+/// The most bytes of codes of a node whose rows are copied. They fit a second-level cache of 512 KB
+/// with other data.
 const COPIED_BYTES: usize = 256 << 10;
 
-/// Nodes of fewer rows note which bins they fill row by row; in others all bins are looked through.
+/// The most rows of a node whose non-empty bins are collected row by row. For larger nodes, all
+/// bins are scanned.
 const FEW_ROWS: usize = 48;
 
-/// A node that waits for its split.
+/// A node that is not processed yet.
 #[derive(Debug, Clone, Copy)]
 struct Waiting {
     node: usize,
@@ -35,7 +42,7 @@ struct Waiting {
     end: usize,
     depth: u32,
     total: u64,
-    /// Whether its rows are numbers of the copy.
+    /// Whether its rows are row numbers of the copy.
     copied: bool,
 }
 
@@ -49,7 +56,7 @@ struct Best {
     score: f64,
 }
 
-/// Grows trees on one table; keeps its memory between them.
+/// Grows trees on one table, and reuses its memory for all of them.
 pub(super) struct TreeGrower<'a> {
     params: &'a ForestValidParams,
     set: TrainingSet<'a>,
@@ -59,17 +66,17 @@ pub(super) struct TreeGrower<'a> {
     spare: Vec<u32>,
     /// The whole table.
     table: RowTable,
-    /// The rows of the subtree that is grown, once they are few.
+    /// The rows of the current subtree, if they are few.
     copy: RowTable,
-    /// The cells of the current node's rows, in their order.
+    /// The cells of the current node's rows, in the rows' order.
     gathered: Vec<u64>,
-    /// The features, in the order in which they were drawn last.
+    /// The features, in the order of the last draw.
     order: Vec<u32>,
-    /// For each waiting node, a bit per feature that is constant in it.
+    /// For each waiting node, a bit for each feature that is constant in it.
     constants: Vec<u64>,
-    /// The same for the current node.
+    /// The same bits for the current node.
     constant: Vec<u64>,
-    /// The features drawn for the current node that are to be counted.
+    /// The features drawn for the current node that must be counted.
     drawn: Vec<u32>,
     histograms: Vec<Histogram>,
 }
@@ -78,23 +85,23 @@ pub(super) struct TreeGrower<'a> {
 struct RowTable {
     codes: Vec<u8>,
     stride: usize,
-    /// A cell per row.
+    /// A cell for each row.
     payloads: Vec<u64>,
 }
 
 impl RowTable {
-    /// A row's codes.
+    /// Returns the codes of a row.
     fn codes(&self, row: u32) -> &[u8] {
         let start = row as usize * self.stride;
         &self.codes[start..start + self.stride]
     }
 
-    /// Takes over rows of another table, and numbers them anew.
+    /// Copies rows of another table and renumbers them.
     fn copy_from(&mut self, other: &Self, rows: &mut [u32]) {
         self.codes.clear();
         self.payloads.clear();
         for (number, row) in rows.iter_mut().enumerate() {
-            // A few bytes at a time: a copy of unknown length is a call of the host in Wasm.
+            // A few bytes at a time: in Wasm, a copy of unknown length is a call into the runtime.
             for sixteen in other.codes(*row).as_chunks::<16>().0 {
                 self.codes.extend(*sixteen);
             }
@@ -104,18 +111,18 @@ impl RowTable {
     }
 }
 
-/// The histogram of one feature. Empty between uses.
+/// The histogram of one feature. It is empty between uses.
 #[derive(Clone)]
 struct Histogram {
     cells: [u64; STRIDE],
-    /// How many different rows there are in each bin, if that is asked for and the cells do not say.
+    /// The number of distinct rows in each bin, if it is needed and the cells do not hold it.
     rows: [u32; STRIDE],
 }
 
 impl<'a> TreeGrower<'a> {
     pub(super) fn new(params: &'a ForestValidParams, set: TrainingSet<'a>) -> Self {
         let (rows, width) = (set.features.rows(), set.features.width());
-        // Rows at multiples of 16 bytes lie in as few cache lines as can be.
+        // Rows are aligned to 16 bytes, so that they span as few cache lines as possible.
         let stride = width.next_multiple_of(16);
         let columns = set.features.features.iter().map(|feature| feature.codes.as_slice());
         Self {
@@ -136,7 +143,7 @@ impl<'a> TreeGrower<'a> {
         }
     }
 
-    /// Grows tree `number`.
+    /// Grows the tree with this number.
     pub(super) fn grow(&mut self, number: u32) -> GrownTree {
         let mut random = Random::new(self.params.seed, u64::from(number));
         self.draw_rows(&mut random);
@@ -177,7 +184,8 @@ impl<'a> TreeGrower<'a> {
         tree
     }
 
-    /// Draws the tree's rows, and turns how often each was drawn, times its weight, into whole units.
+    /// Draws the rows of the tree, and converts the number of draws of each row, times its weight,
+    /// into units.
     fn draw_rows(&mut self, random: &mut Random) {
         let rows = self.table.payloads.len();
         self.table.payloads.fill(0);
@@ -200,7 +208,7 @@ impl<'a> TreeGrower<'a> {
                 if weight == 0.0 {
                     continue;
                 }
-                // At least one unit: a cell of 0 is a bin without rows.
+                // At least one unit, since a cell of 0 means a bin without rows.
                 units = u64::from(((f64::from(*payload as u32) * weight * unit).round() as u32).max(1));
             }
             *payload = self.packing.cell(units, self.set.targets[row] == 1.0);
@@ -208,7 +216,8 @@ impl<'a> TreeGrower<'a> {
         }
     }
 
-    /// How many units a weight of 1 is: 1 if all weights are whole numbers, else as many as fit.
+    /// Returns the number of units of a weight of 1: 1 if all weights are integers, else as many as
+    /// fit.
     fn units_of_weight(&self) -> f64 {
         let Some(given) = self.set.weights else { return 1.0 };
         let total: f64 =
@@ -216,7 +225,7 @@ impl<'a> TreeGrower<'a> {
         if total <= LARGEST_SUM && given.iter().all(|weight| weight.fract() == 0.0) { 1.0 } else { LARGEST_SUM / total }
     }
 
-    /// Whether a node is large, shallow and mixed enough for a split.
+    /// Returns whether a node is large, shallow and mixed enough for a split.
     fn splittable(&self, node: &Waiting) -> bool {
         let rows = node.end - node.start;
         let (positive, all) = self.packing.weights(node.total);
@@ -227,7 +236,8 @@ impl<'a> TreeGrower<'a> {
             && positive < all
     }
 
-    /// Draws features and returns the best split among them. Goes on past `max_features` until one of them varies.
+    /// Draws features and returns the best split among them. If all drawn features are constant, it
+    /// draws beyond `max_features` until one is not.
     fn best_split(&mut self, node: &Waiting, random: &mut Random) -> Option<Best> {
         let rows = &self.rows[node.start..node.end];
         let table = if node.copied { &self.copy } else { &self.table };
@@ -245,7 +255,7 @@ impl<'a> TreeGrower<'a> {
         let (mut drawn, mut constants) = (0, 0);
         let total = self.order.len();
         while drawn < total && (drawn < self.max_features || drawn == constants) {
-            // All that are surely looked at, then one by one.
+            // First those that are always considered, then one by one.
             let until = if drawn < self.max_features { self.max_features } else { drawn + 1 };
             self.drawn.clear();
             for place in drawn..until {
@@ -272,13 +282,14 @@ impl<'a> TreeGrower<'a> {
         search.best
     }
 
-    /// Splits a node and returns its children, the right one first: the left is taken next.
+    /// Splits a node and returns its children, the right one first, so that the left one is
+    /// processed next.
     fn split(&mut self, parent: &Waiting, best: Best, tree: &mut GrownTree) -> [Waiting; 2] {
         let column = &self.set.features.features[best.feature as usize];
         let [(positive, all), (left_positive, left_all)] =
             [parent.total, best.left].map(|cell| self.packing.weights(cell));
         let right_positive = positive - left_positive;
-        // Weight times impurity, of the node less that of its children.
+        // The weighted impurity of the node minus that of its children.
         let gain = 2.0
             * (left_positive * left_positive / left_all + right_positive * right_positive / (all - left_all)
                 - positive * positive / all);
@@ -292,7 +303,7 @@ impl<'a> TreeGrower<'a> {
         let left = tree.split(parent.node, split);
         let here = &mut self.rows[parent.start..parent.end];
         let (spare, missing_code) = (&mut self.spare, column.bins.missing_code());
-        // The whole table's column is a 50th of its rows, and so stays in the cache.
+        // A column of the whole table is a 50th of its rows, so it stays in the cache.
         let lefts = if parent.copied {
             partition(here, spare, |row| self.copy.codes(row)[best.feature as usize], &split, missing_code)
         } else {
@@ -307,7 +318,7 @@ impl<'a> TreeGrower<'a> {
     }
 }
 
-/// Copies the payloads of rows.
+/// Copies the cells of rows.
 #[inline(never)]
 fn gather(rows: &[u32], payloads: &[u64], gathered: &mut [u64]) {
     for (cell, &row) in gathered.iter_mut().zip(rows) {
@@ -318,24 +329,24 @@ fn gather(rows: &[u32], payloads: &[u64], gathered: &mut [u64]) {
 /// The search for a node's best split.
 struct Search<'a> {
     rows: &'a [u32],
-    /// What `rows` are numbers of.
+    /// The table that `rows` are row numbers of.
     table: &'a RowTable,
-    /// The rows' cells.
+    /// The cells of the rows.
     cells: &'a [u64],
     packing: Packing,
     total: u64,
-    /// The least number of rows of a child; 0: not to be counted.
+    /// The least number of rows of a child; 0 if rows need not be counted.
     least: u32,
     best: Option<Best>,
 }
 
-/// The bins of a feature that have rows.
+/// The non-empty bins of a feature.
 struct Present<'a> {
     feature: u32,
     histogram: &'a Histogram,
-    /// A bit per bin.
+    /// A bit for each bin.
     bins: [u64; 4],
-    /// The bins for values; a missing value's code is this.
+    /// The number of bins for values, which is also the code of missing values.
     value_bins: usize,
 }
 
@@ -364,7 +375,8 @@ impl Search<'_> {
         }
     }
 
-    // On its own, as all hot loops here: within a large function, Wasm's compiler keeps what a loop needs on the stack.
+    // A separate function, like all hot loops here: within a large function, Wasm's compiler keeps
+    // the loop's values on the stack.
     #[inline(never)]
     fn count_rows<const N: usize, const ROWS: bool>(&self, group: [u32; N], into: &mut [Histogram; N]) {
         for (&row, &cell) in self.rows.iter().zip(self.cells) {
@@ -379,7 +391,8 @@ impl Search<'_> {
         }
     }
 
-    /// Tries each split of a counted feature, keeps the best, and empties the histogram. False if the feature is constant.
+    /// Tries each split of a counted feature, keeps the best, and empties the histogram. Returns
+    /// `false` if the feature is constant.
     #[inline(never)]
     fn look(&mut self, feature: u32, bins_of: &FeatureBins, histogram: &mut Histogram) -> bool {
         let width = bins_of.width();
@@ -418,8 +431,8 @@ impl Search<'_> {
         varies
     }
 
-    /// Tries a split between any two neighbouring bins that have rows. `missing` is the bin of missing values if they are
-    /// to go left.
+    /// Tries a split between any two neighbouring bins that have rows. `missing` is the bin of
+    /// missing values if they are to go left.
     fn scan(&mut self, present: &Present<'_>, missing: Option<u8>) {
         let Histogram { cells, rows: counts } = present.histogram;
         let (mut left, mut rows) = missing.map_or((0, 0), |bin| (cells[usize::from(bin)], counts[usize::from(bin)]));
@@ -442,7 +455,8 @@ impl Search<'_> {
         }
     }
 
-    /// Keeps a split if it is the best so far. Between two bins the cut is in the middle of the gap.
+    /// Keeps a split if it is the best so far. Between two bins with rows, the cut is in the middle
+    /// of the gap.
     fn try_split(&mut self, present: &Present<'_>, between: (usize, usize), left: (u64, u32), missing_left: bool) {
         let (left, counted) = left;
         let rows = if self.packing.counts_rows() { self.packing.rows(left) } else { counted };
@@ -469,7 +483,7 @@ impl Search<'_> {
 }
 
 impl Present<'_> {
-    /// Whether a row of the node is missing the value.
+    /// Returns whether the value is missing in a row of the node.
     fn missing(&self) -> bool {
         self.value_bins < 256 && self.bins[self.value_bins / 64] >> (self.value_bins % 64) & 1 == 1
     }

@@ -2,18 +2,18 @@
 
 use crate::error::TreesError;
 
-/// How many features a split looks at.
+/// The number of features that each split considers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MaxFeatures {
-    /// The square root of their number.
+    /// The square root of the number of features.
     SquareRoot,
-    /// The logarithm of their number to base 2.
+    /// The base-2 logarithm of the number of features.
     Logarithm,
-    /// This many, at most all.
+    /// This number, at most all.
     Number(u32),
-    /// This share of them, in (0, 1].
+    /// This share of the features, in (0, 1].
     Share(f64),
-    /// All.
+    /// All features.
     All,
 }
 
@@ -31,22 +31,23 @@ impl MaxFeatures {
     }
 }
 
-/// Hyperparameters of a forest, not yet checked. The defaults are scikit-learn's, but for 200 trees.
+/// Unchecked hyperparameters of a forest. The defaults are those of scikit-learn, except for 200
+/// trees.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ForestOptions {
     /// The number of trees, at least 1 (200).
     pub n_estimators: u32,
-    /// The most splits above a leaf, at least 1; `None`: no limit.
+    /// The most splits between the root and a leaf, at least 1; `None` for no limit.
     pub max_depth: Option<u32>,
-    /// A node of fewer different rows is a leaf; at least 2 (2).
+    /// The least number of distinct rows of a node that is split, at least 2 (2).
     pub min_samples_split: u32,
-    /// The least number of different rows of a leaf, at least 1 (1).
+    /// The least number of distinct rows of a leaf, at least 1 (1).
     pub min_samples_leaf: u32,
-    /// How many features each split looks at (the square root).
+    /// The number of features that each split considers (the square root).
     pub max_features: MaxFeatures,
     /// Whether each tree draws its rows with replacement (true).
     pub bootstrap: bool,
-    /// Seeds rows and features (0).
+    /// The seed of the drawn rows and features (0).
     pub seed: u64,
 }
 
@@ -64,7 +65,7 @@ impl Default for ForestOptions {
     }
 }
 
-/// Hyperparameters of a forest that have been checked.
+/// Checked hyperparameters of a forest.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ForestValidParams(pub(crate) ForestOptions);
 
@@ -77,10 +78,10 @@ impl std::ops::Deref for ForestValidParams {
 }
 
 impl ForestOptions {
-    /// Checks every value.
+    /// Checks all values.
     ///
     /// # Errors
-    /// [`TreesError::Parameter`] with the first that is out of range.
+    /// [`TreesError::Parameter`] with the first parameter that is out of range.
     pub fn check(self) -> Result<ForestValidParams, TreesError> {
         self.verify()?;
         Ok(ForestValidParams(self))

@@ -1,44 +1,45 @@
-//! What a cell of a forest's histograms holds.
+//! The cells of a forest's histograms.
 
 use crate::matrix::TrainingSet;
 
-/// How a cell is divided: the weight of all rows in its lowest bits, that of class 1 in the next as many, and in the rest the number of
-/// different rows.
+/// The layout of a cell: the weight of all rows in the lowest bits, the weight of the rows of class
+/// 1 in as many bits above, and the number of distinct rows in the rest.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Packing {
     bits: u32,
 }
 
 impl Packing {
-    /// Weights of up to 32 bits; the rows are counted elsewhere.
+    /// Weights of up to 32 bits. Rows are counted separately.
     const WIDE: Self = Self { bits: 32 };
 
-    /// Everything in one cell: each of the three numbers is at most that of the rows, if these weigh nothing but how often they were drawn.
+    /// All three numbers in one cell. If rows have no weights, each number is at most the number of
+    /// rows.
     const NARROW: Self = Self { bits: 21 };
 
     pub(super) fn of(set: &TrainingSet<'_>) -> Self {
         if set.weights.is_none() && set.features.rows() < 1 << Self::NARROW.bits { Self::NARROW } else { Self::WIDE }
     }
 
-    /// Whether cells hold the number of rows.
+    /// Returns whether cells hold the number of rows.
     pub(super) fn counts_rows(self) -> bool {
         self.bits < 32
     }
 
-    /// The cell of one row.
+    /// Returns the cell of one row.
     pub(super) fn cell(self, units: u64, is_positive: bool) -> u64 {
         let positive = if is_positive { units } else { 0 };
         let row = if self.counts_rows() { 1 << (2 * self.bits) } else { 0 };
         row | positive << self.bits | units
     }
 
-    /// The weight of class 1 and of all rows in a cell.
+    /// Returns the weights of class 1 and of all rows.
     pub(super) fn weights(self, cell: u64) -> (f64, f64) {
         let mask = (1 << self.bits) - 1;
         (f64::from((cell >> self.bits & mask) as u32), f64::from((cell & mask) as u32))
     }
 
-    /// The number of different rows in a cell that holds it.
+    /// Returns the number of distinct rows, for cells that hold it.
     pub(super) fn rows(self, cell: u64) -> u32 {
         (cell >> (2 * self.bits)) as u32
     }
@@ -52,7 +53,8 @@ mod tests {
     fn sums_of_cells_are_the_sums_of_their_parts_up_to_the_most_rows() {
         for packing in [Packing::NARROW, Packing::WIDE] {
             let most = (1_u64 << packing.bits) - 1;
-            // One row of class 0 drawn `most - 3` times and one of class 1 drawn three times; nothing may carry over.
+            // One row of class 0 was drawn `most - 3` times and one of class 1 three times. No
+            // number may carry over into another.
             let cell = packing.cell(most - 3, false) + packing.cell(3, true);
             assert_eq!(packing.weights(cell), (3.0, most as f64));
             if packing.counts_rows() {
