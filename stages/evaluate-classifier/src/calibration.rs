@@ -1,17 +1,17 @@
-//! Do the probabilities mean what they say?
+//! The calibration of probabilities.
 
-/// Rows whose scores fall into one of several ranges of equal width.
+/// The rows whose scores are in one of several ranges of equal width.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Bin {
-    /// How many rows.
+    /// The number of rows.
     pub rows: f64,
-    /// How many of them are positive.
+    /// The number of positive rows.
     pub positives: f64,
     /// The sum of their scores.
     pub scores: f64,
 }
 
-/// Sorts rows into `count` ranges of equal width from 0 to 1; a score of 1 falls into the last.
+/// Divides rows into `count` ranges of equal width from 0 to 1. A score of 1 is in the last.
 pub fn bins(scores: &[f64], classes: &[bool], count: usize) -> Vec<Bin> {
     let mut bins = vec![Bin::default(); count];
     for (&score, &class) in scores.iter().zip(classes) {
@@ -23,21 +23,22 @@ pub fn bins(scores: &[f64], classes: &[bool], count: usize) -> Vec<Bin> {
     bins
 }
 
-/// The mean distance between score and observed rate, weighted by rows (Naeini, Cooper and Hauskrecht, "Obtaining Well
-/// Calibrated Probabilities Using Bayesian Binning", AAAI 2015). 0 is perfect.
+/// Returns the mean distance between score and observed rate, weighted by rows (Naeini, Cooper and
+/// Hauskrecht, "Obtaining Well Calibrated Probabilities Using Bayesian Binning", AAAI 2015). 0 is
+/// perfect.
 pub fn expected_calibration_error(bins: &[Bin]) -> f64 {
     let rows: f64 = bins.iter().map(|bin| bin.rows).sum();
     bins.iter().map(|bin| (bin.scores - bin.positives).abs()).sum::<f64>() / rows
 }
 
-/// The mean squared distance between score and class (Brier, "Verification of Forecasts Expressed in Terms of
-/// Probability", 1950). 0 is perfect.
+/// Returns the mean squared distance between score and class (Brier, "Verification of Forecasts
+/// Expressed in Terms of Probability", 1950). 0 is perfect.
 pub fn brier(scores: &[f64], classes: &[bool]) -> f64 {
     let squares = scores.iter().zip(classes).map(|(score, &class)| (score - f64::from(class)).powi(2));
     squares.sum::<f64>() / scores.len() as f64
 }
 
-/// Mean score and observed rate of each range that has rows.
+/// Returns the mean score and the observed rate of each range that has rows.
 pub fn curve(bins: &[Bin]) -> (Vec<f64>, Vec<f64>) {
     let filled = bins.iter().filter(|bin| bin.rows > 0.0);
     filled.map(|bin| (bin.scores / bin.rows, bin.positives / bin.rows)).unzip()

@@ -1,16 +1,19 @@
-//! The evaluation stage `evaluate-classifier`: what the host's metrics do not say about binary classifiers.
+//! The evaluation stage `evaluate-classifier`: measures of binary classifiers in addition to the
+//! host's metrics.
 //!
-//! Calibration, lift and gain, the distribution of scores, and a comparison of candidate and champion, as metrics and
-//! figures. Every row counts alike, also where the table has weights. The host computes the metrics that gates read.
+//! It reports calibration, lift and gain, the distribution of scores, and a comparison of candidate
+//! and champion, as metrics and figures. All rows count equally, even if the table has weights. The
+//! host computes the metrics that gates read.
 //!
-//! | metric | meaning |
-//! | --- | --- |
-//! | `brier`, `expected_calibration_error` | distance between probabilities and classes; 0 is perfect |
-//! | `lift_at_10`, `gain_at_20` | how much denser positives are in the best tenth; share of positives in the best fifth |
-//! | `auc_low`, `auc_high` | DeLong's interval of the candidate's area under the ROC curve |
-//! | `champion_...` | the first four for the champion |
-//! | `auc_difference`, `auc_difference_low`, `auc_difference_high`, `auc_difference_p` | candidate minus champion on the same rows, DeLong's interval, two-sided p |
-//! | `agreement` | share of rows that both put on the same side of the threshold |
+//! - `brier`, `expected_calibration_error`: the distance between probabilities and classes; 0 is
+//!   perfect.
+//! - `lift_at_10`: the share of positives in the best tenth of the rows, relative to all rows.
+//! - `gain_at_20`: the share of all positives that is in the best fifth of the rows.
+//! - `auc_low`, `auc_high`: DeLong's interval of the candidate's area under the ROC curve.
+//! - `champion_...`: the first four for the champion.
+//! - `auc_difference`, `auc_difference_low`, `auc_difference_high`, `auc_difference_p`: candidate
+//!   minus champion on the same rows, DeLong's interval, two-sided p-value.
+//! - `agreement`: the share of rows that both models put on the same side of the threshold.
 
 pub mod calibration;
 pub mod ranking;
@@ -24,23 +27,23 @@ use stagewright_kit::{Evaluation, Failure, Metric, Model, Settings, Table, Task,
 use crate::ranking::Comparison;
 use crate::scores::Scores;
 
-/// Steps of the gain curve; 10 % and 20 % are among them.
+/// The number of steps of the gain curve, which include 10 % and 20 %.
 const GAIN_POINTS: usize = 50;
 
-/// How many features the importance figure shows.
+/// The most features in the figure of importances.
 const SHOWN_FEATURES: usize = 20;
 
 /// The stage's parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parameters {
-    /// Ranges of equal width for calibration and histogram.
+    /// The number of ranges of equal width for calibration and histogram.
     #[schemars(range(min = 2, max = 100))]
     pub bins: usize,
     /// The level of confidence of intervals.
     #[schemars(extend("exclusiveMinimum" = 0, "exclusiveMaximum" = 1))]
     pub confidence: f64,
-    /// From which score on a row is called positive, for the agreement of the models.
+    /// The score from which on a row is called positive, for the agreement of the models.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub threshold: f64,
 }
@@ -81,7 +84,7 @@ impl Evaluation for EvaluateClassifier {
 
 stagewright_kit::evaluation!(EvaluateClassifier);
 
-/// All metrics, in the order of the table above.
+/// Returns all metrics, in the order of the list above.
 fn metrics(scores: &Scores, parameters: &Parameters) -> Vec<Metric> {
     let classes = &scores.classes;
     let mut metrics = own_metrics("", &scores.candidate, classes, parameters);
@@ -104,7 +107,7 @@ fn metrics(scores: &Scores, parameters: &Parameters) -> Vec<Metric> {
     metrics
 }
 
-/// What can be said of one model.
+/// Returns the metrics of one model.
 fn own_metrics(prefix: &str, scores: &[f64], classes: &[bool], parameters: &Parameters) -> Vec<Metric> {
     let gain = ranking::gain(scores, classes, GAIN_POINTS);
     let bins = calibration::bins(scores, classes, parameters.bins);
@@ -117,7 +120,7 @@ fn own_metrics(prefix: &str, scores: &[f64], classes: &[bool], parameters: &Para
     values.map(|(name, value)| Metric { name: format!("{prefix}{name}"), value }).to_vec()
 }
 
-/// Calibration, histogram and gain.
+/// Adds the figures of calibration, histogram and gain.
 fn figures(scores: &Scores, parameters: &Parameters) -> Vec<Figure> {
     let models = [("candidate", Some(&scores.candidate)), ("champion", scores.champion.as_ref())];
     let models: Vec<_> = models.into_iter().filter_map(|(name, scores)| Some((name, scores?))).collect();
@@ -140,7 +143,7 @@ fn figures(scores: &Scores, parameters: &Parameters) -> Vec<Figure> {
     ]
 }
 
-/// How the candidate's scores are spread, per class.
+/// Returns the figure of the distribution of the candidate's scores, by class.
 fn histogram(scores: &Scores, count: usize) -> Figure {
     let bins = calibration::bins(&scores.candidate, &scores.classes, count);
     let middle = |index: usize| (index as f64 + 0.5) / count as f64;
@@ -153,7 +156,8 @@ fn histogram(scores: &Scores, count: usize) -> Figure {
     Figure::lines("scores", "Scores of the candidate by class", ["score", "share of the class"], series)
 }
 
-/// The candidate's most important features; `None` if it cannot say.
+/// Returns the figure of the candidate's most important features, or `None` if the model has no
+/// importances.
 fn importance(candidate: &dyn Model) -> Option<Figure> {
     let mut features = candidate.importance();
     features.sort_by(|a, b| b.importance.total_cmp(&a.importance));
@@ -171,7 +175,7 @@ mod tests {
 
     use super::*;
 
-    /// Predicts the only feature, or something else.
+    /// Predicts the only feature, or returns an invalid result.
     struct Echo(fn(f64) -> f64);
 
     impl Model for Echo {

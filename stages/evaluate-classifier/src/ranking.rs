@@ -1,12 +1,13 @@
-//! Who comes first? Gain, lift, and whether one model ranks better than another by more than chance.
+//! The ranking of rows: gain, lift, and whether one model ranks better than another by more than
+//! chance.
 
-/// The share of all positives among the best-scored rows, at each of `points` equal shares of the rows, from 0 to 1.
-/// Ties count by their average.
+/// Returns the share of all positives among the rows with the best scores, at each of `points`
+/// equal shares of the rows, from 0 to 1. Ties count by their average.
 pub fn gain(scores: &[f64], classes: &[bool], points: usize) -> Vec<f64> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     order.sort_unstable_by(|&a, &b| scores[b].total_cmp(&scores[a]));
     let positives = classes.iter().filter(|&&class| class).count() as f64;
-    // Found positives after each row, a group of ties spread evenly over its rows.
+    // The number of positives up to each row. A group of ties is spread evenly over its rows.
     let mut found = vec![0.0; order.len() + 1];
     let mut start = 0;
     for group in order.chunk_by(|&a, &b| scores[a] == scores[b]) {
@@ -25,19 +26,20 @@ pub fn gain(scores: &[f64], classes: &[bool], points: usize) -> Vec<f64> {
     (0..=points).map(at).collect()
 }
 
-/// Areas under the ROC curve of one or two models on the same rows, with their covariance.
+/// The areas under the ROC curve of one or two models on the same rows, with their covariance.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Comparison {
-    /// The areas; equal for one model.
+    /// The areas, which are equal for one model.
     pub areas: [f64; 2],
-    /// Their covariance matrix: first, second, between.
+    /// Their covariance matrix: variance of the first, variance of the second, covariance.
     pub variances: [f64; 3],
 }
 
 impl Comparison {
-    /// DeLong's test (DeLong, DeLong and Clarke-Pearson, "Comparing the Areas under Two or More Correlated Receiver
-    /// Operating Characteristic Curves", Biometrics 44, 1988), by midranks (Sun and Xu, "Fast Implementation of DeLong's
-    /// Algorithm", IEEE Signal Processing Letters 21, 2014): `n log n`. NaN where a class has fewer than two rows.
+    /// Computes DeLong's test (DeLong, DeLong and Clarke-Pearson, "Comparing the Areas under Two or
+    /// More Correlated Receiver Operating Characteristic Curves", Biometrics 44, 1988) by midranks
+    /// (Sun and Xu, "Fast Implementation of DeLong's Algorithm", IEEE Signal Processing Letters 21,
+    /// 2014), in `n log n`. The result is NaN if a class has fewer than two rows.
     pub fn new(first: &[f64], second: &[f64], classes: &[bool]) -> Self {
         let (first, second) = (Placements::new(first, classes), Placements::new(second, classes));
         let covariance = |a: &Placements, b: &Placements| {
@@ -50,14 +52,15 @@ impl Comparison {
         }
     }
 
-    /// How far the first area exceeds the second, and the bounds of that at a level of confidence.
+    /// Returns the difference of the areas, and its bounds at a level of confidence.
     pub fn difference(&self, confidence: f64) -> [f64; 3] {
         let difference = self.areas[0] - self.areas[1];
         let reach = normal_quantile(0.5 + confidence / 2.0) * self.deviation();
         [difference, difference - reach, difference + reach]
     }
 
-    /// How likely a difference at least as large is, if both models rank equally well: two-sided.
+    /// Returns the two-sided p-value: the probability of a difference at least as large if both
+    /// models rank equally well.
     pub fn p_value(&self) -> f64 {
         let difference = (self.areas[0] - self.areas[1]).abs();
         if difference == 0.0 {
@@ -66,13 +69,13 @@ impl Comparison {
         libm::erfc(difference / self.deviation() / std::f64::consts::SQRT_2)
     }
 
-    /// The bounds of the first area at a level of confidence, within 0 and 1.
+    /// Returns the bounds of the first area at a level of confidence, within 0 and 1.
     pub fn first_area(&self, confidence: f64) -> [f64; 2] {
         let reach = normal_quantile(0.5 + confidence / 2.0) * self.variances[0].max(0.0).sqrt();
         [(self.areas[0] - reach).max(0.0), (self.areas[0] + reach).min(1.0)]
     }
 
-    /// Rounding may bring the variance of nearly equal models below 0.
+    /// Rounding may make the variance of nearly equal models negative.
     fn deviation(&self) -> f64 {
         let [first, second, between] = self.variances;
         let variance = first + second - 2.0 * between;
@@ -80,7 +83,8 @@ impl Comparison {
     }
 }
 
-/// For each positive row the share of negatives below it, for each negative the share of positives above it; ties are half.
+/// Returns, for each positive row, the share of negatives below it, and for each negative, the
+/// share of positives above it. Ties count half.
 struct Placements {
     positives: Vec<f64>,
     negatives: Vec<f64>,
@@ -125,7 +129,8 @@ fn covariance(left: &[f64], right: &[f64]) -> f64 {
     products.sum::<f64>() / (left.len() as f64 - 1.0)
 }
 
-/// Where the standard normal distribution function reaches `p`, by bisection to the last bit that matters.
+/// Returns where the standard normal distribution function reaches `p`, by bisection to the last
+/// significant bit.
 fn normal_quantile(p: f64) -> f64 {
     let (mut low, mut high) = (-40.0, 40.0);
     for _ in 0..100 {

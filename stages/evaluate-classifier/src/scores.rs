@@ -1,24 +1,27 @@
-//! The test rows as scores: one pass over the table, with `predict` calls that the host serves from other sandboxes.
+//! The scores of the test rows: one pass over the table, with calls of `predict` that the host
+//! serves from other sandboxes.
 //!
-//! Holds 8 bytes a row and model, and one byte a row for the class; rows of the table only batch by batch.
+//! This holds 8 bytes for each row and model, and one byte a row for the class; the rows of the
+//! table are held batch by batch.
 
 use stagewright_kit::{Batch, Failure, Model, Role, Table, tracking};
 
-/// The classes of all rows, and what the models say about them.
+/// The classes of all rows, and the scores of the models.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
-    /// Whether a row is of the positive class.
+    /// Whether each row is of the positive class.
     pub classes: Vec<bool>,
     /// The candidate's probabilities.
     pub candidate: Vec<f64>,
-    /// The champion's, if there is one.
+    /// The champion's probabilities, if there is one.
     pub champion: Option<Vec<f64>>,
 }
 
-/// Asks both models about all test rows.
+/// Predicts all test rows with both models.
 ///
 /// # Errors
-/// `data` if there are no rows; `internal` if a model answers with other than one probability a row; what the models say.
+/// `data` if there are no rows; `internal` if a model does not return one probability for each row;
+/// the failures of the models.
 pub fn collect(test: &dyn Table, candidate: &dyn Model, champion: Option<&dyn Model>) -> Result<Scores, Failure> {
     let total = test.rows();
     if total == 0 {

@@ -1,9 +1,9 @@
-//! Tests of the made-up population against the figures it promises. A module of its own because it looks at customers, not at
-//! columns.
+//! Tests of the synthetic population against the figures that it promises. They look at customers,
+//! not at columns.
 
 use crate::customer::Customer;
 
-/// Area under the ROC curve of `scored`: (score, positive).
+/// Returns the area under the ROC curve of `scored`: pairs of score and whether positive.
 fn area_under_roc(mut scored: Vec<(f64, bool)>) -> f64 {
     scored.sort_by(|a, b| a.0.total_cmp(&b.0));
     let positives = scored.iter().filter(|row| row.1).count() as f64;
@@ -90,7 +90,7 @@ fn drift_moves_customers_and_labels_and_none_does_not() {
     let (still, moved) = (population(42, 0.0), population(42, 0.5));
     let churn = |customers: &[Customer]| share(customers, |customer| customer.churn);
     assert!(churn(&moved) - churn(&still) > 0.05);
-    // The Kolmogorov-Smirnov distance of tenure, which a drift test alerts on above 0.1.
+    // The Kolmogorov-Smirnov distance of the tenure. A drift test alerts above 0.1.
     let below = |customers: &[Customer], months| share(customers, |customer| customer.tenure <= months);
     let distance = |left: &[Customer], right: &[Customer]| {
         (0..=72).map(|months| (below(left, months) - below(right, months)).abs()).fold(0.0, f64::max)

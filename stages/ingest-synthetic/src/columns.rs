@@ -38,8 +38,8 @@ pub fn fields() -> Vec<Field> {
     .into()
 }
 
-/// The customers of some rows, as the columns of [`fields`]. `drift` is from 0 to 1. Any split of a range into batches has the same
-/// rows.
+/// Returns the customers of some rows as the columns of [`fields`]. `drift` is from 0 to 1. Any
+/// division of a range into batches gives the same rows.
 #[must_use]
 pub fn batch(seed: u64, rows: Range<u64>, drift: f64) -> Batch {
     let customers: Vec<Customer> = rows.clone().map(|row| Customer::draw(seed, row, drift)).collect();
@@ -77,12 +77,12 @@ pub fn batch(seed: u64, rows: Range<u64>, drift: f64) -> Batch {
     Batch::new(customers.len() as u32, columns)
 }
 
-/// A column of texts, given by their codes.
+/// Creates a column of texts from their codes.
 fn spelled(spellings: &[&str], codes: impl ExactSizeIterator<Item = u8>) -> Column {
     Values::Utf8(Strings::collect(codes.map(|code| spellings[usize::from(code)]))).into()
 }
 
-/// Customer numbers like `1234-ABCDE`, distinct within a seed.
+/// Returns customer numbers such as `1234-ABCDE`, which are distinct within a seed.
 fn identifiers(seed: u64, rows: Range<u64>) -> Column {
     const LENGTH: usize = 10;
     let count = (rows.end - rows.start) as usize;

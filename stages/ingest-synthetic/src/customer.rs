@@ -1,4 +1,4 @@
-//! A customer: attributes, and the spellings of their codes.
+//! A customer: its attributes, and the spellings of their codes.
 
 /// Spellings of `gender`.
 pub(crate) const GENDER: [&str; 2] = ["Female", "Male"];
@@ -20,28 +20,28 @@ pub(crate) const PAYMENT: [&str; 4] =
 pub(crate) const NO_INTERNET: usize = 2;
 /// The code of fibre in [`INTERNET`].
 pub(crate) const FIBER: usize = 1;
-/// The code that says that a service is impossible, in [`LINES`] and [`EXTRA`].
+/// The code of a service that is impossible, in [`LINES`] and [`EXTRA`].
 pub(crate) const IMPOSSIBLE: u8 = 2;
-/// A customer; fields are codes into the lists above.
+/// A customer. Fields are indices into the lists above.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Customer {
     pub(crate) gender: u8,
     pub(crate) senior: bool,
     pub(crate) partner: bool,
     pub(crate) dependents: bool,
-    /// Months.
+    /// Months since the start of the contract.
     pub(crate) tenure: u32,
     pub(crate) phone: bool,
     pub(crate) lines: u8,
     pub(crate) internet: u8,
-    /// Security, backup, protection, support, television, films.
+    /// The extra services: security, backup, protection, support, television, films.
     pub(crate) extras: [u8; 6],
     pub(crate) contract: u8,
     pub(crate) paperless: bool,
     pub(crate) payment: u8,
-    /// Dollars.
+    /// The monthly bill in dollars.
     pub(crate) monthly_charges: f64,
-    /// Dollars; none before the first bill.
+    /// All bills so far in dollars; `None` before the first.
     pub(crate) total_charges: Option<f64>,
     pub(crate) churn: bool,
     /// The probability with which `churn` was drawn.

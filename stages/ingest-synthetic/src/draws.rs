@@ -1,58 +1,61 @@
-//! Randomness by row number.
+//! Random numbers by row.
 //!
-//! Every customer has a stream of draws of its own that depends on the seed and the row's number alone, so that rows can be made in
-//! any order, in any chunk, and the first `n` rows of a larger table are the table of `n` rows.
-//! Rejected: one generator for the whole table, which would tie a row to all rows before it.
+//! Each customer has a stream of random numbers that depends on the seed and the number of the row
+//! only. So rows can be generated in any order and in any chunks, and the first `n` rows of a
+//! larger table are the table of `n` rows. Rejected: one generator for the whole table, which would
+//! make a row depend on all rows before it.
 
-/// The increment of `SplitMix64`: 2^64 divided by the golden ratio, odd.
+/// The increment of SplitMix64: 2^64 divided by the golden ratio, made odd.
 const GAMMA: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// Scatters the bits of `value`: the finaliser of `SplitMix64` (Steele, Lea, Flood: "Fast splittable pseudorandom number
-/// generators", OOPSLA 2014, with Stafford's constants, variant 13).
+/// Mixes the bits of `value`: the finaliser of SplitMix64 (Steele, Lea, Flood: "Fast splittable
+/// pseudorandom number generators", OOPSLA 2014, with Stafford's constants, variant 13).
 pub(crate) const fn mix(value: u64) -> u64 {
     let value = (value ^ (value >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let value = (value ^ (value >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     value ^ (value >> 31)
 }
 
-/// The draws of one row, in order.
+/// The random numbers of one row, in order.
 #[derive(Debug, Clone)]
 pub(crate) struct Draws {
     state: u64,
 }
 
 impl Draws {
-    /// The stream of row `row` under `seed`.
+    /// Creates the stream of row `row` of a seed.
     pub(crate) const fn of_row(seed: u64, row: u64) -> Self {
         Self { state: mix(mix(seed.wrapping_add(GAMMA)) ^ row.wrapping_mul(GAMMA)) }
     }
 
-    /// The next 64 bits.
+    /// Returns the next 64 bits.
     const fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(GAMMA);
         mix(self.state)
     }
 
-    /// A number in [0, 1), a multiple of 2^-53.
+    /// Returns a number in [0, 1), a multiple of 2^-53.
     pub(crate) fn unit(&mut self) -> f64 {
         // 53 bits fit a double exactly.
         (self.next() >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0)
     }
 
-    /// True with probability `probability`.
+    /// Returns true with probability `probability`.
     pub(crate) fn chance(&mut self, probability: f64) -> bool {
         self.unit() < probability
     }
 
-    /// A number of mean 0 and variance 1, nearly normal and within +-3.47: the sum of four uniforms (Irwin-Hall), scaled. No
-    /// logarithm, hence the same digits everywhere.
+    /// Returns a number of mean 0 and variance 1, nearly normal and within +-3.47: the scaled sum
+    /// of four uniform numbers (Irwin-Hall). It needs no logarithm, so it has the same digits on
+    /// every machine.
     pub(crate) fn bell(&mut self) -> f64 {
         let sum = self.unit() + self.unit() + self.unit() + self.unit();
-        // The variance of four uniforms is 4/12; its root's inverse is sqrt(3).
+        // The variance of four uniform numbers is 4/12, and the inverse of its root is sqrt(3).
         (sum - 2.0) * 1.732_050_807_568_877_2
     }
 
-    /// An index into `weights`, each with its share. The weights need not sum to 1: what is missing falls to the last.
+    /// Returns an index into `weights`, each with the probability of its weight. If the weights sum
+    /// to less than 1, the rest is added to the last.
     pub(crate) fn pick<const N: usize>(&mut self, weights: [f64; N]) -> usize {
         let total: f64 = weights.iter().sum();
         let mut left = self.unit() * total;
@@ -66,13 +69,15 @@ impl Draws {
     }
 }
 
-/// How many customer numbers there are: four digits, then five letters.
+/// The number of customer numbers: four digits, then five letters.
 pub(crate) const IDENTIFIERS: u64 = 10_000 * 11_881_376;
 
-/// The `index`-th customer number of a seed, as a number below [`IDENTIFIERS`]; distinct for distinct indices.
+/// Returns the `index`-th customer number of a seed, as a number below [`IDENTIFIERS`]. Different
+/// indices give different numbers.
 ///
-/// A Feistel network over 38 bits (2^38 is the least even power above [`IDENTIFIERS`]) permutes the numbers; those past the end
-/// walk on until they fall inside (cycle walking: Black and Rogaway, "Ciphers with arbitrary finite domains", CT-RSA 2002).
+/// A Feistel network over 38 bits (2^38 is the least even power above [`IDENTIFIERS`]) permutes the
+/// numbers. It is applied again to results that are too large (cycle walking: Black and Rogaway,
+/// "Ciphers with arbitrary finite domains", CT-RSA 2002).
 pub(crate) fn identifier(seed: u64, index: u64) -> u64 {
     const HALF: u32 = 19;
     const MASK: u64 = (1 << HALF) - 1;

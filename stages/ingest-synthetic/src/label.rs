@@ -1,19 +1,21 @@
-//! Why customers leave.
+//! The probability that a customer leaves.
 //!
-//! A logistic model with interactions, whose weights were fitted to the real table (logistic regression, AUC 0.85 in
-//! cross-validation) and rounded. The label is drawn with the model's probability, so nobody can predict it better than the
-//! probability itself does; that bound is what "reference AUC" means here.
+//! A logistic model with interactions, whose weights were fitted to the real table (logistic
+//! regression, AUC 0.85 in cross-validation) and rounded. The label is drawn with the model's
+//! probability, so no predictor is better than this probability. "Reference AUC" means this bound.
 
 use crate::customer::{Customer, FIBER, NO_INTERNET};
 
-/// Sets the share of churn at 26.5 % without drift; found on 100,000 rows of two seeds.
+/// The intercept, which sets the share of churn to 26.5 % without drift. Found on 100,000 rows of
+/// two seeds.
 const INTERCEPT: f64 = -1.355;
 
-/// Stretches the fitted weights, so that the best possible AUC is 0.855 and good models reach 0.85.
+/// The factor of the fitted weights, with which the best possible AUC is 0.855 and good models
+/// reach 0.85.
 const SHARPNESS: f64 = 1.02;
 
-/// The probability with which `customer` leaves. `drift` from 0 to 1: fibre matters less, price and electronic checks more,
-/// contracts bind less, and more customers leave.
+/// Returns the probability that `customer` leaves. With `drift`, from 0 to 1, fibre matters less,
+/// price and electronic checks matter more, contracts bind less, and more customers leave.
 pub(crate) fn churn_probability(customer: &Customer, drift: f64) -> f64 {
     1.0 / (1.0 + libm::exp(-log_odds(customer, drift)))
 }
@@ -21,7 +23,7 @@ pub(crate) fn churn_probability(customer: &Customer, drift: f64) -> f64 {
 fn log_odds(customer: &Customer, drift: f64) -> f64 {
     let flag = |is: bool| if is { 1.0 } else { 0.0 };
     let months = f64::from(customer.tenure);
-    // Customers leave early: 0.75 in the first month, 0.2 after a year.
+    // Customers tend to leave early: this is 0.75 in the first month and 0.2 after a year.
     let early = 1.0 / (1.0 + months / 3.0);
     let monthly_contract = flag(customer.contract == 0);
     let fiber = flag(usize::from(customer.internet) == FIBER);

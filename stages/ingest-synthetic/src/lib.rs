@@ -1,17 +1,18 @@
-//! Ingestion of made-up customers of a telephone company: a table like IBM's Telco customer churn data, of any size.
+//! Generates customers of a telephone company: a table of any size like IBM's Telco customer churn
+//! data.
 //!
-//! The table has that one's 21 columns, in order, with its types and spellings, its marginals and dependencies, 26.5 % churn, and a
-//! label that nobody can predict better than with an AUC of 0.855. A stage without a source: what it makes depends on its
-//! parameters and seed alone, row by row, so that rows can be made in any order and chunk, and digits are the same natively and
-//! in Wasm (no platform mathematics: see `draws` and `label`).
+//! The table has the 21 columns of that data, in order, with its types and spellings, its marginals
+//! and dependencies, 26.5 % churn, and a label that cannot be predicted with an AUC above 0.855.
+//! The stage needs no source. Rows depend on the parameters, the seed and their number only, so
+//! they can be generated in any order and in any chunks. Their digits are the same natively and in
+//! Wasm, since no mathematics of the platform is used (see `draws` and `label`).
 //!
 //! Parameters, all optional:
 //!
-//! | name | default | meaning |
-//! | --- | --- | --- |
-//! | `rows` | 7043 | how many customers |
-//! | `seed` | the run's seed | seeds the customers; the first rows of a larger table are those of a smaller one |
-//! | `drift` | 0.0 | from 0 to 1: how far customers, prices and their reasons to leave have moved |
+//! - `rows` (7043): the number of customers.
+//! - `seed` (the run's seed): the seed of the customers. The first rows of a larger table are those
+//!   of a smaller one.
+//! - `drift` (0.0), from 0 to 1: the change of customers, prices and reasons to leave.
 
 #[cfg(test)]
 mod calibration;
@@ -28,19 +29,20 @@ use stagewright_kit::{Failure, FinishedTable, Ingestion, Settings, TableWriter, 
 
 pub use columns::{batch, fields};
 
-/// Rows that are written at a time: about 4 MiB, half of what a batch may hold.
+/// The number of rows that are written at a time: about 4 MiB, half of the limit of a batch.
 const ROWS_PER_BATCH: u64 = 8_192;
 
-/// What to make up.
+/// The parameters of the stage.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parameters {
-    /// How many customers; at most a hundred billion, for each has a number of its own.
+    /// The number of customers; at most a hundred billion, since each has its own customer number.
     #[schemars(range(min = 1, max = 100_000_000_000_u64))]
     pub rows: u64,
-    /// Seeds the customers. Without it, the run's seed does.
+    /// The seed of the customers. The default is the run's seed.
     pub seed: Option<u64>,
-    /// From 0 to 1: how far the customers, what they pay and why they leave have moved since the first table. 0 is none.
+    /// The change of customers, prices and reasons to leave since the first table, from 0 (none) to
+    /// 1.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub drift: f64,
 }
@@ -163,7 +165,7 @@ mod tests {
 
     #[test]
     fn the_first_customer_of_seed_42_never_changes() {
-        // Written down so that a change of the mechanism, or of a platform's digits, is seen.
+        // Pinned, so that a change of the algorithm, or of the digits of a platform, is noticed.
         let first = batch(42, 0..1, 0.0);
         let row: Vec<String> = first.columns.iter().map(|column| column.display(0).unwrap_or_default()).collect();
         assert_eq!(row.join(","), FIRST_CUSTOMER);

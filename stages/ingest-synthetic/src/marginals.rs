@@ -1,7 +1,7 @@
-//! The shares and quantiles that customers are drawn from.
+//! The shares and quantiles from which customers are drawn.
 //!
-//! Owns numbers only. They were read off IBM's Telco customer churn table (7,043 rows, Apache-2.0) and rounded; no row of that
-//! table is kept. Indices follow the order of the category lists in [`crate::customer`].
+//! These were read off IBM's Telco customer churn table (7,043 rows, Apache-2.0) and rounded; no
+//! row of that table is kept. Indices follow the order of the lists in [`crate::customer`].
 
 /// Share of men.
 pub(crate) const MALE: f64 = 0.505;
@@ -39,12 +39,14 @@ pub(crate) const NEW: [f64; 3] = [0.0, 0.0007, 0.0059];
 /// Share of DSL customers with a telephone; all others have one.
 pub(crate) const PHONE_WITH_DSL: f64 = 0.718;
 
-/// Share with several lines among those with a telephone, by internet service, for tenures up to 12, 24, 48 and 72 months.
+/// Share with several lines among those with a telephone, by internet service, for tenures up to
+/// 12, 24, 48 and 72 months.
 pub(crate) const MULTIPLE_LINES: [[f64; 4]; 3] =
     [[0.153, 0.358, 0.416, 0.625], [0.408, 0.557, 0.668, 0.825], [0.080, 0.163, 0.223, 0.428]];
 
-/// Share that has an extra service, by service (security, backup, protection, support, television, films), contract and
-/// internet service (DSL, fibre), at the mean tenure of that group ([`MEAN_TENURE`]).
+/// Share that has an extra service, by service (security, backup, protection, support, television,
+/// films), contract and internet service (DSL, fibre), at the mean tenure of that group
+/// ([`MEAN_TENURE`]).
 pub(crate) const EXTRAS: [[[f64; 2]; 3]; 6] = [
     [[0.30, 0.17], [0.58, 0.41], [0.77, 0.61]],
     [[0.30, 0.33], [0.49, 0.64], [0.69, 0.72]],
@@ -54,11 +56,12 @@ pub(crate) const EXTRAS: [[[f64; 2]; 3]; 6] = [
     [[0.25, 0.47], [0.45, 0.75], [0.66, 0.82]],
 ];
 
-/// By how much an extra service's share grows over 72 months of tenure.
+/// The growth of the share of an extra service over 72 months of tenure.
 pub(crate) const EXTRAS_SLOPE: [f64; 6] = [0.25, 0.45, 0.40, 0.25, 0.40, 0.40];
 
-/// How often an extra service is decided by the same draw as the one before it, so that they come together: security, backup,
-/// protection (with backup), support (with security, see [`crate::customer`]), television, films (with television).
+/// The probability that an extra service is decided by the same random number as an earlier one, so
+/// that they occur together: security, backup, protection (with backup), support (with security,
+/// see [`crate::sampling`]), television, films (with television).
 pub(crate) const EXTRAS_TOGETHER: [f64; 6] = [0.0, 0.0, 0.15, 0.15, 0.0, 0.30];
 
 /// Mean tenure in months, by contract and internet service (DSL, fibre).
@@ -67,7 +70,8 @@ pub(crate) const MEAN_TENURE: [[f64; 2]; 3] = [[15.7, 21.6], [40.5, 52.1], [59.1
 /// Share with paperless billing, by contract and internet service.
 pub(crate) const PAPERLESS: [[f64; 3]; 3] = [[0.590, 0.794, 0.334], [0.528, 0.742, 0.272], [0.489, 0.713, 0.270]];
 
-/// Shares of bank transfer, credit card, electronic check and mailed check, by contract and internet service.
+/// Shares of bank transfer, credit card, electronic check and mailed check, by contract and
+/// internet service.
 pub(crate) const PAYMENT: [[[f64; 4]; 3]; 3] = [
     [[0.161, 0.151, 0.388, 0.300], [0.154, 0.138, 0.614, 0.094], [0.124, 0.124, 0.132, 0.620]],
     [[0.254, 0.302, 0.204, 0.240], [0.291, 0.278, 0.364, 0.067], [0.245, 0.209, 0.096, 0.450]],

@@ -10,11 +10,11 @@ use crate::draws::Draws;
 use crate::label;
 use crate::marginals as shares;
 
-/// Whole five-cent steps in a dollar.
+/// Steps of five cents in a dollar.
 const STEPS: f64 = 20.0;
 
 impl Customer {
-    /// Draws row `row`. `drift` from 0 to 1 moves the customers and why they leave.
+    /// Draws row `row`. `drift`, from 0 to 1, changes the customers and why they leave.
     pub(crate) fn draw(seed: u64, row: u64, drift: f64) -> Self {
         let draws = &mut Draws::of_row(seed, row);
         let gender = u8::from(draws.chance(shares::MALE));
@@ -49,7 +49,7 @@ impl Customer {
             churn: false,
             churn_probability: 0.0,
         };
-        // A customer who has not had a bill has not left: so it is in the real table.
+        // As in the real table, a customer without a bill has not left.
         customer.churn_probability = if tenure == 0 { 0.0 } else { label::churn_probability(&customer, drift) };
         customer.churn = draws.chance(customer.churn_probability);
         customer
@@ -58,14 +58,14 @@ impl Customer {
 
 fn contract(draws: &mut Draws, [senior, partner, dependents]: [bool; 3], drift: f64) -> usize {
     let [monthly, one, two] = shares::CONTRACT[usize::from(senior)][usize::from(partner)][usize::from(dependents)];
-    // Under drift, long contracts give way to monthly ones.
+    // Drift replaces long contracts by monthly ones.
     let kept = 1.0 - 0.5 * drift;
     draws.pick([monthly + (one + two) * (1.0 - kept), one * kept, two * kept])
 }
 
 fn internet(draws: &mut Draws, contract: usize, senior: bool, dependents: bool, drift: f64) -> usize {
     let [dsl, fiber, none] = shares::INTERNET[contract][usize::from(senior)][usize::from(dependents)];
-    // Under drift, fibre displaces DSL.
+    // Drift replaces DSL by fibre.
     let kept = 1.0 - 0.6 * drift;
     draws.pick([dsl * kept, fiber + dsl * (1.0 - kept), none])
 }
@@ -74,7 +74,8 @@ fn tenure(draws: &mut Draws, contract: usize, internet: usize, partner: bool, dr
     if draws.chance(shares::NEW[contract]) {
         return 0;
     }
-    // The greater of two draws for those who stay long, the lesser for the others: moves the distribution without leaving it.
+    // The greater of two random numbers for those who stay long, the lesser for the others. This
+    // moves the distribution without leaving its range.
     let staying = if partner { 0.45 } else { -0.45 } + [-0.15, 0.40, -0.45][internet] - 0.8 * drift;
     let (first, second) = (draws.unit(), draws.unit());
     let twice = draws.unit() < staying.abs();
@@ -107,7 +108,7 @@ fn extras(draws: &mut Draws, contract: usize, internet: usize, tenure: u32) -> [
     if internet == NO_INTERNET {
         return [IMPOSSIBLE; 6];
     }
-    // Support comes with security, protection with backup, films with television.
+    // Support depends on security, protection on backup, and films on television.
     const WITH: [usize; 6] = [0, 1, 1, 0, 4, 4];
     let age = (f64::from(tenure) - shares::MEAN_TENURE[contract][internet]) / 72.0;
     let mut rolls = [0.0; 6];
@@ -122,7 +123,7 @@ fn extras(draws: &mut Draws, contract: usize, internet: usize, tenure: u32) -> [
     extras
 }
 
-/// The monthly bill in five-cent steps.
+/// Returns the monthly bill in steps of five cents.
 fn monthly_steps(draws: &mut Draws, phone: bool, lines: u8, internet: usize, extras: [u8; 6], drift: f64) -> u32 {
     let mut price = if phone { shares::PRICE[0] } else { 0.0 };
     if lines == 1 {
@@ -136,12 +137,13 @@ fn monthly_steps(draws: &mut Draws, phone: bool, lines: u8, internet: usize, ext
             price += shares::EXTRAS_PRICE[service];
         }
     }
-    // Prices vary by about a dollar around the list, and under drift rise by up to 15 %.
+    // Prices vary by about a dollar, and rise by up to 15 % with drift.
     let price = (price + draws.bell().clamp(-1.75, 3.4)) * (1.0 + 0.15 * drift);
     (price * STEPS + 0.5) as u32
 }
 
-/// All bills so far in five-cent steps; none before the first. Bills varied by about a fifth of the present one, as a random walk.
+/// Returns the sum of all bills so far in steps of five cents, or `None` before the first. Bills
+/// varied by about a fifth of the present one, as a random walk.
 fn total_steps(draws: &mut Draws, monthly: u32, tenure: u32) -> Option<u32> {
     let walk = draws.bell();
     match tenure {

@@ -1,6 +1,7 @@
-//! The ingestion stage `ingest-table`: reads the source that the manifest hands over, batch by batch.
+//! The ingestion stage `ingest-table`: reads the source that the manifest passes, batch by batch.
 //!
-//! Types, null tokens and roles are the host's; this stage chooses columns and rows. Holds one batch at a time.
+//! The host determines types, null tokens and roles; this stage chooses columns and rows. It holds
+//! one batch at a time.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use stagewright_kit::source::{self, Cursor};
 use stagewright_kit::{Batch, Column, Failure, Field, FinishedTable, Ingestion, Settings, TableWriter, info};
 
-/// How many rows are asked for at a time; the host gives fewer where a batch would pass 8 MiB.
+/// The number of rows that are requested at a time. The host returns fewer where a batch would
+/// exceed 8 MiB.
 const ROWS: u32 = 65_536;
 
 /// The stage's parameters.
@@ -18,7 +20,7 @@ const ROWS: u32 = 65_536;
 pub struct Parameters {
     /// The columns to keep, in this order, by their names in the source. All if absent.
     pub columns: Option<Vec<String>>,
-    /// New names, by the names in the source.
+    /// New names of columns, by their names in the source.
     pub rename: BTreeMap<String, String>,
     /// The most rows to read. All if absent.
     #[schemars(range(min = 1))]
@@ -42,10 +44,10 @@ impl Ingestion for IngestTable {
 
 stagewright_kit::ingestion!(IngestTable);
 
-/// Copies a cursor's rows to a table.
+/// Copies the rows of a cursor to a table.
 ///
 /// # Errors
-/// What the cursor says, as it is; `parameter` for a column that does not exist.
+/// Returns the cursor's failure unchanged; `parameter` for a column that does not exist.
 pub fn read(cursor: &mut dyn Cursor, parameters: &Parameters) -> Result<FinishedTable, Failure> {
     let fields = cursor.fields();
     let kept = kept_columns(&fields, parameters.columns.as_deref())?;
@@ -89,7 +91,7 @@ pub fn read(cursor: &mut dyn Cursor, parameters: &Parameters) -> Result<Finished
     table.finish()
 }
 
-/// The indices of the columns to keep, in order.
+/// Returns the indices of the columns to keep, in order.
 fn kept_columns(fields: &[Field], columns: Option<&[String]>) -> Result<Vec<usize>, Failure> {
     let Some(columns) = columns else { return Ok((0..fields.len()).collect()) };
     if columns.is_empty() {
@@ -127,7 +129,7 @@ mod tests {
 
     use super::*;
 
-    /// Three rows at a time of `a` and `b`, until `rows` were read.
+    /// Returns `a` and `b`, three rows at a time, until `rows` were read.
     struct Counting {
         given: u32,
         rows: u32,

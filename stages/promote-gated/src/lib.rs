@@ -1,8 +1,8 @@
-//! The promotion stage `promote-gated`: approves a candidate if every gate of the manifest passed and the rules of the
-//! stage's own parameters hold.
+//! The promotion stage `promote-gated`: approves a candidate if every gate of the manifest passed
+//! and the rules of the stage's own parameters hold.
 //!
-//! The gates are the host's findings; this stage repeats them as reasons and may add stricter rules. It never overrules
-//! a gate: the host would not let it.
+//! The host evaluates the gates. This stage repeats their results as reasons, and may add stricter
+//! rules. It never overrules a gate, which the host would not accept.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,14 @@ use serde::{Deserialize, Serialize};
 use stagewright_kit::decide::{Decision, Evaluation, Gate, Reason, Verdict};
 use stagewright_kit::{Failure, Metric, Promotion, Settings};
 
-/// The stage's parameters: rules beyond the manifest's gates, on the candidate's metrics as the host computed them.
+/// The parameters of the stage: rules in addition to the manifest's gates, on the metrics that the
+/// host computed for the candidate.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parameters {
-    /// The least that a metric of the candidate must be, by the metric's name.
+    /// The least value of each metric of the candidate, by its name.
     pub minimum: BTreeMap<String, f64>,
-    /// The most that a metric of the candidate may be, by the metric's name.
+    /// The greatest value of each metric of the candidate, by its name.
     pub maximum: BTreeMap<String, f64>,
 }
 
@@ -33,7 +34,7 @@ impl Promotion for PromoteGated {
         for (rules, bound) in [(minimum, Bound::Minimum), (maximum, Bound::Maximum)] {
             reasons.extend(rules.iter().map(|(metric, &limit)| of_rule(bound, metric, limit, &evaluation.candidate)));
         }
-        // A rule of its own that failed rejects; else the host's verdict by the gates stands.
+        // A failed rule of the stage rejects; otherwise, the host's verdict by the gates holds.
         let own_rules_hold = reasons[evaluation.gates.len()..].iter().all(|reason| reason.passed);
         let verdict = if own_rules_hold { evaluation.verdict } else { Verdict::Rejected };
         Ok(Decision { verdict, reasons })
@@ -42,14 +43,14 @@ impl Promotion for PromoteGated {
 
 stagewright_kit::promotion!(PromoteGated);
 
-/// Which side of a limit is allowed.
+/// The allowed side of a limit.
 #[derive(Clone, Copy)]
 enum Bound {
     Minimum,
     Maximum,
 }
 
-/// A gate of the manifest, in words.
+/// Returns a gate of the manifest as a reason.
 fn of_gate(gate: &Gate) -> Reason {
     let metric = &gate.metric;
     let (rule, threshold) = (gate.rule.as_str(), gate.threshold);
@@ -85,12 +86,12 @@ fn of_gate(gate: &Gate) -> Reason {
     Reason { gate: format!("{rule} {metric}"), passed: gate.passed, message }
 }
 
-/// What the sentence says of a limit that was kept, or that was not.
+/// Returns the words for a limit that is kept or broken.
 fn relation(passed: bool, limit: &str) -> String {
     if passed { format!("as wanted {limit}") } else { format!("wanted {limit}") }
 }
 
-/// A gate of a later version of the host, whose rule this stage does not know.
+/// Returns a gate of a later version of the host, whose rule this stage does not know, as a reason.
 fn unknown(gate: &Gate, actual: f64) -> String {
     format!(
         "{} is {actual:.4}; the host found that the gate {}",
@@ -99,7 +100,7 @@ fn unknown(gate: &Gate, actual: f64) -> String {
     )
 }
 
-/// A rule of the stage's own. A metric that is missing or NaN does not pass.
+/// Checks a rule of the stage. A metric that is missing or NaN does not pass.
 fn of_rule(bound: Bound, metric: &str, limit: f64, candidate: &[Metric]) -> Reason {
     let (name, words) = match bound {
         Bound::Minimum => ("minimum", "at least"),

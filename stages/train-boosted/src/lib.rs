@@ -1,7 +1,9 @@
-//! The training stage `train-boosted`: gradient boosting on histograms, for binary targets and regression.
+//! The training stage `train-boosted`: gradient boosting on histograms, for binary targets and
+//! regression.
 //!
-//! Owns the parameters; the trees are `stagewright-trees`'s. `growth = "depth-wise"` stands for XGBoost's `hist` method,
-//! `"leaf-wise"` for LightGBM. With a validation table, training stops when its loss no longer improves.
+//! This defines the parameters; `stagewright-trees` grows the trees. `growth = "depth-wise"`
+//! corresponds to XGBoost's `hist` method, `"leaf-wise"` to LightGBM. With a validation table,
+//! training stops when its loss no longer improves.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,14 +14,14 @@ use stagewright_tree_training::{BinnedTable, LoadedTrees, failure, write_model};
 use stagewright_trees::boosted::{RoundReport, Watcher};
 use stagewright_trees::{BoostedOptions, BoostedValidParams, Loss, Objective, boosted};
 
-/// Which leaf is split next.
+/// The order in which leaves are split.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Growth {
-    /// Every leaf, down to `max_depth`: as XGBoost.
+    /// All leaves, down to `max_depth`, as in XGBoost.
     #[default]
     DepthWise,
-    /// The leaf that gains most, until there are `max_leaves`: as LightGBM.
+    /// The leaf with the largest gain, until there are `max_leaves`, as in LightGBM.
     LeafWise,
 }
 
@@ -30,12 +32,13 @@ pub struct Parameters {
     /// The most trees.
     #[schemars(range(min = 1, max = 100_000))]
     pub n_estimators: u32,
-    /// What each tree's values are multiplied by: smaller needs more trees.
+    /// The factor by which the values of each tree are multiplied. A smaller factor needs more
+    /// trees.
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub learning_rate: f64,
-    /// Which leaf is split next.
+    /// The order in which leaves are split.
     pub growth: Growth,
-    /// The most splits above a leaf; null: no limit (leaf-wise growth only).
+    /// The most splits between the root and a leaf; null for no limit (leaf-wise growth only).
     #[schemars(range(min = 1, max = 30))]
     pub max_depth: Option<u32>,
     /// The most leaves of a tree grown leaf-wise.
@@ -53,20 +56,20 @@ pub struct Parameters {
     /// L1 regularisation of leaf values.
     #[schemars(range(min = 0))]
     pub alpha: f64,
-    /// What a split must gain.
+    /// The least gain of a split.
     #[schemars(range(min = 0))]
     pub min_split_gain: f64,
-    /// The share of rows that each tree is grown on.
+    /// The share of the rows that each tree is grown on.
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub subsample: f64,
-    /// The share of features that each tree may use.
+    /// The share of the features that each tree may use.
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub colsample: f64,
-    /// What the weight of positive rows is multiplied by; for binary targets.
+    /// The factor by which the weights of positive rows are multiplied (binary targets).
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub scale_pos_weight: f64,
-    /// Stop when the validation loss has not improved for this many rounds, and keep the best; 0: never. Without a
-    /// validation table it has no effect.
+    /// The number of rounds without an improvement of the validation loss after which training
+    /// stops, keeping the best round; 0 for never. Without a validation table, this has no effect.
     pub early_stopping_rounds: u32,
 }
 
@@ -92,7 +95,7 @@ impl Default for Parameters {
 }
 
 impl Parameters {
-    /// What the library takes.
+    /// Returns the options of the library.
     fn check(&self, loss: Loss, validated: bool, seed: u64) -> Result<BoostedValidParams, Failure> {
         let options = BoostedOptions {
             loss,

@@ -8,8 +8,8 @@ fn binary() -> Task {
     Task::Binary(BinaryClasses { negative: "No".to_owned(), positive: "Yes".to_owned() })
 }
 
-/// Noise, a column with nulls that decides all but every tenth row, and the target; in batches of `size` rows, from row
-/// `first` on.
+/// Noise, a column with nulls that decides the target of nine tenths of the rows, and the target;
+/// in batches of `size` rows, from row `first` on.
 fn table(first: usize, rows: usize, size: usize) -> MemoryTable {
     let fields = [
         (Field::required("noise", DataType::Float64), Role::Feature),

@@ -1,7 +1,8 @@
 //! The training stage `train-forest`: a random forest, for binary targets.
 //!
-//! Owns the parameters, named as scikit-learn names them, and the division into shards; the trees are `stagewright-trees`'s.
-//! A forest trained in shards has the bytes of one trained whole, whoever trained which shard.
+//! This defines the parameters, with scikit-learn's names, and the division into shards;
+//! `stagewright-trees` grows the trees. A forest trained in shards has the same bytes as one
+//! trained whole.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,33 +14,34 @@ use stagewright_tree_training::{BinnedTable, LoadedTrees, failure, read_model, w
 use stagewright_trees::{ForestOptions, ForestValidParams, MaxFeatures, Objective, forest};
 use std::ops::Range;
 
-/// Trees of a shard: each shard reads and bins the table for itself, and that should stay a small part of its work.
+/// The least number of trees of a shard. Each shard reads and bins the table, which must remain a
+/// small part of its work.
 const TREES_PER_SHARD: u32 = 50;
 
-/// More shards than this help few machines.
+/// The most shards. Few machines would benefit from more.
 const MOST_SHARDS: u32 = 16;
 
-/// How many features a split looks at, by name.
+/// The number of features that each split considers, by name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NamedMaxFeatures {
-    /// The square root of their number.
+    /// The square root of the number of features.
     Sqrt,
-    /// The logarithm of their number to base 2.
+    /// The base-2 logarithm of the number of features.
     Log2,
-    /// All.
+    /// All features.
     All,
 }
 
-/// How many features a split looks at.
+/// The number of features that each split considers.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum MaxFeaturesParameter {
     /// `sqrt`, `log2` or `all`.
     Named(NamedMaxFeatures),
-    /// A whole number: this many.
+    /// An integer: this number.
     Number(#[schemars(range(min = 1))] u32),
-    /// A fraction up to 1: this share of them.
+    /// A fraction up to 1: this share of the features.
     Share(#[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))] f64),
 }
 
@@ -47,19 +49,20 @@ pub enum MaxFeaturesParameter {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parameters {
-    /// How many trees.
+    /// The number of trees.
     #[schemars(range(min = 1, max = 10_000))]
     pub n_estimators: u32,
-    /// The most splits above a leaf; null: no limit.
+    /// The most splits between the root and a leaf; null for no limit.
     #[schemars(range(min = 1))]
     pub max_depth: Option<u32>,
-    /// A node of fewer rows is not split.
+    /// The least number of rows of a node that is split.
     #[schemars(range(min = 2))]
     pub min_samples_split: u32,
     /// The least number of rows of a leaf.
     #[schemars(range(min = 1))]
     pub min_samples_leaf: u32,
-    /// How many features a split looks at: `sqrt`, `log2`, `all`, a number, or a fraction.
+    /// The number of features that each split considers: `sqrt`, `log2`, `all`, a number, or a
+    /// fraction.
     pub max_features: MaxFeaturesParameter,
     /// Whether each tree draws its rows with replacement.
     pub bootstrap: bool,
@@ -79,7 +82,7 @@ impl Default for Parameters {
 }
 
 impl Parameters {
-    /// What the library takes.
+    /// Returns the options of the library.
     fn check(&self, seed: u64) -> Result<ForestValidParams, Failure> {
         let max_features = match self.max_features {
             MaxFeaturesParameter::Named(NamedMaxFeatures::Sqrt) => MaxFeatures::SquareRoot,
@@ -183,7 +186,8 @@ impl Sharding for TrainForest {
 
 stagewright_kit::sharded_training!(TrainForest);
 
-/// The trees of a shard: all shards' together are all trees, and no two differ by more than one in number.
+/// Returns the trees of a shard. The shards together have all trees, and their numbers of trees
+/// differ by at most one.
 fn trees_of((shard, shards): (u32, u32), trees: u32) -> Result<Range<u32>, Failure> {
     if shard >= shards || shards > trees {
         return Err(Failure::internal(format!("shard {shard} of {shards} is none of {trees} trees")));
@@ -192,7 +196,7 @@ fn trees_of((shard, shards): (u32, u32), trees: u32) -> Result<Range<u32>, Failu
     Ok(bound(shard)..bound(shard + 1))
 }
 
-/// The training table in bins.
+/// Bins the training table.
 fn binned(train: &dyn Table, task: &Task) -> Result<BinnedTable, Failure> {
     if !matches!(task, Task::Binary(_)) {
         return Err(Failure::parameter("task", "train-forest learns binary targets only"));

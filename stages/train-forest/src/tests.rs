@@ -12,7 +12,7 @@ fn settings(parameters: Parameters) -> Settings<Parameters> {
     Settings { parameters, seed: 7, as_of: 0 }
 }
 
-/// Noise, a column with nulls that decides, and the target; in batches of `size` rows.
+/// Noise, a column with nulls that decides the target, and the target; in batches of `size` rows.
 fn table(rows: usize, size: usize) -> MemoryTable {
     let fields = [
         (Field::required("noise", DataType::Float64), Role::Feature),

@@ -1,5 +1,6 @@
-//! Fits a CSV file of numbers without a head, the target (0 or 1) last; prints the coefficients, then the intercept, as
-//! JSON, and to standard error what the fit took. For the parity and speed figures.
+//! Fits a model to a CSV file of numbers without a header, whose last column is the target (0 or
+//! 1). Prints the coefficients and then the intercept as JSON, and the cost of the fit on standard
+//! error. For measurements of parity and speed.
 //!
 //!     cargo run --release -p train-logistic --example fit_csv -- FILE [C]
 

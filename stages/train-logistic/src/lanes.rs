@@ -1,14 +1,13 @@
-//! Sums of doubles in eight lanes, so that SIMD can compute them: the compiler may not reorder a
-//! sum.
+//! Sums of doubles in eight lanes. A compiler may not reorder a sum, so SIMD needs separate sums.
 //!
-//! Eight doubles in an array are enough of a hint for native code. For Wasm the compiler keeps each
-//! of them on its own, and most on the stack; so there, lanes are pairs by name. Both add the same
-//! numbers in the same order, and give the same bits.
+//! For native code, an array of eight doubles is enough. In Wasm, the compiler would keep each
+//! element separately and most of them on the stack, so there the lanes are named pairs. Both add
+//! the same numbers in the same order and give the same bits.
 
-/// How many lanes there are.
+/// The number of lanes.
 pub(crate) const LANES: usize = 8;
 
-/// Pairs of lanes.
+/// The number of pairs of lanes.
 const PAIRS: usize = LANES / 2;
 
 #[cfg(target_arch = "wasm32")]
@@ -101,7 +100,7 @@ impl Lanes {
         Self([[a, b], [c, d], [e, f], [g, h]].map(Pair::of))
     }
 
-    /// Adds the other's numbers to these.
+    /// Adds the numbers of another value, lane by lane.
     #[inline(always)]
     pub(crate) fn add(&mut self, other: Self) {
         for (pair, other) in self.0.iter_mut().zip(other.0) {
@@ -125,7 +124,7 @@ impl Lanes {
         self
     }
 
-    /// The sum of all lanes, from the first to the last.
+    /// Returns the sum of all lanes, from the first to the last.
     #[inline(always)]
     pub(crate) fn sum(self) -> f64 {
         self.0.iter().flat_map(|pair| pair.numbers()).sum()

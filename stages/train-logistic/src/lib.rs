@@ -1,7 +1,8 @@
 //! The training stage `train-logistic`: logistic regression with an L2 penalty, for binary targets.
 //!
-//! Owns parameters and checks; [`solver`] optimises, [`model`] is the state. Holds the training rows as one matrix:
-//! 8 bytes a value, and 32 bytes a row.
+//! This defines the parameters and checks the data; [`solver`] optimises, and [`model`] is the
+//! state. The training rows are held as one matrix: 8 bytes for each value, and 32 bytes for each
+//! row.
 
 mod lanes;
 pub mod model;
@@ -17,33 +18,34 @@ use stagewright_kit::{
 use crate::model::{FORMAT, LogisticModel, VERSION, not_finite};
 use crate::solver::{LogisticRegression, SolverError};
 
-/// How much the classes count.
+/// The weights of the classes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClassWeight {
-    /// As often as they occur.
+    /// As they occur.
     #[default]
     None,
-    /// Both alike: a row's weight is divided by its class's share.
+    /// Both classes have the same weight: the weight of a row is divided by the share of its class.
     Balanced,
 }
 
-/// The stage's parameters, named as scikit-learn names them where it has them.
+/// The parameters of the stage, with scikit-learn's names where it has them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parameters {
-    /// Inverse strength of the L2 penalty: smaller is simpler.
+    /// The inverse strength of the L2 penalty. A smaller number gives a simpler model.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub c: f64,
-    /// The most Newton steps; about ten are usual.
+    /// The most Newton steps. About ten are usual.
     #[schemars(range(min = 1, max = 10_000))]
     pub max_iterations: u32,
-    /// Converged when no component of the mean loss's gradient is larger, per standard deviation of its feature.
+    /// Training has converged when no component of the gradient of the mean loss, per standard
+    /// deviation of its feature, is larger than this.
     #[schemars(extend("exclusiveMinimum" = 0))]
     pub tolerance: f64,
     /// Whether the model has an intercept.
     pub fit_intercept: bool,
-    /// How much the classes count.
+    /// The weights of the classes.
     pub class_weight: ClassWeight,
 }
 
@@ -120,7 +122,7 @@ impl Training for TrainLogistic {
 
 stagewright_kit::training!(TrainLogistic);
 
-/// Refuses what no linear model can use: gaps, infinities, no rows, no features.
+/// Refuses data that a linear model cannot use: missing or infinite values, no rows, no features.
 fn check(data: &FeatureMatrix) -> Result<(), Failure> {
     if data.values.is_empty() {
         return Err(Failure::data(format!(
@@ -137,7 +139,7 @@ fn check(data: &FeatureMatrix) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The rows' weights, times their classes'.
+/// Returns the weights of the rows, multiplied by those of their classes.
 fn row_weights(target: &[bool], weights: Option<Vec<f64>>, class_weight: ClassWeight) -> Option<Vec<f64>> {
     if class_weight == ClassWeight::None {
         return weights;
@@ -148,7 +150,8 @@ fn row_weights(target: &[bool], weights: Option<Vec<f64>>, class_weight: ClassWe
         weights.iter().zip(target).filter(|(_, positive)| **positive == class).map(|(weight, _)| weight).sum()
     };
     let positive = sum_of(true);
-    // The difference of two sums is 0 where one class outweighs the other by more than a double's digits.
+    // The difference of the sums is 0 if one class outweighs the other by more than the digits of a
+    // double.
     let negative = if total > positive { total - positive } else { sum_of(false) };
     let factors = [total / (2.0 * negative), total / (2.0 * positive)];
     for (weight, &class) in weights.iter_mut().zip(target) {
@@ -167,7 +170,8 @@ mod tests {
         Task::Binary(BinaryClasses { negative: "No".to_owned(), positive: "Yes".to_owned() })
     }
 
-    /// Two features, the second far from zero, and a target that both explain; in batches of `size` rows.
+    /// Two features, the second far from zero, and a target that depends on both; in batches of
+    /// `size` rows.
     fn table(rows: usize, size: usize) -> MemoryTable {
         let x = |row: usize| ((row * 37) % 101) as f64 / 50.0 - 1.0;
         let year = |row: usize| 2000.0 + ((row * 53) % 29) as f64;

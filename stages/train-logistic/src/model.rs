@@ -1,15 +1,15 @@
-//! The model's state: JSON, described in `docs/formats/logistic-model.md`. Reading one executes nothing and trusts
-//! nothing: every length and number is checked.
+//! The model as JSON, described in `docs/formats/logistic-model.md`. Reading a model executes
+//! nothing and trusts nothing: every length and number is checked.
 
 use serde::{Deserialize, Serialize};
 use stagewright_kit::{Batch, BlobReader, Failure};
 
 use crate::solver::sigmoid;
 
-/// What the first key must say.
+/// The value of the first key.
 pub const FORMAT: &str = "stagewright-logistic";
 
-/// Grows with every change that an older reader would misread.
+/// The version, which increases with every change that an older reader would misread.
 pub const VERSION: u32 = 1;
 
 /// A trained model.
@@ -20,15 +20,15 @@ pub struct LogisticModel {
     pub format: String,
     /// [`VERSION`].
     pub version: u32,
-    /// What the target called class 1, whose probability is predicted.
+    /// The name of class 1 in the target, whose probability is predicted.
     pub positive: String,
-    /// The features' names, in the order of the columns.
+    /// The names of the features, in the order of the columns.
     pub features: Vec<String>,
-    /// One per feature: the change of the log odds per unit.
+    /// The coefficient of each feature: the change of the log odds per unit.
     pub coefficients: Vec<f64>,
-    /// The log odds where every feature is 0.
+    /// The intercept: the log odds if every feature is 0.
     pub intercept: f64,
-    /// The features' standard deviations in the training rows; for importance only.
+    /// The standard deviations of the features in the training rows, for the importance only.
     pub deviations: Vec<f64>,
 }
 
@@ -36,7 +36,7 @@ impl LogisticModel {
     /// Reads a model.
     ///
     /// # Errors
-    /// `internal` if it is not one, or not of this version.
+    /// `internal` if the bytes are not a model of this version.
     pub fn read(blob: &mut BlobReader<'_>) -> Result<Self, Failure> {
         let model: Self = blob.read_json()?;
         if model.format != FORMAT || model.version != VERSION {
@@ -56,10 +56,11 @@ impl LogisticModel {
         Ok(model)
     }
 
-    /// The probability of the positive class for each row.
+    /// Returns the probability of the positive class for each row.
     ///
     /// # Errors
-    /// `data`, with column and row, for text, a null or NaN; `internal` if the number of columns is not the model's.
+    /// `data`, with column and row, for text, a null or NaN; `internal` if the number of columns is
+    /// wrong.
     pub fn predict(&self, rows: Batch) -> Result<Vec<f64>, Failure> {
         if rows.columns.len() != self.features.len() {
             return Err(Failure::internal(format!(
@@ -72,7 +73,7 @@ impl LogisticModel {
         let mut sums = vec![self.intercept; length];
         for (index, column) in rows.columns.into_iter().enumerate() {
             let values = column.into_numbers(length).ok_or_else(|| not_a_number(&self.features[index]))?;
-            // One column at a time is checked while it is in the cache.
+            // Column by column, so that each is checked while it is in the cache.
             if let Some(row) = values.iter().position(|value| !value.is_finite()) {
                 return Err(not_finite(&self.features[index], row as u64, values[row]));
             }
@@ -87,8 +88,9 @@ impl LogisticModel {
         Ok(sums)
     }
 
-    /// The size of each feature's effect: `|coefficient|` times its standard deviation, the change of the log odds
-    /// that one standard deviation makes. Comparable whether or not features were scaled.
+    /// Returns the size of each feature's effect: `|coefficient|` times the standard deviation of
+    /// the feature, which is the change of the log odds by one standard deviation. The sizes are
+    /// comparable whether or not features were scaled.
     pub fn importance(&self) -> Vec<f64> {
         self.coefficients.iter().zip(&self.deviations).map(|(slope, deviation)| slope.abs() * deviation).collect()
     }
@@ -98,7 +100,7 @@ fn not_a_number(feature: &str) -> Failure {
     Failure::data("a logistic model takes numbers only; encode text in the transformation").in_column(feature)
 }
 
-/// A value that no linear model can use.
+/// Returns the failure of a value that a linear model cannot use.
 pub(crate) fn not_finite(feature: &str, row: u64, value: f64) -> Failure {
     let what = if value.is_nan() { "null or NaN" } else { "infinite" };
     Failure::data(format!("the value is {what}; a logistic model needs numbers, fill gaps in the transformation"))

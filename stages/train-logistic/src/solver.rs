@@ -1,16 +1,17 @@
-//! The optimisation: L2-penalised logistic regression by a truncated Newton method.
+//! L2-penalised logistic regression by a truncated Newton method.
 //!
-//! Minimises, as scikit-learn's `LogisticRegression` does, `C * sum(s_i * log(1 + exp(-y_i * z_i))) + |w|^2 / 2` with
-//! `z = X w + b`, `y` in {-1, 1} and the intercept `b` unpenalised, divided here by `C * sum(s_i)`. Newton's direction
-//! comes from conjugate gradients on products with the Hessian, which is never built (Lin, Weng and Keerthi, "Trust
-//! Region Newton Method for Large-Scale Logistic Regression", JMLR 9, 2008), preconditioned by its diagonal (Hsia,
-//! Chiang and Lin, "Preconditioned Conjugate Gradient Methods in Truncated Newton Frameworks", ACML 2018), with a
-//! backtracking line search. So time and memory grow with rows times features, however many features there are.
-//! Columns are centred implicitly where there is an intercept: that moves the intercept, not the coefficients, and
-//! columns far from zero (years, timestamps) converge as fast as scaled ones.
+//! Like scikit-learn's `LogisticRegression`, this minimises `C * sum(s_i * log(1 + exp(-y_i *
+//! z_i))) + |w|^2 / 2` with `z = X w + b`, `y` in {-1, 1} and the intercept `b` unpenalised,
+//! divided here by `C * sum(s_i)`. Newton's direction comes from conjugate gradients on products
+//! with the Hessian, which is never built (Lin, Weng and Keerthi, "Trust Region Newton Method for
+//! Large-Scale Logistic Regression", JMLR 9, 2008), preconditioned by its diagonal (Hsia, Chiang
+//! and Lin, "Preconditioned Conjugate Gradient Methods in Truncated Newton Frameworks", ACML 2018),
+//! with a backtracking line search. So time and memory are proportional to rows times features.
+//! With an intercept, columns are centred implicitly: this changes the intercept, not the
+//! coefficients, and columns far from zero (years, timestamps) converge as fast as scaled ones.
 //!
-//! Why not linfa-logistic's L-BFGS: it takes no weights, and brings an optimiser framework that asks for a clock.
-//! linfa's `Fit` and `PredictInplace` are implemented at this module's edge.
+//! linfa-logistic's L-BFGS was rejected: it takes no weights, and depends on an optimiser framework
+//! that needs a clock. This module implements linfa's `Fit` and `PredictInplace`.
 
 use linfa::DatasetBase;
 use linfa::traits::{Fit, PredictInplace};
@@ -18,34 +19,36 @@ use ndarray::{Array1, Array2, ArrayView2, ShapeBuilder};
 
 use crate::lanes::{LANES, Lanes};
 
-/// Rows per block: the vectors of a block stay in the first-level cache.
+/// The number of rows of a block, whose vectors stay in the first-level cache.
 const BLOCK: usize = 512;
 
-/// A direction that needs more products than this is used as it stands: each costs a pass over the data.
+/// The most products with the Hessian for a direction. Each costs a pass over the data, so an
+/// unfinished direction is used then.
 const MAX_PRODUCTS: usize = 100;
 
-/// The step is halved at most so often; 2^-30 of a Newton step changes nothing that a double can show.
+/// The most halvings of a step. 2^-30 of a Newton step changes nothing in the digits of a double.
 const MAX_HALVINGS: u32 = 30;
 
 /// Why a fit failed.
 #[derive(Debug, thiserror::Error)]
 pub enum SolverError {
-    /// There is nothing to learn from.
+    /// All rows are of one class.
     #[error("the target has one class only")]
     OneClass,
-    /// What linfa found wrong with a data set.
+    /// linfa rejected the dataset.
     #[error(transparent)]
     Linfa(#[from] linfa::Error),
 }
 
-/// How to fit.
+/// The options of a fit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LogisticRegression {
-    /// Inverse strength of the L2 penalty; positive.
+    /// The inverse strength of the L2 penalty; positive.
     pub c: f64,
     /// The most Newton steps.
     pub max_iterations: u32,
-    /// Converged when no component of the mean loss's gradient, per standard deviation of its feature, is larger.
+    /// The fit has converged when no component of the gradient of the mean loss, per standard
+    /// deviation of its feature, is larger than this.
     pub tolerance: f64,
     /// Whether the model has an intercept.
     pub fit_intercept: bool,
@@ -54,13 +57,13 @@ pub struct LogisticRegression {
 /// A fitted model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Fitted {
-    /// One per feature.
+    /// The coefficient of each feature.
     pub coefficients: Vec<f64>,
-    /// Added to every row's sum.
+    /// The intercept.
     pub intercept: f64,
     /// The weighted standard deviation of each feature in the training rows.
     pub deviations: Vec<f64>,
-    /// How many Newton steps were taken.
+    /// The number of Newton steps.
     pub iterations: u32,
     /// Whether the tolerance was reached.
     pub converged: bool,
@@ -69,8 +72,8 @@ pub struct Fitted {
 }
 
 impl LogisticRegression {
-    /// Fits `values` (rows by features, finite) to `target` (true for the positive class), with one positive weight a
-    /// row, 1 if `None`.
+    /// Fits a model to `values` (rows by features, finite) and `target` (true for the positive
+    /// class). `weights` has a positive weight for each row, 1 if `None`.
     ///
     /// # Errors
     /// [`SolverError::OneClass`].
@@ -88,7 +91,7 @@ impl LogisticRegression {
         if target.iter().all(|&positive| positive) || target.iter().all(|&positive| !positive) {
             return Err(SolverError::OneClass);
         }
-        // Blocks of columns need each column contiguous.
+        // Blocks of columns must be contiguous.
         let owned: Array2<f64>;
         let columns = if values.t().is_standard_layout() {
             values.reborrow()
@@ -103,16 +106,16 @@ impl LogisticRegression {
     }
 }
 
-/// The data, and what stays the same through the fit.
+/// The data, and everything that stays constant during the fit.
 struct Problem<'a> {
-    /// Column after column.
+    /// The values, column after column.
     values: &'a [f64],
     rows: usize,
     features: usize,
     target: &'a [bool],
-    /// Each row's share; sums to 1.
+    /// The share of each row; the shares sum to 1.
     shares: Vec<f64>,
-    /// The features' means, 0 without an intercept.
+    /// The means of the features; 0 without an intercept.
     means: Vec<f64>,
     deviations: Vec<f64>,
     /// `1 / (C * sum of weights)`.
@@ -120,9 +123,9 @@ struct Problem<'a> {
     fit_intercept: bool,
 }
 
-/// A point of the search: what depends on the coefficients.
+/// A point of the search: everything that depends on the coefficients.
 struct Point {
-    /// Coefficients of the centred features, then the intercept.
+    /// The coefficients of the centred features, then the intercept.
     coefficients: Vec<f64>,
     loss: f64,
     gradient: Vec<f64>,
@@ -177,7 +180,7 @@ impl<'a> Problem<'a> {
         while !converged && losses.len() < settings.max_iterations as usize {
             let direction = self.direction(&point);
             let Some(next) = self.descend(&point, &direction) else {
-                // No step improves the loss any more: rounding is all that is left of the gradient.
+                // No step improves the loss: only rounding errors are left of the gradient.
                 converged = true;
                 break;
             };
@@ -198,13 +201,14 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// Whether the gradient is small, measured as if every feature had standard deviation 1.
+    /// Returns whether the gradient is small, measured as if every feature had standard deviation
+    /// 1.
     fn is_flat(&self, point: &Point, tolerance: f64) -> bool {
         let scales = self.deviations.iter().map(|&deviation| if deviation > 0.0 { deviation } else { 1.0 });
         point.gradient.iter().zip(scales.chain([1.0])).all(|(slope, scale)| slope.abs() <= tolerance * scale)
     }
 
-    /// Loss, gradient and curvature at some coefficients.
+    /// Computes loss, gradient and curvature at some coefficients.
     fn at(&self, coefficients: Vec<f64>) -> Point {
         let (slopes, intercept) = coefficients.split_at(self.features);
         let shift = intercept[0] - dot(slopes, &self.means);
@@ -220,7 +224,7 @@ impl<'a> Problem<'a> {
                 let row = start + offset;
                 let share = self.shares[row];
                 let margin = if self.target[row] { *sum } else { -*sum };
-                // exp(-|margin|) never overflows; both the loss and the probability follow from it.
+                // exp(-|margin|) never overflows, and gives both the loss and the probability.
                 let tail = (-margin.abs()).exp();
                 loss += share * (tail.ln_1p() + (-margin).max(0.0));
                 let wrong = if margin >= 0.0 { tail / (1.0 + tail) } else { 1.0 / (1.0 + tail) };
@@ -233,7 +237,8 @@ impl<'a> Problem<'a> {
         Point { coefficients, loss, gradient, curvature }
     }
 
-    /// `sums[i] = x[start + i] * slopes + shift`, for centred rows if `shift` holds the means' part.
+    /// Computes `sums[i] = x[start + i] * slopes + shift`, for centred rows if `shift` contains the
+    /// part of the means.
     fn block_sums(&self, start: usize, slopes: &[f64], shift: f64, sums: &mut [f64]) {
         sums.fill(shift);
         let end = start + sums.len();
@@ -246,7 +251,7 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// Adds the block's part of `X' residuals`, not yet centred, and of the residuals' sum.
+    /// Adds the block's part of `X' residuals`, not yet centred, and of the sum of the residuals.
     fn block_products(&self, start: usize, residuals: &[f64], product: &mut [f64]) {
         let end = start + residuals.len();
         let (sums, total) = product.split_at_mut(self.features);
@@ -264,7 +269,7 @@ impl<'a> Problem<'a> {
         total[0] += sum_of(residuals);
     }
 
-    /// Centres a product and adds the penalty's part.
+    /// Centres a product and adds the part of the penalty.
     fn finish_product(&self, product: &mut [f64], slopes: &[f64]) {
         let (sums, total) = product.split_at_mut(self.features);
         for ((sum, mean), slope) in sums.iter_mut().zip(&self.means).zip(slopes) {
@@ -275,7 +280,7 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// The Hessian at a point times a vector.
+    /// Multiplies the Hessian at a point with a vector.
     fn hessian_product(&self, point: &Point, vector: &[f64]) -> Vec<f64> {
         let (slopes, intercept) = vector.split_at(self.features);
         let shift = intercept[0] - dot(slopes, &self.means);
@@ -294,7 +299,7 @@ impl<'a> Problem<'a> {
         product
     }
 
-    /// The Hessian's diagonal, for the preconditioner; 1 where it vanishes.
+    /// Returns the diagonal of the Hessian, for the preconditioner, with 1 for 0.
     fn hessian_diagonal(&self, point: &Point) -> Vec<f64> {
         let feature =
             |feature: usize| squares_about(self.means[feature], self.column(feature), &point.curvature) + self.penalty;
@@ -308,7 +313,8 @@ impl<'a> Problem<'a> {
         diagonal
     }
 
-    /// An approximate solution of `Hessian * direction = -gradient`, the closer the smaller the gradient.
+    /// Solves `Hessian * direction = -gradient` approximately, the more exactly the smaller the
+    /// gradient.
     fn direction(&self, point: &Point) -> Vec<f64> {
         let diagonal = self.hessian_diagonal(point);
         let precondition = |residual: &[f64]| residual.iter().zip(&diagonal).map(|(r, d)| r / d).collect::<Vec<_>>();
@@ -342,7 +348,8 @@ impl<'a> Problem<'a> {
         direction
     }
 
-    /// The first of the steps 1, 1/2, 1/4, ... that lowers the loss enough (Armijo); `None` if none does.
+    /// Returns the first of the steps 1, 1/2, 1/4, ... that lowers the loss enough (Armijo), or
+    /// `None` if none does.
     fn descend(&self, point: &Point, direction: &[f64]) -> Option<Point> {
         let slope = dot(&point.gradient, direction);
         let mut step = 1.0;
@@ -366,10 +373,10 @@ fn add_scaled(vector: &mut [f64], factor: f64, other: &[f64]) {
     }
 }
 
-/// Adds four columns, each times its slope, in their order: `sums` are loaded and stored once, not
-/// four times.
-// On its own, as all hot loops here: within a large function, Wasm's compiler keeps what a loop
-// needs on the stack.
+/// Adds four columns, each times its slope, in their order. `sums` are loaded and stored once
+/// instead of four times.
+// A separate function, like all hot loops here: within a large function, Wasm's compiler keeps the
+// loop's values on the stack.
 #[inline(never)]
 fn add_four(sums: &mut [f64], columns: [&[f64]; 4], slopes: &[f64; 4]) {
     let [a, b, c, d] = columns.map(|column| &column[..sums.len()]);
@@ -379,7 +386,7 @@ fn add_four(sums: &mut [f64], columns: [&[f64]; 4], slopes: &[f64; 4]) {
     }
 }
 
-/// The inner product, summed in lanes.
+/// Returns the inner product, summed in lanes.
 #[inline(never)]
 fn dot(left: &[f64], right: &[f64]) -> f64 {
     let ((left, left_rest), (right, right_rest)) = (left.as_chunks(), right.as_chunks());
@@ -390,8 +397,8 @@ fn dot(left: &[f64], right: &[f64]) -> f64 {
     lanes.sum() + left_rest.iter().zip(right_rest).map(|(a, b)| a * b).sum::<f64>()
 }
 
-/// The inner products of two columns with the same numbers, each as [`dot`] sums it: the numbers
-/// are loaded once.
+/// Returns the inner products of two columns with the same numbers, each as [`dot`] sums it. The
+/// numbers are loaded once.
 #[inline(never)]
 fn dot_two(columns: [&[f64]; 2], right: &[f64]) -> [f64; 2] {
     let ([first, second], (right, right_rest)) = (columns.map(<[f64]>::as_chunks), right.as_chunks());
@@ -405,7 +412,7 @@ fn dot_two(columns: [&[f64]; 2], right: &[f64]) -> [f64; 2] {
     [whole(of_first, first.1), whole(of_second, second.1)]
 }
 
-/// The sum, in lanes.
+/// Returns the sum, in lanes.
 fn sum_of(values: &[f64]) -> f64 {
     let (chunks, rest) = values.as_chunks();
     let mut lanes = Lanes::default();
@@ -415,7 +422,7 @@ fn sum_of(values: &[f64]) -> f64 {
     lanes.sum() + rest.iter().sum::<f64>()
 }
 
-/// The weighted sum of squared distances from `centre`, in lanes.
+/// Returns the weighted sum of squared distances from `centre`, in lanes.
 #[inline(never)]
 fn squares_about(centre: f64, values: &[f64], weights: &[f64]) -> f64 {
     let ((values, values_rest), (weights, weights_rest)) = (values.as_chunks(), weights.as_chunks());
@@ -430,7 +437,7 @@ fn squares_about(centre: f64, values: &[f64], weights: &[f64]) -> f64 {
 }
 
 impl Fitted {
-    /// The probability of the positive class for each row of `values`, rows by features.
+    /// Returns the probability of the positive class for each row of `values`, rows by features.
     pub fn probabilities(&self, values: ArrayView2<'_, f64>) -> Vec<f64> {
         let mut sums = vec![self.intercept; values.nrows()];
         for (column, &coefficient) in values.columns().into_iter().zip(&self.coefficients) {
@@ -442,7 +449,7 @@ impl Fitted {
     }
 }
 
-/// `1 / (1 + exp(-x))`, without overflow.
+/// Returns `1 / (1 + exp(-x))`, without overflow.
 pub fn sigmoid(x: f64) -> f64 {
     let tail = (-x.abs()).exp();
     if x >= 0.0 { 1.0 / (1.0 + tail) } else { tail / (1.0 + tail) }
@@ -476,7 +483,8 @@ mod tests {
 
     use super::*;
 
-    /// Sixty rows of three features: scaled, far from zero, and a flag; in the order that `fit` wants.
+    /// Sixty rows of three features: one scaled, one far from zero, and a flag; in the order that
+    /// `fit` needs.
     fn rows() -> (Array2<f64>, Vec<bool>) {
         let values = Array2::from_shape_fn((60, 3).f(), |(row, feature)| match feature {
             0 => ((row * 37) % 101) as f64 / 50.0 - 1.0,
@@ -490,7 +498,7 @@ mod tests {
         LogisticRegression { c, max_iterations: 100, tolerance: 1e-10, fit_intercept }
     }
 
-    /// Each within 1e-6 of scikit-learn's coefficient (the intercept relatively).
+    /// Each coefficient is within 1e-6 of scikit-learn's (the intercept relatively).
     fn assert_matches(fitted: &Fitted, coefficients: [f64; 3], intercept: f64) {
         assert!(fitted.converged);
         for (found, expected) in fitted.coefficients.iter().zip(coefficients) {
@@ -499,7 +507,8 @@ mod tests {
         assert!((fitted.intercept - intercept).abs() < 1e-6 * intercept.abs().max(1.0), "{fitted:?}");
     }
 
-    // The expected figures are scikit-learn 1.9.1's: LogisticRegression(solver="newton-cholesky", tol=1e-14).
+    // The expected values are from scikit-learn 1.9.1: LogisticRegression(solver="newton-cholesky",
+    // tol=1e-14).
 
     #[test]
     fn coefficients_are_scikit_learns() {

@@ -1,4 +1,5 @@
-//! Prints how long each part takes natively on made-up customers: `cargo run --release -p transform-table --example timings -- 100000`.
+//! Prints the native time of each part on synthetic customers: `cargo run --release -p
+//! transform-table --example timings -- 100000`.
 
 use std::time::Instant;
 
@@ -44,7 +45,7 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Customers without their numbers, the target as 0 and 1.
+/// Customers without identifiers, with the target as 0 and 1.
 fn customers(rows: u64) -> MemoryTable {
     let mut fields = ingest_synthetic::fields();
     fields.remove(0);

@@ -1,27 +1,28 @@
-//! The categories of a column: strings and their numbers.
+//! The categories of a column: strings and their codes.
 
 use std::cell::Cell;
 use std::collections::HashMap;
 
 use stagewright_kit::TextEnds;
 
-/// Up to this many strings, comparing one by one is faster than hashing.
+/// The most strings for which comparing one by one is faster than hashing.
 const COMPARED: usize = 8;
 
-/// Distinct strings, numbered from 0 in the order they came. Looking one up costs a comparison if it equals the one before, a few
-/// if there are few strings, a hash else.
+/// Distinct strings, numbered from 0 in the order of their arrival. A lookup costs one comparison
+/// if the string equals the previous one, a few comparisons if there are few strings, and a hash
+/// otherwise.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Categories {
     strings: Vec<Box<str>>,
-    /// Those of each string.
+    /// The ends of each string.
     ends: Vec<TextEnds>,
-    /// Numbers by string; used where there are more than [`COMPARED`].
+    /// The code of each string, if there are more than [`COMPARED`].
     numbers: HashMap<Box<[u8]>, u32>,
     last: Cell<u32>,
 }
 
 impl Categories {
-    /// The number of `string`, which is UTF-8.
+    /// Returns the code of `string`, which is UTF-8.
     pub(crate) fn find(&self, string: &[u8]) -> Option<u32> {
         let ends = TextEnds::of(string);
         let is = |number: usize| {
@@ -41,7 +42,7 @@ impl Categories {
         found
     }
 
-    /// The number of `string`, which is UTF-8 and is added if it is new.
+    /// Returns the code of `string`, which is UTF-8, adding it if it is new.
     pub(crate) fn find_or_add(&mut self, string: &[u8]) -> u32 {
         if let Some(number) = self.find(string) {
             return number;
@@ -60,7 +61,7 @@ impl Categories {
         number
     }
 
-    /// The strings, in the order of their numbers.
+    /// Returns the strings, in the order of their codes.
     pub(crate) fn strings(&self) -> &[Box<str>] {
         &self.strings
     }

@@ -1,6 +1,7 @@
-//! Moments as parts of the calendar, in UTC.
+//! Parts of timestamps in the calendar, in UTC.
 //!
-//! A moment itself says little about the next one: a model that learnt from it would have to extrapolate. Its parts come again.
+//! A timestamp itself says little about later ones: a model would have to extrapolate. Its parts
+//! recur.
 
 use stagewright_kit::{Column, Failure, Values};
 
@@ -9,10 +10,10 @@ use crate::parameters::DatePart;
 const DAY: i64 = 86_400_000_000;
 const HOUR: i64 = 3_600_000_000;
 
-/// One part of each moment of a column; NaN where it is null.
+/// Returns a part of each timestamp of a column, with NaN for null.
 ///
 /// # Errors
-/// `internal` if the column holds no timestamps.
+/// `internal` if the column does not hold timestamps.
 pub(crate) fn parts(column: &Column, part: DatePart) -> Result<Vec<f64>, Failure> {
     let Values::Timestamp(moments) = &column.values else {
         return Err(Failure::internal("a part of a date is wanted of a column without timestamps"));
@@ -21,7 +22,7 @@ pub(crate) fn parts(column: &Column, part: DatePart) -> Result<Vec<f64>, Failure
     Ok(moments.iter().enumerate().map(of_row).collect())
 }
 
-/// A part of a moment in microseconds since 1970.
+/// Returns a part of a timestamp in microseconds since 1970.
 fn part_of(moment: i64, part: DatePart) -> f64 {
     let days = moment.div_euclid(DAY);
     let (year, month, day) = calendar(days);
@@ -36,10 +37,11 @@ fn part_of(moment: i64, part: DatePart) -> f64 {
     value as f64
 }
 
-/// Year, month and day of the month in the proleptic Gregorian calendar, of a day counted from 1970-01-01
-/// (Hinnant, "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`).
+/// Returns the year, month and day of the month, in the proleptic Gregorian calendar, of a day
+/// counted from 1970-01-01 (Hinnant, "chrono-Compatible Low-Level Date Algorithms",
+/// `civil_from_days`).
 fn calendar(days: i64) -> (i64, i64, i64) {
-    // Years begin in March, so that the leap day is the last; 400 of them have 146,097 days.
+    // Years start in March, so that the leap day is the last day. 400 of them have 146,097 days.
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let of_era = days.rem_euclid(146_097);
@@ -61,7 +63,7 @@ mod tests {
 
     #[test]
     fn parts_are_those_of_the_calendar() {
-        // Year, month, day, weekday from Monday, hour: as Python's datetime has them.
+        // Year, month, day, weekday from Monday, and hour, as in Python's datetime.
         assert_eq!(all(0), [1970.0, 1.0, 1.0, 3.0, 0.0]);
         assert_eq!(all(-1), [1969.0, 12.0, 31.0, 2.0, 23.0]);
         assert_eq!(all(951_782_400_000_000), [2000.0, 2.0, 29.0, 1.0, 0.0]);

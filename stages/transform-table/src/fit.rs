@@ -1,8 +1,8 @@
-//! Learning from the training rows: fills, bounds, means, scales, categories.
+//! Fits the state to the training rows: fills, bounds, means, scales, categories.
 //!
-//! Reads one column (or the two of a ratio) at a time, so that memory is bounded by one column of up to
-//! [`BUFFERED`](crate::quantiles::BUFFERED) values, not by the table. Reads the columns with the role feature only; never the
-//! target.
+//! This reads one column at a time (or the two of a ratio), so memory is bounded by a column of up
+//! to [`BUFFERED`](crate::quantiles::BUFFERED) values, not by the table. It reads feature columns
+//! only, never the target.
 
 use stagewright_kit::{Batch, Column, DataType, Failure, Field, Role, Table, info, warn};
 
@@ -14,13 +14,14 @@ use crate::quantiles::{BUFFERED, Scan, quantiles};
 use crate::reading::{MISSING, codes, refuse_infinite, source_values};
 use crate::state::{Categorical, MissingNumber, MissingText, Numeric, Source, State, Step};
 
-/// Distinct strings that a column may have before it is taken for an identifier; bounds the memory that counting needs.
+/// The most distinct strings of a column, which bounds the memory for counting. A column with more
+/// is an identifier.
 const MOST_DISTINCT: usize = 65_536;
 
-/// Learns the state.
+/// Fits the state.
 ///
 /// # Errors
-/// `data` if nothing can be learnt from the rows, `parameter` if the parameters do not fit the columns.
+/// `data` if the rows cannot be learnt from; `parameter` if the parameters do not fit the columns.
 pub(crate) fn fit(train: &dyn Table, parameters: &Parameters) -> Result<State, Failure> {
     if train.rows() == 0 {
         return Err(Failure::data("there are no training rows"));
@@ -58,7 +59,7 @@ pub(crate) fn fit(train: &dyn Table, parameters: &Parameters) -> Result<State, F
 struct Learner<'a> {
     train: &'a dyn Table,
     inputs: &'a [Field],
-    /// Their places in the table.
+    /// The indices of the columns in the table.
     columns: &'a [u32],
 }
 
@@ -68,7 +69,7 @@ impl Learner<'_> {
         position.map(|position| self.columns[position]).ok_or_else(|| Failure::internal(format!("no column `{name}`")))
     }
 
-    /// `None` if the source is a part of a date that all rows have in common.
+    /// Returns `None` if the source is a part of a timestamp that all rows have in common.
     fn numeric(&self, plan: NumericPlan) -> Result<Option<Numeric>, Failure> {
         let bounded = plan.outliers != Outliers::None;
         let mut column = NumericColumn::new(self, &plan.source, bounded)?;
@@ -136,7 +137,7 @@ impl Learner<'_> {
         let blame = |failure: Failure| failure.in_column(&plan.column);
         let mut frequent: Vec<(&str, u64)> =
             counted.categories.strings().iter().map(AsRef::as_ref).zip(counted.rows).collect();
-        // Unused categories of a categorical column were never seen.
+        // Categories of a categorical column that no row uses do not count.
         frequent.retain(|(_, rows)| *rows > 0);
         frequent.sort_by(|left, right| right.1.cmp(&left.1).then(left.0.cmp(right.0)));
         if let (CategoricalMissing::Error, Some(row)) = (plan.missing, counted.first_missing) {
@@ -210,7 +211,7 @@ impl Learner<'_> {
     }
 }
 
-/// How often each category stands in a column.
+/// Counts each category of a column.
 struct Counted {
     categories: Categories,
     rows: Vec<u64>,
@@ -227,14 +228,14 @@ fn log_numeric(name: &str, missing: u64, becomes: MissingNumber, clipped: usize,
     }
 }
 
-/// Where values are clipped; nowhere if that would take away what the column says.
+/// Returns the bounds for clipping, or none if clipping would remove the column's information.
 fn bounds(column: &mut NumericColumn<'_>, outliers: Outliers, name: &str) -> Result<Option<[f64; 2]>, Failure> {
     let (shares, factor) = match outliers {
         Outliers::None => return Ok(None),
         Outliers::Clip(bounds) => ([bounds.lower, bounds.upper], 0.0),
         Outliers::Iqr(fences) => ([0.25, 0.75], fences.factor),
     };
-    // The rarer of two values is no outlier, however rare it is.
+    // The rarer of two values is not an outlier.
     if column.at_most(2)? {
         info!("feature `{name}` has at most two values: no outliers are clipped");
         return Ok(None);
@@ -253,7 +254,8 @@ fn bounds(column: &mut NumericColumn<'_>, outliers: Outliers, name: &str) -> Res
     Ok(Some(bounds))
 }
 
-/// The values of a source that are not missing; held if there are few, read again and again if there are many.
+/// The values of a source that are not missing. They are held in memory if there are few, and read
+/// repeatedly otherwise.
 struct NumericColumn<'a> {
     train: &'a dyn Table,
     source: &'a Source,
@@ -264,7 +266,8 @@ struct NumericColumn<'a> {
 }
 
 impl<'a> NumericColumn<'a> {
-    /// Goes over the column once. `bounded`: outliers are clipped, so that infinite values are bearable.
+    /// Passes all values to a function. With `bounded`, outliers are clipped, so infinite values
+    /// are allowed.
     fn new(learner: &Learner<'a>, source: &'a Source, bounded: bool) -> Result<Self, Failure> {
         let places = source.columns().into_iter().map(|name| learner.place(name)).collect::<Result<_, _>>()?;
         let mut column = Self { train: learner.train, source, places, held: None, count: 0, first_missing: None };
@@ -290,7 +293,7 @@ impl<'a> NumericColumn<'a> {
         Ok(column)
     }
 
-    /// Whether at most `most` different values occur.
+    /// Returns whether at most `most` distinct values occur.
     fn at_most(&mut self, most: usize) -> Result<bool, Failure> {
         let mut seen: Vec<f64> = Vec::with_capacity(most + 1);
         self.scan(&mut |values| {

@@ -1,9 +1,10 @@
-//! Mean and standard deviation of a stream, and what scaling makes of them.
+//! Mean and standard deviation of a stream of values, for scaling.
 
-/// Count, mean and sum of squared deviations of the values so far.
+/// The count, the mean and the sum of squared deviations of the values so far.
 ///
-/// Each chunk is summed in passes of its own and joined to the others (Chan, Golub, LeVeque: "Algorithms for computing the sample
-/// variance", 1983, formula 2.1), which is both faster and more exact than adding value by value (Welford).
+/// Each chunk is summed on its own and merged with the others (Chan, Golub, LeVeque: "Algorithms
+/// for computing the sample variance", 1983, formula 2.1). This is faster and more exact than
+/// adding value by value (Welford).
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(crate) struct Moments {
     count: f64,
@@ -19,7 +20,8 @@ impl Moments {
         }
         let count = values.len() as f64;
         let mean = values.iter().sum::<f64>() / count;
-        // The rounding of the first sum, taken back: so the mean of equal values is that value.
+        // Corrects the rounding of the first sum, so that the mean of equal values is exactly that
+        // value.
         let mean = mean + values.iter().map(|value| value - mean).sum::<f64>() / count;
         let squares = values.iter().map(|value| (value - mean) * (value - mean)).sum();
         self.join(Self { count, mean, squares });
@@ -40,13 +42,13 @@ impl Moments {
         self.count = count;
     }
 
-    /// The mean; none of no values.
+    /// Returns the mean, or `None` without values.
     pub(crate) fn mean(&self) -> Option<f64> {
         (self.count > 0.0).then_some(self.mean)
     }
 
-    /// What a standardised value is divided by: the standard deviation of the population, or 1 where the values are constant but for
-    /// rounding (scikit-learn's rule, `_is_constant_feature`).
+    /// Returns the divisor of standardised values: the population standard deviation, or 1 if the
+    /// values are constant except for rounding (scikit-learn's rule, `_is_constant_feature`).
     pub(crate) fn scale(&self) -> f64 {
         let variance = if self.count > 0.0 { self.squares / self.count } else { 0.0 };
         let rounding = self.count * self.mean * f64::EPSILON;
@@ -86,7 +88,7 @@ mod tests {
 
     #[test]
     fn figures_equal_those_of_scikit_learn() {
-        // StandardScaler of scikit-learn on the same values: mean_ 3.7, scale_ 2.6.
+        // scikit-learn's StandardScaler on the same values: mean_ 3.7, scale_ 2.6.
         let mut moments = Moments::default();
         moments.add(&[1.0, 2.0, 3.0]);
         moments.add(&[4.0, 8.5]);

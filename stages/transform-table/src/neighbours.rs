@@ -1,50 +1,58 @@
-//! Nearest neighbours among the rows of one class.
+//! Searches the nearest neighbours among the rows of one class.
 //!
-//! Owns the search that SMOTE needs: the `k` rows nearest to a row by Euclidean distance. Knows no tables.
+//! This is the search for SMOTE: the `k` rows nearest to a row by Euclidean distance. It does not
+//! depend on tables.
 //!
-//! One-hot columns make most of a churn table, and the usual trees fail on them: too many dimensions, each of two values. So a
-//! column of two values, of a weight (squared difference of the two) that many share, is one bit of a word, and its part of the
-//! distance is the weight times a count of differing bits. The others are 32-bit floats. A k-d tree (Bentley 1975; boxes as in
-//! Friedman, Bentley, Finkel 1977) holds both: a node's box is the least and greatest float and the bits that all its rows share,
-//! and is searched best box first (Beis and Lowe, "Shape indexing using approximate nearest-neighbour search", CVPR 1997).
+//! One-hot columns are most of a churn table, and the usual trees fail on them: too many dimensions
+//! with two values each. So a column of two values whose weight (the squared difference of the
+//! values) many columns share is one bit of a word, and contributes the weight times the number of
+//! differing bits to the distance. The other columns are 32-bit floats. A k-d tree (Bentley 1975;
+//! boxes as in Friedman, Bentley, Finkel 1977) holds both: the box of a node has the least and the
+//! greatest floats and the bits that all of its rows share. It is searched best box first (Beis and
+//! Lowe, "Shape indexing using approximate nearest-neighbour search", CVPR 1997).
 //!
-//! Exact up to 32,768 rows. Above, a query looks at no more rows than its share of [`BUDGET`], the nearest boxes first, which
-//! keeps the whole search from being quadratic even where a box says little (many continuous columns). Customers are found exactly
-//! even among 212,000: a query looks at 500 rows, see `examples/timings.rs`.
+//! The search is exact up to 32,768 rows. Above, a query considers at most its share of [`BUDGET`]
+//! rows, the nearest boxes first. So the whole search is not quadratic even where boxes say little
+//! (many continuous columns). Among 212,000 customers, neighbours are still exact: a query
+//! considers 500 rows, see `examples/timings.rs`.
 //!
-//! Rejected: brute force (8 s for 21,000 rows of 45 columns in Wasm), vantage-point trees (distances concentrate, little is cut
-//! off), random projections (never exact).
+//! Rejected: brute force (8 s for 21,000 rows of 45 columns in Wasm), vantage-point trees
+//! (distances concentrate, so little is cut off), random projections (never exact).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// Rows that all queries together may look at before they take what they have: some 20 s of 28 continuous columns in Wasm.
+/// The most rows that all queries together consider: some 20 s with 28 continuous columns in Wasm.
 pub const BUDGET: usize = 1 << 30;
-/// Rows that each query may look at in any case.
+/// The number of rows that each query may consider in any case.
 const LEAST_CHECKS: usize = 1024;
 
-/// Rows in a lane group: two SIMD registers of four floats in Wasm.
+/// Rows of a lane group: two SIMD registers of four floats in Wasm.
 const LANES: usize = 8;
-/// Lane groups in a leaf at most. Larger leaves look at more rows, smaller ones at more boxes; measured.
+/// The most lane groups of a leaf. Larger leaves compare more rows, smaller ones more boxes; this
+/// is the measured optimum.
 const LEAF_GROUPS: usize = 6;
-/// Two-valued columns that must share a weight to become bits; fewer are as cheap as floats.
+/// The least number of two-valued columns with a common weight that become bits. Fewer are as cheap
+/// as floats.
 const LEAST_BITS: usize = 4;
-/// Columns of floats that are added to distances between two looks whether a group is too far already.
+/// The number of float columns that are added to distances between two checks whether a group is
+/// too far.
 const COLUMNS_PER_LOOK: usize = 8;
-/// Rows that a split's column is chosen by.
+/// The number of sampled rows from which the column of a split is chosen.
 const SAMPLE: usize = 128;
-/// Boxes are computed in another order than distances; a bound is lowered by this share so that rounding never cuts off a row.
+/// Bounds of boxes are computed in another order than distances. They are lowered by this share, so
+/// that rounding never excludes a row.
 const CAUTION: f32 = 1.0 - 1e-5;
 
-/// Up to 64 two-valued columns of one weight.
+/// Up to 64 two-valued columns with a common weight.
 #[derive(Debug)]
 struct Word {
     weight: f32,
-    /// Column and the value that sets its bit.
+    /// The columns, each with the value that sets its bit.
     columns: Vec<(usize, f32)>,
 }
 
-/// Which columns are bits and which are floats.
+/// The columns that are bits and those that are floats.
 #[derive(Debug)]
 struct Layout {
     words: Vec<Word>,
@@ -52,7 +60,7 @@ struct Layout {
 }
 
 impl Layout {
-    /// Looks at all rows; `rows` is row by row, `width` columns each.
+    /// Classifies the columns. `rows` is row by row, with `width` columns each.
     fn of(rows: &[f64], width: usize) -> Self {
         let mut weighed: Vec<(f32, usize, f32)> = Vec::new();
         let mut floats = Vec::new();
@@ -79,7 +87,8 @@ impl Layout {
     }
 }
 
-/// The two values of a column that has exactly two, lesser first. A constant column has none of them and costs nothing as a float.
+/// Returns the two values of a column with exactly two, the lesser first. A constant column has no
+/// such values, and costs nothing as a float.
 fn two_values(rows: &[f64], width: usize, column: usize) -> Option<(f32, f32)> {
     let mut values = rows.iter().skip(column).step_by(width).map(|&value| value as f32);
     let first = values.next()?;
@@ -92,35 +101,37 @@ fn two_values(rows: &[f64], width: usize, column: usize) -> Option<(f32, f32)> {
     second.map(|second| (first.min(second), first.max(second)))
 }
 
-/// A node of the tree. A leaf holds lane groups, an inner node two children.
+/// A node of the tree. A leaf has lane groups, an inner node two children.
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    /// First lane group of a leaf; left child of an inner node (the right one follows it).
+    /// The first lane group of a leaf; the left child of an inner node, which the right child
+    /// follows.
     first: u32,
-    /// Lane groups of a leaf; 0 for an inner node.
+    /// The number of lane groups of a leaf; 0 for an inner node.
     groups: u32,
 }
 
-/// An index over rows that finds the nearest to each.
+/// An index over rows that finds the nearest rows to each.
 #[derive(Debug)]
 pub struct Neighbours {
     layout: Layout,
     nodes: Vec<Node>,
-    /// Per node: the bits that are 1 in all of its rows and those that are 0 in all, word by word.
+    /// For each node: the bits that are 1 in all of its rows and those that are 0 in all, word by
+    /// word.
     shared: Vec<[u64; 2]>,
-    /// Per node: least and greatest of each float column.
+    /// For each node: the least and the greatest value of each float column.
     bounds: Vec<[f32; 2]>,
     /// The row in each lane; `u32::MAX` in a lane that pads a leaf.
     lanes: Vec<u32>,
-    /// Per lane group and word, a bitmap for each lane.
+    /// For each lane group and word: a bitmap for each lane.
     bits: Vec<[u64; LANES]>,
-    /// Per lane group and float column, a value for each lane.
+    /// For each lane group and float column: a value for each lane.
     floats: Vec<[f32; LANES]>,
     /// The lane of each row.
     lane_of_row: Vec<u32>,
 }
 
-/// Rows before they are put in order: what building needs and searching does not.
+/// Rows before they are ordered, which building needs and searching does not.
 struct Unordered {
     bits: Vec<u64>,
     floats: Vec<f32>,
@@ -152,7 +163,7 @@ impl Unordered {
     }
 }
 
-/// What a node is split by.
+/// The split of a node.
 #[derive(Debug, Clone, Copy)]
 enum Split {
     Bit { word: usize, bit: usize },
@@ -160,7 +171,8 @@ enum Split {
 }
 
 impl Neighbours {
-    /// Indexes `rows`, row by row, `width` finite values each. At most 2^32 - 2 rows.
+    /// Indexes `rows`, row by row, with `width` finite values each. There may be at most 2^32 - 2
+    /// rows.
     ///
     /// # Panics
     ///
@@ -190,7 +202,7 @@ impl Neighbours {
             let split =
                 if rows.len() <= LANES * LEAF_GROUPS { None } else { choose_split(rows, &unordered, &index.layout) };
             match split.map(|split| partition(rows, split, &unordered)) {
-                // Many equal rows cannot be told apart: a large leaf.
+                // Equal rows cannot be separated, so the leaf is large.
                 None => index.set_leaf(node, rows, &unordered),
                 Some(left) => {
                     let first = index.nodes.len();
@@ -250,18 +262,19 @@ impl Neighbours {
         }
     }
 
-    /// How many rows there are.
+    /// Returns the number of rows.
     #[must_use]
     pub fn rows(&self) -> usize {
         self.lane_of_row.len()
     }
 
-    /// The rows in an order in which neighbours in the tree follow each other: queries in it find their nodes in the cache.
+    /// Returns the rows in an order in which neighbours in the tree follow each other. Queries in
+    /// this order find their nodes in the cache.
     pub fn rows_in_tree_order(&self) -> impl Iterator<Item = u32> + '_ {
         self.lanes.iter().copied().filter(|&row| row != u32::MAX)
     }
 
-    /// Begins a search for the `k` rows nearest to each of several rows.
+    /// Creates a search for the `k` rows nearest to each of several rows.
     #[must_use]
     pub fn search(&self, k: usize) -> Search<'_> {
         let (words, width) = (self.layout.words.len(), self.layout.floats.len());
@@ -276,7 +289,8 @@ impl Neighbours {
     }
 }
 
-/// The column of the greatest variance among a sample of the rows; none if all rows of it are equal.
+/// Returns the column with the greatest variance among a sample of the rows, or `None` if all
+/// sampled rows are equal.
 fn choose_split(rows: &[u32], unordered: &Unordered, layout: &Layout) -> Option<Split> {
     let step = (rows.len() / SAMPLE).max(1);
     let sample: Vec<u32> = rows.iter().copied().step_by(step).collect();
@@ -303,7 +317,8 @@ fn choose_split(rows: &[u32], unordered: &Unordered, layout: &Layout) -> Option<
     best
 }
 
-/// Puts the rows of the left child first and returns how many there are: at least one, and not all.
+/// Moves the rows of the left child to the front and returns their number, which is at least one
+/// and less than all.
 fn partition(rows: &mut [u32], split: Split, unordered: &Unordered) -> usize {
     match split {
         Split::Bit { word, bit } => {
@@ -321,12 +336,13 @@ fn partition(rows: &mut [u32], split: Split, unordered: &Unordered) -> usize {
     }
 }
 
-/// The lesser of two numbers. `f32::min` looks for NaNs, which makes it a call in Wasm.
+/// Returns the lesser of two numbers. `f32::min` handles NaN, which makes it a function call in
+/// Wasm.
 fn least(a: f32, b: f32) -> f32 {
     if b < a { b } else { a }
 }
 
-/// The greater of two numbers.
+/// Returns the greater of two numbers.
 fn greatest(a: f32, b: f32) -> f32 {
     if b > a { b } else { a }
 }
@@ -334,21 +350,22 @@ fn greatest(a: f32, b: f32) -> f32 {
 /// A row that was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Neighbour {
-    /// Its squared distance, in 32-bit floats.
+    /// Its squared distance, computed in 32-bit floats.
     pub squared_distance: f32,
-    /// Its number.
+    /// Its index.
     pub row: u32,
 }
 
-/// A node to look into, least bound first; ties by number, so that the order is the same everywhere.
+/// A node to search, ordered by the least bound and then by number, so that the order is the same
+/// on every machine.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Clone, Copy)]
 struct Pending {
-    /// The bits of a float that is not negative sort like the float.
+    /// The bits of the bound; bits of floats that are not negative sort like the floats.
     bound: u32,
     node: u32,
 }
 
-/// Searches; keeps its buffers between queries.
+/// A search, which reuses its buffers between queries.
 #[derive(Debug)]
 pub struct Search<'a> {
     index: &'a Neighbours,
@@ -360,8 +377,9 @@ pub struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// The rows nearest to `row` without itself, nearest first: `k` of them, or all others if there are fewer. Which of several
-    /// equally near ones is kept is unspecified but always the same. The second value says whether the search was exact.
+    /// Returns the rows nearest to `row` without itself, nearest first: `k` of them, or all others
+    /// if there are fewer. Of equally near rows, an unspecified but deterministic one is chosen.
+    /// The second value tells whether the search was exact.
     pub fn nearest(&mut self, row: u32) -> (&[Neighbour], bool) {
         let index = self.index;
         let lane = index.lane_of_row[row as usize] as usize;
@@ -399,7 +417,7 @@ impl Search<'_> {
         (&self.nearest, true)
     }
 
-    /// The squared distance that must be undercut.
+    /// Returns the squared distance below which a row is nearer than those found.
     fn worst(&self) -> f32 {
         if self.nearest.len() < self.k {
             f32::INFINITY
@@ -408,7 +426,7 @@ impl Search<'_> {
         }
     }
 
-    /// No row of the node is nearer than this.
+    /// Returns a lower bound of the distances of the node's rows.
     #[inline(never)]
     fn bound(&self, node: usize) -> f32 {
         let layout = &self.index.layout;
@@ -431,7 +449,7 @@ impl Search<'_> {
         'groups: for group in groups {
             let worst = self.worst();
             if worst <= 0.0 {
-                // Equal rows are as near as can be, however many there are.
+                // No row can be nearer than equal rows, however many there are.
                 return;
             }
             let mut distances = [0.0_f32; LANES];
@@ -445,7 +463,7 @@ impl Search<'_> {
             }
             let floats = index.floats[group * width..(group + 1) * width].chunks(COLUMNS_PER_LOOK);
             for (mine, theirs) in self.floats.chunks(COLUMNS_PER_LOOK).zip(floats) {
-                // Distances only grow with columns.
+                // Distances never decrease with more columns.
                 if distances.iter().all(|&distance| distance >= worst) {
                     continue 'groups;
                 }
@@ -472,7 +490,8 @@ impl Search<'_> {
 }
 
 /// Adds the squared differences of some columns to the distances of a lane group.
-// On its own: within a large function, Wasm's compiler keeps what the loop needs on the stack.
+// A separate function: within a large function, Wasm's compiler keeps the loop's values on the
+// stack.
 #[inline(never)]
 fn add_squares(mine: &[f32], theirs: &[[f32; LANES]], distances: &mut [f32; LANES]) {
     let mut sums = *distances;

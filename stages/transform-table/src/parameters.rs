@@ -1,6 +1,6 @@
-//! The stage's parameters: what a manifest may say. Every one has a default, so that `{}` fits any table.
+//! The parameters of the stage. Each has a default, so `{}` fits any table.
 //!
-//! Owns their shapes and defaults. What they mean for one column is decided in [`crate::plan`].
+//! This defines their types and defaults. [`crate::plan`] decides what they mean for a column.
 
 use std::collections::BTreeMap;
 
@@ -11,29 +11,29 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parameters {
-    /// Columns of numbers, and ratios and interactions.
+    /// The treatment of numbers, ratios and interactions.
     pub numeric: Numeric,
-    /// Columns of text.
+    /// The treatment of text.
     pub categorical: Categorical,
-    /// Columns of moments.
+    /// The treatment of timestamps.
     pub timestamp: Timestamp,
-    /// What single columns, ratios or interactions do differently, by name.
+    /// Overrides for single columns, ratios or interactions, by name.
     pub columns: BTreeMap<String, Override>,
     /// Features that divide one column by another.
     pub ratios: Vec<Ratio>,
     /// Features that combine two columns.
     pub interactions: Vec<Interaction>,
-    /// Makes up training rows of rare classes (SMOTE). Absent: no.
+    /// Adds synthetic training rows of rare classes (SMOTE). Off if absent.
     pub smote: Option<Smote>,
 }
 
-/// What is done with columns of numbers.
+/// The treatment of columns of numbers.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Numeric {
-    /// What stands in for a null or NaN.
+    /// The replacement of null and NaN.
     pub missing: NumericMissing,
-    /// What is done with values far from the others.
+    /// The treatment of values far from the others.
     pub outliers: Outliers,
     /// How values are scaled.
     pub scale: Scale,
@@ -45,7 +45,7 @@ impl Default for Numeric {
     }
 }
 
-/// What stands in for a number that is missing: null or NaN.
+/// The replacement of a missing number: null or NaN.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum NumericMissing {
@@ -57,21 +57,21 @@ pub enum NumericMissing {
     Zero,
     /// This number.
     Constant(f64),
-    /// NaN: trees know what to do with it.
+    /// NaN, which trees can handle.
     Keep,
-    /// Nothing: a missing value is an error.
+    /// A missing value is an error.
     Error,
 }
 
-/// What is done with values far from the others. Bounds are learnt from the training rows.
+/// The treatment of values far from the others. Bounds are learnt from the training rows.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outliers {
-    /// They stay.
+    /// They are kept.
     None,
-    /// Clipped to two quantiles.
+    /// They are clipped to two quantiles.
     Clip(Quantiles),
-    /// Clipped to the quartiles, widened by a multiple of their distance (Tukey's fences).
+    /// They are clipped to the quartiles, widened by a multiple of their distance (Tukey's fences).
     Iqr(Fences),
 }
 
@@ -79,10 +79,10 @@ pub enum Outliers {
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Quantiles {
-    /// The lower one.
+    /// The lower quantile.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub lower: f64,
-    /// The upper one.
+    /// The upper quantile.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub upper: f64,
 }
@@ -93,7 +93,7 @@ impl Default for Quantiles {
     }
 }
 
-/// How wide Tukey's fences are.
+/// The width of Tukey's fences.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Fences {
@@ -114,21 +114,21 @@ impl Default for Fences {
 pub enum Scale {
     /// To mean 0 and standard deviation 1 over the training rows. A constant column becomes 0.
     Standard,
-    /// Not at all.
+    /// They are not scaled.
     None,
 }
 
-/// What is done with columns of text.
+/// The treatment of columns of text.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Categorical {
-    /// How categories become numbers.
+    /// The encoding of categories.
     pub encoding: Encoding,
-    /// What becomes of a category that the training rows did not have.
+    /// The treatment of a category that the training rows did not have.
     pub unseen: Unseen,
-    /// What stands in for a null.
+    /// The replacement of null.
     pub missing: CategoricalMissing,
-    /// How many categories a column keeps, the most frequent ones; the others count as unseen.
+    /// The most categories of a column. The most frequent ones are kept; others count as unseen.
     #[schemars(range(min = 1, max = 10_000))]
     pub max_categories: u32,
 }
@@ -150,11 +150,11 @@ impl Default for Categorical {
 pub enum Encoding {
     /// A feature of 0 and 1 for each category, called `column=category`.
     OneHot,
-    /// One feature: the category's place in alphabetical order, from 0.
+    /// One feature: the index of the category in alphabetical order, from 0.
     Ordinal,
 }
 
-/// What becomes of a category that the training rows did not have.
+/// The treatment of a category that the training rows did not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unseen {
@@ -162,27 +162,28 @@ pub enum Unseen {
     Ignore,
     /// It is an error.
     Error,
-    /// A feature of its own, `column=(unseen)`; an ordinal code of its own, after all others.
+    /// A feature `column=(unseen)`; an ordinal after all others.
     Bucket,
 }
 
-/// What stands in for a text that is null.
+/// The replacement of a text that is null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum CategoricalMissing {
-    /// A category of its own, `column=(missing)`, where training rows have nulls; unseen where they have none.
+    /// A category `column=(missing)` if training rows have nulls; unseen otherwise.
     Category,
     /// The most frequent category of the training rows.
     MostFrequent,
-    /// Nothing: a null is an error.
+    /// A null is an error.
     Error,
 }
 
-/// What is done with columns of moments.
+/// The treatment of timestamps.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timestamp {
-    /// The parts that become features, called `column.part`; in UTC. A part that all training rows have in common makes none.
+    /// The parts that become features, called `column.part`, in UTC. A part that all training rows
+    /// have in common makes no feature.
     pub parts: Vec<DatePart>,
 }
 
@@ -192,7 +193,7 @@ impl Default for Timestamp {
     }
 }
 
-/// A part of a moment.
+/// A part of a timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DatePart {
@@ -212,7 +213,7 @@ impl DatePart {
     /// All parts, the longest first.
     pub const ALL: [Self; 5] = [Self::Year, Self::Month, Self::Day, Self::Weekday, Self::Hour];
 
-    /// The name in parameters and features.
+    /// Returns the name in parameters and features.
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Year => "year",
@@ -224,7 +225,7 @@ impl DatePart {
     }
 }
 
-/// What one column does differently. `missing` takes the words of its kind.
+/// Overrides for one column. `missing` takes the words of its type.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Override {
@@ -233,17 +234,17 @@ pub struct Override {
     /// Reads the column as another type.
     #[serde(rename = "as")]
     pub read_as: Option<ReadAs>,
-    /// What stands in for a missing value.
+    /// The replacement of missing values.
     pub missing: Option<Missing>,
-    /// What is done with values far from the others (numbers).
+    /// The treatment of values far from the others (numbers).
     pub outliers: Option<Outliers>,
     /// How values are scaled (numbers).
     pub scale: Option<Scale>,
-    /// How categories become numbers (text).
+    /// The encoding of categories (text).
     pub encoding: Option<Encoding>,
-    /// What becomes of unseen categories (text).
+    /// The treatment of unseen categories (text).
     pub unseen: Option<Unseen>,
-    /// How many categories are kept (text).
+    /// The most categories (text).
     #[schemars(range(min = 1, max = 10_000))]
     pub max_categories: Option<u32>,
     /// The parts that become features (timestamps).
@@ -256,21 +257,21 @@ pub struct Override {
 pub enum ReadAs {
     /// Numbers. Text is parsed, blank is missing; a timestamp becomes seconds since 1970.
     Float64,
-    /// Text. Numbers become what they are written as.
+    /// Text. Numbers become their usual notation.
     Categorical,
 }
 
-/// What stands in for a missing value, of numbers or of text.
+/// The replacement of a missing value, of numbers or of text.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Missing {
     /// Numbers: the mean of the training rows.
     Mean,
-    /// Numbers: their median.
+    /// Numbers: the median of the training rows.
     Median,
     /// Numbers: 0.
     Zero,
-    /// Numbers: this one.
+    /// Numbers: this number.
     Constant(f64),
     /// Numbers: NaN.
     Keep,
@@ -288,16 +289,16 @@ pub enum Missing {
 pub struct Ratio {
     /// The feature's name.
     pub name: String,
-    /// The column above.
+    /// The column of the numerator.
     pub numerator: String,
-    /// The column below.
+    /// The column of the denominator.
     pub denominator: String,
-    /// What x / 0 is, for x other than 0.
+    /// The value of x / 0, for x other than 0.
     #[serde(default)]
     pub zero_division: ZeroDivision,
 }
 
-/// What x / 0 is.
+/// The value of x / 0.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ZeroDivision {
@@ -316,16 +317,16 @@ pub enum ZeroDivision {
 pub struct Interaction {
     /// The feature's name.
     pub name: String,
-    /// One column.
+    /// The left column.
     pub left: String,
-    /// The other.
+    /// The right column.
     pub right: String,
-    /// How.
+    /// The combination.
     #[serde(default)]
     pub kind: InteractionKind,
 }
 
-/// How two columns are combined.
+/// The combination of two columns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum InteractionKind {
@@ -338,16 +339,16 @@ pub enum InteractionKind {
     Sum,
 }
 
-/// How rows of rare classes are made up: Chawla et al., "SMOTE", JAIR 16 (2002).
+/// Synthetic rows of rare classes: Chawla et al., "SMOTE", JAIR 16 (2002).
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Smote {
-    /// False switches it off, whatever else is said.
+    /// Whether SMOTE is on.
     pub enabled: bool,
-    /// Among how many nearest neighbours one is drawn.
+    /// The number of nearest neighbours from which one is drawn.
     #[schemars(range(min = 1, max = 1000))]
     pub k_neighbors: u32,
-    /// How many rows each class shall have at least, as a share of the largest class.
+    /// The least number of rows of each class, as a share of the largest class.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub sampling_strategy: f64,
 }

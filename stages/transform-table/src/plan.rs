@@ -1,6 +1,7 @@
-//! What is done with each column: the manifest's parameters, applied to the table's fields.
+//! Plans the features: applies the parameters of the manifest to the fields of the table.
 //!
-//! Owns the decisions that need no data, and every complaint about parameters that their JSON Schema cannot say.
+//! This makes all decisions that need no data, and reports all errors of parameters that their JSON
+//! Schema cannot.
 
 use std::collections::BTreeSet;
 
@@ -11,17 +12,17 @@ use crate::parameters::{
 };
 use crate::state::Source;
 
-/// A feature, or several of one column, to be learnt.
+/// One or more features that must be fitted.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Plan {
-    /// One number.
+    /// A number.
     Numeric(NumericPlan),
     /// Categories.
     Categorical(CategoricalPlan),
 }
 
 impl Plan {
-    /// The same under another name.
+    /// The same feature, with another name.
     fn named(mut self, name: String) -> Self {
         if let Self::Numeric(plan) = &mut self {
             plan.name = name;
@@ -50,7 +51,8 @@ pub(crate) struct CategoricalPlan {
     pub(crate) max_categories: usize,
 }
 
-/// Plans the features of a table whose feature columns are `inputs`: columns first, in order, then ratios, then interactions.
+/// Plans the features of a table with the feature columns `inputs`: those of the columns in order,
+/// then ratios, then interactions.
 ///
 /// # Errors
 /// `parameter` if the parameters do not fit the columns.
@@ -79,7 +81,7 @@ pub(crate) fn plan(inputs: &[Field], parameters: &Parameters) -> Result<Vec<Plan
     Ok(plans)
 }
 
-/// Whether a column of this type holds text.
+/// Returns whether a column of this type holds text.
 pub(crate) fn is_text(data_type: DataType) -> bool {
     matches!(data_type, DataType::Utf8 | DataType::Categorical)
 }
@@ -103,7 +105,7 @@ impl Planner<'_> {
         )
     }
 
-    /// Every name is given once, and every override is of something.
+    /// Checks that names are unique, and that every override names a column, ratio or interaction.
     fn check_names(&self) -> Result<(), Failure> {
         let mut names: BTreeSet<&str> = self.inputs.iter().map(|field| field.name.as_str()).collect();
         for (parameter, name) in self.derived_names() {
@@ -145,7 +147,7 @@ impl Planner<'_> {
         Ok(plan?.into_iter().collect())
     }
 
-    /// A feature for each part of a moment.
+    /// Plans a feature for each part of a timestamp.
     fn parts(&self, field: &Field) -> Result<Vec<Plan>, Failure> {
         let parts = self.override_of(&field.name).parts.as_ref().unwrap_or(&self.parameters.timestamp.parts);
         let mut plans: Vec<Plan> = Vec::new();
@@ -163,7 +165,7 @@ impl Planner<'_> {
             && field.data_type == DataType::Boolean
             && self.override_of(&field.name).scale.is_none()
         {
-            // A flag is 0 or 1, like a one-hot feature.
+            // A flag is 0 or 1, like a one-hot feature, and is not scaled.
             numeric.scale = Scale::None;
         }
         Ok(plan)
@@ -230,7 +232,7 @@ impl Planner<'_> {
         })))
     }
 
-    /// A ratio or interaction is of numbers.
+    /// Checks that the operand of a ratio or interaction is a number.
     fn check_operand(&self, column: &str, parameter: &str) -> Result<(), Failure> {
         let Some(field) = self.inputs.iter().find(|field| field.name == column) else {
             return Err(Failure::parameter(parameter, format!("there is no feature column `{column}`")));

@@ -1,22 +1,24 @@
-//! Quantiles of a column of any length in bounded memory.
+//! Quantiles of a column of any length, in bounded memory.
 //!
-//! A column of up to [`BUFFERED`] values is held; of a longer one, order statistics are found by radix selection: four scans, each
-//! counting 16 more bits of the values that share the bits found so far. Both are exact. Rejected: sketches, whose answers
-//! would depend on how rows fall into chunks.
+//! Up to [`BUFFERED`] values are held in memory. For longer columns, order statistics are found by
+//! radix selection: four scans, each of which counts 16 more bits of the values that share the bits
+//! found so far. Both ways are exact. Sketches were rejected, since their results would depend on
+//! how rows are chunked.
 
-/// Values that are held: 32 MiB.
+/// The most values that are held in memory: 32 MiB.
 pub(crate) const BUFFERED: u64 = 1 << 22;
 
-/// Hands all values of a column that are not missing to a function, chunk by chunk, always in the same order.
+/// A column whose values can be read several times, chunk by chunk, in the same order each time.
+/// Missing values are left out.
 pub(crate) trait Scan {
-    /// What can go wrong.
+    /// The error of reading.
     type Error;
-    /// Goes once over the column.
+    /// Passes all values to a function.
     fn scan(&mut self, see: &mut dyn FnMut(&[f64])) -> Result<(), Self::Error>;
 }
 
-/// Quantiles by linear interpolation between order statistics (numpy's default; Hyndman and Fan 1996, type 7). `count` is the
-/// number of values, at least 1; none is NaN.
+/// Returns quantiles by linear interpolation between order statistics (numpy's default; Hyndman and
+/// Fan 1996, type 7). `count` is the number of values, at least 1. No value is NaN.
 pub(crate) fn quantiles<S: Scan>(column: &mut S, count: u64, shares: &[f64]) -> Result<Vec<f64>, S::Error> {
     let places: Vec<f64> = shares.iter().map(|share| share * (count - 1) as f64).collect();
     let ranks: Vec<u64> = places.iter().flat_map(|place| [place.floor() as u64, place.ceil() as u64]).collect();
@@ -34,7 +36,8 @@ fn select_buffered<S: Scan>(column: &mut S, ranks: &[u64]) -> Result<Vec<f64>, S
 
 fn select_by_radix<S: Scan>(column: &mut S, ranks: &[u64]) -> Result<Vec<f64>, S::Error> {
     const DIGIT: u32 = 16;
-    /// The search for one order statistic: the bits found so far, and its rank among the values that share them.
+    /// The search for one order statistic: the bits found so far, and its rank among the values
+    /// with these bits.
     struct Search {
         bits: u64,
         rank: u64,
@@ -48,7 +51,7 @@ fn select_by_radix<S: Scan>(column: &mut S, ranks: &[u64]) -> Result<Vec<f64>, S
             for &value in chunk {
                 let bits = in_order(value);
                 for search in &mut searches {
-                    // At the first digit nothing is known yet; a shift by 64 would not be defined.
+                    // No bits are known at the first digit, and shifting by 64 is undefined.
                     if shift == 48 || bits >> (shift + DIGIT) == search.bits {
                         search.counts[(bits >> shift & 0xFFFF) as usize] += 1;
                     }
@@ -67,7 +70,7 @@ fn select_by_radix<S: Scan>(column: &mut S, ranks: &[u64]) -> Result<Vec<f64>, S
     Ok(searches.iter().map(|search| out_of_order(search.bits)).collect())
 }
 
-/// Bits that sort like the float (`f64::total_cmp`).
+/// Returns bits that sort like the float (`f64::total_cmp`).
 fn in_order(value: f64) -> u64 {
     let bits = value.to_bits();
     if bits >> 63 == 1 { !bits } else { bits | 1 << 63 }

@@ -1,6 +1,6 @@
-//! Raw columns as numbers and as categories, whatever their type.
+//! Reads raw columns as numbers or as categories, whatever their type.
 //!
-//! Owns the conversions that fitting and transforming share, so that both read a value alike.
+//! Fitting and transforming share these conversions, so both read a value alike.
 
 use std::borrow::Cow;
 
@@ -11,13 +11,13 @@ use crate::dates::parts;
 use crate::parameters::{InteractionKind, ZeroDivision};
 use crate::state::Source;
 
-/// The code of a null among codes of categories.
+/// The code of a null.
 pub(crate) const MISSING: u32 = u32::MAX;
-/// The code of a string that is no category.
+/// The code of a string that is not a category.
 pub(crate) const UNSEEN: u32 = u32::MAX - 1;
 
-/// A column as numbers; NaN where it is null. Flags are 0 and 1, timestamps seconds since 1970; text is parsed and blank text
-/// missing.
+/// Returns a column as numbers, with NaN for null. Flags are 0 and 1, timestamps are seconds since
+/// 1970, text is parsed, and blank text is missing.
 ///
 /// # Errors
 /// `data`, with the row of the batch, if a text is not a number. The caller adds the column.
@@ -42,7 +42,7 @@ fn not_a_number(row: usize, value: &str) -> Failure {
     Failure::data("a text is not a number").at_row(row as u64).with_value(value)
 }
 
-/// A source's values. `column` finds the columns of the batch by their names.
+/// Returns the values of a source. `column` finds columns of the batch by their names.
 ///
 /// # Errors
 /// `data`, with column and row of the batch.
@@ -76,7 +76,8 @@ pub(crate) fn source_values<'a>(
     }
 }
 
-/// `above / below`; never infinite unless an operand is, or the quotient leaves the range of numbers.
+/// Returns `above / below`. The result is infinite only if an operand is, or if the quotient
+/// exceeds the range of numbers.
 fn ratio(above: f64, below: f64, zero_division: ZeroDivision) -> f64 {
     if below != 0.0 || above.is_nan() {
         return above / below;
@@ -89,9 +90,10 @@ fn ratio(above: f64, below: f64, zero_division: ZeroDivision) -> f64 {
     }
 }
 
-/// The first infinite value, as a fault: no mean exists, and no scale holds it. `start` is the row of the first value.
+/// Returns the fault of the first infinite value, since it has no mean and no scale. `start` is the
+/// row of the first value.
 pub(crate) fn refuse_infinite(start: u64, values: &[f64]) -> Result<(), Failure> {
-    // No early exit: so it is vectorised, and an infinite value is rare.
+    // Without an early exit, so that the loop is vectorised. Infinite values are rare.
     if !values.iter().fold(false, |any, value| any | value.is_infinite()) {
         return Ok(());
     }
@@ -99,14 +101,14 @@ pub(crate) fn refuse_infinite(start: u64, values: &[f64]) -> Result<(), Failure>
     Err(Failure::data("a value is infinite").at_row(start + row as u64).with_value(values[row]))
 }
 
-/// A column's categories as codes: `code` numbers a string, nulls are [`MISSING`]. Each category of a categorical column is looked
-/// up once.
+/// Returns the categories of a column as codes. `code` returns the code of a string; nulls become
+/// [`MISSING`]. Each category of a categorical column is looked up once.
 ///
 /// # Errors
-/// What `code` says, and `internal` if the text is not UTF-8.
+/// Returns the error of `code`; `internal` if the text is not UTF-8.
 pub(crate) fn codes(column: &Column, rows: usize, mut code: impl FnMut(&[u8]) -> u32) -> Result<Vec<u32>, Failure> {
     let mut codes: Vec<u32> = match &column.values {
-        // A null's text is no category, not even the empty one.
+        // The text at a null is not a category, not even the empty one.
         Values::Utf8(strings) if column.validity.is_some() => {
             let texts = strings.view()?.iter_bytes().enumerate();
             texts.map(|(row, text)| if column.is_null(row) { MISSING } else { code(text) }).collect()
@@ -114,7 +116,7 @@ pub(crate) fn codes(column: &Column, rows: usize, mut code: impl FnMut(&[u8]) ->
         Values::Utf8(strings) => strings.view()?.iter_bytes().map(code).collect(),
         Values::Categorical(categorical) => {
             let known: Vec<u32> = categorical.categories.view()?.iter_bytes().map(code).collect();
-            // At a null, any code may stand, even without categories.
+            // The code at a null is unspecified, even if there are no categories.
             categorical.codes.iter().map(|&number| known.get(number as usize).copied().unwrap_or(MISSING)).collect()
         }
         Values::Boolean(_) | Values::Int64(_) | Values::Float64(_) | Values::Timestamp(_) => {
@@ -131,12 +133,12 @@ pub(crate) fn codes(column: &Column, rows: usize, mut code: impl FnMut(&[u8]) ->
     Ok(codes)
 }
 
-/// Codes of known categories; [`UNSEEN`] for others.
+/// Returns the codes of known categories, and [`UNSEEN`] for others.
 pub(crate) fn known_codes(column: &Column, rows: usize, categories: &Categories) -> Result<Vec<u32>, Failure> {
     codes(column, rows, |string| categories.find(string).unwrap_or(UNSEEN))
 }
 
-/// A value as text, for messages.
+/// Formats a value for messages.
 pub(crate) fn shown(column: &Column, row: usize) -> Cow<'static, str> {
     column.display(row).map_or(Cow::Borrowed("null"), Cow::Owned)
 }

@@ -1,20 +1,24 @@
-//! SMOTE on tables: reads the rows of rare classes, writes all rows and then the made-up ones.
+//! SMOTE on tables: reads the rows of rare classes, and writes all rows and then the synthetic
+//! ones.
 //!
-//! Holds the rows of one class at a time, 12 bytes a value; all others only pass through. The original rows come first and
-//! unchanged; then those made up, class by class. Their features and weight are interpolated alike.
+//! This holds the rows of one class at a time in memory, at 12 bytes a value; all other rows only
+//! pass through. The original rows come first and unchanged, then the synthetic rows, class by
+//! class. Features and weights are interpolated alike.
 
 use stagewright_kit::{Batch, Column, Failure, FinishedTable, Role, Table, TableWriter, Task, info, tracking, warn};
 
 use crate::parameters::Smote;
 use crate::smote::{Segments, segments};
 
-/// Bytes of a batch that is written: half of what it may have.
+/// The size of a written batch in bytes: half of the limit.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// Makes up rows until each class has `sampling_strategy` times as many as the largest. `None` if none has fewer.
+/// Adds synthetic rows until each class has `sampling_strategy` times as many rows as the largest.
+/// Returns `None` if no class has fewer.
 ///
 /// # Errors
-/// `data` if a feature of a rare class is missing or infinite, or a class has a single row; `parameter` for regression.
+/// `data` if a feature of a rare class is missing or infinite, or a class has a single row;
+/// `parameter` for a regression.
 pub(crate) fn rebalance(
     train: &dyn Table,
     task: &Task,
@@ -70,7 +74,7 @@ fn targets(column: &Column) -> Result<&[i64], Failure> {
     column.as_i64().ok_or_else(|| Failure::internal("the target of a classification is not int64"))
 }
 
-/// Writes `new` rows of one class.
+/// Writes `new` synthetic rows of one class.
 fn make_up(
     train: &dyn Table,
     target: u32,
@@ -86,7 +90,7 @@ fn make_up(
             "class {class} has a single training row, and SMOTE needs two: use more rows, or no SMOTE"
         )));
     }
-    // Neighbours are found among features alone, not by how much a row weighs.
+    // Neighbours are searched among features only, not weights.
     let Segments { segments, approximate } = segments(&rows.features, rows.width, new, k, seed, tracking::progress);
     if approximate > 0 {
         warn!("class {class}: {approximate} of {} rows have neighbours that may not be the very nearest", rows.count());
@@ -114,7 +118,7 @@ fn make_up(
     Ok(())
 }
 
-/// What a column of the training table is.
+/// The purpose of a column of the training table.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Place {
     Feature(usize),
@@ -124,11 +128,11 @@ enum Place {
 
 /// The rows of one class.
 struct ClassRows {
-    /// Row by row.
+    /// The values, row by row.
     features: Vec<f64>,
     width: usize,
     weights: Vec<f64>,
-    /// Per column of the table.
+    /// For each column of the table.
     places: Vec<Place>,
 }
 

@@ -1,44 +1,48 @@
-//! SMOTE: made-up rows of a rare class, on the lines between neighbours of that class.
+//! SMOTE: synthetic rows of a rare class, on the lines between neighbours of that class.
 //!
-//! Chawla, Bowyer, Hall, Kegelmeyer: "SMOTE: Synthetic Minority Over-sampling Technique", JAIR 16 (2002), section 4.2. As there, each
-//! row of the class is the base of equally many new rows, and the remainder goes to rows drawn without replacement; the gap is drawn
-//! once a row, as the paper's text has it ("along the line segment"), not once a column as its pseudo-code might be read. One-hot
-//! columns are interpolated like all others.
+//! Chawla, Bowyer, Hall, Kegelmeyer: "SMOTE: Synthetic Minority Over-sampling Technique", JAIR 16
+//! (2002), section 4.2. As there, each row of the class is the base of equally many new rows, and
+//! the bases of the remainder are drawn without replacement. The gap is drawn once for each row, as
+//! in the paper's text ("along the line segment"), not once for each column, as its pseudo-code
+//! could be read. One-hot columns are interpolated like all others.
 //!
-//! Knows no tables: rows in, rows out.
+//! This works on rows and does not depend on tables.
 
 use crate::draws::Draws;
 use crate::neighbours::Neighbours;
 
-/// A row to be made.
+/// A synthetic row.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Segment {
     /// The row that it starts from.
     pub(crate) base: u32,
-    /// The neighbour that it moves towards; the base itself where the class has one row only.
+    /// The neighbour that it moves towards; the base itself if the class has one row only.
     pub(crate) towards: u32,
-    /// How far, from 0 to below 1.
+    /// The distance, from 0 to below 1.
     pub(crate) gap: f64,
 }
 
 impl Segment {
-    /// The new row's value, given the base's and the neighbour's. Columns that both agree on stay exactly.
+    /// Returns the value of the new row, given the base's and the neighbour's. Where both are
+    /// equal, it is exactly that value.
     pub(crate) fn at(&self, base: f64, towards: f64) -> f64 {
         base + self.gap * (towards - base)
     }
 }
 
-/// What is to be made.
+/// The synthetic rows of a class.
 #[derive(Debug)]
 pub(crate) struct Segments {
-    /// In the order of their bases.
+    /// The rows, in the order of their bases.
     pub(crate) segments: Vec<Segment>,
-    /// How many bases took neighbours that may not be the nearest: see [`crate::neighbours::BUDGET`].
+    /// The number of bases whose neighbours may not be the nearest: see
+    /// [`crate::neighbours::BUDGET`].
     pub(crate) approximate: usize,
 }
 
-/// Draws `new` segments between the rows of one class: `rows` is row by row, `width` finite values each, at least one row.
-/// `progress` is told how many of how many bases have their neighbours.
+/// Draws `new` segments between the rows of one class. `rows` is row by row, with `width` finite
+/// values each, and has at least one row. `progress` is called with the number of bases whose
+/// neighbours are known, and the number of all bases.
 pub(crate) fn segments(
     rows: &[f64],
     width: usize,
@@ -78,11 +82,11 @@ pub(crate) fn segments(
     Segments { segments, approximate }
 }
 
-/// How often each of `count` rows is a base, `new` times in all.
+/// Returns how often each of `count` rows is a base, `new` times in total.
 fn times_as_base(count: usize, new: usize, seed: u64) -> Vec<u32> {
     let mut times = vec![(new / count) as u32; count];
     let mut draws = Draws::new(seed, 0);
-    // The first `new % count` places of a shuffle (Fisher and Yates).
+    // The first `new % count` elements of a shuffle (Fisher and Yates).
     let mut order: Vec<u32> = (0..count as u32).collect();
     for place in 0..new % count {
         order.swap(place, place + draws.below(count - place));

@@ -1,6 +1,7 @@
-//! What `fit` learns, as JSON: docs/formats/transform-state.md.
+//! The fitted state, as JSON: docs/formats/transform-state.md.
 //!
-//! Owns the format and its checks. A state is data: loading one runs nothing. Categories are strings, never codes.
+//! This module defines the format and checks it. A state is data only: loading one runs nothing.
+//! Categories are stored as strings, never as codes.
 
 use std::collections::HashSet;
 
@@ -9,10 +10,11 @@ use stagewright_kit::{DataType, Failure, Field};
 
 use crate::parameters::{DatePart, Encoding, InteractionKind, Unseen, ZeroDivision};
 
-/// The format's name, so that a state of another stage is recognised.
+/// The name of the format, which distinguishes it from the states of other stages.
 const FORMAT: &str = "stagewright/transform-table";
-/// The format's version, and the one before it, which has no parts of dates. A state is written in the first that can hold it, so that
-/// what version 1 could say has the bytes that it always had.
+/// The version of the format, and the previous version, which has no parts of timestamps. A state
+/// is written in the oldest version that can hold it, so states that version 1 can hold keep their
+/// bytes.
 const VERSION: u32 = 2;
 const WITHOUT_PARTS: u32 = 1;
 
@@ -24,7 +26,7 @@ pub(crate) struct State {
     version: u32,
     /// The feature columns that `fit` saw, in order.
     pub(crate) inputs: Vec<Input>,
-    /// What makes the features, in order.
+    /// The steps that make the features, in order.
     pub(crate) steps: Vec<Step>,
 }
 
@@ -43,7 +45,7 @@ pub(crate) enum InputType {
     Boolean,
     Int64,
     Float64,
-    /// utf8 or categorical: the same to this stage.
+    /// utf8 or categorical, which this stage treats alike.
     Text,
     Timestamp,
 }
@@ -60,7 +62,7 @@ impl From<DataType> for InputType {
     }
 }
 
-/// What makes one or more features.
+/// A step that makes one or more features.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Step {
@@ -74,23 +76,24 @@ impl Step {
     }
 }
 
-/// A feature that is a number: the source's value, clipped, filled if missing, centred and scaled.
+/// A feature that is a number. The source's value is clipped, filled if missing, centred and
+/// scaled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Numeric {
-    /// The feature's name.
+    /// The name of the feature.
     pub(crate) name: String,
     pub(crate) source: Source,
     pub(crate) missing: MissingNumber,
-    /// Least and greatest value.
+    /// The least and the greatest value after clipping.
     pub(crate) clip: Option<[f64; 2]>,
-    /// Is subtracted.
+    /// The number that is subtracted.
     pub(crate) center: f64,
-    /// Divides.
+    /// The number that divides.
     pub(crate) scale: f64,
 }
 
-/// Where a number comes from.
+/// The source of a number.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum Source {
@@ -98,14 +101,14 @@ pub(crate) enum Source {
     Column { column: String },
     /// One column divided by another.
     Ratio { numerator: String, denominator: String, zero_division: ZeroDivision },
-    /// Two columns combined.
+    /// A combination of two columns.
     Interaction { left: String, right: String, kind: InteractionKind },
-    /// A part of a moment.
+    /// A part of a timestamp.
     Part { column: String, part: DatePart },
 }
 
 impl Source {
-    /// The columns that it reads.
+    /// Returns the columns that it reads.
     pub(crate) fn columns(&self) -> Vec<&str> {
         match self {
             Self::Column { column } | Self::Part { column, .. } => vec![column],
@@ -115,13 +118,13 @@ impl Source {
     }
 }
 
-/// What becomes of a missing number.
+/// The treatment of a missing number.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum MissingNumber {
-    /// This takes its place.
+    /// It is replaced by this number.
     Fill(f64),
-    /// It stays NaN.
+    /// It remains NaN.
     Keep,
     /// It is an error.
     Error,
@@ -135,33 +138,33 @@ pub(crate) struct Categorical {
     pub(crate) encoding: Encoding,
     pub(crate) unseen: Unseen,
     pub(crate) missing: MissingText,
-    /// Sorted by bytes, distinct.
+    /// The categories, distinct and sorted by bytes.
     pub(crate) categories: Vec<String>,
 }
 
-/// What becomes of a missing text.
+/// The treatment of a missing text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum MissingText {
-    /// This category takes its place.
+    /// It is replaced by this category.
     Fill(String),
     /// It is a category of its own, after the others.
     Category,
-    /// It is treated like an unseen category: the training rows had none.
+    /// It is treated like an unseen category, since no training row had one.
     Unseen,
     /// It is an error.
     Error,
 }
 
 impl Categorical {
-    /// How many codes there are: a feature each if one-hot.
+    /// Returns the number of codes, which is the number of features if one-hot.
     pub(crate) fn codes(&self) -> usize {
         self.categories.len()
             + usize::from(self.missing == MissingText::Category)
             + usize::from(self.unseen == Unseen::Bucket)
     }
 
-    /// The names of its features.
+    /// Returns the names of its features.
     fn feature_names(&self) -> Vec<String> {
         if self.encoding == Encoding::Ordinal {
             return vec![self.column.clone()];
@@ -180,12 +183,12 @@ impl State {
         Self { format: FORMAT.to_owned(), version, inputs: inputs.collect(), steps }
     }
 
-    /// The place of the raw column called `name`.
+    /// Returns the index of the raw column called `name`.
     pub(crate) fn input(&self, name: &str) -> Option<usize> {
         self.inputs.iter().position(|input| input.name == name)
     }
 
-    /// The names of all features, in order: distinct and fit for a table.
+    /// Returns the names of all features, in order. They are distinct and valid in a table.
     pub(crate) fn feature_names(&self) -> Vec<String> {
         let mut taken = HashSet::new();
         let mut names = Vec::new();
@@ -199,10 +202,10 @@ impl State {
         names
     }
 
-    /// Checks what the types do not say.
+    /// Checks what the types do not ensure.
     ///
     /// # Errors
-    /// `internal` if the state is not one that `fit` writes.
+    /// `internal` if `fit` does not write such a state.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let broken = |what: String| Err(Failure::internal(format!("the state cannot be read: {what}")));
         if self.format != FORMAT || !(WITHOUT_PARTS..=VERSION).contains(&self.version) {
@@ -267,7 +270,8 @@ impl Categorical {
     }
 }
 
-/// A field's name has at most 256 bytes and no control characters; a category may have anything.
+/// Converts a text to the name of a field, which has at most 256 bytes and no control characters; a
+/// category may have any text.
 fn presentable(name: &str) -> String {
     const LENGTH: usize = 240; // leaves room for a number that tells equal ones apart
     let mut shown = String::with_capacity(name.len());

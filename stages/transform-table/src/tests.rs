@@ -42,7 +42,7 @@ fn batch(table: &MemoryTable) -> Batch {
     table.read(0, u32::MAX, None).expect("readable")
 }
 
-/// The features of `rows`, by name, after fitting to `train`.
+/// Returns the features of `rows`, by name, after fitting to `train`.
 fn features(train: &MemoryTable, json: &str, rows: &Batch) -> Result<Vec<(String, Vec<f64>)>, Failure> {
     let features = load(&fit(train, json)?);
     let names = features.fields().into_iter().map(|field| field.name);

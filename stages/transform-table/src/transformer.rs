@@ -1,4 +1,5 @@
-//! Raw rows to features, given the state. Row-wise: a row's features depend on that row and the state alone.
+//! Transforms raw rows into features. Row-wise: the features of a row depend on that row and on the
+//! state only.
 
 use stagewright_kit::{Batch, Column, DataType, Failure, Field, debug, tracking};
 
@@ -7,16 +8,16 @@ use crate::parameters::{Encoding, Unseen};
 use crate::reading::{MISSING, UNSEEN, known_codes, refuse_infinite, shown, source_values};
 use crate::state::{Categorical, InputType, MissingNumber, MissingText, Numeric, State, Step};
 
-/// A state that is ready to transform.
+/// A state that is prepared for transforming.
 #[derive(Debug)]
 pub(crate) struct Transformer {
     state: State,
     names: Vec<String>,
-    /// Per step: the categories of a column of text, none of a number.
+    /// For each step: the categories of a column of text, or nothing for a number.
     categories: Vec<Categories>,
 }
 
-/// How many cells of a batch were changed.
+/// The number of cells of a batch that were changed.
 #[derive(Debug, Default)]
 struct Touched {
     missing: usize,
@@ -26,7 +27,7 @@ struct Touched {
 
 impl Transformer {
     /// # Errors
-    /// `internal` if the state is not one that `fit` writes.
+    /// `internal` if `fit` does not write such a state.
     pub(crate) fn new(state: State) -> Result<Self, Failure> {
         state.check()?;
         let of_step = |step: &Step| match step {
@@ -41,13 +42,15 @@ impl Transformer {
         Ok(Self { names: state.feature_names(), categories: state.steps.iter().map(of_step).collect(), state })
     }
 
-    /// One float64 column per feature. None is nullable: what is missing and kept is NaN.
+    /// Returns the fields of the features: one float64 column each, not nullable. Missing values
+    /// that are kept are NaN.
     pub(crate) fn fields(&self) -> Vec<Field> {
         self.names.iter().map(|name| Field::required(name, DataType::Float64)).collect()
     }
 
     /// # Errors
-    /// `data`, with column and row, for what the parameters call an error; `internal` if the batch has other columns than `fit` saw.
+    /// `data`, with column and row, for values that the parameters declare an error; `internal` if
+    /// the batch does not have the columns that `fit` saw.
     pub(crate) fn transform(&self, batch: &Batch) -> Result<Batch, Failure> {
         self.check_inputs(batch)?;
         let mut features = Vec::with_capacity(self.names.len());
@@ -88,7 +91,8 @@ impl Transformer {
     }
 
     fn column<'a>(&self, batch: &'a Batch, name: &str) -> &'a Column {
-        // `State::check` has seen that every step's columns are inputs, `check_inputs` that inputs are columns.
+        // `State::check` has checked that the columns of all steps are inputs, and `check_inputs`
+        // that inputs are columns.
         &batch.columns[self.state.input(name).unwrap_or_default()]
     }
 

@@ -1,9 +1,10 @@
-//! A binned table as bytes: what the parts of a training have in common, so that it is binned once.
+//! A binned table as bytes: the common data of the parts of a training, so that the table is binned
+//! once.
 //!
-//! One instance of a component writes it and others of the same component read it, within one
-//! training. So the format has no version, and all numbers are 8 bytes, little-endian: rows,
-//! features, whether there are weights; for each feature its name, its cuts, whether values are
-//! missing, and a code for each row; then targets and weights.
+//! Instances of one component write and read it within one training, so the format has no version.
+//! All numbers are 8 bytes, little-endian: rows, features, whether there are weights; for each
+//! feature its name, its cuts, whether values are missing, and a code for each row; then targets
+//! and weights.
 
 use std::io::{Read, Write};
 
@@ -17,7 +18,7 @@ fn put(blob: &mut BlobWriter, number: u64) -> Result<(), Failure> {
 }
 
 fn put_numbers(blob: &mut BlobWriter, numbers: &[f64]) -> Result<(), Failure> {
-    // Some at a time: a copy of the whole would take as much memory as the numbers.
+    // In parts: a copy of the whole would take as much memory as the numbers.
     for block in numbers.chunks(8192) {
         let bytes: Vec<u8> = block.iter().flat_map(|number| number.to_le_bytes()).collect();
         blob.write_all(&bytes)?;
@@ -25,7 +26,7 @@ fn put_numbers(blob: &mut BlobWriter, numbers: &[f64]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads what [`BinnedTable::write`] wrote, and no more than the blob has.
+/// Reads the format, but no more bytes than the blob has.
 struct Reader<'a, 'b> {
     blob: &'a mut BlobReader<'b>,
     left: u64,
@@ -51,10 +52,10 @@ impl Reader<'_, '_> {
 }
 
 impl BinnedTable {
-    /// Writes the table: a byte a value, and 8 bytes a row each for target and weight.
+    /// Writes the table: one byte for each value, and 8 bytes for each target and weight.
     ///
     /// # Errors
-    /// The host's own errors.
+    /// Returns the host's failure.
     pub fn write(&self, blob: &mut BlobWriter) -> Result<(), Failure> {
         put(blob, self.features.rows() as u64)?;
         put(blob, self.features.width() as u64)?;
@@ -74,10 +75,10 @@ impl BinnedTable {
         self.weights.as_deref().map_or(Ok(()), |weights| put_numbers(blob, weights))
     }
 
-    /// Reads what [`BinnedTable::write`] wrote.
+    /// Reads a table that [`BinnedTable::write`] wrote.
     ///
     /// # Errors
-    /// `internal` if it is anything else, or what the host says.
+    /// `internal` if the bytes are anything else; the host's failure.
     pub fn read_binned(blob: &mut BlobReader<'_>) -> Result<Self, Failure> {
         let left = blob.size();
         let mut reader = Reader { blob, left };

@@ -1,7 +1,8 @@
-//! What the stages `train-forest` and `train-boosted` share: between the kit's tables and the histogram trees.
+//! The common parts of the stages `train-forest` and `train-boosted`: they connect the tables of
+//! the kit with the trees of `stagewright-trees`.
 //!
-//! Owns reading a table into bins, predicting batches, and whose fault an error is. Knows no parameters: those are the
-//! stages'. The trees' own crate stays free of tables, and the kit free of trees.
+//! This reads tables into bins, predicts batches, and converts errors. Parameters belong to the
+//! stages. So the crate of the trees does not depend on tables, and the kit not on trees.
 
 mod binned;
 
@@ -12,11 +13,11 @@ use stagewright_trees::{
     BinnedMatrix, FeatureSketch, MAX_BINS, Objective, Predictor, TrainingSet, TreeModel, TreesError,
 };
 
-/// Numbers that are read at once. A table of ten thousand columns has chunks of some dozens of rows: read column by column, each
-/// would take a call for each chunk.
+/// The bytes of numbers that are read at once. A table of ten thousand columns has chunks of some
+/// dozens of rows, so reading column by column would take a call for each chunk and column.
 const BLOCK_BYTES: usize = 4 << 20;
 
-/// A table, binned: a byte a value, and 8 bytes a row each for target and weight.
+/// A binned table: one byte for each value, and 8 bytes for each target and weight.
 #[derive(Debug, Clone)]
 pub struct BinnedTable {
     features: BinnedMatrix,
@@ -25,7 +26,8 @@ pub struct BinnedTable {
 }
 
 impl BinnedTable {
-    /// Reads a training table, some columns at a time: beside the bins, numbers of [`BLOCK_BYTES`] are in memory, or one column.
+    /// Reads a training table, some columns at a time. In addition to the bins, this takes memory
+    /// for numbers of [`BLOCK_BYTES`], or for one column.
     ///
     /// # Errors
     /// `data` if a feature is text; `internal` if there is no target.
@@ -46,7 +48,7 @@ impl BinnedTable {
     /// Reads another table of the same columns with the bins of this one, for validation.
     ///
     /// # Errors
-    /// As [`BinnedTable::read`]; `internal` if it has other features.
+    /// As for [`BinnedTable::read`]; `internal` if the table has other features.
     pub fn read_alike(&self, table: &dyn Table) -> Result<Self, Failure> {
         let names: Vec<&str> = self.features.names().collect();
         let alike = Self::read_with(table, |index, _, values, matrix: &mut BinnedMatrix| {
@@ -75,7 +77,7 @@ impl BinnedTable {
         let columns = table.columns_with(Role::Feature);
         let block = (BLOCK_BYTES / 8 / rows.max(1)).max(1);
         for (number, block_columns) in columns.chunks(block).enumerate() {
-            // Column-major: a column's numbers lie one after the other.
+            // Column-major: the numbers of a column are contiguous.
             let values = matrix(table, block_columns)?.into_raw_vec_and_offset().0;
             for (place, &column) in block_columns.iter().enumerate() {
                 push(number * block + place, column, &values[place * rows..(place + 1) * rows], &mut features)?;
@@ -84,13 +86,13 @@ impl BinnedTable {
         Ok(Self { features, targets, weights })
     }
 
-    /// What the learners take.
+    /// Returns the table as a training set.
     pub fn set(&self) -> TrainingSet<'_> {
         TrainingSet { features: &self.features, targets: &self.targets, weights: self.weights.as_deref() }
     }
 }
 
-/// A tree model that was read, ready to predict.
+/// A loaded tree model, ready to predict.
 #[derive(Debug, Clone)]
 pub struct LoadedTrees {
     predictor: Predictor,
@@ -98,10 +100,11 @@ pub struct LoadedTrees {
 }
 
 impl LoadedTrees {
-    /// Reads a model, checking every byte: it may come from anywhere.
+    /// Reads a model and checks every byte, since a model may come from anywhere.
     ///
     /// # Errors
-    /// `internal` if it is not a whole model in the format of docs/formats/tree-model.md, or not one of `objectives`.
+    /// `internal` if the bytes are not a model in the format of docs/formats/tree-model.md with one
+    /// of `objectives`.
     pub fn read(model: &mut BlobReader<'_>, objectives: &[Objective]) -> Result<Self, Failure> {
         let model = read_model(model)?;
         if !objectives.contains(&model.objective()) {
@@ -111,7 +114,7 @@ impl LoadedTrees {
         Ok(Self { predictor: model.predictor(), importance })
     }
 
-    /// What the numbers of [`LoadedTrees::predict`] are.
+    /// Returns the meaning of the numbers of [`LoadedTrees::predict`].
     pub fn outputs(&self) -> Vec<Output> {
         match self.predictor.objective() {
             Objective::Logistic | Objective::MeanProbability => vec![Output::Probability(1)],
@@ -119,10 +122,11 @@ impl LoadedTrees {
         }
     }
 
-    /// Predicts the feature columns, in the order of training. Nulls and NaN are missing values.
+    /// Predicts rows. The columns are the features in the order of training. Nulls and NaN are
+    /// missing values.
     ///
     /// # Errors
-    /// `data` if a column is text; `internal` if there is not one column per feature.
+    /// `data` if a column is text; `internal` if there is not one column for each feature.
     pub fn predict(&self, rows: Batch) -> Result<Vec<f64>, Failure> {
         let length = rows.len();
         let text = |index| Failure::data(format!("feature {index} holds text, not numbers"));
@@ -136,7 +140,7 @@ impl LoadedTrees {
         Ok(scores)
     }
 
-    /// How much each feature gained; 0 where the model never splits on it.
+    /// Returns the gain of each feature; 0 if the model never splits on it.
     pub fn importance(&self) -> Vec<f64> {
         self.importance.clone()
     }
@@ -145,7 +149,7 @@ impl LoadedTrees {
 /// Reads a model.
 ///
 /// # Errors
-/// `internal` if it is not one, or what the host says.
+/// `internal` if the bytes are not a model; the host's failure.
 pub fn read_model(model: &mut BlobReader<'_>) -> Result<TreeModel, Failure> {
     TreeModel::read_from(BufReader::new(model)).map_err(failure)
 }
@@ -153,14 +157,14 @@ pub fn read_model(model: &mut BlobReader<'_>) -> Result<TreeModel, Failure> {
 /// Writes a model.
 ///
 /// # Errors
-/// The host's own errors.
+/// Returns the host's failure.
 pub fn write_model(model: &TreeModel, blob: &mut BlobWriter) -> Result<(), Failure> {
     let mut buffered = BufWriter::new(blob);
     model.write_to(&mut buffered).map_err(failure)?;
     Ok(buffered.flush()?)
 }
 
-/// Whose fault it is.
+/// Converts an error of the trees into a failure of the data, a parameter or the stage.
 pub fn failure(error: TreesError) -> Failure {
     let message = error.to_string();
     match error {

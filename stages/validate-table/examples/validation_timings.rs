@@ -1,4 +1,5 @@
-//! Prints how long a validation takes natively on made-up customers: `cargo run --release -p validate-table --example validation_timings -- 100000`.
+//! Prints the native time of a validation on synthetic customers: `cargo run --release -p
+//! validate-table --example validation_timings -- 100000`.
 
 use std::time::Instant;
 

@@ -1,6 +1,6 @@
 //! The checks of one column: its values against range, allowed values, type, nulls and uniqueness.
 //!
-//! Each check sees every batch once and keeps counts and at most [`EXAMPLES`] cells.
+//! Each check sees every batch once, and keeps counts and at most [`EXAMPLES`] cells.
 
 use std::collections::HashSet;
 
@@ -9,10 +9,10 @@ use stagewright_kit::{Cell, Check, Column, DataType, Failure, Values};
 use crate::duplicates::Duplicates;
 use crate::parameters::{Allowed, Range};
 
-/// Cells that a check shows; the contract's limit.
+/// The most example cells of a check, as the contract says.
 pub(crate) const EXAMPLES: usize = 20;
 
-/// Rows that break a check.
+/// The rows that break a check.
 #[derive(Debug, Default)]
 pub(crate) struct Breaches {
     pub(crate) rows: u64,
@@ -28,13 +28,13 @@ impl Breaches {
     }
 }
 
-/// How many rows, in words.
+/// Formats a number of rows.
 pub(crate) fn counted(rows: u64, of: u64, what: &str) -> String {
     let share = if of == 0 { 0.0 } else { 100.0 * rows as f64 / of as f64 };
     format!("{rows} {what}{}, {share:.2} %", if rows == 1 { "" } else { "s" })
 }
 
-/// The name of a type.
+/// Returns the name of a type.
 pub(crate) fn type_name(data_type: DataType) -> &'static str {
     match data_type {
         DataType::Boolean => "boolean",
@@ -46,23 +46,25 @@ pub(crate) fn type_name(data_type: DataType) -> &'static str {
     }
 }
 
-/// Whether a column of type `found` passes for one of type `expected`: text is text, however it is stored.
+/// Returns whether a column of type `found` passes for one of type `expected`. utf8 and categorical
+/// are alike.
 pub(crate) fn same_type(found: DataType, expected: DataType) -> bool {
     let is_text = |data_type| matches!(data_type, DataType::Utf8 | DataType::Categorical);
     found == expected || (is_text(found) && is_text(expected))
 }
 
-/// Whether `range` applies to a column of this type.
+/// Returns whether `range` applies to a column of this type.
 pub(crate) fn has_range(data_type: DataType) -> bool {
     matches!(data_type, DataType::Int64 | DataType::Float64 | DataType::Timestamp)
 }
 
-/// Whether `allowed_values` applies to a column of this type: a list names no moments.
+/// Returns whether `allowed_values` applies to a column of this type; a list cannot name
+/// timestamps.
 pub(crate) fn has_allowed_values(data_type: DataType) -> bool {
     data_type != DataType::Timestamp
 }
 
-/// Whether `text` reads as a value of `data_type`.
+/// Returns whether `text` can be read as a value of `data_type`.
 fn reads_as(text: &str, data_type: DataType) -> bool {
     match data_type {
         DataType::Boolean => matches!(text.trim().to_ascii_lowercase().as_str(), "true" | "false"),
@@ -73,7 +75,7 @@ fn reads_as(text: &str, data_type: DataType) -> bool {
     }
 }
 
-/// What a column of another type than expected holds: which of its values do not read as one.
+/// The values of a column of another type than expected that cannot be read as the expected type.
 #[derive(Debug)]
 pub(crate) struct TypeMismatch {
     pub(crate) expected: DataType,
@@ -92,7 +94,7 @@ impl TypeMismatch {
     }
 }
 
-/// A column's values against a range.
+/// Checks the values of a column against a range.
 #[derive(Debug)]
 pub(crate) struct RangeCheck {
     pub(crate) range: Range,
@@ -103,7 +105,7 @@ impl RangeCheck {
     pub(crate) fn see(&mut self, column: &Column, numbers: &[f64], start: u64) {
         let (low, high) = (self.range.min.unwrap_or(f64::NEG_INFINITY), self.range.max.unwrap_or(f64::INFINITY));
         for (row, number) in numbers.iter().enumerate() {
-            // NaN is a value outside every range; where it stands for a null, it is not looked at.
+            // NaN is outside every range. The NaN of a null is skipped.
             if !(low..=high).contains(number) && !column.is_null(row) {
                 self.breaches.add(start + row as u64, || column.display(row));
             }
@@ -120,7 +122,7 @@ impl RangeCheck {
     }
 }
 
-/// A column's values against a list.
+/// Checks the values of a column against a list.
 #[derive(Debug)]
 pub(crate) struct AllowedCheck {
     allowed: Vec<Allowed>,
@@ -187,12 +189,12 @@ impl AllowedCheck {
     }
 }
 
-/// A column without duplicates.
+/// Checks a column for duplicates.
 #[derive(Debug, Default)]
 pub(crate) struct UniqueCheck {
     duplicates: Duplicates,
     pub(crate) breaches: Breaches,
-    /// There were too many values to remember all.
+    /// There were too many values to remember.
     pub(crate) incomplete: bool,
 }
 
@@ -224,7 +226,7 @@ impl UniqueCheck {
     }
 }
 
-/// A check's result. It passes if at most `tolerated` rows break it.
+/// Returns the result of a check, which passes if at most `tolerated` rows break it.
 pub(crate) fn check(
     name: &str,
     column: &str,

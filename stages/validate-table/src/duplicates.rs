@@ -1,23 +1,23 @@
-//! Values that stand twice in a column.
+//! Finds values that occur twice in a column.
 //!
-//! Keeps 128 bits a value instead of the value: 24 bytes a row, so a million customers take 24 MB. Two different values share their
-//! 128 bits with a chance of about 2^-128 a pair, far below that of a memory error. Rejected: a Bloom filter, which would
-//! report values that stand once; sorting the column, which needs it whole.
+//! Hashes a value to 128 bits: two lanes of multiply and fold (in the manner of Wang Yi's wyhash).
+//! The hash is fixed, so that runs agree. It does not resist values chosen to collide; an attacker
+//! could only make a table fail, which any duplicate does.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher};
 
-/// Values that are kept at most, some 200 MiB: half of a stage's usual memory limit.
+/// The most values that are kept: some 200 MiB, half of a stage's usual memory limit.
 pub(crate) const MOST_VALUES: usize = 8 << 20;
 
-/// The values of one column so far.
+/// The values of a column so far.
 #[derive(Debug, Default)]
 pub(crate) struct Duplicates {
     seen: HashMap<u64, u64, Hashed>,
 }
 
 impl Duplicates {
-    /// Whether `value` was seen before; `None` if there are too many values to say.
+    /// Adds a value and returns whether it occurred before, or `None` if there are too many values.
     pub(crate) fn see(&mut self, value: &[u8]) -> Option<bool> {
         let [mut place, check] = hash(value);
         loop {
@@ -28,15 +28,17 @@ impl Duplicates {
                     return Some(false);
                 }
                 Some(known) if *known == check => return Some(true),
-                // Half of the bits agree: look elsewhere, as for any table with open addressing.
+                // Half of the bits are equal: try the next place, as in any table with open
+                // addressing.
                 Some(_) => place = place.wrapping_add(1),
             }
         }
     }
 }
 
-/// 128 bits of a value: two lanes of multiply and fold (Wang Yi's wyhash in manner). Fixed, so that runs agree; not for values that an
-/// enemy chooses to collide, who could only make a table fail that they may as well fail openly.
+/// 128 bits of a value: two lanes of multiply and fold (Wang Yi's wyhash in manner). Fixed, so that
+/// runs agree; not for values that an enemy chooses to collide, who could only make a table fail
+/// that they may as well fail openly.
 pub(crate) fn hash(value: &[u8]) -> [u64; 2] {
     let mut lanes = [0x9E37_79B9_7F4A_7C15 ^ value.len() as u64, 0xD6E8_FEB8_6659_FD93];
     for chunk in value.chunks(8) {
@@ -48,13 +50,14 @@ pub(crate) fn hash(value: &[u8]) -> [u64; 2] {
     [fold(lanes[0], lanes[1] | 1), fold(lanes[1] ^ 0x8EBC_6AF0_9C88_C6E3, lanes[0] | 1)]
 }
 
-/// Multiplies and folds the product: every bit of the result depends on every bit of `left`.
+/// Multiplies and folds the product, so that every bit of the result depends on every bit of
+/// `left`.
 pub(crate) fn fold(left: u64, right: u64) -> u64 {
     let product = u128::from(left) * u128::from(right);
     product as u64 ^ (product >> 64) as u64
 }
 
-/// Keys are hashes already.
+/// A hasher for keys that are hashes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Hashed;
 
@@ -65,7 +68,7 @@ impl BuildHasher for Hashed {
     }
 }
 
-/// Hands a 64-bit key on.
+/// Returns a 64-bit key unchanged.
 #[derive(Debug)]
 pub(crate) struct Identity(u64);
 

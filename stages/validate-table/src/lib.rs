@@ -1,39 +1,45 @@
-//! Validation of a table against its signature and declared bounds.
+//! Validates a table against its signature and declared bounds.
 //!
-//! Streams the table once and keeps counts, at most 20 example cells a check, at most 1,000 distinct values a column, and 24 bytes a
-//! row for each column that must be unique. What is wrong with the data is a finding, not a failure.
+//! This reads the table once. It keeps counts, at most 20 example cells for each check, at most
+//! 1,000 distinct values for each column, and 24 bytes a row for each column that must be unique. A
+//! defect of the data is a finding, not a failure.
 //!
 //! # Checks
 //!
-//! | name | of | passes if |
-//! | --- | --- | --- |
-//! | `presence` | each column of the signature, and each other one | the column is there; other columns: `extra_columns` |
-//! | `type` | each column of the signature | its type is the signature's; utf8 and categorical are alike. Names the first value that does not read as one |
-//! | `nullability` | each column of the signature | it has no null, or may have |
-//! | `schema_match` | the table | `presence` and `type` pass for all columns |
-//! | `row_count` | the table | rows >= `min_rows`, rows > `more_than_rows` |
-//! | `null_ratio` | each column | nulls / rows <= `max_null_ratio`, nulls / rows < `null_ratio_below` |
-//! | `range` | columns in `ranges` | they are numbers or timestamps, and at most `max_out_of_range_ratio` of the values lie outside |
-//! | `allowed_values` | columns in `allowed` | they are no timestamps, and likewise |
-//! | `unique` | columns in `unique` | no value stands twice |
+//! - `presence`, for each column: a column of the signature is in the table. Other columns:
+//!   `extra_columns`.
+//! - `type`, for each column of the signature: its type is the signature's; utf8 and categorical
+//!   are alike. Names the first value that cannot be read as the type.
+//! - `nullability`, for each column of the signature: it has no nulls, or may have some.
+//! - `schema_match`, for the table: `presence` and `type` pass for all columns.
+//! - `row_count`, for the table: rows >= `min_rows`, rows > `more_than_rows`.
+//! - `null_ratio`, for each column: nulls / rows <= `max_null_ratio`, nulls / rows <
+//!   `null_ratio_below`.
+//! - `range`, for the columns in `ranges`: they are numbers or timestamps, and at most
+//!   `max_out_of_range_ratio` of the values are outside.
+//! - `allowed_values`, for the columns in `allowed`: they are not timestamps, and at most
+//!   `max_out_of_range_ratio` of the values are outside.
+//! - `unique`, for the columns in `unique`: no value occurs twice.
 //!
 //! # Parameters
 //!
-//! All optional. A check that a column's type leaves nothing to look at (a range of text) fails; the host tells it before anything
-//! runs, where the manifest declares the column's type.
+//! All are optional. A check that cannot apply to the type of its column, such as a range of text,
+//! fails. If the manifest declares the type, the host reports this before anything runs.
 //!
-//! | name | default | meaning |
-//! | --- | --- | --- |
-//! | `min_rows` | 1, unless `more_than_rows` is given | the table must have at least this many rows |
-//! | `more_than_rows` | | the table must have more rows than this |
-//! | `max_null_ratio` | 0.1, unless `null_ratio_below` is given | in each column, at most this share of the rows may be null |
-//! | `null_ratio_below` | | in each column, the share of nulls must be less than this |
-//! | `columns.NAME` | | `{ max_null_ratio, null_ratio_below }` for one column, instead of the general ones |
-//! | `ranges.NAME` | | `{ min, max }`, both ends allowed; timestamps count in microseconds since 1970; NaN lies outside, nulls are not looked at |
-//! | `allowed.NAME` | | a list of texts, numbers or flags; nulls are not looked at |
-//! | `max_out_of_range_ratio` | 0.0 | the share of values that may lie outside |
-//! | `extra_columns` | `"error"` | what is done about columns that the signature does not have: `"error"`, `"ignore"` |
-//! | `unique` | `[]` | columns without duplicates |
+//! - `min_rows` (1, unless `more_than_rows` is given): the least number of rows.
+//! - `more_than_rows`: the table must have more rows than this.
+//! - `max_null_ratio` (0.1, unless `null_ratio_below` is given): the largest share of nulls of each
+//!   column.
+//! - `null_ratio_below`: the share of nulls of each column must be less than this.
+//! - `columns.NAME`: `{ max_null_ratio, null_ratio_below }` for one column, instead of the general
+//!   ones.
+//! - `ranges.NAME`: `{ min, max }`, both inclusive. Timestamps are in microseconds since 1970; NaN
+//!   is outside; nulls are ignored.
+//! - `allowed.NAME`: a list of texts, numbers or flags. Nulls are ignored.
+//! - `max_out_of_range_ratio` (0.0): the share of values that may be outside.
+//! - `extra_columns` (`"error"`), for columns that the signature does not have: `"error"`,
+//!   `"ignore"`.
+//! - `unique` (`[]`): the columns without duplicates.
 
 mod checks;
 mod duplicates;

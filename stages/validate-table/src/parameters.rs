@@ -1,4 +1,4 @@
-//! The stage's parameters: what a manifest may demand of a table beyond its signature.
+//! The parameters of the stage: requirements on a table beyond its signature.
 
 use std::collections::BTreeMap;
 
@@ -6,37 +6,38 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use stagewright_kit::Failure;
 
-/// The share of nulls that a column may have where nothing is said.
+/// The default share of nulls that a column may have.
 const MOST_NULLS: f64 = 0.1;
 
-/// What a table must be like.
+/// The requirements on a table.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parameters {
-    /// The table must have at least this many rows; 1 where neither this nor `more_than_rows` is given.
+    /// The least number of rows; 1 if neither this nor `more_than_rows` is given.
     pub min_rows: Option<u64>,
     /// The table must have more rows than this.
     pub more_than_rows: Option<u64>,
-    /// In each column, at most this share of the rows may be null; 0.1 where neither this nor `null_ratio_below` is given.
+    /// The largest share of nulls of each column; 0.1 if neither this nor `null_ratio_below` is
+    /// given.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_null_ratio: Option<f64>,
-    /// In each column, the share of nulls must be less than this.
+    /// The share of nulls of each column must be less than this.
     #[schemars(extend("exclusiveMinimum" = 0, "maximum" = 1))]
     pub null_ratio_below: Option<f64>,
-    /// What single columns demand, by name.
+    /// Requirements on single columns, by name.
     pub columns: BTreeMap<String, ColumnLimits>,
-    /// Where the numbers of a column must lie, by name. Text and flags have no range.
+    /// The ranges of numbers, by column. Text and flags have no range.
     #[schemars(extend("x-column-types" = ["int64", "float64", "timestamp"]))]
     pub ranges: BTreeMap<String, Range>,
-    /// Which values a column may have, by name.
+    /// The allowed values, by column.
     #[schemars(extend("x-column-types" = ["boolean", "int64", "float64", "utf8", "categorical"]))]
     pub allowed: BTreeMap<String, Vec<Allowed>>,
-    /// Up to this share of a column's values may lie outside its range or its allowed values.
+    /// The share of a column's values that may be outside its range or its allowed values.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_out_of_range_ratio: f64,
-    /// What is done about columns that the signature does not have.
+    /// The treatment of columns that the signature does not have.
     pub extra_columns: ExtraColumns,
-    /// Columns, each without a value that stands there twice.
+    /// The columns in which no value may occur twice.
     pub unique: Vec<String>,
 }
 
@@ -57,27 +58,27 @@ impl Default for Parameters {
     }
 }
 
-/// A limit on a count or a share: its end counts as passed, or not, or there are both.
+/// A limit on a count or a share: inclusive, exclusive, or both.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Limit {
-    /// The last that passes.
+    /// The last number that passes.
     pub(crate) inclusive: Option<f64>,
-    /// The first that fails.
+    /// The first number that fails.
     pub(crate) strict: Option<f64>,
 }
 
 impl Limit {
-    /// These two, or `default` inclusively if both are absent.
+    /// Returns the given limits, or `default` inclusively if both are absent.
     fn or(inclusive: Option<f64>, strict: Option<f64>, default: Self) -> Self {
         if inclusive.is_none() && strict.is_none() { default } else { Self { inclusive, strict } }
     }
 }
 
-/// What one column demands.
+/// The requirements on one column.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ColumnLimits {
-    /// At most this share of the rows may be null. This or `null_ratio_below` replaces what is said of all columns.
+    /// The largest share of nulls. This or `null_ratio_below` replaces the limits for all columns.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_null_ratio: Option<f64>,
     /// The share of nulls must be less than this.
@@ -85,18 +86,19 @@ pub struct ColumnLimits {
     pub null_ratio_below: Option<f64>,
 }
 
-/// Where numbers must lie; timestamps count as microseconds since 1970. Both ends are allowed, and one must be given.
+/// A range of numbers, both ends inclusive. One end must be given. Timestamps are in microseconds
+/// since 1970.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Deserialize, JsonSchema)]
 #[schemars(extend("minProperties" = 1))]
 #[serde(deny_unknown_fields, default)]
 pub struct Range {
-    /// The least one.
+    /// The least number.
     pub min: Option<f64>,
-    /// The greatest one.
+    /// The greatest number.
     pub max: Option<f64>,
 }
 
-/// A value that a column may have.
+/// An allowed value.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Allowed {
@@ -108,7 +110,7 @@ pub enum Allowed {
     Text(String),
 }
 
-/// What is done about columns that the signature does not have.
+/// The treatment of columns that the signature does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ExtraColumns {
@@ -119,10 +121,10 @@ pub enum ExtraColumns {
 }
 
 impl Parameters {
-    /// Checks what the JSON Schema cannot say.
+    /// Checks what the JSON Schema cannot.
     ///
     /// # Errors
-    /// `parameter`.
+    /// `parameter`, for the first parameter that is wrong.
     pub(crate) fn check(&self) -> Result<(), Failure> {
         let general = [("max_null_ratio", self.max_null_ratio), ("null_ratio_below", self.null_ratio_below)];
         let general = general.into_iter().map(|(key, ratio)| (key.to_owned(), ratio));
@@ -164,7 +166,7 @@ impl Parameters {
         Ok(())
     }
 
-    /// The share of nulls that column `name` may have.
+    /// Returns the share of nulls that column `name` may have.
     pub(crate) fn null_limit(&self, name: &str) -> Limit {
         let most = Limit { inclusive: Some(MOST_NULLS), strict: None };
         let general = Limit::or(self.max_null_ratio, self.null_ratio_below, most);
@@ -174,7 +176,7 @@ impl Parameters {
         }
     }
 
-    /// How many rows the table must have. Counts of rows are exact in a double up to 2^53.
+    /// Returns the limit on the number of rows. Numbers of rows up to 2^53 are exact in a double.
     pub(crate) fn row_limit(&self) -> Limit {
         let count = |rows: Option<u64>| rows.map(|rows| rows as f64);
         Limit::or(count(self.min_rows), count(self.more_than_rows), Limit { inclusive: Some(1.0), strict: None })

@@ -1,4 +1,4 @@
-//! A column in figures: nulls, distinct values, least, greatest, mean.
+//! The summary of a column: nulls, distinct values, minimum, maximum, mean.
 
 use std::collections::HashSet;
 
@@ -6,20 +6,20 @@ use stagewright_kit::{Column, ColumnSummary, Failure, TextEnds, Values, bitmap};
 
 use crate::duplicates::{Hashed, fold, hash};
 
-/// Distinct values that are counted; the contract's limit.
+/// The most distinct values that are counted, as the contract says.
 const MOST_DISTINCT: usize = 1000;
 
-/// Distinct texts that are compared one by one; the others are hashed.
+/// The most distinct texts that are compared one by one. Further ones are hashed.
 const COMPARED: usize = 8;
 
-/// What is known of a column so far.
+/// The summary of a column so far.
 #[derive(Debug)]
 pub(crate) struct Summary {
     name: String,
     nulls: u64,
-    /// The first distinct texts: most columns have no more.
+    /// The first distinct texts. Most columns have no more.
     few: Vec<(TextEnds, Box<[u8]>)>,
-    /// Hashes of the other texts, or of all numbers.
+    /// The hashes of the other texts, or of all numbers.
     others: HashSet<u64, Hashed>,
     many: bool,
     minimum: f64,
@@ -43,12 +43,12 @@ impl Summary {
         }
     }
 
-    /// How many nulls there are.
+    /// Returns the number of nulls.
     pub(crate) fn nulls(&self) -> u64 {
         self.nulls
     }
 
-    /// Adds `rows` rows. `numbers` are the column's values where it has numbers, NaN at nulls.
+    /// Adds `rows` rows. `numbers` are the values of a numeric column, with NaN for null.
     pub(crate) fn add(&mut self, column: &Column, rows: usize, numbers: Option<&[f64]>) -> Result<(), Failure> {
         self.nulls += column.null_count(rows) as u64;
         match (&column.values, numbers) {
@@ -64,7 +64,7 @@ impl Summary {
             return Ok(());
         }
         let Some(texts) = column.as_text()? else { return Ok(()) };
-        // Neighbours are often equal, and comparing is cheaper than hashing.
+        // Neighbouring values are often equal, and comparing is cheaper than hashing.
         let mut last = None;
         for text in (0..texts.len()).filter_map(|row| texts.bytes(row)) {
             let ends = TextEnds::of(text);
@@ -92,7 +92,8 @@ impl Summary {
             if number.is_nan() {
                 continue;
             }
-            // Comparisons: `min` and `max` look for NaNs, which makes them calls in Wasm.
+            // Comparisons, since `min` and `max` handle NaN, which makes them function calls in
+            // Wasm.
             if number < self.minimum {
                 self.minimum = number;
             }
@@ -124,7 +125,7 @@ impl Summary {
     }
 }
 
-/// The rows of a batch as numbers, NaN at nulls; `None` for text.
+/// Returns the rows of a batch as numbers, with NaN for null, or `None` for text.
 pub(crate) fn numbers(column: &Column, rows: usize) -> Option<Vec<f64>> {
     match &column.values {
         Values::Utf8(_) | Values::Categorical(_) => None,

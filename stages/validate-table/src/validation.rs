@@ -1,4 +1,4 @@
-//! The whole check: every column once, batch by batch, then the verdicts.
+//! The whole validation: reads every column once, batch by batch, and then returns the results.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::summary::{Summary, numbers};
 /// Checks `table` against `expected` and `parameters`.
 ///
 /// # Errors
-/// `parameter` if the parameters name columns that neither table nor signature has.
+/// `parameter` if the parameters name columns that neither the table nor the signature has.
 pub(crate) fn validate(table: &dyn Table, expected: &[Field], parameters: &Parameters) -> Result<Findings, Failure> {
     parameters.check()?;
     let fields = table.fields();
@@ -81,12 +81,12 @@ fn refuse_unknown_columns(fields: &[Field], expected: &[Field], parameters: &Par
     Ok(())
 }
 
-/// What is kept of a column.
+/// The checks and the summary of a column.
 struct ColumnState {
     name: String,
     /// The column's type in the table.
     data_type: DataType,
-    /// Whether the signature allows nulls; extra columns may have them.
+    /// Whether the signature allows nulls. Extra columns may have them.
     nullable: bool,
     summary: Summary,
     null_examples: Breaches,
@@ -114,7 +114,7 @@ impl ColumnState {
         }
     }
 
-    /// The checks of values; those of the schema were taken before.
+    /// Returns the results of the checks of values. Those of the schema come before.
     fn checks(&self, rows: u64, parameters: &Parameters) -> Vec<Check> {
         let mut checks = vec![self.null_ratio(rows, parameters.null_limit(&self.name))];
         let values = rows - self.summary.nulls();
@@ -164,7 +164,8 @@ impl ColumnState {
         checks
     }
 
-    /// A check that the column's type leaves nothing to look at by: it fails, for nobody knows whether the data is right.
+    /// Returns the failed result of a check that cannot apply to the type of its column, since
+    /// nobody knows whether the data is right.
     fn inapplicable(&self, name: &str, expected: String) -> Check {
         let what = type_name(self.data_type);
         let observed = format!("not checkable: the column is of type {what}");
@@ -191,7 +192,8 @@ impl ColumnState {
     }
 }
 
-/// Presence, type and nullability per column, extra columns, and all of them as one: `schema_match`.
+/// Checks presence, type and nullability of each column, extra columns, and all of them together:
+/// `schema_match`.
 fn schema_checks(
     fields: &[Field],
     expected: &[Field],
@@ -248,14 +250,14 @@ fn type_check(found: &Field, wanted: &Field, column: &mut ColumnState) -> Check 
     let expected = type_name(wanted.data_type).to_owned();
     let observed = match breaches.examples.first() {
         Some(cell) => {
-            // Rows are counted from 1 where people read of them.
+            // Messages for people count rows from 1.
             let (row, value) = (cell.row + 1, cell.value.as_deref().unwrap_or("null"));
             format!("{}; data row {row} is `{value}`", type_name(found.data_type))
         }
         None => type_name(found.data_type).to_owned(),
     };
     let mut check = check("type", &wanted.name, breaches, 0.0, observed, expected);
-    // A column of another type fails even if all of its values could be read as the right one.
+    // A column of another type fails, even if all of its values could be read as the expected type.
     check.passed = same_type(found.data_type, wanted.data_type);
     check
 }

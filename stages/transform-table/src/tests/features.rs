@@ -1,4 +1,4 @@
-//! What becomes of single columns under each policy.
+//! The features of single columns under each policy.
 
 use super::*;
 use crate::quantiles::BUFFERED;
@@ -376,7 +376,7 @@ fn a_state_of_another_kind_or_version_is_refused() {
         text[..text.len() - 1].to_owned(),
     ] {
         let accepted = Features::load(&mut BlobReader::new(&broken.clone().into_bytes()), &[]).is_ok();
-        // Leaving a category out is another state, not a broken one.
+        // Without one of its categories, the state is another valid state.
         assert_eq!(accepted, broken == text.replace("\"Month\",", ""), "{broken}");
     }
 }

@@ -1,4 +1,5 @@
-//! A row's features depend on that row and the state alone; fitting depends on the rows, not on how they are chunked.
+//! The features of a row depend on that row and on the state only. Fitting depends on the rows, not
+//! on how they are chunked.
 
 use proptest::prelude::*;
 

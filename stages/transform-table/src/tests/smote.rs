@@ -1,4 +1,4 @@
-//! Made-up rows: how many, and where they lie.
+//! Synthetic rows: their number and their values.
 
 use stagewright_kit::{DataType, FinishedTable, Rebalancing as _};
 
@@ -39,7 +39,7 @@ fn rebalance(train: &MemoryTable, json: &str, seed: u64) -> Option<FinishedTable
     Features::rebalance(train, &binary(), &Settings { seed, ..settings(json) }).expect("rebalanced")
 }
 
-/// All rows as numbers, row by row.
+/// Returns all rows as numbers, row by row.
 fn rows(table: &dyn Table) -> Vec<Vec<f64>> {
     let mut all = Vec::new();
     for batch in table.batches(None) {
@@ -159,7 +159,7 @@ fn two_rows_have_one_neighbour_each() {
     assert!(made.segments.iter().all(|segment| segment.base != segment.towards));
 }
 
-/// Numbers and flags as they come out of a transformation, with many equal rows.
+/// Returns numbers and flags as a transformation gives them, with many equal rows.
 fn mixed(count: usize, width: usize, flags: usize, seed: u64) -> Vec<f64> {
     let mut draws = Draws::new(seed, 0);
     let mut values = Vec::with_capacity(count * width);
@@ -202,7 +202,7 @@ fn neighbours_are_as_near_as_brute_force_finds_them() {
 
 #[test]
 fn equal_rows_without_end_are_searched_in_linear_time() {
-    // A search that looked at all equal rows would compare 10^10 pairs.
+    // A search that compared all equal rows would compare 10^10 pairs.
     let values = vec![1.0; 100_000 * 3];
     let made = crate::smote::segments(&values, 3, 100_000, 5, 1, |_, _| {});
     assert_eq!(made.segments.len(), 100_000);
