@@ -1,7 +1,8 @@
-//! Aliases: names that point to one version of a model each, moved by compare-and-set.
+//! Aliases: names that each point to one version of a model, moved by compare-and-set.
 //!
-//! `champion` is no alias of its own but the version in production, so that alias and lifecycle stage cannot disagree; it
-//! moves by promotion alone ([`crate::registry::promotions`]).
+//! `champion` is not stored as an alias. It is the version in production, so that alias and
+//! lifecycle stage cannot disagree, and it moves by promotion alone
+//! ([`crate::registry::promotions`]).
 
 use crate::database::{Connection, Outcome, Scope, values};
 use crate::error::StoreError;
@@ -11,11 +12,14 @@ use crate::registry::names::{CHAMPION, check_name, shortened};
 use crate::registry::{ids, models};
 
 impl Registry {
-    /// Moves an alias to version `new` (`None`: removes it), if it still points to `expected` (`None`: nowhere). Atomic.
+    /// Moves an alias to version `new` (`None` removes it), if it still points to `expected`
+    /// (`None`: it does not exist). Atomic.
     ///
     /// # Errors
-    /// [`StoreError::AliasMoved`] if it points elsewhere, [`StoreError::ReservedAlias`] for `champion`, `latest` and `v1`,
-    /// [`StoreError::NoAlias`] if there is nothing to remove, [`StoreError::BadName`], [`StoreError::NoModel`], [`StoreError::NoVersion`] or [`StoreError::Database`].
+    /// [`StoreError::AliasMoved`] if it points elsewhere, [`StoreError::ReservedAlias`] for
+    /// `champion`, `latest` and `v1`, [`StoreError::NoAlias`] if there is nothing to remove,
+    /// [`StoreError::BadName`], [`StoreError::NoModel`], [`StoreError::NoVersion`] or
+    /// [`StoreError::Database`].
     pub fn set_alias(
         &self,
         model: &str,
@@ -34,7 +38,7 @@ impl Registry {
         })
     }
 
-    /// Moves an alias wherever it points to now.
+    /// Moves an alias, whatever it points to now.
     ///
     /// # Errors
     /// As [`Registry::set_alias`].
@@ -104,7 +108,8 @@ fn pointed_to_if_any(connection: &mut Connection, model: &str, alias: &str) -> O
     Ok(row.map(|row| row.get(0)).transpose()?)
 }
 
-/// `latest` and `v1` mean versions to MLflow's clients; `champion` moves by promotion.
+/// Checks the name of an alias. `latest` and `v1` mean versions to MLflow's clients; `champion`
+/// moves by promotion.
 fn check_alias(alias: &str) -> Result<(), StoreError> {
     check_name("alias", alias)?;
     let lower = alias.to_ascii_lowercase();

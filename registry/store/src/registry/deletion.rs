@@ -1,4 +1,4 @@
-//! Deleting models and versions, with all that belongs to them.
+//! Deletion of models and versions, with all that belongs to them.
 
 use crate::database::{Connection, Outcome, Scope, values};
 use crate::error::StoreError;
@@ -8,10 +8,11 @@ use crate::registry::lifecycle_stage::LifecycleStage;
 use crate::registry::{ids, row_memory};
 
 impl Registry {
-    /// Deletes a model with its versions. What happened to them stays in the audit; their artifacts become garbage.
+    /// Deletes a model with its versions. Their history stays in the audit; their artifacts become
+    /// garbage.
     ///
     /// # Errors
-    /// [`StoreError::NoModel`], [`StoreError::IsChampion`] while one of them is in production,
+    /// [`StoreError::NoModel`], [`StoreError::IsChampion`] while a version is in production,
     /// [`StoreError::PromotionRunning`] or [`StoreError::Database`].
     pub fn delete_model(&self, name: &str, reason: &str) -> Result<(), StoreError> {
         self.write("delete a model", Scope::Models, |connection| {
@@ -31,11 +32,11 @@ impl Registry {
         })
     }
 
-    /// Deletes a version. Its number is not given again; what happened to it stays in the audit.
+    /// Deletes a version. Its number is not used again; its history stays in the audit.
     ///
     /// # Errors
-    /// [`StoreError::IsChampion`] while it is in production, [`StoreError::PromotionRunning`], [`StoreError::NoVersion`],
-    /// [`StoreError::NoModel`] or [`StoreError::Database`].
+    /// [`StoreError::IsChampion`] while it is in production, [`StoreError::PromotionRunning`],
+    /// [`StoreError::NoVersion`], [`StoreError::NoModel`] or [`StoreError::Database`].
     pub fn delete_version(&self, model: &str, version: u32, reason: &str) -> Result<(), StoreError> {
         self.write("delete a model version", Scope::Models, |connection| {
             let id = ids::version(connection, model, version)?;
@@ -52,14 +53,14 @@ impl Registry {
     }
 }
 
-/// Removes a version with all that belongs to it, unless somebody promotes it right now or a destination still points to it
-/// after its retirement.
+/// Removes a version with all that belongs to it. Refuses to while a promotion of it is in
+/// progress, or while a destination still points to it after its retirement.
 fn remove_version(connection: &mut Connection, id: i64, model: &str) -> Outcome<()> {
     let running = "SELECT id FROM promotions WHERE version = ?1 AND state = 'intended'";
     if let Some(row) = connection.first(running, values![id])? {
         return Err(StoreError::PromotionRunning { model: model.to_owned(), promotion: row.get(0)? }.into());
     }
-    // Without this record nobody would remove the pointer any more.
+    // Without this record, nothing would remove the pointer.
     let retiring =
         "SELECT versions.version, destination FROM promotions JOIN versions ON versions.id = promotions.version
         WHERE versions.id = ?1 AND state = 'current' AND retirement = 1";
@@ -85,7 +86,7 @@ fn remove_version(connection: &mut Connection, id: i64, model: &str) -> Outcome<
     Ok(())
 }
 
-/// Removes what was said about a version.
+/// Removes the verdicts about a version.
 fn remove_verdicts(connection: &mut Connection, version: i64) -> Outcome<()> {
     for table in ["verdict_metrics", "verdict_artifacts"] {
         let delete = format!("DELETE FROM {table} WHERE verdict IN (SELECT id FROM verdicts WHERE version = ?1)");

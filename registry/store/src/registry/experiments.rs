@@ -7,7 +7,7 @@ use crate::error::StoreError;
 use crate::registry::handle::{Registry, now_ms};
 use crate::registry::names::{check_key, shortened};
 
-/// The most bytes in an experiment's name: MLflow's.
+/// The most bytes in an experiment's name: MLflow's limit.
 const MAX_NAME_BYTES: usize = 500;
 
 /// An experiment.
@@ -17,11 +17,11 @@ pub struct Experiment {
     pub id: i64,
     /// Its name.
     pub name: String,
-    /// When it was made, in milliseconds since the epoch.
+    /// When it was created, in milliseconds since the epoch.
     pub created_ms: i64,
-    /// When it was changed last.
+    /// When it last changed, in milliseconds since the epoch.
     pub updated_ms: i64,
-    /// When it was deleted, if it is; it can be restored.
+    /// When it was deleted, in milliseconds since the epoch, if it is. It can be restored.
     pub deleted_ms: Option<i64>,
     /// Its tags, by name.
     pub tags: Vec<(String, String)>,
@@ -30,11 +30,11 @@ pub struct Experiment {
 const COLUMNS: &str = "id, name, created_ms, updated_ms, deleted_ms FROM experiments";
 
 impl Registry {
-    /// Creates an experiment; its number.
+    /// Creates an experiment. Returns its number.
     ///
     /// # Errors
-    /// [`StoreError::ExperimentExists`], [`StoreError::BadExperimentName`], [`StoreError::BadKey`] or
-    /// [`StoreError::Database`].
+    /// [`StoreError::ExperimentExists`], [`StoreError::BadExperimentName`], [`StoreError::BadKey`]
+    /// or [`StoreError::Database`].
     pub fn create_experiment(&self, name: &str, tags: &[(String, String)]) -> Result<i64, StoreError> {
         check_experiment(name)?;
         for (tag, value) in tags {
@@ -55,7 +55,7 @@ impl Registry {
         })
     }
 
-    /// Returns all experiments, oldest first, deleted ones included.
+    /// Returns all experiments, oldest first, including deleted ones.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -94,7 +94,8 @@ impl Registry {
         })
     }
 
-    /// Deletes an experiment so that it can be restored, or restores it. Its runs are found no more, or again.
+    /// Deletes an experiment so that it can be restored, or restores it. Searches do not find the
+    /// runs of a deleted experiment.
     ///
     /// # Errors
     /// [`StoreError::NoExperiment`] or [`StoreError::Database`].
@@ -125,7 +126,7 @@ pub(super) fn numbered(connection: &mut Connection, number: i64) -> Outcome<Expe
     experiment(connection, &row)
 }
 
-/// Returns the number of the experiment of this name, which is made if missing.
+/// Returns the number of the experiment of this name, which is created if missing.
 pub(super) fn named(connection: &mut Connection, name: &str) -> Outcome<i64> {
     check_experiment(name)?;
     let find = "SELECT id, deleted_ms FROM experiments WHERE name = ?1";

@@ -1,4 +1,4 @@
-//! Runs that were made elsewhere: recorded whole, as they ended there.
+//! Importing runs of another registry, as they ended there.
 
 use crate::database::{Scope, values};
 use crate::error::StoreError;
@@ -10,10 +10,10 @@ use crate::registry::run_id::RunId;
 use crate::registry::runs::{self, NewRun, RunStatus};
 use crate::registry::stages::{self, StageRecord};
 
-/// A run that was made elsewhere.
+/// A run of another registry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImportedRun {
-    /// The facts known when it began; its identifier is given.
+    /// The facts known when it began. Its identifier must be given.
     pub run: NewRun,
     /// How it ended.
     pub status: RunStatus,
@@ -25,12 +25,12 @@ pub struct ImportedRun {
     pub error: Option<serde_json::Value>,
     /// The records of its stages, in order.
     pub stages: Vec<StageRecord>,
-    /// Figures that are no stage's.
+    /// Metrics that no stage reported.
     pub results: Vec<LoggedMetric>,
 }
 
 impl ImportedRun {
-    /// Says whether a registry can hold such a run at all.
+    /// Checks whether a registry can hold such a run.
     ///
     /// # Errors
     /// [`StoreError::BadRunId`], [`StoreError::BadName`] or [`StoreError::BadKey`].
@@ -57,12 +57,12 @@ impl ImportedRun {
 }
 
 impl Registry {
-    /// Records a run that ended elsewhere, with its stages: all of it or nothing. Publish its
+    /// Records a run that ended elsewhere, with its stages, in one transaction. Publish its
     /// artifacts first.
     ///
     /// # Errors
     /// [`StoreError::RunExists`], [`StoreError::ExperimentDeleted`], [`StoreError::Database`], or
-    /// what [`ImportedRun::check`] finds.
+    /// those of [`ImportedRun::check`].
     pub fn import_run(&self, ended: &ImportedRun) -> Result<RunId, StoreError> {
         ended.check()?;
         let ImportedRun { run, status, started_ms, ended_ms, error, stages: steps, results } = ended;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize, Serializer};
 
-/// What was said about a version.
+/// A verdict about a version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -13,7 +13,7 @@ pub enum Verdict {
     Approved,
     /// It may not.
     Rejected,
-    /// There was too little to judge by; it may not either.
+    /// There was too little to judge by, so that it may not either.
     Undecided,
 }
 
@@ -45,19 +45,20 @@ impl FromStr for Verdict {
     }
 }
 
-/// The champion that a verdict was reached against. In JSON: the version's number, null for none, `"unknown"`.
+/// The champion that a verdict was reached against. In JSON: the version's number, null for none,
+/// or `"unknown"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum JudgedAgainst {
     /// The model had no champion.
     NoChampion,
     /// This version was champion.
     Champion(u32),
-    /// Nobody recorded it: verdicts that were given before format 3 of the database.
+    /// It was not recorded: the verdict is older than format 3 of the database.
     Unknown,
 }
 
 impl JudgedAgainst {
-    /// Returns the champion's version; `None` if there was none or nobody recorded it.
+    /// Returns the champion's version; `None` if there was none or it was not recorded.
     pub const fn champion(self) -> Option<u32> {
         match self {
             Self::Champion(version) => Some(version),
@@ -65,7 +66,7 @@ impl JudgedAgainst {
         }
     }
 
-    /// Returns the number in the database: numbers of versions begin at 1.
+    /// Returns the number in the database: 0 for no champion, since versions count from 1.
     pub(super) fn stored(self) -> Option<u32> {
         match self {
             Self::NoChampion => Some(0),
@@ -84,7 +85,7 @@ impl JudgedAgainst {
 }
 
 impl From<Option<u32>> for JudgedAgainst {
-    /// Returns the champion of the moment, as [`Registry::alias`](crate::Registry::alias) gives it.
+    /// Converts the current champion, as [`Registry::alias`](crate::Registry::alias) returns it.
     fn from(champion: Option<u32>) -> Self {
         champion.map_or(Self::NoChampion, Self::Champion)
     }
@@ -110,7 +111,7 @@ impl Serialize for JudgedAgainst {
     }
 }
 
-/// Returns how the audit tells of a verdict: `approved against version 3`.
+/// Returns a verdict as the audit's text: `approved against version 3`.
 pub(super) fn audit_text(verdict: Verdict, stored: Option<u32>) -> String {
     match JudgedAgainst::from_stored(stored) {
         JudgedAgainst::Unknown => verdict.name().to_owned(),

@@ -8,17 +8,17 @@ use serde::{Deserialize, Serialize};
 use crate::error::StoreError;
 use crate::registry::names::shortened;
 
-/// Where a version stands in its life; MLflow's stages.
+/// The stage of a version's lifecycle; MLflow's stages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LifecycleStage {
-    /// Registered, no more.
+    /// Registered.
     None,
     /// Tried out before production.
     Staging,
     /// The champion.
     Production,
-    /// It was in production, or was set aside.
+    /// It was in production, or a user archived it.
     Archived,
 }
 
@@ -46,7 +46,7 @@ impl fmt::Display for LifecycleStage {
 impl FromStr for LifecycleStage {
     type Err = StoreError;
 
-    /// Reads a stage as MLflow spells it too: `Production`.
+    /// Parses a stage, in MLflow's spelling too: `Production`.
     fn from_str(name: &str) -> Result<Self, StoreError> {
         let lower = name.to_ascii_lowercase();
         let found = Self::ALL.into_iter().find(|it| it.name() == lower);

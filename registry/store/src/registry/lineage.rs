@@ -1,4 +1,4 @@
-//! Which stages and versions have to do with an artifact.
+//! The stages and versions that used or made an artifact.
 
 use crate::database::values;
 use crate::digest::Digest;
@@ -6,21 +6,21 @@ use crate::error::StoreError;
 use crate::registry::handle::Registry;
 use crate::registry::run_id::RunId;
 
-/// A stage's use of an artifact.
+/// The way in which a stage used an artifact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum UseKind {
-    /// It made it.
+    /// The stage made it.
     Made,
-    /// It read it.
+    /// The stage read it.
     Read,
     /// It is the stage's component.
     Called,
 }
 
-/// A stage that had to do with an artifact.
+/// A stage that made or used an artifact.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ArtifactUse {
-    /// The place of the stage's record among all, in the order of recording.
+    /// The row id of the stage's record, which increases in the order of recording.
     pub number: i64,
     /// Its run, which is not deleted.
     pub run_id: RunId,
@@ -28,8 +28,8 @@ pub struct ArtifactUse {
     pub how: UseKind,
 }
 
-/// Each kind of use with the query that finds it. Each is answered from an index of digests: a
-/// lineage asks once for every artifact on its way, and a home has as many stages as it has.
+/// The kinds of use, each with its query. An index of digests answers each: a lineage asks once for
+/// every artifact on its path, and a home may have any number of stages.
 const TOUCHES: [(UseKind, &str); 3] = [
     (
         UseKind::Made,
@@ -56,7 +56,7 @@ const VERSIONS: &str = "SELECT DISTINCT registered_models.name, versions.version
      JOIN registered_models ON registered_models.id = versions.model
      WHERE digest = ?1 ORDER BY registered_models.name, versions.version";
 
-/// The numbers of a run's stages.
+/// The row ids of a run's stages.
 const NUMBERS: &str = "SELECT stages.id FROM stages JOIN runs ON runs.id = stages.run WHERE run_id = ?1
      ORDER BY stages.id";
 
@@ -89,7 +89,7 @@ impl Registry {
         })
     }
 
-    /// Returns the numbers of a run's stages, as [`ArtifactUse::number`], in order.
+    /// Returns the row ids of a run's stages, as [`ArtifactUse::number`], in order.
     ///
     /// # Errors
     /// [`StoreError::Database`].

@@ -1,4 +1,4 @@
-//! What is logged of a run while it runs and after: metrics with their histories, parameters once, tags.
+//! Logging to a run: metrics with their histories, parameters, tags.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,14 +11,15 @@ use crate::registry::handle::{Registry, now_ms};
 use crate::registry::names::{check_key, shortened};
 use crate::registry::run_id::RunId;
 
-/// The last value of a metric: that with the greatest step, of these the latest, of these the greatest, as MLflow has it.
+/// The last value of a metric: of the values with the greatest step, the latest; of several of
+/// these, the greatest. This is MLflow's rule.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LoggedMetric {
     /// Its name.
     pub name: String,
-    /// Its value; NaN where it is undefined (`null` in JSON).
+    /// Its value; NaN if it is undefined (`null` in JSON).
     pub value: f64,
-    /// Where on the curve.
+    /// Its step on the curve.
     pub step: i64,
     /// When it was logged, in milliseconds since the epoch.
     pub at_ms: i64,
@@ -31,9 +32,9 @@ pub struct MetricPoint {
     pub name: String,
     /// Its value; NaN and infinities are values.
     pub value: f64,
-    /// Where on the curve; 0 for a figure of its own.
+    /// Its step on the curve; 0 for a single value.
     pub step: i64,
-    /// When, in milliseconds since the epoch; `None`: now.
+    /// When it was measured, in milliseconds since the epoch; `None`: now.
     pub at_ms: Option<i64>,
 }
 
@@ -46,14 +47,14 @@ impl MetricPoint {
 }
 
 impl LoggedMetric {
-    /// Of a row with name, value, step and time from column `first` on.
+    /// Reads name, value, step and time from column `first` on.
     pub(super) fn from_row(row: &Row, first: usize) -> Outcome<Self> {
         let value = row.get::<Option<f64>>(first + 1)?.unwrap_or(f64::NAN);
         Ok(Self { name: row.get(first)?, value, step: row.get(first + 2)?, at_ms: row.get(first + 3)? })
     }
 }
 
-/// A value that is about to be inserted.
+/// A value to insert.
 pub(super) struct Reported<'a> {
     pub(super) name: Cow<'a, str>,
     pub(super) value: f64,
@@ -64,7 +65,7 @@ pub(super) struct Reported<'a> {
 }
 
 impl Registry {
-    /// Logs one value of a metric; durable when it returns.
+    /// Logs one value of a metric. It is durable when this returns.
     ///
     /// # Errors
     /// [`StoreError::NoRun`], [`StoreError::BadKey`] or [`StoreError::Database`].
@@ -72,11 +73,11 @@ impl Registry {
         self.log_batch(run_id, std::slice::from_ref(point), &[], &[])
     }
 
-    /// Logs metrics, parameters and tags of a run, all of them or none, with one wait for the disk.
+    /// Logs metrics, parameters and tags of a run in one transaction.
     ///
     /// # Errors
-    /// [`StoreError::NoRun`], [`StoreError::ParameterChanged`] if a parameter has another value already,
-    /// [`StoreError::BadKey`] or [`StoreError::Database`].
+    /// [`StoreError::NoRun`], [`StoreError::ParameterChanged`] if a parameter already has another
+    /// value, [`StoreError::BadKey`] or [`StoreError::Database`].
     pub fn log_batch(
         &self,
         run_id: &RunId,
@@ -132,17 +133,17 @@ impl Registry {
     }
 }
 
-/// In the order of names: PostgreSQL locks each row, and loggers in different orders would wait for each other in a ring.
+/// Sorts pairs by name. PostgreSQL locks each row, and loggers in different orders would deadlock.
 fn by_name(pairs: &[(String, String)]) -> Vec<&(String, String)> {
     let mut sorted: Vec<_> = pairs.iter().collect();
     sorted.sort_by_key(|(name, _)| name);
     sorted
 }
 
-/// Inserts values, and keeps each metric's last one.
+/// Inserts values, and updates the last value of each metric.
 pub(super) fn insert_points(connection: &mut Connection, run: i64, points: &[Reported<'_>]) -> Outcome<()> {
     let insert = "INSERT INTO metric_points (run, stage, name, value, step, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    // In the order of names, as above.
+    // Sorted by name, for the same reason as in `by_name`.
     let mut last: BTreeMap<&str, &Reported<'_>> = BTreeMap::new();
     for point in points {
         connection.execute(insert, values![run, point.stage, &*point.name, point.value, point.step, point.at_ms])?;
@@ -151,7 +152,7 @@ pub(super) fn insert_points(connection: &mut Connection, run: i64, points: &[Rep
             *last = point;
         }
     }
-    // NaN, which is NULL, is below every value at the same step and time.
+    // NaN, stored as NULL, is less than every value at the same step and time.
     let upsert = "INSERT INTO latest_metrics (run, name, value, step, at_ms) VALUES (?1, ?2, ?3, ?4, ?5)
          ON CONFLICT (run, name) DO UPDATE SET value = excluded.value, step = excluded.step, at_ms = excluded.at_ms
          WHERE (excluded.step, excluded.at_ms) > (latest_metrics.step, latest_metrics.at_ms)
@@ -164,13 +165,13 @@ pub(super) fn insert_points(connection: &mut Connection, run: i64, points: &[Rep
 }
 
 impl Reported<'_> {
-    /// What makes one value later than another.
+    /// Returns the order in which the last of several values is chosen.
     fn rank(&self) -> (i64, i64, Option<f64>) {
         (self.step, self.at_ms, Some(self.value).filter(|value| !value.is_nan()))
     }
 }
 
-/// Returns the number of a run that is not deleted; it may have ended.
+/// Returns the row id of a run that is not deleted. It may have ended.
 fn active(connection: &mut Connection, run_id: &RunId) -> Outcome<i64> {
     let query = "SELECT id FROM runs WHERE run_id = ?1 AND deleted_ms IS NULL";
     let row = connection.first(query, values![run_id.as_str()])?;
@@ -178,7 +179,7 @@ fn active(connection: &mut Connection, run_id: &RunId) -> Outcome<i64> {
     Ok(row.get(0)?)
 }
 
-/// Returns a parameter is logged once; the same value again is no change.
+/// Inserts a parameter. It has one value: inserting the same value again changes nothing.
 fn insert_parameter(connection: &mut Connection, run: i64, run_id: &RunId, name: &str, value: &str) -> Outcome<()> {
     let insert = "INSERT INTO parameters (run, name, value) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
     if connection.execute(insert, values![run, name, value])? == 1 {

@@ -1,14 +1,16 @@
-//! The tables, format by format.
+//! The tables of the registry, format by format.
 //!
-//! `migrations/N.sql` leads from format N - 1 to format N, for both databases: it is written for SQLite, and
-//! [`for_postgres`] replaces the few words that PostgreSQL spells otherwise. A migration is never edited after a release.
+//! `migrations/N.sql` leads from format N - 1 to format N, for both databases. It is written for
+//! SQLite; [`for_postgres`] replaces the few words that PostgreSQL spells differently. A migration
+//! is never edited after a release.
 
 use crate::database::{Connection, Database, Outcome, Scope, values};
 use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::registry::{audit, row_memory};
 
-/// The format that this program writes: SQLite's `user_version`, PostgreSQL's table `stagewright_format`.
+/// The format that this program writes. It is in SQLite's `user_version` or PostgreSQL's table
+/// `stagewright_format`.
 const FORMAT: u32 = 7;
 
 const MIGRATIONS: [&str; FORMAT as usize] = [
@@ -21,14 +23,14 @@ const MIGRATIONS: [&str; FORMAT as usize] = [
     include_str!("migrations/7.sql"),
 ];
 
-/// The format of `migrations/new.sql`: the tables of a new SQLite file, to which later migrations
-/// are added. A migration that changes a table makes SQLite read the whole schema again, so that
-/// those of before take five times as long as these statements. The test below prints the
-/// statements of today's format.
+/// The format of `migrations/new.sql`, the tables of a new SQLite file, which later migrations are
+/// applied to. A migration that changes a table makes SQLite read the whole schema again, so that
+/// the migrations up to this format take five times as long as these statements. The test below
+/// prints the statements of today's format.
 const NEW_FORMAT: u32 = 7;
 const NEW_SQLITE: &str = include_str!("migrations/new.sql");
 
-/// Nobody changes or removes what was audited, not even by mistake with a client.
+/// Triggers that refuse to change or remove entries of the audit, even by mistake with a client.
 const APPEND_ONLY_SQLITE: &str = "
     CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit BEGIN SELECT raise(ABORT, 'the audit is append-only'); END;
     CREATE TRIGGER audit_is_never_replaced BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE seq = NEW.seq)
@@ -42,7 +44,7 @@ const APPEND_ONLY_POSTGRES: &str = "
         FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
 ";
 
-/// Creates the tables, or leads those of an older format to today's. Writes nothing to a database of
+/// Creates the tables, or migrates those of an older format. Writes nothing to a database of
 /// today's format.
 pub(super) fn bring_up_to_date(database: &Database) -> Result<(), StoreError> {
     let too_new = |found| StoreError::TooNew { place: database.place(), found, known: FORMAT };
@@ -58,7 +60,7 @@ pub(super) fn bring_up_to_date(database: &Database) -> Result<(), StoreError> {
     if found > FORMAT { Err(too_new(found)) } else { Ok(()) }
 }
 
-/// Returns the format that the database has; 0 if it is empty.
+/// Returns the format of the database; 0 if it is empty.
 fn format(connection: &mut Connection) -> Outcome<u32> {
     if connection.is_sqlite() {
         return Ok(connection.one("SELECT user_version FROM pragma_user_version", &[])?.get(0)?);
@@ -72,8 +74,8 @@ fn format(connection: &mut Connection) -> Outcome<u32> {
     }
 }
 
-/// Leads to today's format, inside a transaction; the format that the database has then, a newer one if somebody else was
-/// faster.
+/// Migrates to today's format, inside a transaction. Returns the format that the database then has:
+/// a newer one if a newer program was faster.
 fn migrate(connection: &mut Connection) -> Outcome<u32> {
     let found = format(connection)?;
     if found >= FORMAT {
@@ -97,7 +99,7 @@ fn migrate(connection: &mut Connection) -> Outcome<u32> {
     Ok(FORMAT)
 }
 
-/// Leads from a format to today's, one after another.
+/// Applies the migrations after format `found`, one after another.
 fn upgrade(connection: &mut Connection, found: u32) -> Outcome<()> {
     for (format, migration) in (1..).zip(MIGRATIONS).skip(found as usize) {
         if connection.is_sqlite() {
@@ -119,8 +121,8 @@ fn upgrade(connection: &mut Connection, found: u32) -> Outcome<()> {
     Ok(())
 }
 
-/// Returns the moves of aliases that format 1 kept become the beginning of the audit; its tables
-/// go.
+/// Moves the alias moves that format 1 recorded to the beginning of the audit, and drops the tables
+/// of format 1.
 fn chain_old_moves(connection: &mut Connection) -> Outcome<()> {
     let moves = "SELECT model, alias, old_version, new_version, moved_ms FROM alias_moves ORDER BY id";
     for row in connection.query(moves, &[])? {
@@ -140,7 +142,7 @@ fn chain_old_moves(connection: &mut Connection) -> Outcome<()> {
     for table in ["alias_moves", "aliases", "model_versions", "models"] {
         connection.batch(&format!("DROP TABLE {table}"))?;
     }
-    // What people and programs called `models` in format 1.
+    // A view of the name and columns that users and programs know from format 1.
     connection.batch(
         "CREATE VIEW models AS SELECT name, created_ms, last_version,
              (SELECT version FROM versions WHERE versions.model = registered_models.id AND stage = 'production') AS champion
@@ -150,7 +152,8 @@ fn chain_old_moves(connection: &mut Connection) -> Outcome<()> {
     Ok(())
 }
 
-/// What the contents of versions of format 1 name is listed beside them, as it is of new ones.
+/// Lists the artifacts, metrics and parameters in the contents of versions of format 1, as
+/// registration does for new versions.
 fn list_old_contents(connection: &mut Connection) -> Outcome<()> {
     const PARTS: [(&str, &str); 4] = [
         ("transformation-component", "/transformation/digest"),
@@ -161,7 +164,7 @@ fn list_old_contents(connection: &mut Connection) -> Outcome<()> {
     for row in connection.query("SELECT id, contents FROM versions", &[])? {
         let (id, contents): (i64, _) = (row.get(0)?, row.json(1)?);
         for (role, place) in PARTS {
-            // What is no digest was never readable as a model: it stays as it is.
+            // A text that is not a digest could never be loaded as a model. It stays as it is.
             let digest = contents.pointer(place).and_then(|it| it.as_str()?.parse::<Digest>().ok());
             let Some(digest) = digest else { continue };
             let insert = "INSERT INTO version_artifacts (version, role, kind, digest, bytes, needed)
@@ -188,7 +191,7 @@ fn list_old_contents(connection: &mut Connection) -> Outcome<()> {
     Ok(())
 }
 
-/// The same tables in PostgreSQL's words.
+/// Translates the statements to PostgreSQL's dialect.
 fn for_postgres(sql: &str) -> String {
     sql.replace(") STRICT, WITHOUT ROWID;", ");")
         .replace(") STRICT;", ");")
@@ -196,7 +199,7 @@ fn for_postgres(sql: &str) -> String {
         .replace(" INTEGER", " BIGINT")
         .replace(" REAL", " DOUBLE PRECISION")
         .replace(" BLOB", " BYTEA")
-        // Texts are compared and sorted by their bytes, as SQLite does, whatever the server's locale.
+        // Texts are compared and sorted by their bytes, as in SQLite, whatever the server's locale.
         .replace(" TEXT", " TEXT COLLATE \"C\"")
 }
 
@@ -204,7 +207,7 @@ fn for_postgres(sql: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Returns the statements that make a file's tables, in the order of their names.
+    /// Returns the statements that create a file's tables, in the order of their names.
     fn made(make: impl FnOnce(&mut Connection) -> Outcome<()>) -> Vec<(String, String)> {
         let folder = tempfile::tempdir().expect("a folder");
         let database = Database::open_file(folder.path().join("registry.db")).expect("a new file");

@@ -1,4 +1,4 @@
-//! Registered models: names for versions.
+//! Registered models.
 
 use serde::Serialize;
 
@@ -9,31 +9,31 @@ use crate::registry::handle::{Registry, now_ms};
 use crate::registry::ids;
 use crate::registry::names::{CHAMPION, check_key, check_name, shortened};
 
-/// A model: a name for versions.
+/// A model: a name for a series of versions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Model {
     /// Its name.
     pub name: String,
-    /// What people say of it.
+    /// A description for people.
     pub description: String,
     /// When it was registered, in milliseconds since the epoch.
     pub created_ms: i64,
-    /// When it, or one of its versions, changed last.
+    /// When it, or one of its versions, last changed, in milliseconds since the epoch.
     pub updated_ms: i64,
     /// Its newest version; 0 if it has none yet.
     pub latest_version: u32,
     /// The version in production.
     pub champion: Option<u32>,
-    /// Its aliases and where they point, by name; `champion` among them.
+    /// Its aliases and their versions, by name, including `champion`.
     pub aliases: Vec<(String, u32)>,
     /// Its tags, by name.
     pub tags: Vec<(String, String)>,
 }
 
-/// What is known of a model that is registered before it has a version.
+/// The facts about a model that is registered before it has a version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewModel {
-    /// What people say of it.
+    /// A description for people.
     pub description: String,
     /// Its tags.
     pub tags: Vec<(String, String)>,
@@ -91,7 +91,7 @@ impl Registry {
         })
     }
 
-    /// Says something else of a model.
+    /// Replaces the description of a model.
     ///
     /// # Errors
     /// [`StoreError::NoModel`] or [`StoreError::Database`].
@@ -104,10 +104,11 @@ impl Registry {
         })
     }
 
-    /// Renames a model. Its versions come with it; the audit keeps the old name where it was used.
+    /// Renames a model, with its versions. Earlier entries of the audit keep the old name.
     ///
     /// # Errors
-    /// [`StoreError::NoModel`], [`StoreError::ModelExists`], [`StoreError::BadName`] or [`StoreError::Database`].
+    /// [`StoreError::NoModel`], [`StoreError::ModelExists`], [`StoreError::BadName`] or
+    /// [`StoreError::Database`].
     pub fn rename_model(&self, name: &str, new: &str) -> Result<(), StoreError> {
         check_name("model", new)?;
         self.write("rename a model", Scope::Models, |connection| {
@@ -154,13 +155,13 @@ impl Registry {
     }
 }
 
-/// Returns the model with this number.
+/// Returns the model with this row id.
 pub(super) fn numbered(connection: &mut Connection, number: i64) -> Outcome<Model> {
     let row = connection.one(&format!("SELECT {COLUMNS} WHERE registered_models.id = ?1"), values![number])?;
     complete(connection, &row)
 }
 
-/// Registers a model that is not there yet.
+/// Registers a model that does not exist yet. Returns its row id.
 pub(super) fn create(registry: &Registry, connection: &mut Connection, name: &str) -> Outcome<i64> {
     let id = insert(connection, name)?;
     registry.audit(connection, &NewEntry::about("model.registered", name, None))?;
@@ -168,7 +169,8 @@ pub(super) fn create(registry: &Registry, connection: &mut Connection, name: &st
 }
 
 fn insert(connection: &mut Connection, name: &str) -> Outcome<i64> {
-    // The numbers of a model of this name that was deleted are not given again: a production location may still have them.
+    // The version numbers of a deleted model of this name are not used again: a production location
+    // may still have them.
     let taken = "SELECT coalesce(max(version), 0) FROM audit WHERE model = ?1";
     let taken: u32 = connection.one(taken, values![name])?.get(0)?;
     let insert = "INSERT INTO registered_models (name, created_ms, updated_ms, last_version) VALUES (?1, ?2, ?2, ?3)
@@ -176,7 +178,7 @@ fn insert(connection: &mut Connection, name: &str) -> Outcome<i64> {
     Ok(connection.one(insert, values![name, now_ms(), taken])?.get(0)?)
 }
 
-/// Notes that a model changed.
+/// Sets the time of a model's last change to now.
 pub(super) fn touch(connection: &mut Connection, model: i64) -> Outcome<()> {
     connection.execute("UPDATE registered_models SET updated_ms = ?2 WHERE id = ?1", values![model, now_ms()])?;
     Ok(())

@@ -1,16 +1,18 @@
-//! Promotions: intended first, then done, then told to the production location.
+//! Promotions: recorded as intended, then carried out, then made known to the production location.
 //!
-//! 1. *intended*: recorded before a byte is copied ([`Registry::begin_promotion`]). The version's latest verdict approves it
-//!    against the champion of the moment, or it goes no further.
-//! 2. The caller copies the version to its destination and verifies it there. Nothing points to it yet.
-//! 3. *current*: the version is the champion ([`Registry::complete_promotion`]), by compare-and-set against the champion that
-//!    stood when the promotion was intended; the one before it is archived in the same transaction. The database is the
-//!    truth from here on.
+//! 1. *intended*: recorded before a byte is copied ([`Registry::begin_promotion`]), if the
+//!    version's latest verdict approves it against the current champion.
+//! 2. The caller copies the version to its destination and verifies it there. Nothing points to it
+//!    yet.
+//! 3. *current*: the version is the champion ([`Registry::complete_promotion`]), by compare-and-set
+//!    against the champion at the time of step 1. The same transaction archives that one. From here
+//!    on, the database is the truth.
 //! 4. The caller moves the pointer at the destination, which is derived from the database.
 //! 5. *finished* ([`Registry::finish_promotion`]).
 //!
-//! A process that dies before 3 leaves an intent that whoever opens the registry next undoes; after 3 it leaves a pointer
-//! to be repaired, which [`Registry::unfinished_promotions`] finds. At no point is there no champion, or are there two.
+//! If a process dies before step 3, the next process to open the registry undoes its intent. If it
+//! dies after step 3, the pointer has to be repaired, and [`Registry::unfinished_promotions`] finds
+//! it. At no time are there two champions, or none where there was one.
 
 use std::fmt;
 use std::str::FromStr;
@@ -27,7 +29,7 @@ use crate::registry::lifecycle_stage::LifecycleStage;
 use crate::registry::names::{CHAMPION, random_id, shortened};
 use crate::registry::{models, transitions};
 
-/// How a promotion stands.
+/// The state of a promotion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PromotionState {
@@ -37,7 +39,7 @@ pub enum PromotionState {
     Current,
     /// The destination points to it, or to a later one.
     Finished,
-    /// Nothing came of it.
+    /// It was given up.
     Undone,
 }
 
@@ -68,18 +70,18 @@ impl FromStr for PromotionState {
     }
 }
 
-/// What is known when a promotion is intended.
+/// A request to promote a version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PromotionRequest {
     /// Where the version is copied to: a URI without secrets; empty: nowhere.
     pub destination: String,
-    /// The champion that the caller believes in (`Some(None)`: none); `None`: whoever is champion now.
+    /// The champion that the caller expects (`Some(None)`: none); `None`: the current one.
     pub expected: Option<Option<u32>>,
-    /// Why.
+    /// The reason, for the audit.
     pub reason: String,
 }
 
-/// A promotion as recorded.
+/// A recorded promotion.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Promotion {
     /// Its identifier: 32 hex digits.
@@ -88,7 +90,7 @@ pub struct Promotion {
     pub model: String,
     /// The version that becomes champion.
     pub version: u32,
-    /// The champion that it replaces.
+    /// The champion that it replaces, if there is one.
     pub expected: Option<u32>,
     /// Whether it is a rollback.
     pub rollback: bool,
@@ -96,15 +98,15 @@ pub struct Promotion {
     pub retirement: bool,
     /// Where the version is copied to.
     pub destination: String,
-    /// How it stands.
+    /// Its state.
     pub state: PromotionState,
     /// Who promotes.
     pub actor: String,
-    /// Why.
+    /// The reason.
     pub reason: String,
     /// When it was intended, in milliseconds since the epoch.
     pub began_ms: i64,
-    /// When it was finished or undone.
+    /// When it was finished or undone, in milliseconds since the epoch.
     pub ended_ms: Option<i64>,
 }
 
@@ -115,14 +117,15 @@ const COLUMNS: &str = "promotions.id, registered_models.name, promoted.version, 
      LEFT JOIN versions expected ON expected.id = promotions.expected";
 
 impl Registry {
-    /// Intends to make a version champion that is approved against the champion of the moment. Intending it for the champion
-    /// itself repairs its destination.
+    /// Records the intent to make a version champion that is approved against the current champion.
+    /// If the version is the champion already, the promotion repairs its destination.
     ///
     /// # Errors
-    /// [`StoreError::NotApproved`]; [`StoreError::StaleVerdict`] of a version that was approved against another champion, or
-    /// nobody knows which; [`StoreError::AliasMoved`] if the champion is not the one that the request expects;
-    /// [`StoreError::CollectionRunning`] while garbage is collected at the destination, [`StoreError::NoModel`],
-    /// [`StoreError::NoVersion`] or [`StoreError::Database`].
+    /// [`StoreError::NotApproved`]; [`StoreError::StaleVerdict`] if the version was approved
+    /// against another champion, or an unknown one; [`StoreError::AliasMoved`] if the champion is
+    /// not the one that the request expects; [`StoreError::CollectionRunning`] while garbage is
+    /// collected at the destination, [`StoreError::NoModel`], [`StoreError::NoVersion`] or
+    /// [`StoreError::Database`].
     pub fn begin_promotion(
         &self,
         model: &str,
@@ -131,7 +134,8 @@ impl Registry {
     ) -> Result<Promotion, StoreError> {
         let (id, owner) = (random_id()?, self.owner()?);
         self.write("intend a promotion", Scope::Models, |connection| {
-            // Told before anything is copied; whoever is faster meanwhile is found at the end.
+            // Checked before anything is copied. A promotion that overtakes this one is detected at
+            // its completion.
             let actual = champion(connection, model)?.map(|(_, version)| version);
             if let Some(expected) = request.expected
                 && expected != actual
@@ -143,8 +147,8 @@ impl Registry {
         })
     }
 
-    /// Intends to go back to the version that [`Registry::rollback_target`] names. It was champion already: its verdict may be
-    /// as old as it likes.
+    /// Records the intent to go back to the version that [`Registry::rollback_target`] returns. It
+    /// was champion before, so that the age of its verdict does not matter.
     ///
     /// # Errors
     /// [`StoreError::NoArchivedVersion`], and those of [`Registry::begin_promotion`].
@@ -156,12 +160,13 @@ impl Registry {
         })
     }
 
-    /// Makes the version of an intended promotion champion, and archives the one before it, if the champion is still the one
-    /// that was expected. Atomic.
+    /// Makes the version of an intended promotion champion and archives the previous champion, if
+    /// that is still the expected one. Atomic.
     ///
     /// # Errors
-    /// [`StoreError::AliasMoved`] if another version has become champion since: the promotion is undone.
-    /// [`StoreError::PromotionEnded`], [`StoreError::NoPromotion`] or [`StoreError::Database`].
+    /// [`StoreError::AliasMoved`] if another version has become champion since, in which case the
+    /// promotion is undone; [`StoreError::PromotionEnded`], [`StoreError::NoPromotion`] or
+    /// [`StoreError::Database`].
     pub fn complete_promotion(&self, id: &str) -> Result<Promotion, StoreError> {
         self.write("make a version champion", Scope::Models, |connection| {
             let (promotion, version, expected) = unfinished(connection, id)?;
@@ -175,7 +180,7 @@ impl Registry {
                 let (expected, actual) = (promotion.expected, champion.map(|(_, version)| version));
                 return Ok(Err(StoreError::AliasMoved { model, alias, expected, actual }));
             }
-            // Somebody may have judged it again while it was copied.
+            // It may have been judged again while it was copied.
             let named = (promotion.model.as_str(), promotion.version);
             match check_verdict(connection, version, named, champion, promotion.rollback) {
                 Err(Failure::Refused(refused)) => {
@@ -192,18 +197,18 @@ impl Registry {
         })?
     }
 
-    /// Records that the destination points to the champion. Promotions to the same destination that were completed before,
-    /// whose pointers were never moved, are finished with it; those that were completed since are not, because the pointer
-    /// may be older than they are.
+    /// Records that the destination points to the champion. Also finishes earlier completed
+    /// promotions to the same destination whose pointers were never moved, but no later ones: the
+    /// pointer may be older than they are.
     ///
     /// # Errors
-    /// [`StoreError::PromotionEnded`] also of one that is only intended; [`StoreError::NoPromotion`] or
-    /// [`StoreError::Database`].
+    /// [`StoreError::PromotionEnded`] if it is undone or only intended; [`StoreError::NoPromotion`]
+    /// or [`StoreError::Database`].
     pub fn finish_promotion(&self, id: &str) -> Result<(), StoreError> {
         self.write("finish a promotion", Scope::Models, |connection| {
             let (promotion, ..) = by_id(connection, id)?;
             match promotion.state {
-                // Whoever repaired the destination meanwhile has finished it.
+                // Another process repaired the destination meanwhile and finished it.
                 PromotionState::Finished => return Ok(()),
                 PromotionState::Current => {}
                 state => return Err(StoreError::PromotionEnded { id: id.to_owned(), state: state.name() }.into()),
@@ -217,10 +222,11 @@ impl Registry {
         })
     }
 
-    /// Gives an intended promotion up. The champion is as it was.
+    /// Gives up an intended promotion. The champion stays as it was.
     ///
     /// # Errors
-    /// [`StoreError::NoPromotion`], [`StoreError::PromotionEnded`] (also of one that is current) or [`StoreError::Database`].
+    /// [`StoreError::NoPromotion`], [`StoreError::PromotionEnded`] (also if it is current) or
+    /// [`StoreError::Database`].
     pub fn undo_promotion(&self, id: &str, reason: &str) -> Result<(), StoreError> {
         self.write("undo a promotion", Scope::Models, |connection| {
             let (promotion, ..) = unfinished(connection, id)?;
@@ -231,14 +237,15 @@ impl Registry {
         })
     }
 
-    /// [`Registry::begin_promotion`] and [`Registry::complete_promotion`] in one step, for a version that is copied nowhere.
+    /// [`Registry::begin_promotion`] and [`Registry::complete_promotion`] in one transaction, for a
+    /// version that is copied nowhere.
     ///
     /// # Errors
-    /// Theirs.
+    /// Those of both.
     pub fn promote(&self, model: &str, version: u32, request: &PromotionRequest) -> Result<(), StoreError> {
         let id = random_id()?;
         self.write("promote a version", Scope::Models, |connection| {
-            // It never stands between two steps, where its owner's death would matter.
+            // The transaction is atomic, so that the promotion needs no owner.
             let promotion = self.intend(connection, &id, "", (model, version), request, false)?;
             let champion = champion(connection, model)?;
             if champion.map(|(_, version)| version) != promotion.expected {
@@ -260,7 +267,7 @@ impl Registry {
         self.read("read a promotion", |connection| Ok(by_id(connection, id)?.0))
     }
 
-    /// Returns the promotion by which a version became champion last.
+    /// Returns the promotion by which a version last became champion.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -274,7 +281,7 @@ impl Registry {
         })
     }
 
-    /// Returns the promotion of any version of a model that came about last.
+    /// Returns a model's last completed promotion, of any version.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -288,8 +295,8 @@ impl Registry {
         })
     }
 
-    /// Promotions whose destinations may not know yet who is champion, or that nobody is: those that are current, oldest
-    /// first.
+    /// Returns the current promotions, oldest first. Their destinations may not yet point to the
+    /// champion, or may still point to a retired one.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -300,11 +307,12 @@ impl Registry {
         })
     }
 
-    /// Reserves a destination for a collection of garbage: no promotion begins there until [`Registry::end_collection`].
+    /// Reserves a destination for a garbage collection. No promotion begins there until
+    /// [`Registry::end_collection`].
     ///
     /// # Errors
-    /// [`StoreError::PromotionRunning`], [`StoreError::RetirementUnfinished`] or [`StoreError::CollectionRunning`] if there is
-    /// work to do or somebody at it; [`StoreError::Database`].
+    /// [`StoreError::PromotionRunning`] or [`StoreError::RetirementUnfinished`] if a promotion
+    /// there is not finished, [`StoreError::CollectionRunning`], [`StoreError::Database`].
     pub fn begin_collection(&self, destination: &str) -> Result<(), StoreError> {
         let owner = self.owner()?;
         self.write("begin to collect garbage", Scope::Models, |connection| {
@@ -327,14 +335,14 @@ impl Registry {
         })
     }
 
-    /// Lets promotions to a destination begin again.
+    /// Ends the reservation of a destination for a garbage collection.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     pub fn end_collection(&self, destination: &str) -> Result<(), StoreError> {
         let owner = self.owner()?;
         self.write("end a collection of garbage", Scope::Models, |connection| {
-            // Another process may have begun, where this one was held for dead.
+            // Another process may have reserved it, if this one was taken for dead.
             let ended = "DELETE FROM collections WHERE destination = ?1 AND owner = ?2";
             connection.execute(ended, values![destination, owner])?;
             Ok(())
@@ -382,7 +390,7 @@ impl Registry {
         Ok(by_id(connection, id)?.0)
     }
 
-    /// Puts a version in the place of the champion.
+    /// Makes a version champion and archives the previous one.
     fn crown(
         &self,
         connection: &mut Connection,
@@ -402,7 +410,8 @@ impl Registry {
                 format!("version {number} followed")
             };
             if *rollback {
-                // What it was approved for did not hold: the verdict stays on record, and counts no more.
+                // The rollback contradicts its approval: the verdict stays on record, but is not
+                // current any more.
                 let update = "UPDATE versions SET judged_against = NULL WHERE id = ?1";
                 connection.execute(update, values![id])?;
             }
@@ -431,7 +440,7 @@ impl Registry {
     }
 }
 
-/// What a process that has died intended is undone; what it collected may be promoted to again.
+/// Undoes the intended promotions of a dead process, and ends its garbage collections.
 pub(super) fn settle_abandoned(connection: &mut Connection, owner: &str) -> Outcome<()> {
     let query = format!("SELECT {COLUMNS} WHERE state = 'intended' AND owner = ?1");
     for row in connection.query(&query, values![owner])? {
@@ -446,9 +455,9 @@ pub(super) fn settle_abandoned(connection: &mut Connection, owner: &str) -> Outc
     Ok(())
 }
 
-/// Returns whether a version may become champion: its latest verdict approves it, and was reached
-/// against the champion of the moment. A rollback goes back to what was champion before, and the
-/// champion itself only has its destination repaired.
+/// Checks whether a version may become champion: whether its latest verdict approves it and was
+/// reached against the current champion. A rollback may go back to a former champion whatever its
+/// verdict was reached against. Promoting the champion itself only repairs its destination.
 fn check_verdict(
     connection: &mut Connection,
     number: i64,
@@ -474,7 +483,7 @@ fn check_verdict(
     Ok(())
 }
 
-/// Destinations that still point to a version of a model that is retired, by name.
+/// Returns the retirements of a model whose destinations still have a pointer, by destination.
 pub(super) fn retirements_of(connection: &mut Connection, model: &str) -> Outcome<Vec<Promotion>> {
     let query = format!(
         "SELECT {COLUMNS} WHERE registered_models.name = ?1 AND state = 'current' AND retirement = 1
@@ -483,8 +492,8 @@ pub(super) fn retirements_of(connection: &mut Connection, model: &str) -> Outcom
     connection.query(&query, values![model])?.iter().map(promotion).collect()
 }
 
-/// Returns a promotion that has not ended, with the numbers in the database of its version and of
-/// the champion it expects.
+/// Returns a promotion that has not ended, with the row ids of its version and of the expected
+/// champion.
 fn unfinished(connection: &mut Connection, id: &str) -> Outcome<(Promotion, i64, Option<i64>)> {
     let found = by_id(connection, id)?;
     match found.0.state {

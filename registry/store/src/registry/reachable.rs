@@ -1,4 +1,5 @@
-//! What garbage collection must leave: every artifact that a run, a version or a promotion reaches.
+//! The artifacts that garbage collection must keep: those that a run, a version or a promotion
+//! refers to.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use crate::error::StoreError;
 use crate::registry::handle::{Registry, now_ms};
 
 impl Registry {
-    /// Returns the digests of all artifacts that runs (but deleted ones) made or read, of the
-    /// components that they ran, and of what versions refer to.
+    /// Returns the digests of all artifacts that versions and verdicts refer to, and that runs made
+    /// or read, with their components. Deleted runs do not count.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -19,8 +20,9 @@ impl Registry {
         self.reachable_of_late(Duration::ZERO)
     }
 
-    /// The same; runs that were deleted less than `kept` ago count too. Somebody may have found
-    /// their artifacts before, and be about to record them as their own.
+    /// As [`Registry::reachable`], but runs that were deleted less than `kept` ago count too.
+    /// Another process may have found their artifacts before, and be about to record them for a run
+    /// of its own.
     ///
     /// # Errors
     /// As [`Registry::reachable`].
@@ -39,7 +41,7 @@ impl Registry {
             for row in connection.query(&recorded, values![since])? {
                 reachable.insert(row.parsed(0)?);
             }
-            // Versions of format 1 list no artifacts: whatever looks like a digest in their contents counts.
+            // Versions of format 1 list no artifacts: every digest in their contents counts.
             let unlisted = "SELECT contents FROM versions WHERE NOT EXISTS (
                 SELECT 1 FROM version_artifacts WHERE version_artifacts.version = versions.id)";
             for row in connection.query(unlisted, &[])? {
@@ -49,8 +51,8 @@ impl Registry {
         })
     }
 
-    /// Returns the length of an artifact by the records: of a table's values, of another's file.
-    /// `None`: no run or version refers to it as something that was made.
+    /// Returns the recorded length of an artifact: of a table's values, of another kind's file;
+    /// `None` if no run or version made it.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -63,9 +65,9 @@ impl Registry {
         })
     }
 
-    /// Returns the digests of the artifacts that only records of runs reach, those that were used
-    /// longest ago first. What a version or a verdict refers to is not among them, nor what a run
-    /// that is running made or read.
+    /// Returns the digests of the artifacts that only records of runs refer to, least recently used
+    /// first. Excludes those that a version or a verdict refers to, and those that a running run
+    /// made or read.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -95,8 +97,7 @@ impl Registry {
         })
     }
 
-    /// Returns the digests that the versions of one model, or of all, need where they are promoted
-    /// to.
+    /// Returns the digests of the artifacts that unfinished promotions to a destination need there.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].

@@ -9,20 +9,20 @@ use crate::database::{Connection, Outcome, Row, values};
 use crate::digest::Digest;
 use crate::error::StoreError;
 
-/// An artifact that belongs to a version.
+/// An artifact that a version refers to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Reference {
-    /// What it is to the version: `training-component`, `model`.
+    /// Its role in the version: `training-component`, `model`.
     pub role: String,
-    /// What it is.
+    /// The kind.
     pub kind: ArtifactKind,
-    /// Its content.
+    /// The digest of its content.
     pub digest: Digest,
-    /// Whether predictions need it; what they do not need explains the version.
+    /// Whether predictions need it. Other artifacts explain the version.
     pub needed: bool,
 }
 
-/// Reads artifacts that belong to a version; their sizes in bytes.
+/// Verifies artifacts that a version refers to. Returns their sizes in bytes.
 pub(super) fn sizes(artifacts: &ArtifactStore, model: &str, references: &[Reference]) -> Result<Vec<u64>, StoreError> {
     let size = |reference: &Reference| {
         artifacts.verify(reference.kind, &reference.digest).map_err(|source| StoreError::Incomplete {
@@ -34,7 +34,8 @@ pub(super) fn sizes(artifacts: &ArtifactStore, model: &str, references: &[Refere
     references.iter().map(size).collect()
 }
 
-/// Returns the artifacts that explain the verdicts of a version, by role: of each role the latest.
+/// Returns the artifacts that explain the verdicts of a version, by role. Of several with the same
+/// role, returns the latest.
 pub(super) fn of_verdicts(connection: &mut Connection, version: i64) -> Outcome<BTreeMap<String, Reference>> {
     let query =
         "SELECT role, kind, digest FROM verdict_artifacts JOIN verdicts ON verdicts.id = verdict_artifacts.verdict

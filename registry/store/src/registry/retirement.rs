@@ -1,8 +1,9 @@
-//! Retirement: a champion leaves production without another one in its place.
+//! Retirement: a champion leaves production without a successor.
 //!
-//! The database is the truth, as in promotions: it says so first, and records for each destination that the champion was
-//! promoted to that its pointer has to go ([`Registry::unfinished_promotions`]). Whoever works with that destination next
-//! removes it, should the process that retires the model die before.
+//! As in promotions, the database is the truth. It first records the retirement, and for each
+//! destination that the champion was promoted to, that its pointer must be removed
+//! ([`Registry::unfinished_promotions`]). If the process that retires the model dies, whoever next
+//! works with that destination removes the pointer.
 
 use crate::database::{Connection, Outcome, Scope, values};
 use crate::error::StoreError;
@@ -14,9 +15,10 @@ use crate::registry::promotions::{self, Promotion};
 use crate::registry::{ids, models};
 
 impl Registry {
-    /// Takes the champion of a model out of production and archives it; a rollback brings it back. What is returned are the
-    /// destinations whose pointers have to go now, as promotions to nothing that [`Registry::finish_promotion`] finishes; of
-    /// a model that retired before, those that are left. Atomic.
+    /// Takes the champion of a model out of production and archives it. A rollback restores it.
+    /// Returns the destinations whose pointers must be removed, as promotions that
+    /// [`Registry::finish_promotion`] finishes; of a model that is already retired, those that
+    /// remain. Atomic.
     ///
     /// # Errors
     /// [`StoreError::NothingToRetire`], [`StoreError::NoModel`] or [`StoreError::Database`].
@@ -38,7 +40,7 @@ impl Registry {
         })
     }
 
-    /// Records which pointers to a version have to go.
+    /// Records which pointers to a version must be removed.
     fn intend_removals(&self, connection: &mut Connection, version: i64, owner: &str, reason: &str) -> Outcome<()> {
         let promoted = "SELECT DISTINCT destination FROM promotions
             WHERE version = ?1 AND state IN ('current', 'finished') AND retirement = 0 AND destination <> '' ORDER BY destination";

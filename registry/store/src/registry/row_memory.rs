@@ -1,23 +1,26 @@
-//! Which rows a version learnt from: sets of keyed hashes, so that a test row that the champion knows is found.
+//! The rows that a version was trained on, as sets of keyed hashes, so that a test row that the
+//! champion has seen is detected.
 //!
-//! A hash says nothing about its row to whoever lacks the registry's key ([`Registry::row_hash_key`]), which never leaves
-//! the database. A version without a memory (an imported one, one of before format 3) learnt from rows that nobody knows:
-//! that is not the same as from none. The format is docs/formats/row-memory.md.
+//! A hash says nothing about its row without the registry's key ([`Registry::row_hash_key`]), which
+//! never leaves the database. The rows of a version without a memory (an imported one, or one older
+//! than format 3) are unknown, which is not the same as none. docs/formats/row-memory.md describes
+//! the format.
 //!
-//! Why not an artifact? Its hashes hang on the key of the registry, so two registries would never agree on its digest.
+//! Why not an artifact? The hashes depend on the registry's key, so that two registries would never
+//! agree on a digest.
 
 use crate::database::{Connection, Failure, Outcome, Scope, values};
 use crate::error::StoreError;
 use crate::registry::handle::Registry;
 use crate::registry::ids;
 
-/// Hashes of one chunk: 512 KiB, so that a memory of any size passes in pieces that both databases like.
+/// The number of hashes in one chunk: 512 KiB, a size of value that both databases store well.
 const CHUNK: usize = 65_536;
 
-/// The rows that a version learnt from.
+/// The rows that a version was trained on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RowMemory {
-    /// The columns that the keys were made of, sorted by name; empty: the whole row is the key.
+    /// The columns of the rows' keys, sorted by name; empty: the whole row is the key.
     pub columns: Vec<String>,
     /// The hashes of the rows' keys, ascending, each once.
     pub keys: Vec<u64>,
@@ -26,14 +29,14 @@ pub struct RowMemory {
 }
 
 impl RowMemory {
-    /// Returns a memory of these rows, in any order and any number of times.
+    /// Creates a memory of rows in any order, with repetitions.
     pub fn new(mut columns: Vec<String>, keys: Vec<u64>, contents: Vec<u64>) -> Self {
         columns.sort();
         Self { columns, keys: ascending(keys), contents: ascending(contents) }
     }
 
-    /// Returns the rows of both; `None` if their keys were made of other columns, so that nobody
-    /// can count the common ones.
+    /// Returns the union; `None` if the keys are of other columns, so that common rows cannot be
+    /// counted.
     #[must_use]
     pub fn union(self, other: &Self) -> Option<Self> {
         let both = |mut one: Vec<u64>, two: &[u64]| {
@@ -49,14 +52,14 @@ impl RowMemory {
 }
 
 fn ascending(mut hashes: Vec<u64>) -> Vec<u64> {
-    // Merges what is sorted already in one pass.
+    // The sort merges sorted runs in one pass.
     hashes.sort();
     hashes.dedup();
     hashes
 }
 
 impl Registry {
-    /// Returns the rows that a version learnt from; `None` if that is not known.
+    /// Returns the rows that a version was trained on; `None` if they are unknown.
     ///
     /// # Errors
     /// [`StoreError::NoModel`], [`StoreError::NoVersion`], [`StoreError::Database`] or
@@ -68,7 +71,8 @@ impl Registry {
         })
     }
 
-    /// What rows are hashed with: 32 random bytes, made once with the database, which nothing exports.
+    /// Returns the key of the hashes: 32 random bytes, generated once with the database. Nothing
+    /// exports them.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -87,8 +91,8 @@ impl Registry {
     }
 }
 
-/// Adds the rows of another training of the same parts to what a version is known to have learnt from; whether that changed
-/// anything. What is not known of one of the two is not known of the version.
+/// Adds the rows of another training of the same parts to those of a version. Returns whether that
+/// changed anything. If the rows of either are unknown, the version's become unknown.
 pub(super) fn add(connection: &mut Connection, version: i64, rows: Option<&RowMemory>) -> Outcome<bool> {
     let Some(old) = of(connection, version)? else { return Ok(false) };
     let new = rows.and_then(|rows| old.clone().union(rows));
@@ -100,7 +104,7 @@ pub(super) fn add(connection: &mut Connection, version: i64, rows: Option<&RowMe
     Ok(changes)
 }
 
-/// Makes the key of a database's rows; called once, when the tables are made.
+/// Generates the key of the hashes. Called once, when the tables are created.
 pub(super) fn create_key(connection: &mut Connection) -> Outcome<()> {
     debug_assert_eq!(connection.scope(), Scope::Models, "the key is made once");
     let mut bytes = [0; 32];
@@ -110,7 +114,7 @@ pub(super) fn create_key(connection: &mut Connection) -> Outcome<()> {
     Ok(())
 }
 
-/// Keeps which rows a version learnt from.
+/// Inserts the rows that a version was trained on.
 pub(super) fn insert(connection: &mut Connection, version: i64, rows: Option<&RowMemory>) -> Outcome<()> {
     let Some(RowMemory { columns, keys, contents }) = rows else { return Ok(()) };
     let insert = "INSERT INTO row_memories (version, key_columns) VALUES (?1, ?2)";
@@ -125,7 +129,7 @@ pub(super) fn insert(connection: &mut Connection, version: i64, rows: Option<&Ro
     Ok(())
 }
 
-/// Forgets which rows a version learnt from.
+/// Removes the rows that a version was trained on.
 pub(super) fn remove(connection: &mut Connection, version: i64) -> Outcome<()> {
     connection.execute("DELETE FROM row_memory_chunks WHERE version = ?1", values![version])?;
     connection.execute("DELETE FROM row_memories WHERE version = ?1", values![version])?;

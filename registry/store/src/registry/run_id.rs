@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::StoreError;
 use crate::registry::names::random_id;
 
-/// A run's identifier: 32 lower-case hex digits, as MLflow's.
+/// A run's identifier: 32 lower-case hex digits, the form of MLflow's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct RunId(String);
@@ -57,7 +57,7 @@ impl From<RunId> for String {
     }
 }
 
-/// Returns whether the text is of lower-case hex digits only.
+/// Returns whether the text consists of lower-case hex digits.
 pub(super) fn is_hex(text: &str) -> bool {
     text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }

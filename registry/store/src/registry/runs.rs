@@ -1,4 +1,4 @@
-//! Runs: begun, finished, found again.
+//! Runs: beginning, finishing, deleting and looking them up.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -14,13 +14,13 @@ use crate::registry::logging::LoggedMetric;
 use crate::registry::names::{check_key, shortened};
 use crate::registry::run_id::{RunId, is_hex};
 
-/// How a run stands.
+/// The status of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum RunStatus {
-    /// Its process lives and works on it.
+    /// Its process is alive and works on it.
     Running,
-    /// It came to its end, with whatever verdict.
+    /// It came to its end, whatever the verdict.
     Finished,
     /// It stopped with an error.
     Failed,
@@ -55,7 +55,7 @@ impl fmt::Display for RunStatus {
     }
 }
 
-/// What is known when a run begins.
+/// The facts known when a run begins.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NewRun {
     /// Its identifier; `None`: a new random one.
@@ -78,7 +78,7 @@ pub struct NewRun {
     pub tags: Vec<(String, String)>,
 }
 
-/// A run as recorded.
+/// A recorded run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Run {
     /// Its identifier.
@@ -103,7 +103,7 @@ pub struct Run {
     pub tags: Vec<(String, String)>,
     /// The last value of every metric, by name.
     pub metrics: Vec<LoggedMetric>,
-    /// How it stands.
+    /// Its status.
     pub status: RunStatus,
     /// When it began, in milliseconds since the epoch.
     pub started_ms: i64,
@@ -115,20 +115,20 @@ pub struct Run {
     pub error: Option<serde_json::Value>,
 }
 
-/// What [`run_from_row`] reads.
+/// The columns that [`run_from_row`] reads.
 const COLUMNS: &str = "runs.id, run_id, runs.name, pipeline, experiments.name, actor, seed, manifest, config, status, \
      started_ms, ended_ms, runs.deleted_ms, error FROM runs JOIN experiments ON experiments.id = runs.experiment";
 
-/// Runs whose parameters, tags and metrics are read with one query each.
+/// The number of runs whose parameters, tags and metrics are read with one query each.
 const PIECE: usize = 500;
 
 impl Registry {
-    /// Records that a run begins, in this process. If the process dies, the next one to open the registry marks the run as
-    /// killed.
+    /// Records that a run begins in this process. If the process dies, the next process to open the
+    /// registry marks the run as killed.
     ///
     /// # Errors
-    /// [`StoreError::RunExists`], [`StoreError::ExperimentDeleted`], [`StoreError::BadKey`], [`StoreError::Database`] or
-    /// [`StoreError::Io`].
+    /// [`StoreError::RunExists`], [`StoreError::ExperimentDeleted`], [`StoreError::BadKey`],
+    /// [`StoreError::Database`] or [`StoreError::Io`].
     pub fn begin_run(&self, run: &NewRun) -> Result<RunId, StoreError> {
         for (name, value) in run.parameters.iter().chain(&run.tags) {
             check_key("parameter or tag", name, value)?;
@@ -155,7 +155,7 @@ impl Registry {
         error: Option<&serde_json::Value>,
     ) -> Result<(), StoreError> {
         self.write("record the end of a run", Scope::Runs, |connection| {
-            // One of many who end it at once does.
+            // If several callers end it at once, one of them does.
             let update =
                 "UPDATE runs SET status = ?2, ended_ms = ?3, error = ?4 WHERE run_id = ?1 AND status = 'running'";
             let error = error.map(ToString::to_string);
@@ -178,7 +178,7 @@ impl Registry {
         })
     }
 
-    /// Returns the run with this identifier, or with a unique beginning of one.
+    /// Returns the run with this identifier, or with this unique prefix of one.
     ///
     /// # Errors
     /// [`StoreError::NoRun`], [`StoreError::AmbiguousRun`], [`StoreError::Database`] or
@@ -189,7 +189,7 @@ impl Registry {
             return Err(none());
         }
         self.read("read runs", |connection| {
-            // `g` follows every hex digit.
+            // `g` is the character after every hex digit.
             let (first, end) = (id.to_owned(), format!("{id}g"));
             let query = format!("SELECT {COLUMNS} WHERE run_id >= ?1 AND run_id < ?2 LIMIT 2");
             let rows = connection.query(&query, values![&first, &end])?;
@@ -216,7 +216,8 @@ impl Registry {
         })
     }
 
-    /// Deletes a run so that it can be restored, or restores it. What it alone reaches is garbage from then on.
+    /// Deletes a run so that it can be restored, or restores it. Artifacts that only deleted runs
+    /// refer to are garbage.
     ///
     /// # Errors
     /// [`StoreError::NoRun`], [`StoreError::RunRunning`] or [`StoreError::Database`].
@@ -233,7 +234,7 @@ impl Registry {
         })
     }
 
-    /// Returns the runs with these numbers, in this order.
+    /// Returns the runs with these row ids, in this order.
     pub(super) fn runs_numbered(connection: &mut Connection, numbers: &[i64]) -> Outcome<Vec<Run>> {
         let mut runs = Vec::with_capacity(numbers.len());
         for piece in numbers.chunks(PIECE) {
@@ -247,9 +248,9 @@ impl Registry {
     }
 }
 
-/// Returns the number of a run that is running, and is until the transaction ends.
+/// Returns the row id of a running run, which cannot end before the transaction does.
 pub(super) fn running(connection: &mut Connection, run_id: &RunId) -> Outcome<i64> {
-    // SQLite has one writer at a time.
+    // SQLite has one writer at a time and needs no row lock.
     let query = if connection.is_sqlite() {
         "SELECT id, status FROM runs WHERE run_id = ?1"
     } else {
@@ -265,7 +266,7 @@ pub(super) fn running(connection: &mut Connection, run_id: &RunId) -> Outcome<i6
     }
 }
 
-/// Runs of a process that has died are not running any more.
+/// Marks the running runs of a dead process as killed.
 pub(super) fn kill_abandoned(connection: &mut Connection, owner: &str) -> Outcome<()> {
     let update = "UPDATE runs SET status = 'killed', ended_ms = ?2 WHERE status = 'running' AND owner = ?1";
     connection.execute(update, values![owner, now_ms()])?;
@@ -315,7 +316,7 @@ fn listed(numbers: &[i64]) -> String {
     numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Runs of these rows, with all that belongs to them.
+/// Reads the runs of these rows, with all that belongs to them.
 fn complete(connection: &mut Connection, rows: &[Row]) -> Outcome<Vec<Run>> {
     let mut runs = Vec::with_capacity(rows.len());
     for piece in rows.chunks(PIECE) {
@@ -351,7 +352,7 @@ fn pairs(connection: &mut Connection, table: &str, among: &str) -> Outcome<HashM
     Ok(found)
 }
 
-/// Returns a run without what other tables hold of it.
+/// Reads a run without its rows in other tables.
 fn run_from_row(row: &Row) -> Outcome<Run> {
     Ok(Run {
         run_id: row.parsed(1)?,

@@ -1,8 +1,8 @@
 //! Searches: MLflow's filters and orders as SQL that both databases understand.
 //!
-//! What the clauses mean is written down in [`crate::search`]; this module translates them. Values always travel as
-//! parameters, never as text of the statement. A metric that is filtered by is joined, so that the database can walk its
-//! values in order; tags and parameters are looked up by value.
+//! [`crate::search`] defines the meaning of clauses; this module translates them. Values are always
+//! parameters, never text of the statement. A metric in a filter is joined, so that the database
+//! can walk its values in order; tags and parameters are looked up by value.
 
 use std::fmt::Write as _;
 
@@ -15,24 +15,24 @@ use crate::registry::runs::Run;
 use crate::registry::versions::ModelVersion;
 use crate::search::{Attribute, Clause, Comparison, DatasetField, Entity, Filter, Key, Kind, OrderBy, like_to_glob};
 
-/// Which records of a search come back.
+/// A page of the results of a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Page {
-    /// At most so many.
+    /// The most records to return.
     pub limit: usize,
-    /// After so many.
+    /// How many records to skip.
     pub offset: usize,
 }
 
-/// Whether deleted records are looked for.
+/// Whether a search finds deleted records; MLflow's `ViewType`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ViewType {
-    /// Those that are not deleted.
+    /// Only records that are not deleted.
     #[default]
     Active,
-    /// Those that are.
+    /// Only deleted records.
     Deleted,
-    /// Both.
+    /// All records.
     All,
 }
 
@@ -47,7 +47,8 @@ impl ViewType {
 }
 
 impl Registry {
-    /// Returns the runs that fit, in order; of these experiments, or of all that are not deleted.
+    /// Returns the runs that satisfy a filter, in order: of these experiments, or of all that are
+    /// not deleted.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -74,7 +75,7 @@ impl Registry {
         })
     }
 
-    /// Returns the versions of all models that fit, in order.
+    /// Returns the versions of all models that satisfy a filter, in order.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -91,7 +92,7 @@ impl Registry {
         })
     }
 
-    /// Returns the models that fit, in order.
+    /// Returns the models that satisfy a filter, in order.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -103,7 +104,7 @@ impl Registry {
         })
     }
 
-    /// Returns the experiments that fit, in order.
+    /// Returns the experiments that satisfy a filter, in order.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -123,13 +124,13 @@ impl Registry {
     }
 }
 
-/// Where an entity's records and what belongs to them are.
+/// The tables of a kind of record.
 struct Tables {
-    /// The table of the records, and what is joined to it.
+    /// The table of the records, and its joins.
     from: &'static str,
-    /// The records' number.
+    /// The column of the records' row id.
     id: &'static str,
-    /// Its name in the tables below.
+    /// The column that refers to it in the tables below.
     owner: &'static str,
     metrics: &'static str,
     parameters: &'static str,
@@ -155,7 +156,7 @@ impl Tables {
                 parameters: "version_parameters",
                 tags: "version_tags",
             },
-            // The grammar lets no metric and no parameter through for these.
+            // The grammar has no metrics and parameters for these.
             Entity::RegisteredModels => Self {
                 from: "registered_models",
                 id: "registered_models.id",
@@ -176,15 +177,15 @@ impl Tables {
     }
 }
 
-/// A statement in the making.
+/// A statement that is being built.
 struct Query {
     entity: Entity,
     sqlite: bool,
     tables: Tables,
     joins: String,
-    /// Metrics that are joined and surely there, with their aliases.
+    /// Metrics that are joined and certain to exist, with their aliases.
     joined: Vec<(String, String)>,
-    /// Metrics that have several names, with those by which any record has them.
+    /// Metrics that have several names, with the names that any record uses.
     logged: Vec<(String, Vec<String>)>,
     conditions: Vec<String>,
     order: Vec<String>,
@@ -206,7 +207,7 @@ impl Query {
         }
     }
 
-    /// Returns the numbers of the records that fit.
+    /// Returns the row ids of the records that satisfy the conditions.
     fn numbers(
         mut self,
         connection: &mut Connection,
@@ -232,7 +233,7 @@ impl Query {
         connection.query_once(&sql, &self.parameters)?.iter().map(|row| Ok(row.get(0)?)).collect()
     }
 
-    /// Makes a value a parameter.
+    /// Adds a parameter with a value. Returns its place in the statement.
     fn value(&mut self, value: impl Into<Value>) -> String {
         self.parameters.push(value.into());
         format!("?{}", self.parameters.len())
@@ -261,7 +262,7 @@ impl Query {
         self.conditions.push(condition);
     }
 
-    /// Joins a metric that the records must have; its alias.
+    /// Joins a metric that the records must have. Returns its alias.
     fn metric(&mut self, name: &str) -> String {
         if let Some((_, alias)) = self.joined.iter().find(|(joined, _)| joined == name) {
             return alias.clone();
@@ -274,14 +275,15 @@ impl Query {
         alias
     }
 
-    /// Looks up by which of its names the metric of a key was ever logged, so that a statement asks for these alone.
+    /// Looks up by which of its names a metric was ever logged, so that a statement asks for these
+    /// alone.
     fn look_up(&mut self, connection: &mut Connection, key: &Key) -> Outcome<()> {
         let Key::Metric(name) = key else { return Ok(()) };
         let Some(names) = stagewright_metric_names::names(name) else { return Ok(()) };
         if self.logged.iter().any(|(known, _)| known == name) {
             return Ok(());
         }
-        // The name that was asked for counts first, then the host's.
+        // The requested name comes first, then the host's.
         let others = names.iter().copied().filter(|other| *other != name);
         let mut logged = Vec::new();
         for candidate in [name.as_str()].into_iter().chain(others) {
@@ -295,7 +297,7 @@ impl Query {
     }
 
     /// Returns the condition that a row of metrics is the one of this name. A metric with several
-    /// names may have been logged by any; of a record that has two of them, the first counts.
+    /// names may have been logged by any of them; if a record has two of them, the first counts.
     fn named(&mut self, name: &str, alias: &str) -> String {
         let logged = self.logged.iter().find(|(known, _)| known == name).map(|(_, logged)| logged.clone());
         let names = logged.filter(|logged| !logged.is_empty()).unwrap_or_else(|| vec![name.to_owned()]);
@@ -335,7 +337,7 @@ impl Query {
         }
     }
 
-    /// Returns a condition on the aliases of a version, `champion` among them.
+    /// Returns a condition on the aliases of a version, including `champion`.
     fn alias(&mut self, comparison: &Comparison) -> String {
         const ALIASES: &str = "(SELECT alias FROM version_aliases WHERE version_aliases.version = versions.id
             UNION ALL SELECT 'champion' WHERE versions.stage = 'production') named";
@@ -388,7 +390,7 @@ impl Query {
         match key {
             Key::Metric(name) => {
                 if let Some((_, alias)) = self.joined.iter().find(|(joined, _)| joined == name) {
-                    // A filter compares it: it is there, and no NaN.
+                    // A filter compares it, so that it exists and is not NaN.
                     self.order.push(format!("{alias}.value {direction}"));
                     return;
                 }
@@ -404,12 +406,13 @@ impl Query {
             Key::Attribute(attribute) => {
                 let column = self.column(*attribute);
                 let collated = if is_text(key.kind()) && !self.sqlite { " COLLATE \"C\"" } else { "" };
-                // What is never null is not asked for it, so that the database may walk an index.
+                // No condition on columns that are never null, so that the database may walk an
+                // index.
                 let nulls =
                     if is_nullable(self.entity, *attribute) { format!("({column} IS NULL), ") } else { String::new() };
                 self.order.push(format!("{nulls}{column}{collated} {direction}"));
             }
-            // Not ordered by: the grammar refuses it.
+            // Unreachable: the grammar refuses to order by it.
             Key::Dataset(_) => self.order.push(id.to_owned()),
         }
     }
@@ -420,7 +423,7 @@ impl Query {
         self.order.push(format!("({alias}.value IS NULL), {alias}.value{collated} {direction}"));
     }
 
-    /// Joins what the records need not have, to sort by it; its alias.
+    /// Joins a value that the records may lack, to sort by it. Returns its alias.
     fn sorted(&mut self, table: &str, name: &str) -> String {
         let alias = format!("sorted_{}", self.order.len());
         let place = self.value(name);
@@ -458,13 +461,13 @@ impl Query {
             (Entity::ModelVersions, A::Stage) => "(upper(substr(versions.stage, 1, 1)) || substr(versions.stage, 2))",
             (Entity::ModelVersions, A::Verdict) => "versions.verdict",
             (Entity::ModelVersions, A::SemanticVersion) => "versions.semantic_version",
-            // A model's name; the grammar lets nothing else through.
+            // A model's name; the grammar has no other attribute here.
             _ => "registered_models.name",
         }
     }
 }
 
-/// Words for status and stage in MLflow's spelling, however they were typed: the tables show them in lower case.
+/// Spells values of status and stage as the tables do, in lower case, however they were typed.
 fn spelled(attribute: Attribute, comparison: &Comparison) -> Comparison {
     let word = |word: &String| match attribute {
         Attribute::Status => word.to_uppercase(),
@@ -484,12 +487,12 @@ fn spelled(attribute: Attribute, comparison: &Comparison) -> Comparison {
     }
 }
 
-/// Returns whether values of this kind are texts: PostgreSQL must be told how to compare them.
+/// Returns whether values of this kind are texts, for which PostgreSQL needs a collation.
 fn is_text(kind: Kind) -> bool {
     matches!(kind, Kind::Text | Kind::OptionalText | Kind::Entry)
 }
 
-/// Returns whether a record may be without the attribute.
+/// Returns whether a record may lack the attribute.
 fn is_nullable(entity: Entity, attribute: Attribute) -> bool {
     use Attribute as A;
     matches!(

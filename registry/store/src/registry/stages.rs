@@ -1,4 +1,4 @@
-//! What each stage of a run did, with the artifacts that it read and made.
+//! The stages of a run, with the artifacts that they read and made.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,9 +14,9 @@ use crate::registry::runs;
 /// An artifact that a stage read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputRecord {
-    /// What the stage calls it.
+    /// The name that the stage has for it.
     pub name: String,
-    /// Its content.
+    /// The digest of its content.
     pub digest: Digest,
 }
 
@@ -25,26 +25,26 @@ pub struct InputRecord {
 pub struct ArtifactRecord {
     /// Its name among the stage's artifacts.
     pub name: String,
-    /// What it is.
+    /// The kind.
     pub kind: ArtifactKind,
-    /// Its content.
+    /// The digest of its content.
     pub digest: Digest,
-    /// What its bytes are: `application/json`.
+    /// The media type, such as `application/json`.
     pub media_type: String,
-    /// Rows, of a table.
+    /// The number of rows, of a table.
     pub rows: Option<u64>,
-    /// Logical bytes.
+    /// The number of logical bytes.
     pub bytes: u64,
 }
 
-/// A point of a curve, or a figure of its own.
+/// A point of a curve, or a single value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MetricRecord {
     /// Its name.
     pub name: String,
-    /// Its value; NaN where it is undefined.
+    /// Its value; NaN if it is undefined.
     pub value: f64,
-    /// Where on the curve; 0 for a figure of its own.
+    /// Its step on the curve; 0 for a single value.
     pub step: u64,
 }
 
@@ -57,7 +57,7 @@ pub struct LogLine {
     pub message: String,
 }
 
-/// What a stage did. Counts saturate at `i64::MAX`, which is what the database holds.
+/// The record of a stage. Counts saturate at `i64::MAX`, the databases' largest integer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StageRecord {
     /// The stage's name: `training`.
@@ -90,38 +90,39 @@ pub struct StageRecord {
     pub copies_bytes: u64,
     /// Why it failed, as the caller's JSON.
     pub error: Option<serde_json::Value>,
-    /// What it read.
+    /// The artifacts that it read.
     pub inputs: Vec<InputRecord>,
-    /// What it made.
+    /// The artifacts that it made.
     pub outputs: Vec<ArtifactRecord>,
-    /// What it reported.
+    /// The metrics that it reported.
     pub metrics: Vec<MetricRecord>,
-    /// What it said.
+    /// Its log.
     pub logs: Vec<LogLine>,
-    /// All that decided what it made, as the caller's JSON; `None` of records of before, and of a
-    /// stage that failed before it was known.
+    /// Everything that its result depends on, as the caller's JSON; `None` in older records, and if
+    /// the stage failed before it was known.
     pub invocation: Option<serde_json::Value>,
-    /// The walls that stood around every call of its component; `None`: not known.
+    /// The sandbox layers around every call of its component; `None`: unknown.
     pub walls: Option<Vec<String>>,
-    /// The digest of what can change a result; `None`: not known.
+    /// The digest of everything that its result depends on; `None`: unknown.
     pub key: Option<Digest>,
-    /// The run that executed it, if this one took its result over. What it used is of that run
-    /// then.
+    /// The run that executed it, if this run reused its result. The resources in this record are
+    /// then that run's.
     pub cached_from: Option<RunId>,
-    /// Lines of its log and figures that were dropped because they were past a limit.
+    /// How many of its log lines and metrics were dropped, because they exceeded a limit.
     pub dropped: u64,
 }
 
-/// The status of a stage that came to its end.
+/// The status of a stage that completed.
 pub const FINISHED: &str = "finished";
-/// The status of a stage that was not executed, because an earlier run had done the same.
+/// The status of a stage that was not executed, because an earlier run had executed the same.
 pub const CACHED: &str = "cached";
 /// The status of a stage that failed.
 pub const FAILED: &str = "failed";
 
 impl Registry {
-    /// Records what a stage of a running run did, all of it or nothing. Publish its artifacts first. The stage's own metrics
-    /// become the run's as `STAGE.NAME`; `results` are what the host found, under their own names.
+    /// Records a stage of a running run, in one transaction. Publish its artifacts first. The
+    /// stage's own metrics become the run's as `STAGE.NAME`; `results` are the host's, under their
+    /// own names.
     ///
     /// # Errors
     /// [`StoreError::NoRun`], [`StoreError::RunEnded`] or [`StoreError::Database`].
@@ -160,9 +161,9 @@ impl Registry {
         })
     }
 
-    /// Returns the latest stage with this key that came to its end whole, with the run that
-    /// recorded it. Runs that were deleted do not count, nor does a stage of which something was
-    /// dropped. It is without its invocation: whoever knows the key has that.
+    /// Returns the latest completed stage with this key, with the run that recorded it. Excludes
+    /// deleted runs, and stages of which something was dropped. The record has no invocation: a
+    /// caller that knows the key has it.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -173,9 +174,8 @@ impl Registry {
         })
     }
 
-    /// Returns the latest stage of this name that a run of a pipeline brought to its end, with that
-    /// run, the latest that has one: what a plan is compared with. Runs that were deleted do not
-    /// count.
+    /// Returns the latest completed stage of this name of a pipeline, with its run, for a plan to
+    /// compare with. Excludes deleted runs.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -203,11 +203,11 @@ impl Registry {
     }
 }
 
-/// The columns that [`stage`] reads, and the run's identifier after it.
+/// The columns that [`stage`] reads, followed by the run's identifier.
 const COLUMNS: &str = "stages.id, stages.name, component, digest, stages.status, stages.started_ms, stages.ended_ms, \
      wall_ms, cpu_ms, peak_memory_bytes, rows_in, rows_out, bytes_in, bytes_out, copies_bytes, stages.error, logs, \
      invocation, walls, key, cached_from, dropped, run_id FROM stages JOIN runs ON runs.id = stages.run";
-/// The place of the run's identifier.
+/// The index of the run's identifier.
 const RUN: usize = 22;
 
 /// Returns the query of [`Registry::stage_of_key`].
@@ -219,8 +219,9 @@ fn of_key() -> String {
     )
 }
 
-/// Returns the query of [`Registry::latest_stage`]. It goes from the latest run back and ends at
-/// the first stage that it finds: the stages of all runs of a pipeline are never read, nor sorted.
+/// Returns the query of [`Registry::latest_stage`]. It goes back from the latest run and ends at
+/// the first stage that it finds, so that the stages of all runs of a pipeline are neither read nor
+/// sorted.
 fn latest() -> String {
     format!(
         "SELECT {COLUMNS} WHERE pipeline = ?1 AND stages.name = ?2 AND stages.status IN ('{FINISHED}', '{CACHED}')
@@ -228,7 +229,7 @@ fn latest() -> String {
     )
 }
 
-/// Returns the metrics that a stage reported, as the run's.
+/// Returns the metrics that a stage reported, under the names that they have in the run.
 pub(super) fn own_points(stage: &StageRecord, id: i64, at_ms: i64) -> impl Iterator<Item = Reported<'_>> {
     stage.metrics.iter().map(move |metric| Reported {
         name: format!("{}.{}", stage.name, metric.name).into(),
@@ -283,7 +284,7 @@ pub(super) fn insert_stage(connection: &mut Connection, run: i64, stage: &StageR
     Ok(id)
 }
 
-/// SQLite has no NaN, and the columns take no NULL.
+/// Returns 0 for NaN: SQLite has none, and the columns are not nullable.
 fn finite(milliseconds: f64) -> f64 {
     if milliseconds.is_finite() { milliseconds } else { 0.0 }
 }
@@ -342,7 +343,7 @@ fn artifact(row: &Row) -> Outcome<ArtifactRecord> {
     })
 }
 
-/// What the stage reported, under the names that it gave.
+/// Returns the metrics that a stage reported, under its own names.
 fn metrics(connection: &mut Connection, stage: i64, name: &str) -> Outcome<Vec<MetricRecord>> {
     let query = "SELECT name, value, step FROM metric_points WHERE stage = ?1 ORDER BY id";
     let metric = |row: &Row| {

@@ -1,7 +1,9 @@
-//! The life of a version: none, staging, production, archived.
+//! Transitions of a version between the stages of its lifecycle: none, staging, production,
+//! archived.
 //!
-//! Production is the champion: the database lets one version of a model be there, and it comes there by promotion alone
-//! ([`crate::registry::promotions`]), which archives the one before it in the same transaction.
+//! Production is the champion. The database allows one version of a model there, and a version
+//! comes there by promotion alone ([`crate::registry::promotions`]), which archives the previous
+//! one in the same transaction.
 
 use crate::database::{Connection, Outcome, Scope, values};
 use crate::error::StoreError;
@@ -11,12 +13,12 @@ use crate::registry::ids;
 use crate::registry::lifecycle_stage::LifecycleStage;
 
 impl Registry {
-    /// Moves a version to another stage than production.
+    /// Moves a version to a stage other than production.
     ///
     /// # Errors
-    /// [`StoreError::IsChampion`] of the version in production, which another one must replace;
-    /// [`StoreError::NeedsPromotion`] to production; [`StoreError::NoModel`], [`StoreError::NoVersion`] or
-    /// [`StoreError::Database`].
+    /// [`StoreError::IsChampion`] if it is in production, where another version must replace it;
+    /// [`StoreError::NeedsPromotion`] if `to` is production; [`StoreError::NoModel`],
+    /// [`StoreError::NoVersion`] or [`StoreError::Database`].
     pub fn transition(&self, model: &str, version: u32, to: LifecycleStage, reason: &str) -> Result<(), StoreError> {
         if to == LifecycleStage::Production {
             return Err(StoreError::NeedsPromotion { model: model.to_owned(), version });
@@ -31,15 +33,15 @@ impl Registry {
             if from == to {
                 return Ok(());
             }
-            // Set aside or not: a rollback went away from it all the same.
+            // Unchanged by archiving or unarchiving: a rollback still went away from it.
             let withdrawn = connection.one("SELECT withdrawn FROM versions WHERE id = ?1", values![id])?.get(0)?;
             self.move_stage(connection, id, (model, version), (from, to), withdrawn, reason)
         })
     }
 
-    /// Returns the version that a rollback would lead to: of those that were in production and were
-    /// followed by another, the one that was archived last. A version that a rollback went away
-    /// from is not among them, so that one rollback after another leads further back.
+    /// Returns the version that a rollback would restore: of the former champions that were
+    /// succeeded by another, the one that was archived last. Excludes versions that a rollback went
+    /// away from, so that one rollback after another leads further back.
     ///
     /// # Errors
     /// [`StoreError::NoArchivedVersion`], [`StoreError::NoModel`] or [`StoreError::Database`].
@@ -47,7 +49,8 @@ impl Registry {
         self.read("look for an archived version", |connection| rollback_target(connection, model))
     }
 
-    /// Moves a version from one stage to another, in a transaction that keeps production single.
+    /// Moves a version from one stage to another. The transaction must keep one version at most in
+    /// production.
     pub(super) fn move_stage(
         &self,
         connection: &mut Connection,
@@ -60,7 +63,8 @@ impl Registry {
         let update = "UPDATE versions SET stage = ?2, stage_ms = ?3, updated_ms = ?3, withdrawn = ?4 WHERE id = ?1";
         connection.execute(update, values![id, to.name(), now_ms(), withdrawn])?;
         if from == LifecycleStage::Production {
-            // Not the time: two of them may be archived within a millisecond, or by hosts whose clocks differ.
+            // Not the time: two versions may be archived within a millisecond, or by hosts whose
+            // clocks differ.
             let update = "UPDATE versions SET followed = (SELECT seq + 1 FROM audit_head) WHERE id = ?1";
             connection.execute(update, values![id])?;
         }

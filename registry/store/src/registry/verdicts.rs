@@ -1,11 +1,12 @@
-//! Verdicts: what gates or a person said about a version, each a record of its own.
+//! Verdicts of gates or people about versions, each a record of its own.
 //!
-//! A later verdict supersedes an earlier one and erases nothing. Each records the champion that it was reached against,
-//! because "better than the champion" says nothing about the next champion: [`crate::registry::promotions`] promotes a
-//! version only while its latest verdict was reached against the champion of that moment.
+//! A later verdict supersedes an earlier one and erases nothing. Each records the champion that it
+//! was reached against, because "better than the champion" says nothing about the next champion.
+//! [`crate::registry::promotions`] promotes a version only if its latest verdict was reached
+//! against the current champion.
 //!
-//! Why not one verdict that is set once? A retrained model can be worth another look under another policy, and what was
-//! approved while there was no champion must not replace the one that came since.
+//! Why not one verdict that is set once? A model can deserve another look under another policy. And
+//! a version that was approved while there was no champion must not replace one that came since.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,39 +21,39 @@ use crate::registry::references::{self, Reference};
 use crate::registry::run_id::RunId;
 use crate::registry::{ids, version_metrics};
 
-/// One reason of a verdict.
+/// A reason of a verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerdictReason {
-    /// The gate that gives it.
+    /// The gate.
     pub gate: String,
-    /// Whether it was passed.
+    /// Whether the version passed the gate.
     pub passed: bool,
-    /// Its text for people.
+    /// The explanation for people.
     pub message: String,
 }
 
-/// What is known when a version is judged.
+/// A verdict to record.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NewVerdict {
-    /// What is said.
+    /// The verdict.
     pub verdict: Verdict,
-    /// By which rule: `better`, `no-worse`, `absolute`, `person`.
+    /// The rule: `better`, `no-worse`, `absolute`, `person`.
     pub policy: String,
     /// The champion that it was reached against.
     pub judged_against: JudgedAgainst,
-    /// Why, in one line.
+    /// The reason in one line.
     pub reason: String,
-    /// Why, gate by gate.
+    /// The reasons, gate by gate.
     pub reasons: Vec<VerdictReason>,
-    /// What it was reached by, as the caller's JSON.
+    /// The data that it is based on, as the caller's JSON.
     pub evaluation: serde_json::Value,
-    /// What the version was measured to be worth, by name; empty if nothing was measured.
+    /// The version's measured metrics, by name; empty if nothing was measured.
     pub metrics: Vec<(String, f64)>,
     /// The artifacts that explain it. Predictions need none of them.
     pub references: Vec<Reference>,
     /// The run that judged, if one did.
     pub run_id: Option<RunId>,
-    /// Whether a person decided, whatever gates say.
+    /// Whether a person decided, whatever the gates say.
     pub is_override: bool,
 }
 
@@ -60,7 +61,7 @@ pub struct NewVerdict {
 pub const PERSON: &str = "person";
 
 impl NewVerdict {
-    /// Returns a person's decision.
+    /// Creates the verdict of a person.
     pub fn by_person(verdict: Verdict, judged_against: JudgedAgainst, reason: &str) -> Self {
         Self {
             verdict,
@@ -81,22 +82,23 @@ impl NewVerdict {
     }
 }
 
-/// A verdict as recorded.
+/// A recorded verdict.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct VersionVerdict {
-    /// What was said.
+    /// The verdict.
     pub verdict: Verdict,
-    /// By which rule: `better`, `no-worse`, `absolute`, `person`; `unknown` of those of before format 3.
+    /// The rule: `better`, `no-worse`, `absolute`, `person`; `unknown` in records older than format
+    /// 3.
     pub policy: String,
     /// The champion that it was reached against.
     pub judged_against: JudgedAgainst,
-    /// Why, in one line.
+    /// The reason in one line.
     pub reason: String,
-    /// Why, gate by gate.
+    /// The reasons, gate by gate.
     pub reasons: Vec<VerdictReason>,
-    /// What it was reached by, as the caller's JSON.
+    /// The data that it is based on, as the caller's JSON.
     pub evaluation: serde_json::Value,
-    /// What the version was measured to be worth, by name.
+    /// The version's measured metrics, by name.
     pub metrics: Vec<(String, f64)>,
     /// The artifacts that explain it, by role.
     pub references: Vec<Reference>,
@@ -115,14 +117,15 @@ const COLUMNS: &str = "verdicts.id, verdict, policy, judged_against, reason, rea
      actor, at_ms FROM verdicts";
 
 impl Registry {
-    /// Records a verdict about a version, which supersedes those before it. Its metrics, if it has some, become the
-    /// version's. Atomic.
+    /// Records a verdict about a version, which supersedes earlier ones. Its metrics, if it has
+    /// any, become the version's. Atomic.
     ///
     /// # Errors
-    /// [`StoreError::ChampionChanged`] if `judged_against` is not the champion of the moment,
-    /// [`StoreError::IsChampion`] of the version in production, which is judged against itself by nobody;
-    /// [`StoreError::Incomplete`] if an artifact that explains it is not in `artifacts` whole. Nothing is recorded then.
-    /// [`StoreError::NoModel`], [`StoreError::NoVersion`], [`StoreError::BadKey`] or [`StoreError::Database`].
+    /// Nothing is recorded on an error: [`StoreError::ChampionChanged`] if `judged_against` is not
+    /// the current champion, [`StoreError::IsChampion`] if the version is in production, because it
+    /// cannot be judged against itself; [`StoreError::Incomplete`] if an artifact that explains the
+    /// verdict is missing or damaged in `artifacts`; [`StoreError::NoModel`],
+    /// [`StoreError::NoVersion`], [`StoreError::BadKey`] or [`StoreError::Database`].
     pub fn record_verdict(
         &self,
         artifacts: &ArtifactStore,
@@ -149,10 +152,11 @@ impl Registry {
         })
     }
 
-    /// What was said about a version, oldest first: the last one counts.
+    /// Returns the verdicts about a version, oldest first. The last one counts.
     ///
     /// # Errors
-    /// [`StoreError::NoModel`], [`StoreError::NoVersion`], [`StoreError::Database`] or [`StoreError::BadRecord`].
+    /// [`StoreError::NoModel`], [`StoreError::NoVersion`], [`StoreError::Database`] or
+    /// [`StoreError::BadRecord`].
     pub fn verdicts(&self, model: &str, version: u32) -> Result<Vec<VersionVerdict>, StoreError> {
         self.read("read verdicts", |connection| {
             let id = ids::version(connection, model, version)?;

@@ -1,8 +1,10 @@
-//! Versions of models: whole when they are created, numbered without gaps, never changed but for verdict, stage, tags.
+//! Versions of models: complete when they are created, numbered without gaps, immutable except for
+//! verdict, stage and tags.
 //!
-//! A version is there from the end of its training, without a verdict. It refers to every artifact without which it could
-//! not be used or explained. All of them are read and compared with their digests before the version is recorded, so that
-//! no version exists whose bytes do not. What explains a verdict is recorded with the verdict.
+//! A version exists from the end of its training on, without a verdict at first. It refers to every
+//! artifact that is needed to use and to explain it. All of them are verified before the version is
+//! recorded, so that no version exists without its bytes. The artifacts that explain a verdict are
+//! recorded with the verdict.
 
 use serde::Serialize;
 
@@ -20,92 +22,97 @@ use crate::registry::row_memory::{self, RowMemory};
 use crate::registry::run_id::RunId;
 use crate::registry::{ids, models, version_metrics};
 
-/// What is known when a version is registered.
+/// The facts known when a version is registered.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NewVersion {
     /// The run that made it.
     pub run_id: Option<RunId>,
-    /// All that is needed to use and to explain it (components, digests of states, signature, lineage), as the caller's
-    /// JSON.
+    /// Everything that is needed to use and to explain it (components, digests of states,
+    /// signature, lineage), as the caller's JSON.
     pub contents: serde_json::Value,
-    /// Every artifact that `contents` names.
+    /// Every artifact that `contents` refers to.
     pub references: Vec<Reference>,
-    /// The digest of all that its predictions depend on; `None`: not known, so that no other version is taken for the same.
+    /// The digest of everything that its predictions depend on; `None`: unknown, so that no other
+    /// version counts as the same.
     pub parts: Option<Digest>,
-    /// The rows that it learnt from; `None`: not known.
+    /// The rows that it was trained on; `None`: unknown.
     pub rows: Option<RowMemory>,
-    /// What it was measured to be worth before it came here, by name; empty of one that nobody measured.
+    /// The metrics that were measured before it was registered, by name; empty if nothing was
+    /// measured.
     pub metrics: Vec<(String, f64)>,
-    /// What it was made with, by name.
+    /// The parameters of its training, by name.
     pub parameters: Vec<(String, String)>,
     /// Its tags.
     pub tags: Vec<(String, String)>,
 }
 
-/// What became of a candidate.
+/// The result of registering a candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Registration {
-    /// Its version.
+    /// The version.
     pub version: u32,
-    /// Whether it was registered now; else a version of the same parts was there already.
+    /// Whether it was registered now. Otherwise a version of the same parts existed already.
     pub is_new: bool,
 }
 
-/// The tag that says where a version was imported from; kept in the audit too.
+/// The tag that says where a version was imported from. The audit records it too.
 pub const SOURCE_TAG: &str = "stagewright.source";
 
-/// Gives a new version its semantic number: called inside the transaction with the newest version's contents and semantic
-/// number, `None` for a model's first.
+/// Computes the semantic version of a new version. It is called inside the transaction with the
+/// contents and the semantic version of the newest version; `None` for a model's first.
 pub type Numbering<'a> = &'a dyn Fn(Option<(&serde_json::Value, &str)>) -> Option<String>;
 
-/// A version of a model.
+/// A recorded version of a model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ModelVersion {
     /// The model's name.
     pub model: String,
     /// Counted from 1, without gaps.
     pub version: u32,
-    /// `MAJOR.MINOR.PATCH`: how much it differs from the version before it.
+    /// `MAJOR.MINOR.PATCH`, by how much it differs from the version before it.
     pub semantic_version: Option<String>,
     /// The run that made it.
     pub run_id: Option<RunId>,
     /// When it was registered, in milliseconds since the epoch.
     pub created_ms: i64,
-    /// When its verdict, stage or tags changed last.
+    /// When its verdict, stage or tags last changed, in milliseconds since the epoch.
     pub updated_ms: i64,
     /// Who registered it.
     pub actor: String,
-    /// What people say of it.
+    /// A description for people.
     pub description: String,
-    /// What was registered.
+    /// The contents that it was registered with.
     pub contents: serde_json::Value,
-    /// Its latest verdict ([`Registry::verdicts`] has all of them); `None`: it was not judged yet.
+    /// Its latest verdict ([`Registry::verdicts`] returns all of them); `None`: it was not judged
+    /// yet.
     pub verdict: Option<Verdict>,
-    /// Why.
+    /// The reason of the verdict.
     pub reason: Option<String>,
     /// The champion that the verdict was reached against; `None` without a verdict.
     pub judged_against: Option<JudgedAgainst>,
     /// When it was judged, in milliseconds since the epoch.
     pub judged_ms: Option<i64>,
-    /// Where it stands in its life.
+    /// The stage of its lifecycle.
     pub stage: LifecycleStage,
-    /// Since when, in milliseconds since the epoch; `None`: since it was registered.
+    /// Since when it is in that stage, in milliseconds since the epoch; `None`: since it was
+    /// registered.
     pub stage_ms: Option<i64>,
     /// Whether a rollback went away from it.
     pub withdrawn: bool,
     /// The aliases that point to it, by name; `champion` if it is in production.
     pub aliases: Vec<String>,
-    /// The digest of all that its predictions depend on, if known.
+    /// The digest of everything that its predictions depend on, if known.
     pub parts: Option<Digest>,
-    /// Its artifacts, by role; those that explain its verdicts among them, of each role the latest.
+    /// Its artifacts, by role, including those that explain its verdicts. Of several with the same
+    /// role, the latest.
     pub references: Vec<Reference>,
-    /// What it was measured to be worth, by name: by the latest verdict that measured.
+    /// Its metrics, by name: those of the latest verdict that measured any.
     pub metrics: Vec<(String, f64)>,
-    /// The metrics of its manifest in production, which never change: those that it was registered with, else those of its
-    /// first verdict; `None`: it has neither yet.
+    /// The metrics of its manifest in production, which never change: those that it was registered
+    /// with, or else those of its first verdict; `None` if it has neither yet.
     #[serde(skip)]
     pub published_metrics: Option<Vec<(String, f64)>>,
-    /// What it was made with, by name.
+    /// The parameters of its training, by name.
     pub parameters: Vec<(String, String)>,
     /// Its tags, by name.
     pub tags: Vec<(String, String)>,
@@ -117,12 +124,14 @@ const COLUMNS: &str = "versions.id, version, semantic_version, run_id, versions.
      FROM versions JOIN registered_models ON registered_models.id = versions.model";
 
 impl Registry {
-    /// Registers a new version of a model, which is created if missing, as it comes from elsewhere: with the metrics that it
-    /// has. Versions are consecutive from 1 on, whoever else registers at the same time.
+    /// Registers an existing version from elsewhere, with its metrics. The model is created if
+    /// missing. Versions are consecutive from 1 on, whatever other processes register at the same
+    /// time.
     ///
     /// # Errors
-    /// [`StoreError::Incomplete`] if an artifact that it refers to is not in `artifacts` whole: nothing is registered then.
-    /// [`StoreError::BadName`], [`StoreError::BadKey`] or [`StoreError::Database`].
+    /// [`StoreError::Incomplete`] if an artifact that it refers to is missing or damaged in
+    /// `artifacts`, in which case nothing is registered; [`StoreError::BadName`],
+    /// [`StoreError::BadKey`] or [`StoreError::Database`].
     pub fn create_version(
         &self,
         artifacts: &ArtifactStore,
@@ -136,8 +145,8 @@ impl Registry {
         })
     }
 
-    /// Registers what a training made, before anybody judges it. A version of the same `parts` is the same model: then no
-    /// other is made, and the rows that both trainings learnt from are its rows.
+    /// Registers the result of a training, before it is judged. If a version of the same `parts`
+    /// exists, returns that one and adds the rows of this training to its own.
     ///
     /// # Errors
     /// Those of [`Registry::create_version`].
@@ -163,8 +172,8 @@ impl Registry {
         })
     }
 
-    /// Returns the version of a model that is made of these parts, if there is one: the champion,
-    /// if it is, else the newest.
+    /// Returns a version of a model with these parts, if there is one: the champion if possible,
+    /// else the newest.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -200,7 +209,7 @@ impl Registry {
         })
     }
 
-    /// Says something else of a version.
+    /// Replaces the description of a version.
     ///
     /// # Errors
     /// [`StoreError::NoVersion`], [`StoreError::NoModel`] or [`StoreError::Database`].
@@ -239,7 +248,7 @@ impl Registry {
         })
     }
 
-    /// Returns the versions with these numbers of the database, in this order.
+    /// Returns the versions with these row ids, in this order.
     pub(super) fn versions_numbered(connection: &mut Connection, numbers: &[i64]) -> Outcome<Vec<ModelVersion>> {
         let query = format!("SELECT {COLUMNS} WHERE versions.id = ?1");
         let version = |number: &i64| {
@@ -250,8 +259,8 @@ impl Registry {
     }
 }
 
-/// Returns the version of a model that is made of these parts: the champion, if it is, else the
-/// newest.
+/// Returns a version of a model with these parts, with its row id: the champion if possible, else
+/// the newest.
 fn of_same_parts(connection: &mut Connection, model: &str, parts: Option<Digest>) -> Outcome<Option<(i64, u32)>> {
     let Some(parts) = parts else { return Ok(None) };
     let query =
@@ -261,7 +270,8 @@ fn of_same_parts(connection: &mut Connection, model: &str, parts: Option<Digest>
     row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
 }
 
-/// Checks what is known of a new version and reads every artifact that it refers to; their sizes in bytes.
+/// Checks a new version and verifies every artifact that it refers to. Returns their sizes in
+/// bytes.
 fn verify(artifacts: &ArtifactStore, model: &str, version: &NewVersion) -> Result<Vec<u64>, StoreError> {
     check_name("model", model)?;
     for (name, value) in version.parameters.iter().chain(&version.tags) {
@@ -273,7 +283,8 @@ fn verify(artifacts: &ArtifactStore, model: &str, version: &NewVersion) -> Resul
     references::sizes(artifacts, model, &version.references)
 }
 
-/// Inserts a version that was verified, and says whether its metrics are those of its manifest; its number.
+/// Inserts a verified version. `published` says whether its metrics are those of its manifest.
+/// Returns its number.
 fn insert(
     registry: &Registry,
     connection: &mut Connection,
@@ -316,7 +327,7 @@ fn insert(
     if published {
         version_metrics::insert(connection, "published_metrics", id, &version.metrics)?;
     }
-    // Where an imported one comes from: a verdict that was given there does not come with it.
+    // The origin of an imported version. Verdicts from there are not imported.
     let source = version.tags.iter().find(|(name, _)| name == SOURCE_TAG).map_or("", |(_, source)| source.as_str());
     registry.audit(connection, &NewEntry::about("version.registered", model, Some(number)).because(source))?;
     Ok(number)
@@ -340,7 +351,7 @@ fn insert_parts(connection: &mut Connection, id: i64, version: &NewVersion, size
     Ok(())
 }
 
-/// Returns the free aliases of a version, by name.
+/// Returns the aliases of a version, without `champion`, by name.
 fn free_aliases(connection: &mut Connection, version: i64) -> Outcome<Vec<String>> {
     let query = "SELECT alias FROM version_aliases WHERE version = ?1 ORDER BY alias";
     connection.query(query, values![version])?.iter().map(|row| Ok(row.get(0)?)).collect()
@@ -398,7 +409,7 @@ fn references(connection: &mut Connection, version: i64) -> Outcome<Vec<Referenc
     for row in connection.query(query, values![version])? {
         let reference =
             Reference { role: row.get(0)?, kind: row.parsed(1)?, digest: row.parsed(2)?, needed: row.get(3)? };
-        // What explains a verdict is newer than what the registration said of the same role.
+        // An artifact that explains a verdict is newer than one of the same role from registration.
         if reference.needed || !found.contains_key(&reference.role) {
             found.insert(reference.role.clone(), reference);
         }

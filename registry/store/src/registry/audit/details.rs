@@ -1,9 +1,10 @@
-//! The details of an entry of the audit: how its subject stands after the change, part by part.
+//! The details of an entry of the audit: the state of its subject after the change, part by part.
 //!
-//! A part is a short text (`stage`, `verdict`, `aliases`) or the SHA-256 of the rows that it consists of, in the form that
-//! docs/formats/audit.md describes. Each entry has all parts of its model and of its version, so that the last entry about
-//! a version is what the tables are compared with ([`super::verification`]). The rows that a version learnt from take long to
-//! read: they are in the entries that change them.
+//! A part is a short text (`stage`, `verdict`, `aliases`) or the SHA-256 of rows, in the form that
+//! docs/formats/audit.md describes. Each entry has all parts of its model and of its version, so
+//! that the tables can be compared with the last entry about a version ([`super::verification`]).
+//! The exception is the rows that a version was trained on, which take long to read: only entries
+//! that change them have that part.
 
 use std::collections::BTreeMap;
 
@@ -14,29 +15,28 @@ use crate::database::{Connection, Outcome, Value, values};
 use crate::digest::Digest;
 use crate::registry::judgement::{Verdict, audit_text};
 
-/// Parts by name.
+/// Parts, by name.
 pub(super) type Parts = BTreeMap<String, String>;
 
-/// The longest text of a part; a longer one is replaced by its digest.
+/// The most bytes in the text of a part. A longer text is replaced by its digest.
 const LONGEST: usize = 256;
 
-/// How the subject of an entry stands.
+/// The state of the subject of an entry.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct Details {
-    /// The model; `None`: there is none of this name.
+    /// The model; `None` if no model has this name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) model: Option<Parts>,
-    /// The version; `None`: the entry is about none, or there is none of this number.
+    /// The version; `None` if the entry is about none, or it does not exist.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<Parts>,
-    /// Verdicts about the version that no entry has told of before, oldest first.
+    /// Verdicts about the version that are new in this entry, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) verdicts: Vec<Parts>,
 }
 
-/// Returns the state that an entry with this action gives its subject, after all that the entry
-/// tells of was done.
+/// Returns the state that an entry with this action records, after the change that it is about.
 pub(super) fn of(connection: &mut Connection, action: &str, model: &str, version: Option<u32>) -> Outcome<Details> {
     let found = connection.first("SELECT id FROM registered_models WHERE name = ?1", values![model])?;
     let Some(found) = found else { return Ok(Details::default()) };
@@ -64,7 +64,7 @@ pub(super) fn of(connection: &mut Connection, action: &str, model: &str, version
     Ok(details)
 }
 
-/// Returns the parts of the model with this number of the database.
+/// Returns the parts of the model with this row id.
 pub(super) fn of_model(connection: &mut Connection, id: i64) -> Outcome<Parts> {
     let aliases =
         "SELECT alias, versions.version FROM version_aliases JOIN versions ON versions.id = version_aliases.version
@@ -84,9 +84,9 @@ pub(super) fn of_model(connection: &mut Connection, id: i64) -> Outcome<Parts> {
     ]))
 }
 
-/// Returns the parts of the version with this number of the database, but for its rows.
+/// Returns the parts of the version with this row id, without its rows.
 pub(super) fn of_version(connection: &mut Connection, id: i64) -> Outcome<Parts> {
-    // One question for all that stands in one row: each is a round trip to a server.
+    // One query for all that is in one row: each query is a round trip to a server.
     let row = "SELECT stage, verdict, judged_against, semantic_version, run_id, created_ms, actor, contents, parts, published,
             description, reason, judged_ms, stage_ms, withdrawn, followed FROM versions WHERE id = ?1";
     let row = connection.one(row, values![id])?;
@@ -139,8 +139,8 @@ pub(super) fn of_verdicts(connection: &mut Connection, version: i64) -> Outcome<
     Ok(verdicts)
 }
 
-/// Returns the digest of the rows that a version learnt from, and of the key that they are hashed
-/// with; `unknown` if nobody knows them.
+/// Returns the digest of the rows that a version was trained on and of the key of their hashes;
+/// `unknown` if they are unknown.
 pub(super) fn rows_of(connection: &mut Connection, version: i64) -> Outcome<String> {
     let known = connection.first("SELECT key_columns FROM row_memories WHERE version = ?1", values![version])?;
     let Some(known) = known else { return Ok("unknown".to_owned()) };
@@ -148,7 +148,7 @@ pub(super) fn rows_of(connection: &mut Connection, version: i64) -> Outcome<Stri
     let mut pieces = vec![json!([key.get::<String>(0)?, known.get::<String>(0)?])];
     let places = "SELECT kind, chunk FROM row_memory_chunks WHERE version = ?1 ORDER BY kind, chunk";
     let piece = "SELECT hashes FROM row_memory_chunks WHERE version = ?1 AND kind = ?2 AND chunk = ?3";
-    // One piece at a time: a version may have learnt from more rows than fit in memory twice.
+    // One chunk at a time: a version may have more rows than fit in memory twice.
     for place in connection.query(places, values![version])? {
         let (kind, chunk): (String, i64) = (place.get(0)?, place.get(1)?);
         let bytes: Vec<u8> = connection.one(piece, values![version, &kind, chunk])?.get(0)?;
@@ -157,9 +157,10 @@ pub(super) fn rows_of(connection: &mut Connection, version: i64) -> Outcome<Stri
     Ok(digest_of(&pieces))
 }
 
-/// Returns how a verdict is told: `approved against version 3`.
+/// Returns the text of a verdict: `approved against version 3`.
 fn said(verdict: &str, against: Option<u32>) -> String {
-    // What is no verdict stands as it is, and differs from whatever was recorded.
+    // A text that is not a verdict is returned as it is, so that it differs from whatever was
+    // recorded.
     verdict.parse::<Verdict>().map_or_else(|_| verdict.to_owned(), |verdict| audit_text(verdict, against))
 }
 
@@ -167,7 +168,7 @@ fn short(text: String) -> String {
     if text.len() > LONGEST { format!("sha256:{}", Digest::of(text.as_bytes()).to_hex()) } else { text }
 }
 
-/// Returns the digest of what a query finds for a number.
+/// Returns the digest of a query's rows, for a row id.
 fn digest(connection: &mut Connection, query: &str, id: i64) -> Outcome<String> {
     let rows: Vec<serde_json::Value> =
         connection.query(query, values![id])?.iter().map(|row| plain(row.values())).collect();
@@ -178,7 +179,8 @@ fn digest_of(rows: &[serde_json::Value]) -> String {
     Digest::of(json!(rows).to_string().as_bytes()).to_hex()
 }
 
-/// Values of a row as a list of JSON. A float is its 64 bits in hex, because programs write floats in different ways.
+/// Converts the values of a row to a list of JSON. A float becomes its 64 bits in hex, because
+/// programs print floats in different ways.
 fn plain(values: &[Value]) -> serde_json::Value {
     let value = |value: &Value| match value {
         Value::Null => json!(null),

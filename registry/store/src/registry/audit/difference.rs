@@ -4,18 +4,19 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// A part of a model, a version or a verdict that is not what the audit says.
+/// A part of a model, a version or a verdict that differs from what the audit says.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AuditDifference {
     /// The model.
     pub model: String,
-    /// The version, where one is concerned.
+    /// The version, if it is about one.
     pub version: Option<u32>,
-    /// Which of its parts: `stage`, `metrics`, `verdict 2: record`, ...; `model` or `version`: whether it is there at all.
+    /// The part: `stage`, `metrics`, `verdict 2: record`, ...; `model` or `version` if the
+    /// difference is whether it exists.
     pub what: String,
-    /// The state by the audit: a text, or the digest of rows; `None`: that it is not there.
+    /// The state by the audit: a text, or the digest of rows; `None`: it should not exist.
     pub expected: Option<String>,
-    /// The state in the tables; `None`: it is not there.
+    /// The state in the tables; `None`: it does not exist.
     pub found: Option<String>,
 }
 

@@ -13,29 +13,30 @@ use crate::registry::handle::{Registry, now_ms};
 pub struct AuditEntry {
     /// Its place in the chain, from 1.
     pub seq: u64,
-    /// When, in milliseconds since the epoch.
+    /// When the change was made, in milliseconds since the epoch.
     pub at_ms: i64,
-    /// Who.
+    /// Who made it.
     pub actor: String,
-    /// What was done: `version.judged`, `version.transitioned`, `alias.moved`, ...
+    /// The kind of change: `version.judged`, `version.transitioned`, `alias.moved`, ...
     pub action: String,
     /// The model's name.
     pub model: String,
-    /// The version, where one is concerned.
+    /// The version, if the entry is about one.
     pub version: Option<u32>,
-    /// How it stood before.
+    /// The state before the change.
     pub old_state: Option<String>,
-    /// How it stands since.
+    /// The state after the change.
     pub new_state: Option<String>,
-    /// Why.
+    /// The reason.
     pub reason: String,
-    /// How its model and its version stand since, as JSON (docs/formats/audit.md); `None` of entries of before format 4.
+    /// The state of the model and the version after the change, as JSON (docs/formats/audit.md);
+    /// `None` in entries older than format 4.
     pub details: Option<String>,
     /// SHA-256 over this entry and the hash before it, in hex.
     pub hash: String,
 }
 
-/// What is known of an entry before it has its place.
+/// An entry before it is added to the chain.
 pub(in crate::registry) struct NewEntry<'a> {
     pub(in crate::registry) action: &'static str,
     pub(in crate::registry) model: &'a str,
@@ -46,24 +47,24 @@ pub(in crate::registry) struct NewEntry<'a> {
 }
 
 impl<'a> NewEntry<'a> {
-    /// Returns an entry about a model or one of its versions.
+    /// Creates an entry about a model or one of its versions.
     pub(in crate::registry) fn about(action: &'static str, model: &'a str, version: Option<u32>) -> Self {
         Self { action, model, version, old_state: None, new_state: None, reason: "" }
     }
 
-    /// The same, that tells of a change of state.
+    /// Returns the same entry with a change of state.
     pub(in crate::registry) fn states(self, old: Option<String>, new: Option<String>) -> Self {
         Self { old_state: old, new_state: new, ..self }
     }
 
-    /// The same, with a reason.
+    /// Returns the same entry with a reason.
     pub(in crate::registry) fn because(self, reason: &'a str) -> Self {
         Self { reason, ..self }
     }
 }
 
 impl AuditEntry {
-    /// SHA-256 of the entry's JSON and the hash before it; see docs/formats/audit.md.
+    /// Returns the SHA-256 of the entry's JSON and the previous hash; see docs/formats/audit.md.
     pub(super) fn chained(&self, previous: &str) -> String {
         let Self { seq, at_ms, actor, action, model, version, old_state, new_state, reason, details, hash: _ } = self;
         let mut text =
@@ -75,13 +76,13 @@ impl AuditEntry {
     }
 }
 
-/// Adds an entry, after all that it tells of was done: it says how that stands now.
+/// Adds an entry after its change was made. The entry records the resulting state.
 pub(in crate::registry) fn append(connection: &mut Connection, actor: &str, entry: &NewEntry<'_>) -> Outcome<()> {
     let details = details::of(connection, entry.action, entry.model, entry.version)?;
     insert(connection, actor, now_ms(), entry, Some(serde_json::to_string(&details)?))
 }
 
-/// Adds an entry about something that happened then, to a database that has no place for details yet.
+/// Adds an entry about a change in the past, to a database that has no column for details yet.
 pub(in crate::registry) fn append_old(
     connection: &mut Connection,
     actor: &str,
@@ -91,7 +92,8 @@ pub(in crate::registry) fn append_old(
     insert(connection, actor, at_ms, entry, None)
 }
 
-/// Says of each model and version how it stands, once, in a database whose entries did not say it before.
+/// Adds entries that record the state of every model and version, to a database whose entries did
+/// not record it before.
 pub(in crate::registry) fn record_all(connection: &mut Connection) -> Outcome<()> {
     let reason = "recorded for format 4";
     for row in connection.query("SELECT id, name FROM registered_models ORDER BY name", &[])? {
@@ -133,7 +135,7 @@ fn insert(
     let AuditEntry { seq, actor, action, model, version, old_state, new_state, reason, hash, details, .. } = &entry;
     let (old_state, new_state) = (old_state.clone(), new_state.clone());
     let mut given = values![*seq, at_ms, actor, action, model, *version, old_state, new_state, reason, hash].to_vec();
-    // The column is younger than the first entries.
+    // The column is newer than the first entries.
     let (column, place) = if details.is_some() { (", details", ", ?11") } else { ("", "") };
     given.extend(details.as_ref().map(Value::from));
     connection.execute(
@@ -166,7 +168,7 @@ pub(super) fn entry(row: &Row) -> Outcome<AuditEntry> {
     })
 }
 
-/// Returns the champion of a model by the entries before place `end` and not after `at_ms`.
+/// Returns the champion of a model by the entries before `end` and not after `at_ms`.
 fn champion_before(connection: &mut Connection, model: &str, end: i64, at_ms: i64) -> Outcome<Option<u32>> {
     let query = format!("SELECT {COLUMNS} WHERE model = ?1 AND seq < ?2 AND at_ms <= ?3 ORDER BY seq");
     let mut champion = None;
@@ -177,7 +179,8 @@ fn champion_before(connection: &mut Connection, model: &str, end: i64, at_ms: i6
             ("version.transitioned" | "version.deleted", ..) if champion == entry.version => champion = None,
             ("alias.moved", _, Some(state)) if state.starts_with("champion -> ") => champion = entry.version,
             ("model.deleted", ..) => champion = None,
-            // The old name's entry about the same stands just before. Places fall with every name, so this ends.
+            // The entry with the old name is the one before. Positions decrease with every name, so
+            // that this ends.
             ("model.renamed", Some(old), _) => {
                 champion = champion_before(connection, old, row.get::<i64>(0)? - 1, at_ms)?
             }
@@ -194,7 +197,7 @@ impl Registry {
         append(connection, &self.actor, entry)
     }
 
-    /// What happened to a model, oldest first; with `version`, to that version of it.
+    /// Returns the entries about a model, or about one version of it, oldest first.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -218,8 +221,8 @@ impl Registry {
         })
     }
 
-    /// Returns the version of a model that was in production at a moment, by the audit: survives
-    /// the model's deletion, and follows it through its names.
+    /// Returns the version of a model that was in production at a time, by the audit. Works for a
+    /// deleted model, and for one that was renamed.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -227,8 +230,8 @@ impl Registry {
         self.read("read the audit", |connection| champion_before(connection, model, i64::MAX, at_ms))
     }
 
-    /// Returns whether the chain has an entry with this hash; the empty chain's head is part of
-    /// every chain.
+    /// Returns whether the chain contains this hash. The hash of the empty chain, an empty text, is
+    /// part of every chain.
     ///
     /// # Errors
     /// [`StoreError::Database`].

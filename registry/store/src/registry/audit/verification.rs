@@ -1,6 +1,8 @@
-//! The audit, replayed: what its entries say that stands, against what stands in the tables.
+//! Verification of the audit: of the chain of hashes, and of the tables against the replayed
+//! entries.
 //!
-//! The chain shows that nobody changed an entry; this shows that nobody changed a table behind the entries' back.
+//! The chain shows that no entry was changed. The comparison shows that no table was changed
+//! without an entry.
 
 use std::collections::BTreeMap;
 
@@ -13,37 +15,39 @@ use crate::registry::audit::difference::AuditDifference;
 use crate::registry::audit::entry::{AuditEntry, COLUMNS, entry};
 use crate::registry::handle::Registry;
 
-/// Entries read at a time.
+/// The number of entries read at a time.
 const PIECE: u32 = 10_000;
 
-/// More differences than this are counted and not listed.
+/// The most differences that are listed; further ones are counted.
 const MOST_LISTED: usize = 100;
 
-/// The findings of a verification, of a chain that is whole.
+/// The findings of a verification whose chain is intact.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct AuditCheck {
-    /// How many entries there are.
+    /// The number of entries.
     pub entries: u64,
     /// The hash of the last one; empty if there is none.
     pub head: String,
-    /// How many entries were written before format 4 of the database: they say nothing that tables are compared with.
+    /// The number of entries older than format 4 of the database, which record nothing to compare
+    /// the tables with.
     pub without_digests: u64,
-    /// How many models were compared with the entries.
+    /// The number of models compared with the entries.
     pub models: u64,
-    /// How many versions were.
+    /// The number of versions compared with the entries.
     pub versions: u64,
-    /// In how many places the tables are not what the entries say.
+    /// The number of differences between the tables and the entries.
     pub different: u64,
-    /// Where, at most a hundred of them.
+    /// The differences, at most a hundred of them.
     pub differences: Vec<AuditDifference>,
 }
 
 impl Registry {
-    /// Recomputes the whole chain, and compares models, versions and verdicts with what it says of them.
+    /// Recomputes the whole chain, and compares models, versions and verdicts with its entries.
     ///
     /// # Errors
-    /// [`StoreError::Tampered`] names the first entry that was edited, removed or moved, [`StoreError::Differs`] what in the
-    /// tables is not what the entries say; [`StoreError::Database`].
+    /// [`StoreError::Tampered`] names the first entry that was edited, removed or moved;
+    /// [`StoreError::Differs`] lists the differences between the tables and the entries;
+    /// [`StoreError::Database`].
     pub fn verify_audit(&self) -> Result<AuditCheck, StoreError> {
         let check = self.check_audit()?;
         if check.different == 0 {
@@ -52,7 +56,7 @@ impl Registry {
         Err(StoreError::Differs { different: check.different, differences: check.differences })
     }
 
-    /// The same; what differs is part of what was seen.
+    /// As [`Registry::verify_audit`], but returns differences instead of failing on them.
     ///
     /// # Errors
     /// [`StoreError::Tampered`] or [`StoreError::Database`].
@@ -91,7 +95,7 @@ impl Registry {
             if hash != check.head || seq != check.entries {
                 return Err(tampered(check.entries, "the chain does not end with the head that was kept").into());
             }
-            // Nothing may stand before the first place or under no place at all.
+            // No entry may have a position below 1, or none.
             let rows: u64 = connection.one("SELECT count(*) FROM audit", &[])?.get(0)?;
             if rows != check.entries {
                 return Err(tampered(0, "there are entries outside of the chain").into());
@@ -103,13 +107,13 @@ impl Registry {
     }
 }
 
-/// The state that entries add up to.
+/// The state that results from the entries.
 #[derive(Default)]
 struct Replay {
     models: BTreeMap<String, ModelState>,
     /// A model between the two entries of its renaming.
     renamed: Option<ModelState>,
-    /// Entries of before format 4, which say nothing that can be compared.
+    /// The number of entries older than format 4, which record nothing to compare with.
     without_digests: u64,
 }
 
@@ -135,7 +139,8 @@ struct Comparison {
 }
 
 impl Replay {
-    /// Takes the next entry over; false if its details are none that this program writes.
+    /// Applies the next entry. Returns false if its details are not in the form that this program
+    /// writes.
     fn take(&mut self, entry: &AuditEntry) -> bool {
         let Some(details) = &entry.details else {
             self.without_digests += 1;
@@ -176,7 +181,7 @@ impl Replay {
         true
     }
 
-    /// Compares what stands in the tables with what the entries say.
+    /// Compares the tables with the state that results from the entries.
     fn compare(mut self, connection: &mut Connection) -> Outcome<Comparison> {
         let mut seen = Comparison::default();
         for row in connection.query("SELECT id, name FROM registered_models ORDER BY name", &[])? {
