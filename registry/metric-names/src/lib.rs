@@ -1,10 +1,19 @@
-//! What metrics are called, and what else people call them: `auc` and `auc_roc` are `roc_auc`.
+//! The names of metrics, and their synonyms: `auc` and `auc_roc` are `roc_auc`.
 //!
-//! One list for everything that takes a metric's name: gates of a manifest and of a command, searches and orders of the
-//! registry, comparisons. It is a crate of its own because the registry and the evaluation both need it, and neither may
-//! depend on the other. Names that nobody knows are left as they are: components and clients log what they like.
+//! ```
+//! use stagewright_metric_names::{canonical_name, names};
+//!
+//! assert_eq!(canonical_name("AUC"), "roc_auc");
+//! assert_eq!(names("acc"), Some(["accuracy", "acc", "accuracy_score"].as_slice()));
+//! assert_eq!(canonical_name("conversion"), "conversion");
+//! ```
+//!
+//! One list serves everything that takes a metric's name: gates of a manifest and of a command,
+//! searches and orders of the registry, comparisons. It is a crate of its own because the registry
+//! and the evaluation both need it, and neither may depend on the other. Unknown names are left as
+//! they are: components and clients log what they like.
 
-/// Every metric that goes by several names, the one that the host writes first. No name stands twice.
+/// The metrics that have several names, the host's name first. No name occurs twice.
 const METRICS: [&[&str]; 11] = [
     &["roc_auc", "auc", "auc_roc", "rocauc", "aucroc", "roc_auc_score"],
     &["accuracy", "acc", "accuracy_score"],
@@ -19,15 +28,14 @@ const METRICS: [&[&str]; 11] = [
     &["r2", "r2_score"],
 ];
 
-/// Returns the name that the host writes for this one; itself if it is no other name of anything.
-/// Capitals and hyphens make no difference to other names: `AUC` and `roc-auc` are `roc_auc`.
+/// Returns the host's name for a metric; the name itself if it is unknown. Ignores case, and takes
+/// hyphens for underscores, when it compares known names: `AUC` and `roc-auc` are `roc_auc`.
 #[must_use]
 pub fn canonical_name(metric: &str) -> &str {
     names(metric).map_or(metric, |names| names[0])
 }
 
-/// Returns every name of this metric, the one that the host writes first; `None` if only this one
-/// is known.
+/// Returns every name of this metric, the host's first; `None` if it has no other.
 #[must_use]
 pub fn names(metric: &str) -> Option<&'static [&'static str]> {
     let plain = |byte: u8| if byte == b'-' { b'_' } else { byte.to_ascii_lowercase() };

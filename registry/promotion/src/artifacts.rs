@@ -1,6 +1,6 @@
-//! Artifacts in a bucket or a directory that several machines reach.
+//! The artifacts of several machines, in a bucket or a directory that all of them reach.
 //!
-//! The same stores of objects as those of [`Destination`](crate::Destination), other keys:
+//! Uses the same object stores as [`Destination`](crate::Destination), with other keys:
 //! `artifacts/HEX.KIND`. Nothing under a key ever changes, so that no write needs a condition.
 
 use std::path::Path;
@@ -14,10 +14,10 @@ use crate::error::PromotionError;
 use crate::settings::Settings;
 use crate::store::{ObjectStore, StoredObject};
 
-/// Where the keys of artifacts begin.
+/// The prefix of the keys of artifacts.
 const ARTIFACTS: &str = "artifacts/";
 
-/// Where the keys begin that say that an artifact is about to be removed.
+/// The prefix of the keys that announce the removal of an artifact.
 const REMOVALS: &str = "removals/";
 
 /// A bucket or a directory that holds the artifacts of several machines.
@@ -27,7 +27,8 @@ pub struct ArtifactObjects {
 }
 
 impl ArtifactObjects {
-    /// Opens what [`Destination::open`] opens. Makes no request, and creates nothing.
+    /// Opens a place by its URI, as [`Destination::open`] does. Makes no request and creates
+    /// nothing.
     ///
     /// # Errors
     /// As [`Destination::open`].
@@ -35,8 +36,8 @@ impl ArtifactObjects {
         Ok(Self { store: Destination::open(uri, settings)?.store })
     }
 
-    /// Finds out whether artifacts can be written, read and removed here: credentials, bucket,
-    /// rights. To be called before a training, not after it.
+    /// Checks whether artifacts can be written, read and removed here: credentials, bucket,
+    /// permissions. Call it before a training, not after it.
     ///
     /// # Errors
     /// The obstacle, with its fix.
@@ -44,13 +45,13 @@ impl ArtifactObjects {
         self.probe().map(drop)
     }
 
-    /// Writes a key, looks when it was written, and removes it.
+    /// Writes a key, reads its time and removes it.
     fn probe(&self) -> Result<SystemTime, PromotionError> {
         let random = empty_file()?;
         let random = random.path().file_name().unwrap_or_default().to_string_lossy().replace('.', "");
         let key = format!("{}{}-{random}", crate::layout::PROBES, std::process::id());
         let written = self.write_empty(&key).and_then(|()| self.store.head(&key));
-        // What went wrong first is what to tell.
+        // The first error is the one to return.
         let removed = self.store.delete(&key);
         let written = written?;
         removed?;
@@ -78,7 +79,7 @@ fn key(kind: ArtifactKind, digest: &Digest) -> String {
     format!("{ARTIFACTS}{}.{kind}", digest.to_hex())
 }
 
-/// Returns the key that says that an artifact is about to be removed.
+/// Returns the key that announces the removal of an artifact.
 fn removal(kind: ArtifactKind, digest: &Digest) -> String {
     format!("{REMOVALS}{}.{kind}", digest.to_hex())
 }
@@ -88,7 +89,7 @@ fn empty_file() -> Result<tempfile::NamedTempFile, PromotionError> {
     tempfile::NamedTempFile::new().map_err(failed)
 }
 
-/// Returns the artifact under a key; none for other keys.
+/// Returns the artifact under a key; `None` for other keys.
 fn artifact(entry: &StoredObject) -> Option<SharedArtifact> {
     let (hex, kind) = entry.key.strip_prefix(ARTIFACTS)?.split_once('.')?;
     let (digest, kind) = (Digest::from_hex(hex).ok()?, kind.parse().ok()?);

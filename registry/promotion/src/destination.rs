@@ -1,4 +1,5 @@
-//! Where versions are promoted to: opening it, and finding out before a training whether it will do.
+//! Destinations of promotions: opening one, and checking before a training that a promotion there
+//! can succeed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,12 +11,13 @@ use crate::layout::{MODELS, PROBES, manifest_version};
 use crate::settings::{Settings, TransferLimits, without_user};
 use crate::store::{Condition, Etag, ObjectStore, Put};
 
-/// A place in production that holds versions of models. What is written where: docs/formats/production.md.
+/// A location in production that holds versions of models. docs/formats/production.md describes its
+/// layout.
 #[derive(Clone, Debug)]
 pub struct Destination {
     pub(crate) store: Arc<dyn ObjectStore>,
     pub(crate) limits: TransferLimits,
-    /// What it is called, if not by its URI.
+    /// A name to show instead of the URI.
     name: Option<String>,
 }
 
@@ -31,11 +33,13 @@ pub struct StoredVersion {
 }
 
 impl Destination {
-    /// Opens `s3://bucket/prefix` (`?endpoint=URL&region=NAME&path-style=true` may follow), `file:PATH`, or the path of a directory. Makes no request, and creates nothing.
+    /// Opens `s3://bucket/prefix` (optionally followed by
+    /// `?endpoint=URL&region=NAME&path-style=true`), `file:PATH`, or the path of a directory. Makes
+    /// no request and creates nothing.
     ///
     /// # Errors
-    /// [`PromotionError::BadUri`], [`PromotionError::NoCredentials`], and [`PromotionError::WithoutS3`] in a build
-    /// without S3.
+    /// [`PromotionError::BadUri`], [`PromotionError::NoCredentials`], and
+    /// [`PromotionError::WithoutS3`] in a build without S3.
     pub fn open(uri: &str, settings: &Settings) -> Result<Self, PromotionError> {
         let store: Arc<dyn ObjectStore> = match Address::parse(uri)? {
             Address::Directory(path) => Arc::new(Directory::new(path)),
@@ -50,34 +54,36 @@ impl Destination {
         Ok(Self::over(store, settings.limits))
     }
 
-    /// Returns a destination over a store that is open already.
+    /// Creates a destination over an open store.
     pub fn over(store: Arc<dyn ObjectStore>, limits: TransferLimits) -> Self {
         Self { store, limits, name: None }
     }
 
-    /// The same destination under another name: that of a folder that may be moved together with what names it.
+    /// Returns the same destination under another name: that of a folder which may move together
+    /// with whatever names it.
     #[must_use]
     pub fn called(self, name: &str) -> Self {
         Self { name: Some(name.to_owned()), ..self }
     }
 
-    /// What people call it. Holds no secrets.
+    /// Returns the name for messages: a URI without secrets, unless another name was given.
     pub fn uri(&self) -> &str {
         self.name.as_deref().unwrap_or_else(|| self.store.uri())
     }
 
-    /// Finds out whether a promotion to here can succeed: credentials, bucket, rights, conditional writes. Writes a key
-    /// below `probes/` and removes it. To be called before a training, not after it.
+    /// Checks whether a promotion to here can succeed: credentials, bucket, permissions,
+    /// conditional writes. Writes a key below `probes/` and removes it. Call it before a training,
+    /// not after it.
     ///
     /// # Errors
-    /// What stands in the way, with its fix.
+    /// The obstacle, with its fix.
     pub fn check(&self) -> Result<(), PromotionError> {
         self.store.list(PROBES)?;
         self.store.unfinished()?;
         let since_epoch = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let key = format!("{PROBES}{}-{}", since_epoch.as_nanos(), std::process::id());
         let probed = self.probe(&key);
-        // What went wrong first is what to tell; a probe that stays is garbage, and found as such.
+        // The first error is the one to return. A probe that remains is garbage, and found as such.
         let removed = self.store.delete(&key);
         probed.and(removed)
     }
@@ -106,7 +112,7 @@ impl Destination {
     /// Returns the versions that are complete here, in order of their keys.
     ///
     /// # Errors
-    /// If the store does not say.
+    /// Those of the store.
     pub fn versions(&self) -> Result<Vec<StoredVersion>, PromotionError> {
         let version = |entry: crate::store::StoredObject| {
             let (model, version) = manifest_version(&entry.key)?;
@@ -116,11 +122,11 @@ impl Destination {
     }
 }
 
-/// What a URI names.
+/// The parts of a URI.
 #[derive(Debug, PartialEq, Eq)]
 enum Address {
     Directory(PathBuf),
-    /// What stands behind a `?` says how to reach it.
+    /// The text after `?` says how to reach it.
     Bucket {
         bucket: String,
         prefix: String,

@@ -1,11 +1,13 @@
-//! A directory as a store: a mount that serving machines read, or this machine itself.
+//! A directory as a store: a mount that serving machines read, or a directory of this machine.
 //!
-//! Every write goes to a file aside, is flushed, and renamed, so that a reader sees the old content or the new one, also
-//! after a loss of power. Conditional writes compare and rename under an advisory lock on one file: the system lets go of
-//! it when a process ends, however it ends. Why not a hard link or `RENAME_NOREPLACE` for those that create? They cannot
-//! replace under a condition, so the lock is needed anyway, and one way of writing is easier to trust than two.
+//! Every write goes to a temporary file, which is flushed and renamed, so that a reader sees the
+//! old content or the new one, even after a loss of power. Conditional writes compare and rename
+//! under an advisory lock on one file, which the system releases when a process ends, however it
+//! ends. Why not a hard link or `RENAME_NOREPLACE` for writes that create? They cannot replace
+//! under a condition, so that the lock is needed anyway, and one way of writing is easier to trust
+//! than two.
 //!
-//! What a dead process leaves is a file aside; a living one holds a lock on its own.
+//! A dead process may leave a temporary file; a living one holds a lock on its own.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -20,10 +22,10 @@ use tempfile::NamedTempFile;
 use crate::error::{PromotionError, io_error};
 use crate::store::{Condition, Etag, MAX_DOCUMENT, ObjectStore, Put, Sink, StoredObject, Unfinished, check_key};
 
-/// Files aside and the lock, in the directory; not listed as keys.
+/// The directory of temporary files and of the lock. Its files are not keys.
 const ASIDE: &str = ".stagewright";
 const LOCK: &str = "lock";
-/// What is copied or read at once.
+/// The bytes that are copied or read at once.
 const PIECE: usize = 1 << 20;
 
 /// A directory that holds objects as files.
@@ -34,8 +36,8 @@ pub struct Directory {
 }
 
 impl Directory {
-    /// Names a directory. It is created by the first write. What it is called names the machine too: a registry that several
-    /// machines use must not take one's directory for another's.
+    /// Creates a store of a directory, which the first write creates. Its URI names the machine
+    /// too: a registry that several machines use must not confuse the same path on two of them.
     pub fn new(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
         let absolute = std::path::absolute(&root).unwrap_or_else(|_| root.clone());
@@ -51,7 +53,7 @@ impl Directory {
         self.root.join(ASIDE)
     }
 
-    /// Returns a file aside, locked while this process lives.
+    /// Creates a temporary file, locked while this process lives.
     fn create_aside(&self) -> Result<NamedTempFile, PromotionError> {
         let aside = self.aside();
         create_directories(&aside)?;
@@ -62,7 +64,8 @@ impl Directory {
                 .tempfile_in(&aside)
                 .map_err(io_error("create a file in", &aside))?;
             file.as_file().lock().map_err(io_error("lock", file.path()))?;
-            // Between creation and lock, someone who cleans up may have taken it for a dead process's.
+            // Between creation and locking, another process may have taken it for an abandoned one
+            // and removed it.
             if file.path().exists() {
                 return Ok(file);
             }
@@ -79,7 +82,7 @@ impl Directory {
         flush_directory(parent)
     }
 
-    /// Waits for its turn among all conditional writes to this directory. Given back when dropped.
+    /// Waits for the lock of conditional writes to this directory. Dropping the file releases it.
     fn turn(&self) -> Result<File, PromotionError> {
         let aside = self.aside();
         create_directories(&aside)?;
@@ -91,7 +94,7 @@ impl Directory {
     }
 }
 
-/// What this machine is called.
+/// Returns the name of this machine.
 pub(crate) fn machine() -> String {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     name.trim().to_owned()
@@ -109,7 +112,7 @@ impl ObjectStore for Directory {
         let mut left = size;
         while left > 0 {
             let piece = left.min(8 * PIECE as u64);
-            // The system copies within itself where it can.
+            // The system copies within the file system where it can.
             let copied = io::copy(&mut Read::by_ref(&mut source).take(piece), aside.as_file_mut());
             let copied = copied.map_err(io_error("write", aside.path()))?;
             if copied == 0 {
@@ -171,7 +174,8 @@ impl ObjectStore for Directory {
 
     fn list(&self, prefix: &str) -> Result<Vec<StoredObject>, PromotionError> {
         let mut found = Vec::new();
-        // Whole directories of the prefix lead to where the search begins; the rest is compared.
+        // The search begins in the deepest directory of the prefix; the rest of the prefix is
+        // compared.
         let start = prefix.rsplit_once('/').map_or("", |(directories, _)| directories);
         if !start.is_empty() {
             check_key(start)?;
@@ -186,11 +190,11 @@ impl ObjectStore for Directory {
                 let segment = item.file_name().to_string_lossy().into_owned();
                 let key = if name.is_empty() { segment } else { format!("{name}/{segment}") };
                 let path = item.path();
-                // Gone by now: somebody removed it.
+                // It was removed meanwhile.
                 let Some(metadata) = present(fs::metadata(&path)).map_err(io_error("look at", &path))? else {
                     continue;
                 };
-                // A folder by another name may be one that holds it.
+                // A link to a folder may lead to one that contains it.
                 if metadata.is_dir() && fs::symlink_metadata(&path).is_ok_and(|it| it.is_symlink()) {
                     continue;
                 }
@@ -237,13 +241,14 @@ impl ObjectStore for Directory {
         Ok(())
     }
 
-    /// Whoever writes a file aside holds a lock on it: those without are of the dead.
+    /// Removes temporary files without a lock: the processes that wrote them are dead.
     fn sweep(&self) -> Result<(), PromotionError> {
         self.unfinished()?.iter().try_for_each(|unfinished| self.abort(unfinished))
     }
 }
 
-/// Of the content, so that it says no more than S3's: the same bytes may have the same etag.
+/// Returns the etag of some content. Like S3's, it depends on the content alone: the same bytes may
+/// have the same etag.
 fn etag(bytes: &[u8]) -> Etag {
     Etag(Digest::of(bytes).to_string())
 }
@@ -253,7 +258,7 @@ fn entry(key: String, path: &Path, metadata: &fs::Metadata) -> Result<StoredObje
     Ok(StoredObject { key, size: metadata.len(), modified })
 }
 
-/// None if nothing is there.
+/// Returns `None` if the file does not exist.
 fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -262,8 +267,8 @@ fn present<T>(result: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
-/// Returns whether a process still writes this file. Another user's that cannot be opened may be
-/// written.
+/// Returns whether a process may still write this file. A file of another user that cannot be
+/// opened may be written.
 fn is_alive(path: &Path) -> bool {
     match File::open(path) {
         Ok(file) => matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)),
@@ -271,7 +276,7 @@ fn is_alive(path: &Path) -> bool {
     }
 }
 
-/// Creates a directory and those above it, each flushed into its parent.
+/// Creates a directory and its parents, and flushes each into its parent.
 fn create_directories(path: &Path) -> Result<(), PromotionError> {
     if path.is_dir() {
         return Ok(());
@@ -280,7 +285,7 @@ fn create_directories(path: &Path) -> Result<(), PromotionError> {
     create_directories(parent)?;
     match fs::create_dir(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(io_error("create", path)(error)),
-        // Also if another process was faster: it may not have flushed it yet.
+        // Even if another process created it: that process may not have flushed it yet.
         _ => flush_directory(parent),
     }
 }

@@ -1,26 +1,27 @@
-//! Why a version did not get to production, or could not be read there.
+//! The errors of promoting a version and of reading it in production.
 //!
-//! No text holds a secret: of what the SDK says, only codes and messages of the service are taken, never a request.
+//! No text holds a secret: of the SDK's errors, only codes and messages of the service are used,
+//! never a request.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use stagewright_store::Digest;
 
-/// Why a destination refused, failed, or is not what it should be.
+/// An error of a destination.
 #[derive(Debug, thiserror::Error)]
 pub enum PromotionError {
-    /// The text names no destination.
+    /// The text does not name a destination.
     #[error(
         "`{uri}` is not a destination: {problem}\nhint: write `s3://bucket/prefix`, `file:PATH`, or the path of a directory; commands take it by --destination"
     )]
     BadUri {
-        /// What was given, without a user or password in it.
+        /// The text, without a user or password in it.
         uri: String,
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// The pointer there was moved by another registry.
+    /// Another registry moved the pointer there.
     #[error(
         "`{uri}` points to version {version} of model `{model}` by another registry's promotion\nhint: give each registry a destination of its own; if this registry was restored from a backup that is older than the pointer, remove the key `models/{model}/champion.json` there and promote again"
     )]
@@ -32,15 +33,15 @@ pub enum PromotionError {
         /// The version that it points to.
         version: u32,
     },
-    /// This build cannot speak to S3.
+    /// This build does not include S3.
     #[error(
         "`{uri}` needs S3, which this build was made without\nhint: take the standard build of stagewright, or build with `--features s3`"
     )]
     WithoutS3 {
-        /// What was given.
+        /// The URI.
         uri: String,
     },
-    /// Nothing says who we are.
+    /// There are no credentials.
     #[error(
         "no credentials for `{uri}`: {problem}\nhint: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment or in `.env`, or name a profile of ~/.aws/credentials with AWS_PROFILE; `aws configure export-credentials --format env` gives those of a role or of single sign-on"
     )]
@@ -50,7 +51,7 @@ pub enum PromotionError {
         /// What was looked for.
         problem: String,
     },
-    /// A credential, a region or an endpoint cannot be what it is set to.
+    /// A credential, a region or an endpoint has an impossible value.
     #[error(
         "{name} {problem}\nhint: set it again, e.g. `export NAME=\"$(tr -d '[:space:]' < FILE)\"` if it comes from a file"
     )]
@@ -60,14 +61,14 @@ pub enum PromotionError {
         /// What is wrong with its value.
         problem: &'static str,
     },
-    /// The store does not accept who we say we are.
+    /// The store does not accept the credentials.
     #[error(
         "the credentials for `{uri}` are refused: {code}\nhint: see that AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY belong together and to this endpoint, and that AWS_SESSION_TOKEN has not expired"
     )]
     BadCredentials {
         /// The destination.
         uri: String,
-        /// The store's word: `SignatureDoesNotMatch`.
+        /// The store's code: `SignatureDoesNotMatch`.
         code: String,
     },
     /// The bucket does not exist.
@@ -80,7 +81,7 @@ pub enum PromotionError {
         /// The endpoint, or the region if it is AWS.
         endpoint: String,
     },
-    /// We may not do this.
+    /// The credentials lack a permission.
     #[error(
         "not allowed to {action} `{key}` at `{uri}`: {code}\nhint: a promotion needs s3:ListBucket, s3:GetObject, s3:PutObject, s3:DeleteObject, s3:AbortMultipartUpload and s3:ListBucketMultipartUploads for this bucket and prefix"
     )]
@@ -91,7 +92,7 @@ pub enum PromotionError {
         action: &'static str,
         /// The key, relative to the destination.
         key: String,
-        /// The store's word.
+        /// The store's code.
         code: String,
     },
     /// The bucket is in another region.
@@ -99,32 +100,32 @@ pub enum PromotionError {
     WrongRegion {
         /// The bucket.
         bucket: String,
-        /// The region that was signed for.
+        /// The region that requests were signed for.
         region: String,
-        /// The bucket's own, if the store says so.
+        /// The bucket's own region, if the store names it.
         actual: Option<String>,
     },
-    /// No connection to the store.
+    /// The store cannot be reached.
     #[error(
         "cannot reach {endpoint}: {problem}\nhint: see that the address is right (AWS_ENDPOINT_URL_S3 for a store that is not AWS) and that this machine may connect to it"
     )]
     Unreachable {
         /// The endpoint.
         endpoint: String,
-        /// What happened.
+        /// The network's error.
         problem: String,
     },
-    /// The store cannot move a pointer safely.
+    /// The store does not support conditional writes, so that it cannot move a pointer safely.
     #[error(
         "`{uri}` lacks conditional writes: {problem}\nhint: use a store that honours If-None-Match and If-Match (AWS S3, MinIO and Cloudflare R2 do), or a directory; without them two promotions could overwrite one another"
     )]
     NoConditionalWrites {
         /// The destination.
         uri: String,
-        /// What it did.
+        /// What it did instead.
         problem: &'static str,
     },
-    /// The store did not answer, or not well, as often as we tried.
+    /// No attempt of a request succeeded.
     #[error(
         "cannot {action} `{key}` at `{uri}`: {problem} ({attempts} attempts)\nhint: try again when the store answers; what was uploaded is kept, and production is as it was"
     )]
@@ -135,12 +136,12 @@ pub enum PromotionError {
         action: &'static str,
         /// The key, relative to the destination.
         key: String,
-        /// What the last attempt met.
+        /// The last attempt's problem.
         problem: String,
-        /// How often it was tried.
+        /// The number of attempts.
         attempts: u32,
     },
-    /// The store refused.
+    /// The store refused a request.
     #[error("cannot {action} `{key}` at `{uri}`: {problem}")]
     Refused {
         /// The destination.
@@ -159,28 +160,28 @@ pub enum PromotionError {
         action: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A key would leave the destination, or could not be a file's name.
+    /// A key would lead out of the destination, or could not be a file name.
     #[error("`{key}` is not a key\nhint: the names of models have 1 to 128 letters, digits, `.`, `_` or `-`")]
     BadKey {
-        /// What was given, at most its first 200 characters.
+        /// The key, at most its first 200 characters.
         key: String,
     },
-    /// A local file is not what its digest says.
+    /// A local file does not have its digest.
     #[error(
         "`{}` is damaged: {problem}, not `{digest}`\nhint: delete the file and run the pipeline again; nothing of it is left at the destination", path.display()
     )]
     LocalDiffers {
         /// The file.
         path: PathBuf,
-        /// What it should be.
+        /// The digest that it should have.
         digest: Digest,
-        /// What it is.
+        /// What is wrong with it.
         problem: String,
     },
-    /// What was uploaded is not what is there.
+    /// The uploaded bytes differ from the local file.
     #[error(
         "`{key}` at `{uri}` differs from what was uploaded: {problem}\nhint: production is as it was; try again, and if it happens again, the store or the way to it damages data"
     )]
@@ -189,10 +190,10 @@ pub enum PromotionError {
         uri: String,
         /// The key, relative to the destination.
         key: String,
-        /// What differs and what was done about it.
+        /// What differs, and what was done about it.
         problem: String,
     },
-    /// Another registry has written this version.
+    /// Another registry wrote this version.
     #[error(
         "version {version} of model `{model}` is at `{uri}` already, with other content\nhint: another registry uses this destination; give each its own prefix"
     )]
@@ -204,7 +205,7 @@ pub enum PromotionError {
         /// The version.
         version: u32,
     },
-    /// Someone else moved the pointer.
+    /// Another process moved the pointer.
     #[error(
         "the champion of model `{model}` at `{uri}` was moved by someone else: it is {actual}\nhint: look at it, and promote again if yours should replace it"
     )]
@@ -224,7 +225,7 @@ pub enum PromotionError {
         /// The model.
         model: String,
     },
-    /// The version was never promoted to here.
+    /// The version is not at the destination.
     #[error("version {version} of model `{model}` is not at `{uri}`")]
     NoVersion {
         /// The destination.
@@ -234,7 +235,7 @@ pub enum PromotionError {
         /// The version.
         version: u32,
     },
-    /// What is at the destination is not what it should be.
+    /// An object, a manifest or a pointer at the destination is damaged.
     #[error(
         "`{key}` at `{uri}` is damaged: {problem}\nhint: promote the version again: what is damaged is uploaded anew"
     )]
@@ -246,7 +247,7 @@ pub enum PromotionError {
         /// What is wrong with it.
         problem: String,
     },
-    /// Nobody judged the version yet, so that its manifest would be another one later.
+    /// The version was not judged yet, so that its manifest would change later.
     #[error(
         "version {version} of model `{model}` was not judged yet, so its manifest is not final\nhint: judge it first: stagewright gate {model}/{version} --record"
     )]
@@ -268,7 +269,7 @@ pub enum PromotionError {
     },
 }
 
-/// What to do about a disk that is full or a directory that is not ours.
+/// Returns what to do about a full disk, or a directory without permission.
 fn io_hint(error: &io::Error) -> &'static str {
     use io::ErrorKind::{
         FileTooLarge, NotADirectory, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull, Unsupported,
@@ -282,7 +283,7 @@ fn io_hint(error: &io::Error) -> &'static str {
     }
 }
 
-/// Wraps an I/O error with what was tried on which file.
+/// Wraps an I/O error with the action and the file.
 pub(crate) fn io_error<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> PromotionError + 'a {
     move |source| PromotionError::Io { action, path: path.to_owned(), source }
 }

@@ -1,9 +1,10 @@
-//! What failed promotions left behind: finding it, and removing it without taking anything that someone needs.
+//! What failed promotions left at a destination: finding it, and removing it without removing
+//! anything that is needed.
 //!
-//! Age is what protects a promotion that is under way: its objects are younger than the grace period. An old object that
-//! a new promotion has found and kept is protected by its caller, who says what is reachable; by a second look right
-//! before the removal; and by the promotion itself, which looks again once its manifest is written. Why not a mark at
-//! the destination? It would have to be cleaned up too.
+//! Age protects a promotion in progress: its objects are younger than the grace period. An old
+//! object that a new promotion found and reuses is protected in three ways: the caller says what is
+//! reachable; a second check precedes each removal; and the promotion checks again after writing
+//! its manifest. Why not a mark at the destination? It would have to be cleaned up too.
 
 use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
@@ -15,51 +16,51 @@ use crate::error::PromotionError;
 use crate::layout::{MODELS, OBJECTS, PROBES, manifest_objects, manifest_version, object_digest};
 use crate::store::{StoredObject, Unfinished};
 
-/// Something at a destination that nobody refers to.
+/// An object at a destination that nothing refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Garbage {
     /// Its key, relative to the destination.
     pub key: String,
-    /// What it is.
+    /// Its kind.
     pub kind: GarbageKind,
-    /// Its size; 0 of an unfinished upload whose store does not tell.
+    /// Its bytes; 0 for an unfinished upload of a store that does not report them.
     pub bytes: u64,
     /// When it was written, by the store's clock.
     pub modified: SystemTime,
 }
 
-/// What kind of garbage it is.
+/// A kind of garbage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum GarbageKind {
     /// An object that no manifest lists.
     Object,
-    /// What a check wrote and could not remove.
+    /// A key that a check wrote and could not remove.
     Probe,
     /// A write that was begun and not completed.
     Unfinished(Unfinished),
 }
 
-/// What a removal did.
+/// The result of a removal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Removed {
     /// How many were removed.
     pub count: usize,
     /// Their bytes.
     pub bytes: u64,
-    /// How many were kept, because by now someone refers to them or has written them anew.
+    /// How many were kept, because they are needed by now, or were written again.
     pub kept: usize,
 }
 
 impl Destination {
-    /// Lists what was written longer ago than `older_than` and belongs to no version: objects that no manifest here
-    /// lists and that are not `reachable`, unfinished uploads, probes. Removes nothing.
+    /// Lists what was written longer than `older_than` ago and belongs to no version: objects that
+    /// no manifest lists and that are not `reachable`, unfinished uploads, probes. Removes nothing.
     ///
-    /// `reachable` must say yes to the objects of every promotion that is under way. `older_than` must be longer than any
-    /// promotion takes, and than clocks differ: a day is.
+    /// `reachable` must return true for the objects of every promotion in progress. `older_than`
+    /// must exceed the duration of any promotion and the difference of clocks: a day does.
     ///
     /// # Errors
-    /// If the store does not answer; [`PromotionError::Damaged`] if a manifest cannot be read, since then it is not known
-    /// what it needs.
+    /// Those of the store; [`PromotionError::Damaged`] if a manifest cannot be read, since the
+    /// objects that it needs are then unknown.
     pub fn garbage(
         &self,
         older_than: Duration,
@@ -67,7 +68,8 @@ impl Destination {
     ) -> Result<Vec<Garbage>, PromotionError> {
         let now = SystemTime::now();
         let is_old = |time: &SystemTime| now.duration_since(*time).is_ok_and(|age| age > older_than);
-        // Objects before manifests: whatever is referred to while we look is known to be.
+        // Objects are listed before manifests, so that an object that becomes needed meanwhile is
+        // found in its manifest.
         let objects = self.store.list(OBJECTS)?;
         let probes = self.store.list(PROBES)?;
         let unfinished = self.store.unfinished()?;
@@ -79,7 +81,8 @@ impl Destination {
         let is_orphan = |entry: &StoredObject| {
             object_digest(&entry.key).is_some_and(|digest| !needed.contains(&digest) && !reachable(&digest))
         };
-        // Other registries may have prefixes below ours; their uploads are theirs.
+        // Other registries may have prefixes below this one; their uploads are not this one's
+        // garbage.
         let is_ours = |it: &Unfinished| it.key.starts_with(OBJECTS) || it.key.starts_with('.');
         let unfinished = unfinished.into_iter().filter(is_ours).map(|it| Garbage {
             key: it.key.clone(),
@@ -94,11 +97,11 @@ impl Destination {
         Ok(found)
     }
 
-    /// Removes what [`Destination::garbage`] has listed. Looks again before each object: what is needed, reachable or
-    /// written anew by now is kept.
+    /// Removes garbage that [`Destination::garbage`] listed. Checks each object again before
+    /// removing it, and keeps what is needed, reachable or written again by now.
     ///
     /// # Errors
-    /// If the store does not answer. What was not removed is found again.
+    /// Those of the store. What was not removed is found again.
     pub fn remove(&self, garbage: &[Garbage], reachable: &dyn Fn(&Digest) -> bool) -> Result<Removed, PromotionError> {
         let mut removed = Removed::default();
         let needed = self.needed()?;
@@ -121,14 +124,14 @@ impl Destination {
         Ok(removed)
     }
 
-    /// What the manifests list.
+    /// Returns the digests that the manifests list.
     pub(crate) fn needed(&self) -> Result<HashSet<Digest>, PromotionError> {
         let mut needed = HashSet::new();
         for StoredObject { key, .. } in self.store.list(MODELS)? {
             if manifest_version(&key).is_none() {
                 continue;
             }
-            // Gone since the listing: then it needs nothing.
+            // Removed since the listing: it needs nothing.
             let Some((manifest, _)) = self.store.get(&key)? else { continue };
             let damaged = |problem| PromotionError::Damaged { uri: self.uri().to_owned(), key: key.clone(), problem };
             needed.extend(manifest_objects(&manifest).map_err(damaged)?.into_iter().map(|object| object.digest));
@@ -137,8 +140,8 @@ impl Destination {
     }
 }
 
-/// Returns whether a time is another one. S3 lists fractions of seconds that its replies to HEAD do
-/// not have.
+/// Returns whether a time is later than another. S3 lists fractions of seconds that its replies to
+/// HEAD lack.
 fn is_newer(time: SystemTime, than: SystemTime) -> bool {
     time.duration_since(than).is_ok_and(|later| later >= Duration::from_secs(1))
 }

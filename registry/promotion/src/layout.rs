@@ -1,5 +1,5 @@
-//! Where things are at a destination, and what a manifest says of its objects. The format is described in
-//! docs/formats/production.md.
+//! The keys of a destination, and the objects in a manifest. docs/formats/production.md describes
+//! the format.
 
 use serde::Deserialize;
 use stagewright_store::Digest;
@@ -7,21 +7,21 @@ use stagewright_store::Digest;
 use crate::error::PromotionError;
 use crate::store::check_key;
 
-/// Bytes of every part of every version, by content.
+/// The prefix of objects: the bytes of every part of every version, by digest.
 pub(crate) const OBJECTS: &str = "objects/sha256/";
-/// Manifests and pointers.
+/// The prefix of manifests and pointers.
 pub(crate) const MODELS: &str = "models/";
-/// Keys that [`Destination::check`](crate::Destination::check) tries out.
+/// The prefix of the keys that [`Destination::check`](crate::Destination::check) writes.
 pub(crate) const PROBES: &str = "probes/";
 
 /// A part of a version, as its manifest lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct ManifestObject {
-    /// What names its bytes.
+    /// The digest of its bytes.
     pub digest: Digest,
-    /// How many there are.
+    /// The number of bytes.
     pub size: u64,
-    /// What it is for: `transformation`, `model`.
+    /// Its role: `transformation`, `model`.
     pub role: String,
 }
 
@@ -29,7 +29,7 @@ pub(crate) fn object_key(digest: &Digest) -> String {
     format!("{OBJECTS}{}", digest.to_hex())
 }
 
-/// Returns the digest in the key of an object; none for other keys.
+/// Returns the digest in the key of an object; `None` for other keys.
 pub(crate) fn object_digest(key: &str) -> Option<Digest> {
     Digest::from_hex(key.strip_prefix(OBJECTS)?).ok()
 }
@@ -51,21 +51,21 @@ fn key_of(model: &str, rest: &str) -> Result<String, PromotionError> {
     Ok(key)
 }
 
-/// Returns the model and version in the key of a manifest; none for other keys.
+/// Returns the model and version in the key of a manifest; `None` for other keys.
 pub(crate) fn manifest_version(key: &str) -> Option<(&str, u32)> {
     let mut segments = key.strip_prefix(MODELS)?.split('/');
     let (model, versions, version) = (segments.next()?, segments.next()?, segments.next()?);
     let last = segments.next()?;
     let whole = versions == "versions" && last == "manifest.json" && segments.next().is_none();
     let number: u32 = version.parse().ok()?;
-    // Another spelling of a number is another key, which nobody of ours wrote.
+    // Another spelling of the number is another key, which this program never writes.
     (whole && number.to_string() == version).then_some((model, number))
 }
 
-/// Reads the objects that a manifest lists.
+/// Parses the objects that a manifest lists.
 ///
 /// # Errors
-/// A text for people: why the manifest is none.
+/// A text that says why it is not a manifest.
 pub fn manifest_objects(manifest: &[u8]) -> Result<Vec<ManifestObject>, String> {
     #[derive(Deserialize)]
     struct Manifest {

@@ -1,4 +1,5 @@
-//! What a reader in production does: pointer, manifest, objects, each verified by the digest in the one before.
+//! Reading a version in production: pointer, manifest, objects, each verified by the digest in the
+//! previous one.
 
 use std::fs;
 use std::io::Write;
@@ -18,7 +19,7 @@ use crate::pointer::{BETWEEN_LOOKS, LOOKS, Pointer};
 #[derive(Clone, Debug)]
 pub struct LoadedVersion {
     destination: Destination,
-    /// The pointer that led here, if the champion was asked for.
+    /// The pointer, if the champion was asked for.
     pub pointer: Option<Pointer>,
     /// The model's name.
     pub model: String,
@@ -30,22 +31,22 @@ pub struct LoadedVersion {
     pub objects: Vec<ManifestObject>,
 }
 
-/// A part of a version, fetched.
+/// A fetched part of a version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchedObject {
-    /// As the manifest lists it.
+    /// The object, as the manifest lists it.
     pub object: ManifestObject,
     /// The local file, named by its digest.
     pub path: PathBuf,
 }
 
 impl Destination {
-    /// Loads the manifest of a version, or of the champion. The manifest of the champion is verified by its pointer;
-    /// objects are when they are fetched.
+    /// Loads the manifest of a version, or of the champion. The pointer's digest verifies the
+    /// champion's manifest; objects are verified when they are fetched.
     ///
     /// # Errors
-    /// [`PromotionError::NoChampion`], [`PromotionError::NoVersion`]; [`PromotionError::Damaged`] if something is there
-    /// that is not what it should be.
+    /// [`PromotionError::NoChampion`], [`PromotionError::NoVersion`]; [`PromotionError::Damaged`]
+    /// if the pointer or the manifest is damaged.
     pub fn load(&self, model: &str, version: Option<u32>) -> Result<LoadedVersion, PromotionError> {
         let mut looks = 1;
         loop {
@@ -54,7 +55,7 @@ impl Destination {
                 None => self.load_champion(model),
             };
             match loaded {
-                // Damaged on its way, or about to be repaired by whoever writes it.
+                // It may have been damaged in transit, or be about to be repaired by a promotion.
                 Err(PromotionError::Damaged { .. }) if looks < LOOKS => std::thread::sleep(BETWEEN_LOOKS),
                 loaded => return loaded,
             }
@@ -93,11 +94,12 @@ impl Destination {
 }
 
 impl LoadedVersion {
-    /// Fetches every object into `folder`, as a file named by the hex digits of its digest. Files that are there already
-    /// and whole are kept. What is returned is verified.
+    /// Fetches every object into `folder`, as a file named by the hex digits of its digest.
+    /// Undamaged files that exist are kept. All returned files are verified.
     ///
     /// # Errors
-    /// [`PromotionError::Damaged`] if an object is not what its digest says; others if the store or the folder fails.
+    /// [`PromotionError::Damaged`] if an object does not have its digest; those of the store and
+    /// the folder.
     pub fn fetch(&self, folder: &Path) -> Result<Vec<FetchedObject>, PromotionError> {
         fs::create_dir_all(folder).map_err(io_error("create", folder))?;
         let fetch = |object: &ManifestObject| {
@@ -114,7 +116,7 @@ impl LoadedVersion {
         self.objects.iter().map(fetch).collect()
     }
 
-    /// Reads every object and compares it with its digest, keeping nothing.
+    /// Reads every object and compares it with its digest, without storing it.
     ///
     /// # Errors
     /// As [`LoadedVersion::fetch`].
@@ -122,7 +124,7 @@ impl LoadedVersion {
         self.objects.iter().try_for_each(|object| self.stream(object, |_| Ok(())))
     }
 
-    /// Gives the bytes of an object to `sink`; an error if they are not what its digest says.
+    /// Passes the bytes of an object to `sink`. Returns an error if they do not have its digest.
     fn stream(
         &self,
         object: &ManifestObject,

@@ -1,16 +1,16 @@
-//! A local file that is uploaded.
+//! A local file to upload.
 
 use std::path::PathBuf;
 
 use stagewright_store::Digest;
 
-/// A local file that never changes, and the digest that it should have.
+/// A local file that never changes, and its digest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LocalObject {
-    /// Of its bytes.
+    /// The digest of its bytes.
     pub digest: Digest,
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// How many bytes it has.
+    /// The number of bytes.
     pub size: u64,
 }

@@ -1,4 +1,5 @@
-//! The pointer to the champion of a model: the one key of a destination that changes, and only under a condition.
+//! The pointer to the champion of a model: the only key of a destination that changes, and only by
+//! a conditional write.
 
 use std::time::Duration;
 
@@ -12,12 +13,12 @@ use crate::store::{Condition, Etag, Put};
 
 /// The format of pointers that this program writes and reads.
 const FORMAT: u32 = 1;
-/// How often something small is read that looks damaged, before it counts as damaged.
+/// How often a pointer or manifest that looks damaged is read before it counts as damaged.
 pub(crate) const LOOKS: u32 = 5;
-/// Between two looks.
+/// The pause between two reads.
 pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
-/// Which version is the champion, and by which promotion.
+/// The version that is champion, and the promotion that made it so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pointer {
     format: u32,
@@ -27,16 +28,16 @@ pub struct Pointer {
     pub version: u32,
     /// The digest of the bytes of its manifest.
     pub manifest: Digest,
-    /// The promotion that moved it, unique among all.
+    /// The promotion that moved the pointer, unique among all.
     pub promotion: String,
-    /// The head of the chain of audit records when it was moved.
+    /// The head of the audit chain when the pointer was moved.
     pub audit: String,
-    /// When, in the form of RFC 3339.
+    /// When the pointer was moved, in the form of RFC 3339.
     pub moved_at: String,
 }
 
 impl Pointer {
-    /// Returns a pointer of the current format.
+    /// Creates a pointer of the current format.
     pub fn new(
         model: impl Into<String>,
         version: u32,
@@ -56,20 +57,20 @@ impl Pointer {
         }
     }
 
-    /// As it is stored.
+    /// Returns the bytes to store.
     ///
     /// # Errors
-    /// Never, for text that JSON can hold.
+    /// None for text that JSON can hold.
     pub fn to_bytes(&self) -> Result<Vec<u8>, serde_json::Error> {
         let mut bytes = serde_json::to_vec_pretty(self)?;
         bytes.push(b'\n');
         Ok(bytes)
     }
 
-    /// Reads a pointer to a version of `model`.
+    /// Parses a pointer to a version of `model`.
     ///
     /// # Errors
-    /// A text for people: why it is refused.
+    /// A text that says why it is refused.
     pub fn parse(bytes: &[u8], model: &str) -> Result<Self, String> {
         let pointer: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
         if pointer.format != FORMAT {
@@ -83,12 +84,11 @@ impl Pointer {
 }
 
 impl Destination {
-    /// Returns the pointer to the champion of `model`, and what names its content for
-    /// [`Destination::point`]. None if nothing was promoted yet.
+    /// Returns the pointer to the champion of `model`, and its etag for [`Destination::point`].
+    /// Returns `None` if no version was promoted yet.
     ///
     /// # Errors
-    /// [`PromotionError::Damaged`] if what is there is no pointer; others if the store does not
-    /// answer.
+    /// [`PromotionError::Damaged`] if the content is not a pointer; those of the store.
     pub fn pointer(&self, model: &str) -> Result<Option<(Pointer, Etag)>, PromotionError> {
         let key = pointer_key(model)?;
         let mut looks = 1;
@@ -96,7 +96,7 @@ impl Destination {
             let Some((bytes, etag)) = self.store.get(&key)? else { return Ok(None) };
             match Pointer::parse(&bytes, model) {
                 Ok(pointer) => return Ok(Some((pointer, etag))),
-                // Damaged on its way, or about to be repaired by whoever writes it.
+                // It may have been damaged in transit, or be about to be repaired by a promotion.
                 Err(_) if looks < LOOKS => std::thread::sleep(BETWEEN_LOOKS),
                 Err(problem) => return Err(PromotionError::Damaged { uri: self.uri().to_owned(), key, problem }),
             }
@@ -104,12 +104,12 @@ impl Destination {
         }
     }
 
-    /// Moves the pointer of `model` from the content named by `expected` (nothing, if none) to `new`, in one step that
-    /// readers see whole or not at all. Reads it back. Pointing to what it points to already succeeds.
+    /// Replaces the pointer of `model`, whose etag is `expected` (`None`: it does not exist), by
+    /// `new`. Atomic. Reads the pointer back. Succeeds if the pointer is already `new`.
     ///
     /// # Errors
-    /// [`PromotionError::LostRace`] if someone else was faster. After any other error it is not known whether it was
-    /// moved: call it again, or read it.
+    /// [`PromotionError::LostRace`] if another process was faster. After any other error it is
+    /// unknown whether the pointer was moved: call it again, or read it.
     pub fn point(&self, model: &str, expected: Option<&Etag>, new: &Pointer) -> Result<(), PromotionError> {
         let key = pointer_key(model)?;
         let bytes = new.to_bytes().map_err(|error| {
@@ -124,7 +124,7 @@ impl Destination {
             match self.store.get(&key)? {
                 Some((there, _)) if there == bytes => return Ok(()),
                 Some((there, etag)) => {
-                    // Another's whole pointer: it was moved on, from ours.
+                    // An intact pointer of another promotion: it was moved on from this one.
                     let other = Pointer::parse(&there, model).ok().filter(|it| it.promotion != new.promotion);
                     if etag != written && other.is_some() {
                         return Ok(());

@@ -1,9 +1,9 @@
-//! Promotion from end to end: what the database intends, the destination gets; what the database says, the destination
-//! points to.
+//! Promotion from end to end, between the registry and a destination.
 //!
-//! [`carry_out`] reads as the steps of `stagewright_store`'s promotions. A process that dies between two of them leaves
-//! either an intent that the next one to open the registry undoes, or a pointer that [`repair`] derives anew. The old
-//! champion is complete at the destination all the while.
+//! [`carry_out`] reads as the steps of `stagewright_store`'s promotions. A process that dies
+//! between two of them leaves either an intent, which the next process to open the registry undoes,
+//! or an outdated pointer, which [`repair`] derives again from the registry. All the while, the old
+//! champion is complete at the destination.
 
 use stagewright_store::{ArtifactKind, ArtifactStore, Home, ModelVersion, Promotion, Registry, StoreError};
 
@@ -15,19 +15,19 @@ use crate::pointer::Pointer;
 use crate::store::Etag;
 use crate::upload::{UploadReport, VersionUpload};
 
-/// How often a pointer is derived anew when others move it at the same time.
+/// How often a pointer is derived again if others move it at the same time.
 const RACES: u32 = 20;
 
-/// Why a promotion came to nothing.
+/// An error of a promotion.
 #[derive(Debug, thiserror::Error)]
 pub enum PromoteError {
-    /// The destination.
+    /// The destination failed.
     #[error(transparent)]
     Destination(#[from] PromotionError),
-    /// The registry, or an artifact.
+    /// The registry, or an artifact, failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The version is champion, and the destination does not know it yet.
+    /// The version is champion, but the destination does not point to it yet.
     #[error(
         "version {version} of model `{model}` is champion, but `{destination}` does not point to it yet: {source}\nhint: the next run or promotion to there repairs it, or: stagewright models promote {model}@champion"
     )]
@@ -36,12 +36,13 @@ pub enum PromoteError {
         model: String,
         /// The version.
         version: u32,
-        /// Where it is not pointed to.
+        /// The destination.
         destination: String,
-        /// Why.
+        /// The error.
         source: Box<PromoteError>,
     },
-    /// The version is champion and the destination knows it, but the registry does not know that.
+    /// The version is champion and the destination points to it, but the registry has not recorded
+    /// that.
     #[error(
         "version {version} of model `{model}` is champion and `{destination}` points to it, but the registry could not note that: {source}\nhint: the next run or promotion to there notes it, or: stagewright models promote {model}@champion"
     )]
@@ -50,12 +51,12 @@ pub enum PromoteError {
         model: String,
         /// The version.
         version: u32,
-        /// Where it is pointed to.
+        /// The destination.
         destination: String,
-        /// Why.
+        /// The error.
         source: Box<StoreError>,
     },
-    /// The registry failed so that nobody knows whether it made the version champion.
+    /// The registry failed, so that it is unknown whether it made the version champion.
     #[error(
         "it is not known whether version {version} of model `{model}` became champion: {source}\nhint: `stagewright models show {model}` tells when the registry answers again; if it did not, promote it again"
     )]
@@ -64,10 +65,10 @@ pub enum PromoteError {
         model: String,
         /// The version.
         version: u32,
-        /// What the registry said.
+        /// The registry's error.
         source: Box<StoreError>,
     },
-    /// The model is out of production, and the destination does not know it yet.
+    /// The model is retired, but the destination still points to its version.
     #[error(
         "model `{model}` is retired, but `{destination}` still points to version {version}: {source}\nhint: the next run or promotion to there removes that pointer, or: stagewright models retire {model}"
     )]
@@ -76,27 +77,28 @@ pub enum PromoteError {
         model: String,
         /// The version that was champion.
         version: u32,
-        /// Where it is still pointed to.
+        /// The destination.
         destination: String,
-        /// Why.
+        /// The error.
         source: Box<PromoteError>,
     },
 }
 
 impl PromoteError {
-    /// Returns whether the version is champion all the same, and only its destination or a note of
-    /// the registry is late.
+    /// Returns whether the version is champion in spite of the error, with only its destination or
+    /// a record of the registry outdated.
     pub fn is_champion(&self) -> bool {
         matches!(self, Self::Pointer { .. } | Self::Unnoted { .. })
     }
 }
 
-/// Carries an intended promotion out: uploads and verifies, makes the version champion, moves the pointer. `progress` is told
-/// how many bytes of how many are there.
+/// Carries out an intended promotion: uploads and verifies the version, makes it champion, moves
+/// the pointer. `progress` is called with the bytes that have been sent and the total.
 ///
 /// # Errors
-/// See [`PromoteError`]. Where [`PromoteError::is_champion`] says so, the version is champion; after
-/// [`PromoteError::InDoubt`] nobody knows; after every other error the champion is as it was, and the promotion undone.
+/// If [`PromoteError::is_champion`] returns true, the version is champion. After
+/// [`PromoteError::InDoubt`], that is unknown. After every other error, the champion has not
+/// changed and the promotion is undone.
 pub fn carry_out(
     home: &Home,
     destination: &Destination,
@@ -104,7 +106,8 @@ pub fn carry_out(
     progress: &dyn Fn(u64, u64),
 ) -> Result<UploadReport, PromoteError> {
     let uploaded = upload(home, destination, promotion, progress).inspect_err(|error| {
-        // What is told is why it failed; a registry that fails too undoes it when it is opened next.
+        // The first error is the one to return. If the registry fails too, the next process to open
+        // it undoes the promotion.
         let _ = home.registry.undo_promotion(&promotion.id, &error.to_string());
     })?;
     complete(&home.registry, promotion)?;
@@ -125,13 +128,14 @@ pub fn carry_out(
 /// Makes the version of an intended promotion champion, or undoes the promotion.
 ///
 /// # Errors
-/// [`PromoteError::Store`]: the champion is as it was. [`PromoteError::InDoubt`]: nobody knows.
+/// [`PromoteError::Store`]: the champion has not changed. [`PromoteError::InDoubt`]: that is
+/// unknown.
 fn complete(registry: &Registry, promotion: &Promotion) -> Result<(), PromoteError> {
     let Err(error) = registry.complete_promotion(&promotion.id) else { return Ok(()) };
     match registry.undo_promotion(&promotion.id, &error.to_string()) {
-        // The change was made; what was lost is the word of it.
+        // The change was made and only its reply was lost.
         Err(StoreError::PromotionEnded { state: "current" | "finished", .. }) => Ok(()),
-        // Nothing has changed: it is undone now, or was already.
+        // Nothing has changed: it is undone now, or was before.
         Ok(()) | Err(StoreError::PromotionEnded { .. } | StoreError::NoPromotion { .. }) => Err(error.into()),
         Err(_) => {
             let (model, version) = (promotion.model.clone(), promotion.version);
@@ -140,7 +144,7 @@ fn complete(registry: &Registry, promotion: &Promotion) -> Result<(), PromoteErr
     }
 }
 
-/// Removes the pointer of a model that is retired ([`Registry::retire_model`]).
+/// Removes the pointer of a retired model ([`Registry::retire_model`]).
 ///
 /// # Errors
 /// [`PromoteError::Withdrawal`]; the model is retired all the same.
@@ -157,8 +161,8 @@ pub fn withdraw(home: &Home, destination: &Destination, retirement: &Promotion) 
     })
 }
 
-/// Moves the pointers of promotions to this destination that were never finished: after a crash, or where the store did not
-/// answer. The models whose pointers were derived anew.
+/// Moves the pointers of unfinished promotions to this destination, after a crash or a failure of
+/// the store. Returns the models whose pointers were derived again.
 ///
 /// # Errors
 /// The first that occurs.
@@ -181,7 +185,7 @@ fn upload(
     promotion: &Promotion,
     progress: &dyn Fn(u64, u64),
 ) -> Result<UploadReport, PromoteError> {
-    // Told before anything is sent, while the champion is as it was.
+    // Checked before anything is sent, while the champion has not changed.
     if let Some((Some(pointer), _)) = standing(destination, &promotion.model)? {
         refuse_foreign(&home.registry, destination, &pointer)?;
     }
@@ -189,7 +193,7 @@ fn upload(
     Ok(destination.upload(&version_upload(&home.artifacts, &version)?, progress)?)
 }
 
-/// Makes the destination point to whoever is champion now, or to nobody if the model is retired.
+/// Makes the destination point to the current champion, or to none if the model is retired.
 fn point(
     registry: &Registry,
     artifacts: &ArtifactStore,
@@ -200,16 +204,17 @@ fn point(
     loop {
         let Some(champion) = champion(registry, model)? else { return Ok(()) };
         match point_to(registry, artifacts, destination, model, champion) {
-            // Somebody else moved it: to the champion of that moment, or of this one.
+            // Another process moved it: to the champion of that time, or to the current one.
             Err(PromoteError::Destination(PromotionError::LostRace { .. })) if races < RACES => races += 1,
-            // It may have become another's turn while ours was on its way.
+            // Another version may have become champion while this pointer was written.
             Ok(true) if self::champion(registry, model)? != Some(champion) && races < RACES => races += 1,
             pointed => return pointed.map(drop),
         }
     }
 }
 
-/// Who is champion of a model, if anybody is; `None` of a model that was deleted or renamed meanwhile.
+/// Returns the champion of a model, if it has one; `None` if the model was deleted or renamed
+/// meanwhile.
 fn champion(registry: &Registry, model: &str) -> Result<Option<Option<u32>>, StoreError> {
     match registry.model(model) {
         Ok(model) => Ok(Some(model.champion)),
@@ -218,7 +223,7 @@ fn champion(registry: &Registry, model: &str) -> Result<Option<Option<u32>>, Sto
     }
 }
 
-/// Points to this version, or to none; whether that changed anything.
+/// Points to this version, or to none. Returns whether that changed anything.
 fn point_to(
     registry: &Registry,
     artifacts: &ArtifactStore,
@@ -234,7 +239,8 @@ fn point_to(
     let Some(champion) = champion else {
         if there.is_some() {
             refuse_foreign()?;
-            // Stores know no conditional removal: whoever points there meanwhile is found by the look at the champion after it.
+            // Stores have no conditional removal. The check of the champion after this finds a
+            // pointer that was moved meanwhile.
             destination.store.delete(&pointer_key(model)?)?;
         }
         return Ok(there.is_some());
@@ -253,8 +259,8 @@ fn point_to(
     Ok(true)
 }
 
-/// Returns a pointer names the head of the audit of the registry that moved it: one that is not in
-/// our chain is another's.
+/// Refuses a pointer that another registry moved. A pointer names the head of its registry's audit,
+/// so that a head which is not in this chain is another's.
 fn refuse_foreign(registry: &Registry, destination: &Destination, pointer: &Pointer) -> Result<(), PromoteError> {
     if registry.audit_contains(&pointer.audit)? {
         return Ok(());
@@ -263,8 +269,8 @@ fn refuse_foreign(registry: &Registry, destination: &Destination, pointer: &Poin
     Err(PromotionError::OtherRegistry { uri, model, version: pointer.version }.into())
 }
 
-/// Returns the pointer as it stands, and what names its content. One that is damaged is none, and
-/// is written over.
+/// Returns the pointer and its etag. A damaged pointer is returned as none, and will be
+/// overwritten.
 fn standing(destination: &Destination, model: &str) -> Result<Option<(Option<Pointer>, Etag)>, PromotionError> {
     match destination.pointer(model) {
         Ok(there) => Ok(there.map(|(pointer, etag)| (Some(pointer), etag))),
@@ -275,13 +281,14 @@ fn standing(destination: &Destination, model: &str) -> Result<Option<(Option<Poi
     }
 }
 
-/// What a version is made of at a destination. Its manifest holds nothing that changes once it can be written, so that writing
-/// it again writes the same bytes: its metrics are those of the first verdict, whatever later ones say.
+/// Returns the files and the manifest of a version. The manifest holds nothing that can change once
+/// it can be written, so that writing it again writes the same bytes: its metrics are those of the
+/// first verdict, whatever later ones say.
 ///
 /// # Errors
-/// [`PromotionError::Unmeasured`] of a version that nobody judged yet, [`PromotionError::BadManifest`] of one that lists
-/// nothing that predictions need or that JSON cannot hold, [`StoreError::Missing`] if an artifact
-/// is missing.
+/// [`PromotionError::Unmeasured`] if the version was not judged yet,
+/// [`PromotionError::BadManifest`] if predictions need no artifact of it or JSON cannot hold it,
+/// [`StoreError::Missing`] if an artifact is missing.
 pub fn version_upload(artifacts: &ArtifactStore, version: &ModelVersion) -> Result<VersionUpload, PromoteError> {
     let refuse =
         |problem| PromotionError::BadManifest { model: version.model.clone(), version: version.version, problem };

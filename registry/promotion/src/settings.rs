@@ -1,45 +1,49 @@
-//! How a destination is reached: credentials, endpoint, time-outs.
+//! Settings for reaching a destination: credentials, endpoint, time-outs.
 //!
-//! Variables are taken from a copy of the environment, not from the environment itself: a test, or a server with several
-//! destinations, has one for each. [`Settings`] prints names of variables, never values.
+//! Variables are taken from a copy of the environment, not from the environment itself, because a
+//! test, or a server with several destinations, has one copy for each. [`Settings`] prints names of
+//! variables, never values.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-/// How to reach a destination. What is set here wins over the variables, these over `~/.aws/config`.
+/// How to reach a destination. A setting here takes precedence over the variables, and these over
+/// `~/.aws/config`.
 #[derive(Clone, Default)]
 pub struct Settings {
-    /// The variables of the environment: `AWS_*`, `MLFLOW_S3_ENDPOINT_URL` and `HOME` matter.
+    /// Environment variables. Those read are `AWS_*`, `MLFLOW_S3_ENDPOINT_URL` and `HOME`.
     pub variables: BTreeMap<String, String>,
-    /// The address of a store that is not AWS: `https://minio.example:9000`.
+    /// The address of a store other than AWS: `https://minio.example:9000`.
     pub endpoint: Option<String>,
     /// The bucket's region.
     pub region: Option<String>,
-    /// Whether the bucket stands in the path instead of the host name. By default only with an endpoint of its own.
+    /// Whether the bucket is in the path instead of the host name. By default only if there is an
+    /// endpoint.
     pub path_style: Option<bool>,
     /// Time-outs, attempts and sizes.
     pub limits: TransferLimits,
 }
 
-/// What a destination may take: time, attempts, memory.
+/// Limits on the time, the attempts and the memory of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TransferLimits {
-    /// To connect. 10 s: farther than any store is.
+    /// The time to connect. 10 s: more than the distance to any store takes.
     pub connect: Duration,
-    /// For one attempt of a request, its bytes not counted: each 256 KiB that it carries adds a second. 60 s.
+    /// The time of one attempt of a request, plus a second for each 256 KiB that it carries. 60 s.
     pub attempt: Duration,
-    /// For a request with all its attempts. 30 minutes.
+    /// The time of a request with all its attempts. 30 minutes.
     pub overall: Duration,
-    /// How often a request is tried that meets a passing fault. 5.
+    /// The most attempts of a request that meets passing faults. 5.
     pub attempts: u32,
-    /// The pause after the first attempt; each further one is twice as long. 200 ms.
+    /// The pause after the first attempt. Each further one is twice as long. 200 ms.
     pub pause: Duration,
-    /// Files larger than this are uploaded in parts. 32 MiB.
+    /// The size above which files are uploaded in parts. 32 MiB.
     pub multipart_from: u64,
-    /// The size of a part, at least 5 MiB where S3 checks it. 16 MiB; larger for files of more than 10,000 such parts.
+    /// The size of a part; S3 requires at least 5 MiB. 16 MiB, or more for files of more than
+    /// 10,000 such parts.
     pub part_size: u64,
-    /// How many parts are on their way at once. Each takes its size of memory while it is uploaded. 4.
+    /// The most parts in transit at once. Each takes its size of memory. 4.
     pub parallel: usize,
 }
 
@@ -59,7 +63,7 @@ impl Default for TransferLimits {
 }
 
 impl Settings {
-    /// With those of some variables that matter.
+    /// Creates settings from the environment variables that a destination reads.
     pub fn from_variables(variables: impl IntoIterator<Item = (String, String)>) -> Self {
         let variables = variables.into_iter().filter(|(name, _)| matters(name)).collect();
         Self { variables, ..Self::default() }
@@ -68,7 +72,7 @@ impl Settings {
 
 #[cfg(feature = "s3")]
 impl Settings {
-    /// The same, with what a URI says behind its `?`, where nothing else was said.
+    /// Returns the same settings, with the options after a URI's `?` where nothing else was set.
     pub(crate) fn with(&self, query: &str) -> Result<Self, &'static str> {
         let mut settings = self.clone();
         for option in query.split('&').filter(|option| !option.is_empty()) {
@@ -83,7 +87,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// What must be said again to reach the same place: what was set here, as the end of a URI.
+    /// Returns the options of a URI that reach the same place.
     pub(crate) fn query(&self) -> String {
         let endpoint = self.endpoint.as_ref().map(|endpoint| format!("endpoint={}", without_user(endpoint)));
         let region = self.region.as_ref().map(|region| format!("region={region}"));
@@ -93,7 +97,8 @@ impl Settings {
     }
 }
 
-/// Why a value cannot go into a header of a request, if it cannot: for credentials, tokens and the like, which have no spaces either.
+/// Returns why a value, such as a credential or a token, cannot be in a header of a request; `None`
+/// if it can.
 pub fn unfit_setting(value: &str) -> Option<&'static str> {
     match () {
         () if value.contains(['\n', '\r']) => Some("holds a line break"),
@@ -121,7 +126,7 @@ impl fmt::Debug for Settings {
     }
 }
 
-/// Returns a URI without the `user:password@` that someone may have put into it.
+/// Returns a URI without `user:password@`.
 pub(crate) fn without_user(uri: &str) -> String {
     let Some((scheme, rest)) = uri.split_once("://") else { return uri.to_owned() };
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));

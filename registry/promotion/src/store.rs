@@ -1,8 +1,10 @@
-//! What the logic needs of a place that holds objects: a trait with two implementations, [`Directory`](crate::Directory)
-//! and [`S3`](crate::S3), and one conformance suite (`tests/conformance.rs`).
+//! The interface to a store of objects: a trait with two implementations,
+//! [`Directory`](crate::Directory) and [`S3`](crate::S3), and one conformance suite
+//! (`tests/conformance.rs`).
 //!
-//! Why not the crate `object_store`? Its promises about conditions and lost replies differ by store, and are what all
-//! else rests on here: after a fault, `put` must say whether it happened.
+//! Why not the crate `object_store`? Its guarantees about conditions and lost replies differ by
+//! store, and everything here depends on them: after a fault, `put` must determine whether the
+//! write happened.
 
 use std::fmt;
 use std::ops::{ControlFlow, Range};
@@ -11,10 +13,11 @@ use std::time::SystemTime;
 
 use crate::error::PromotionError;
 
-/// The longest pointer or manifest that is read, in bytes. A manifest names every column: 65,536 columns take a fifth of it.
+/// The most bytes of a pointer or manifest. A manifest names every column: 65,536 columns take a
+/// fifth of it.
 pub const MAX_DOCUMENT: u64 = 32 << 20;
 
-/// Names the content that a key had when it was read. Its text means nothing but equality.
+/// Identifies the content of a key at the time of a read. Its text has no meaning except equality.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Etag(pub(crate) String);
 
@@ -24,128 +27,133 @@ impl fmt::Display for Etag {
     }
 }
 
-/// What must hold of a key for a write to happen.
+/// The condition of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Condition {
-    /// Nothing is there.
+    /// The key does not exist.
     Absent,
-    /// The content is still the one of this etag.
+    /// The content still has this etag.
     Unchanged(Etag),
 }
 
-/// What became of a conditional write.
+/// The result of a conditional write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Put {
-    /// The key has these bytes, under this etag: by this write, or because they were there already.
+    /// The key has these bytes, under this etag, by this write or from before.
     Written(Etag),
-    /// The condition does not hold, and other bytes are there, or none. Nothing was written.
+    /// The condition does not hold, and the key has other bytes or does not exist. Nothing was
+    /// written.
     Refused,
 }
 
-/// A key of a store.
+/// An object in a store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredObject {
-    /// Relative to the destination.
+    /// Its key, relative to the destination.
     pub key: String,
-    /// Bytes.
+    /// The number of bytes.
     pub size: u64,
     /// When it was written, by the store's clock.
     pub modified: SystemTime,
 }
 
-/// A write that was begun and neither completed nor undone.
+/// A write that was begun and neither completed nor aborted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unfinished {
-    /// The key that it was for, or the file that it left.
+    /// Its key, or the file that it left.
     pub key: String,
-    /// What the store calls it.
+    /// The store's identifier of it.
     pub id: String,
     /// When it began, by the store's clock.
     pub started: SystemTime,
-    /// Bytes, if the store tells.
+    /// The number of bytes, if the store reports it.
     pub bytes: u64,
 }
 
-/// Takes bytes as they come, and may say that it has seen enough.
+/// A callback for the bytes of an object, in order. It breaks if it needs no more.
 pub type Sink<'a> = dyn FnMut(&[u8]) -> ControlFlow<()> + 'a;
 
-/// A place that holds objects under keys. Keys are segments of letters, digits, `.`, `_` and `-`, joined by `/`;
-/// implementations refuse others. Passing faults are met with new attempts within the limits of the settings.
+/// A place that holds objects under keys. Keys are segments of letters, digits, `.`, `_` and `-`,
+/// joined by `/`; implementations refuse others. They retry after passing faults, within the limits
+/// of the settings.
 pub trait ObjectStore: fmt::Debug + Send + Sync {
-    /// What people call it: a URI without secrets.
+    /// Returns the URI without secrets, for messages.
     fn uri(&self) -> &str;
 
-    /// Writes a file of `size` bytes under a key, whatever is there. Atomic: a reader sees what was there or all of it.
-    /// `progress` is told the bytes of each piece once they are there, on the thread of the caller.
+    /// Writes a file of `size` bytes under a key, replacing what is there. Atomic: a reader sees
+    /// the old content or all of the new. Calls `progress` on the caller's thread with the bytes of
+    /// each piece that has arrived.
     ///
     /// # Errors
-    /// If the file cannot be read or the store does not take it. What it left behind is [`Unfinished`].
+    /// Those of reading the file and of the store. What remains of the write is [`Unfinished`].
     fn put_file(&self, key: &str, file: &Path, size: u64, progress: &dyn Fn(u64)) -> Result<(), PromotionError>;
 
-    /// Writes a few bytes under a key if the condition holds. Atomic together with its condition, between all processes
-    /// and machines that share the store.
+    /// Writes a few bytes under a key if the condition holds. Atomic together with its condition,
+    /// among all processes and machines that share the store.
     ///
-    /// After a fault that hides whether the write happened, an implementer must read back: a write may not be reported
-    /// as refused because it has already happened.
+    /// After a fault that hides whether the write happened, an implementation must read back: a
+    /// write must not be reported as refused because it has already happened.
     ///
     /// # Errors
-    /// If it is not known whether it happened, or it cannot.
+    /// If the write failed, or it is unknown whether it happened.
     fn put(&self, key: &str, bytes: &[u8], condition: &Condition) -> Result<Put, PromotionError>;
 
-    /// Returns the bytes of a key, at once: for pointers and manifests. None if nothing is there.
+    /// Returns all bytes of a key and its etag, for pointers and manifests; `None` if it does not
+    /// exist.
     ///
     /// # Errors
-    /// If the store does not give them, or there are more than [`MAX_DOCUMENT`], of which no more
-    /// are then kept.
+    /// Those of the store; also if there are more than [`MAX_DOCUMENT`] bytes, of which no more are
+    /// read.
     fn get(&self, key: &str) -> Result<Option<(Vec<u8>, Etag)>, PromotionError>;
 
-    /// Gives a range of the bytes of a key to `sink`, in order and each once.
+    /// Passes a range of the bytes of a key to `sink`, in order, each once.
     ///
     /// # Errors
-    /// If the store does not give all of them; also if nothing is there, or it ends before the range.
+    /// Those of the store; also if the key does not exist, or ends before the range.
     fn read(&self, key: &str, range: Range<u64>, sink: &mut Sink<'_>) -> Result<(), PromotionError>;
 
-    /// What is under a key.
+    /// Returns the object under a key without its bytes, if it exists.
     ///
     /// # Errors
-    /// If the store does not say.
+    /// Those of the store.
     fn head(&self, key: &str) -> Result<Option<StoredObject>, PromotionError>;
 
-    /// Returns all keys that begin with `prefix`, in order of the keys.
+    /// Returns all objects whose keys begin with `prefix`, in order of the keys.
     ///
     /// # Errors
-    /// If the store does not say.
+    /// Those of the store.
     fn list(&self, prefix: &str) -> Result<Vec<StoredObject>, PromotionError>;
 
-    /// Removes a key. Nothing there is no error.
+    /// Removes a key. It is not an error if it does not exist.
     ///
     /// # Errors
-    /// If the store does not do it.
+    /// Those of the store.
     fn delete(&self, key: &str) -> Result<(), PromotionError>;
 
-    /// What was begun and not completed: parts of uploads, temporary files of processes that are gone.
+    /// Returns the writes that were begun and not completed: parts of uploads, temporary files of
+    /// dead processes.
     ///
     /// # Errors
-    /// If the store does not say.
+    /// Those of the store.
     fn unfinished(&self) -> Result<Vec<Unfinished>, PromotionError>;
 
-    /// Removes one of these. Gone already is no error.
+    /// Removes an unfinished write. It is not an error if it does not exist.
     ///
     /// # Errors
-    /// If the store does not do it.
+    /// Those of the store.
     fn abort(&self, unfinished: &Unfinished) -> Result<(), PromotionError>;
 
-    /// Removes what dead processes left, where that can be told for sure; called before every promotion. Elsewhere it waits
-    /// for a collection of garbage.
+    /// Removes what dead processes left, if the store can tell. Called before every promotion.
+    /// Otherwise garbage collection removes it.
     ///
     /// # Errors
-    /// If the store fails.
+    /// Those of the store.
     fn sweep(&self) -> Result<(), PromotionError> {
         Ok(())
     }
 }
 
-/// Refuses a key that is none: one that could leave the destination, or that a file system could not take.
+/// Refuses a key that could lead out of the destination or that a file system could not hold.
 pub(crate) fn check_key(key: &str) -> Result<&str, PromotionError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
     let good =

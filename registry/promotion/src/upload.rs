@@ -1,9 +1,11 @@
-//! Bringing a version to a destination: objects, their verification, and last the manifest that makes it visible.
+//! Uploading a version to a destination: its objects, their verification, and at last the manifest,
+//! which makes it visible.
 //!
-//! Nothing refers to an object before its manifest exists, and no manifest exists before every byte of its objects was
-//! read back and compared with the local file. Why not trust the checksum that the store replies? It is computed from what
-//! arrived, not from what will be read. The local file's own digest is computed while it is sent: in software, SHA-256 is
-//! slower than a network.
+//! Nothing refers to an object before its manifest exists, and a manifest is written only after
+//! every byte of its objects was read back and compared with the local file. Why not trust the
+//! checksum that the store returns? It is computed from what arrived, not from what will be read.
+//! The local file's own digest is computed while it is sent: in software, SHA-256 is slower than a
+//! network.
 
 use std::fs::File;
 use std::io;
@@ -19,50 +21,51 @@ use crate::local_object::LocalObject;
 use crate::store::{Condition, Put};
 use crate::verify::differing;
 
-/// A version to promote.
+/// A version to upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionUpload {
     /// The model's name.
     pub model: String,
     /// The version.
     pub version: u32,
-    /// What its manifest lists, each once.
+    /// The objects that its manifest lists, each once.
     pub objects: Vec<LocalObject>,
-    /// JSON with at least the list `objects` of `digest`, `size`, `role`. Its bytes are kept as they are.
+    /// JSON with at least the list `objects` of `digest`, `size`, `role`. It is stored unchanged.
     pub manifest: Vec<u8>,
 }
 
-/// What an upload did.
+/// The result of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UploadReport {
     /// The digest of the manifest, for the pointer.
     pub manifest: Digest,
     /// Bytes of objects that were sent.
     pub uploaded: u64,
-    /// Bytes of objects that were there already.
+    /// Bytes of objects that the destination had already.
     pub skipped: u64,
-    /// How long sending took, and computing the digests of the local files beside it.
+    /// How long sending took, together with computing the digests of the local files.
     pub upload_time: Duration,
     /// How long reading back and comparing took.
     pub verify_time: Duration,
 }
 
-/// Where an object stands.
+/// The progress of an object.
 struct Progress<'a> {
     object: &'a LocalObject,
     key: String,
-    /// Whether this upload found it there.
+    /// Whether the destination had it before this upload.
     was_there: bool,
 }
 
 impl Destination {
-    /// Uploads a version, verifies it, and makes it visible by its manifest. Can be called again after any failure: what
-    /// is there already is verified and kept. Production does not change: see [`Destination::point`].
+    /// Uploads a version, verifies it, and makes it visible by its manifest. It can be called again
+    /// after any failure: existing objects are verified and kept. The pointer does not change: see
+    /// [`Destination::point`].
     ///
-    /// `progress` is told the bytes that are there and those of all objects, on this thread.
+    /// Calls `progress` on this thread with the bytes that have arrived and those of all objects.
     ///
     /// # Errors
-    /// If anything is not as it should be; then there is no manifest, unless it was there before.
+    /// Any failure of the files, the store or the verification. Then no manifest is written.
     pub fn upload(&self, upload: &VersionUpload, progress: &dyn Fn(u64, u64)) -> Result<UploadReport, PromotionError> {
         let key = manifest_key(&upload.model, upload.version)?;
         check_manifest(upload)?;
@@ -80,7 +83,7 @@ impl Destination {
         Ok(UploadReport { manifest, uploaded: bytes(false), skipped: bytes(true), upload_time, verify_time })
     }
 
-    /// Sends what is missing, and sees meanwhile that the local files are what their digests say.
+    /// Sends the missing objects, and meanwhile compares the local files with their digests.
     fn send_and_check<'a>(
         &self,
         upload: &'a VersionUpload,
@@ -95,7 +98,7 @@ impl Destination {
             let checked = checking.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             sent.map(|()| checked)
         })?;
-        // If they are not, the wrong bytes were sent, under the name of the right ones.
+        // If they differ, the wrong bytes were sent under the digest of the right ones.
         checked.inspect_err(|_| {
             for sent in progresses.iter().filter(|it| !it.was_there) {
                 self.discard(&sent.object.digest);
@@ -103,7 +106,7 @@ impl Destination {
         })
     }
 
-    /// Sends the objects that are not there in their right size.
+    /// Sends the objects that do not exist with their size.
     fn send<'a>(
         &self,
         upload: &'a VersionUpload,
@@ -130,7 +133,8 @@ impl Destination {
         Ok(())
     }
 
-    /// Compares every byte of every object with its local file. What was there before and differs is sent anew, once.
+    /// Compares every byte of every object with its local file. An object that existed before and
+    /// differs is sent again, once.
     fn verify(&self, progresses: &mut [Progress<'_>]) -> Result<(), PromotionError> {
         let all: Vec<_> = progresses.iter().map(|it| (it.key.as_str(), it.object)).collect();
         for index in differing(self.store.as_ref(), &self.limits, &all)? {
@@ -145,7 +149,8 @@ impl Destination {
             }
             self.store.put_file(key, &object.path, object.size, &|_| ())?;
             if !differing(self.store.as_ref(), &self.limits, &[(key, object)])?.is_empty() {
-                // Not removed: what stands in production may refer to it, and one bad reading is no proof.
+                // Not removed: a version in production may refer to it, and one bad read is no
+                // proof.
                 return Err(differs("it was there before, was sent anew, and still differs"));
             }
             *was_there = false;
@@ -153,8 +158,9 @@ impl Destination {
         Ok(())
     }
 
-    /// Removes wrong bytes that this upload has sent, unless a version refers to them by now. Says what became of them: the
-    /// failure that leads here is the one to tell, and what stays is found wrong by the next upload.
+    /// Removes wrong bytes that this upload sent, unless a version refers to them by now. Returns
+    /// what became of them, for the error to return. What remains is found wrong by the next
+    /// upload.
     fn discard(&self, digest: &Digest) -> &'static str {
         match self.needed() {
             Ok(needed) if needed.contains(digest) => "it stays, since another version lists it",
@@ -163,7 +169,7 @@ impl Destination {
         }
     }
 
-    /// Returns the step that makes a version visible.
+    /// Writes the manifest, which makes the version visible.
     fn write_manifest(&self, upload: &VersionUpload, key: &str) -> Result<(), PromotionError> {
         let taken = || PromotionError::VersionTaken {
             uri: self.uri().to_owned(),
@@ -173,12 +179,12 @@ impl Destination {
         match self.store.put(key, &upload.manifest, &Condition::Absent)? {
             Put::Refused => Err(taken()),
             Put::Written(_) => {
-                // A second look, should the first one have been damaged on its way.
+                // Read twice, in case the first read was damaged in transit.
                 let same = || Ok(self.store.get(key)?.is_some_and(|(bytes, _)| bytes == upload.manifest));
                 if same()? || same()? {
                     return Ok(());
                 }
-                // Ours, and nothing refers to it yet.
+                // This upload wrote it, and nothing refers to it yet.
                 self.store.delete(key)?;
                 let (uri, problem) = (self.uri().to_owned(), "it was removed".to_owned());
                 Err(PromotionError::UploadDiffers { uri, key: key.to_owned(), problem })
@@ -186,7 +192,7 @@ impl Destination {
         }
     }
 
-    /// Sees that no cleaning up has taken an old object before the manifest referred to it.
+    /// Checks that no garbage collection removed an old object before the manifest referred to it.
     fn keep(&self, progresses: &[Progress<'_>]) -> Result<(), PromotionError> {
         for Progress { object, key, .. } in progresses.iter().filter(|it| it.was_there) {
             if self.store.head(key)?.is_some_and(|entry| entry.size == object.size) {
@@ -202,8 +208,8 @@ impl Destination {
     }
 }
 
-/// Returns a manifest that lists other objects than are uploaded would make a version that cannot
-/// be loaded.
+/// Checks that the manifest lists the objects of the upload. Otherwise the version could not be
+/// loaded.
 fn check_manifest(upload: &VersionUpload) -> Result<(), PromotionError> {
     let refuse =
         |problem: String| PromotionError::BadManifest { model: upload.model.clone(), version: upload.version, problem };
@@ -224,7 +230,7 @@ fn check_digests(objects: &[LocalObject], stop: &AtomicBool) -> Result<(), Promo
     for LocalObject { digest, path, .. } in objects {
         let file = File::open(path).map_err(io_error("open", path))?;
         let actual = match Digest::of_reader(Stoppable { file, stop }) {
-            // Something else failed: nobody waits for this any more.
+            // Something else failed, and the result is not needed any more.
             Err(error) if error.kind() == io::ErrorKind::Other => return Ok(()),
             other => other.map_err(io_error("read", path))?,
         };
@@ -236,7 +242,7 @@ fn check_digests(objects: &[LocalObject], stop: &AtomicBool) -> Result<(), Promo
     Ok(())
 }
 
-/// A file whose reading ends early when it is in vain.
+/// A file whose reading can be stopped.
 struct Stoppable<'a> {
     file: File,
     stop: &'a AtomicBool,

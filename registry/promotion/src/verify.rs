@@ -1,4 +1,4 @@
-//! Comparing what a store gives with local files, byte by byte, a few ranges at once.
+//! Comparing the store's objects with local files, byte by byte, a few ranges at once.
 
 use std::fs::File;
 use std::ops::{ControlFlow, Range};
@@ -11,12 +11,14 @@ use crate::local_object::LocalObject;
 use crate::settings::TransferLimits;
 use crate::store::ObjectStore;
 
-/// What is compared at once: in the processor's cache, next to what the network has just put there.
+/// The bytes compared at once: small enough for the processor's cache, where the network has just
+/// put them.
 const PIECE: usize = 64 << 10;
 
-/// Returns the indices of the objects whose stored bytes are not those of their files, in order.
+/// Returns the indices of the objects whose stored bytes differ from their files, in order.
 ///
-/// Ranges as large as parts, each a request: what a store damages in one part is found in one part.
+/// Each range is as large as a part and one request, so that damage to one part is found in one
+/// range.
 pub(crate) fn differing(
     store: &dyn ObjectStore,
     limits: &TransferLimits,
@@ -58,7 +60,7 @@ pub(crate) fn differing(
     Ok(wrong)
 }
 
-/// Compares a range. A second look, should the first have been damaged on its way.
+/// Compares a range, twice if it differs, in case the first read was damaged in transit.
 fn is_same(
     store: &dyn ObjectStore,
     key: &str,

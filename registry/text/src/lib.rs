@@ -1,21 +1,32 @@
-//! Text from outside (components, files, servers, registries), made fit to be shown.
+//! Untrusted text (of components, files, servers, registries), made safe to show.
 //!
-//! Such text may move a terminal's cursor, turn or hide what stands beside it, or end a line and begin one that looks like the host's. [`Untrusted`] is how it is
-//! put into a line; [`printable`] and [`json`] are what everything passes on its way out, so that what nobody thought of is shown as what it is too. Escaping for HTML and SVG is
-//! maud's, on top of this.
+//! Such text may move a terminal's cursor, reorder or hide the text beside it, or end a line and
+//! begin one that looks like the host's. Characters that are not plainly visible come out as
+//! `\u{..}`. A backslash stays as it is: a text that looks like an escape is a harmless name.
 //!
-//! Characters that are not plainly visible come out as `\u{..}`. A backslash stays one: what looks like an escape is at worst a name that somebody chose so.
+//! ```
+//! use stagewright_text::Untrusted;
+//!
+//! let name = "churn\u{202e}\nhint: run rm -rf";
+//! assert_eq!(Untrusted::new(name).to_string(), r"churn\u{202e}\nhint: run rm -rf");
+//! ```
+//!
+//! - [`Untrusted`]: a text as part of a line of output
+//! - [`printable`], [`json`]: filters for all output, which escape what [`Untrusted`] was not used
+//!   for
+//!
+//! maud's escaping for HTML and SVG is applied on top of this.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
-/// How many bytes of a text are shown unless a place says otherwise: more than any name or message needs.
+/// The bytes of a text that are shown by default: more than any name or message needs.
 const SHOWN: usize = 4 << 10;
 
-/// How a line begins that continues a text from outside.
+/// The beginning of a line that continues an untrusted text.
 pub const CONTINUED: &str = "\n  | ";
 
-/// A text from outside. It displays itself on one line, escaped and cut.
+/// An untrusted text, which displays itself on one line, escaped and cut.
 #[derive(Clone, Copy, Debug)]
 pub struct Untrusted<'a> {
     text: &'a str,
@@ -24,17 +35,18 @@ pub struct Untrusted<'a> {
 }
 
 impl<'a> Untrusted<'a> {
-    /// Returns a text for one line: a line break comes out as `\n`.
+    /// Creates a text for one line, in which a line break comes out as `\n`.
     pub fn new(text: &'a str) -> Self {
         Self { text, most: SHOWN, line_break: "\\n" }
     }
 
-    /// Returns a text of several lines, such as a message: each line but the first is marked.
+    /// Creates a text of several lines, such as a message, in which each line but the first is
+    /// marked.
     pub fn lines(text: &'a str) -> Self {
         Self { text, most: SHOWN, line_break: CONTINUED }
     }
 
-    /// The same, cut after `most` bytes.
+    /// Returns the same text, cut after `most` bytes.
     #[must_use]
     pub fn cut(self, most: usize) -> Self {
         Self { most, ..self }
@@ -55,16 +67,16 @@ impl fmt::Display for Untrusted<'_> {
                 visible => shown.push(visible),
             }
         }
-        // As text, so that widths of format strings count.
+        // As text, so that the width of a format string applies.
         f.pad(&shown)
     }
 }
 
-/// Returns whether a character is not plainly visible: it moves the cursor (C0, C1, separators of
-/// lines), changes how its neighbours are shown (bidirectional marks, Unicode TR 36), or takes no
-/// room (zero width, fillers, tags, variation selectors).
+/// Returns whether a character is not plainly visible: it moves the cursor (C0, C1, line
+/// separators), changes how its neighbours are shown (bidirectional marks, Unicode TR 36), or has
+/// no width (zero width, fillers, tags, variation selectors).
 pub fn is_hidden(character: char) -> bool {
-    // What nearly all texts are made of.
+    // Nearly all text consists of these.
     if matches!(character, ' '..='~') {
         return false;
     }
@@ -89,7 +101,8 @@ fn escape(text: &mut String, character: char) {
     }
 }
 
-/// Whole output, of lines that the host wrote: everything in it that is not plainly visible is escaped, but line breaks and tabs.
+/// Escapes everything that is not plainly visible, except line breaks and tabs, in output whose
+/// lines the host wrote.
 pub fn printable(text: &str) -> Cow<'_, str> {
     let is_fit = |character: char| matches!(character, '\n' | '\t') || !is_hidden(character);
     if text.chars().all(is_fit) {
@@ -106,9 +119,10 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     shown.into()
 }
 
-/// JSON that means the same, and in which every character that is not plainly visible is written as JSON's `\uXXXX`.
+/// Escapes every character of JSON that is not plainly visible, as `\uXXXX`, which means the same.
 ///
-/// Outside of strings JSON has no such characters but line breaks, which stay; within strings they are escaped already or may be.
+/// Outside of strings, JSON has no such characters except line breaks, which stay. Within strings
+/// they are escaped already or may be.
 pub fn json(text: &str) -> Cow<'_, str> {
     let is_fit = |character: char| matches!(character, '\n' | '\t' | '\r') || !is_hidden(character);
     if text.chars().all(is_fit) {

@@ -20,7 +20,7 @@ use crate::error::{PromotionError, io_error};
 use crate::settings::{Settings, TransferLimits};
 use crate::store::check_key;
 
-/// What a second of an attempt must carry at least: a slow line of 2 Mbit/s.
+/// The least bytes that an attempt must carry in a second: a slow line of 2 Mbit/s.
 const BYTES_PER_SECOND: u64 = 256 << 10;
 
 /// A bucket and a prefix in it.
@@ -30,7 +30,7 @@ pub struct S3 {
     /// Empty, or with a `/` at its end.
     pub(super) prefix: String,
     pub(super) region: String,
-    /// For people: an address, or AWS and a region.
+    /// For messages: an address, or AWS and a region.
     pub(super) endpoint: String,
     pub(super) client: Client,
     pub(super) limits: TransferLimits,
@@ -39,11 +39,11 @@ pub struct S3 {
     pub(super) runtime: Option<Runtime>,
 }
 
-/// A passing fault, and how often it was met.
+/// How often a request was attempted.
 pub(super) type Attempts = u32;
 
 impl S3 {
-    /// Prepares to speak to `bucket`. No request is made.
+    /// Creates a client for `bucket`. Makes no request.
     ///
     /// # Errors
     /// [`PromotionError::NoCredentials`], [`PromotionError::BadUri`].
@@ -67,12 +67,12 @@ impl S3 {
         Ok(format!("{}{}", self.prefix, check_key(key)?))
     }
 
-    /// Returns how long an attempt may take that carries this many bytes.
+    /// Returns the time limit of an attempt that carries this many bytes.
     fn attempt_limit(&self, bytes: u64) -> Duration {
         self.limits.attempt + Duration::from_secs(bytes / BYTES_PER_SECOND)
     }
 
-    /// Returns one attempt, within its limit.
+    /// Runs one attempt within its time limit.
     pub(super) async fn once<T>(
         &self,
         bytes: u64,
@@ -82,7 +82,7 @@ impl S3 {
         tokio::time::timeout(limit, attempt).await.unwrap_or_else(|_| Err(Fault::timed_out(limit)))
     }
 
-    /// Attempts until one succeeds or meets a fault that does not pass, or the limits are reached.
+    /// Repeats a request until it succeeds, meets a permanent fault, or reaches the limits.
     pub(super) fn run<T>(
         &self,
         bytes: u64,
@@ -106,7 +106,8 @@ impl S3 {
         fault.passes() && attempts < self.limits.attempts && begun.elapsed() < self.limits.overall
     }
 
-    /// Each pause is twice the one before, and a little more or less, so that clients do not come back all at once.
+    /// Pauses. Each pause is twice the previous one, with jitter, so that clients do not retry all
+    /// at once.
     pub(super) async fn pause(&self, attempts: Attempts) {
         let pause = self.limits.pause * 2_u32.pow(attempts.saturating_sub(1).min(6));
         let nanoseconds = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_nanos();
@@ -150,7 +151,7 @@ impl S3 {
 impl Drop for S3 {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
-            // A look-up of a name that hangs may not hold up the program's end.
+            // A hanging name lookup must not delay the end of the program.
             runtime.shutdown_background();
         }
     }
@@ -167,7 +168,7 @@ impl fmt::Debug for S3 {
     }
 }
 
-/// None if nothing is there.
+/// Returns `None` if the key does not exist.
 pub(super) fn present<T>(result: Result<T, (Fault, Attempts)>) -> Result<Option<T>, (Fault, Attempts)> {
     match result {
         Ok(value) => Ok(Some(value)),
@@ -176,13 +177,13 @@ pub(super) fn present<T>(result: Result<T, (Fault, Attempts)>) -> Result<Option<
     }
 }
 
-/// Returns a store that does not say when counts as one that says now: nothing of it is ever old
-/// enough to be garbage.
+/// Returns the time that a store reports, or now if it reports none, so that nothing of it is ever
+/// old enough to be garbage.
 pub(super) fn time(time: Option<DateTime>) -> SystemTime {
     time.and_then(|time| SystemTime::try_from(time).ok()).unwrap_or_else(SystemTime::now)
 }
 
-/// Reads a range of a file into memory, whence it can be sent more than once.
+/// Reads a range of a file into memory, so that it can be sent more than once.
 pub(super) fn read_part(path: &Path, range: Range<u64>) -> Result<Bytes, PromotionError> {
     let file = File::open(path).map_err(io_error("open", path))?;
     let mut bytes = vec![0; (range.end - range.start) as usize];

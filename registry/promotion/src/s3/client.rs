@@ -1,7 +1,9 @@
-//! Who we are and where the bucket is: variables, then profiles, as the AWS tools read them.
+//! Credentials, region and endpoint of a bucket: from variables, then profiles, as the AWS tools
+//! read them.
 //!
-//! Why not `aws-config`? It adds two more services' clients for roles and single sign-on. Whoever has those has the AWS
-//! command line too, which turns them into variables: `aws configure export-credentials --format env`.
+//! Why not `aws-config`? It adds the clients of two more services, for roles and single sign-on.
+//! Users of those have the AWS command line too, which exports them as variables: `aws configure
+//! export-credentials --format env`.
 
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_runtime::env_config::section::EnvConfigSections;
@@ -19,18 +21,18 @@ use aws_types::os_shim_internal::{Env, Fs};
 use crate::error::PromotionError;
 use crate::settings::{Settings, unfit_setting, without_user};
 
-/// The endpoint's variables, the strongest first.
+/// The variables for the endpoint, by precedence.
 const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL"];
-/// What is signed for if nothing names a region: stores that are not AWS take it, and AWS answers with the right one.
+/// The region if none is set. Stores other than AWS accept it, and AWS answers with the right one.
 const REGION: &str = "us-east-1";
-/// What a profile may get its credentials from that is not in the file.
+/// The keys of a profile that refer to credentials outside of the file.
 const ELSEWHERE: [&str; 5] =
     ["role_arn", "sso_session", "sso_start_url", "credential_process", "web_identity_token_file"];
 
 pub(super) struct Connection {
     pub(super) client: Client,
     pub(super) region: String,
-    /// For people.
+    /// For messages.
     pub(super) endpoint: String,
 }
 
@@ -67,7 +69,7 @@ pub(super) async fn connect(uri: &str, settings: &Settings) -> Result<Connection
     let region = match region {
         Some((name, value)) => {
             check(&name, &value)?;
-            // It becomes a part of a host's name.
+            // It becomes a part of a host name.
             if !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
                 return Err(bad(&name, "is not the name of a region"));
             }
@@ -84,9 +86,10 @@ pub(super) async fn connect(uri: &str, settings: &Settings) -> Result<Connection
         .credentials_provider(credentials)
         .region(Region::new(region.clone()))
         .timeout_config(TimeoutConfig::builder().connect_timeout(limits.connect).build())
-        // Attempts and their limits are ours: see the module above.
+        // [`super::bucket`] counts attempts and limits them.
         .retry_config(RetryConfig::disabled())
-        // Content is compared with a file or a digest; a checksum of the store's would only hide what is to be repaired.
+        // Content is compared with a file or a digest. The store's checksum would only hide what
+        // has to be repaired.
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .force_path_style(settings.path_style.unwrap_or(endpoint.is_some()));
@@ -100,7 +103,8 @@ fn bad(name: &str, problem: &'static str) -> PromotionError {
     PromotionError::BadSetting { name: name.to_owned(), problem }
 }
 
-/// What goes into headers and signatures: the SDK panics at a line break in some of them, and signs other ones wrongly.
+/// Checks a value for headers and signatures: the SDK panics at a line break in some of them, and
+/// signs others wrongly.
 fn check(name: &str, value: &str) -> Result<(), PromotionError> {
     unfit_setting(value).map_or(Ok(()), |problem| Err(bad(name, problem)))
 }
@@ -114,13 +118,13 @@ fn check_endpoint(name: &str, value: &str) -> Result<(), PromotionError> {
     }
 }
 
-/// Returns how errors call a key of the profile.
+/// Returns the name of a profile's key for errors.
 fn in_profile(key: &str, profiles: &EnvConfigSections) -> String {
     format!("`{key}` of profile `{}`", profiles.selected_profile())
 }
 
-/// Returns those of the variables, or else of the profile. The inner error says what was looked
-/// for.
+/// Returns the credentials of the variables, or else of the profile. The inner error says what was
+/// looked for.
 fn credentials(
     variable: &impl Fn(&str) -> Option<String>,
     profiles: &EnvConfigSections,

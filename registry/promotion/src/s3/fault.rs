@@ -1,4 +1,4 @@
-//! What a failed attempt means: whether another may succeed, and what to tell people.
+//! Interpreting a failed attempt: whether another may succeed, and what to report.
 
 use std::error::Error;
 use std::time::Duration;
@@ -14,21 +14,21 @@ pub(super) struct Fault {
     pub(super) problem: String,
 }
 
-/// What a failed attempt is due to.
+/// The cause of a failed attempt.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// Another attempt may succeed. Whether this one did is not known.
+    /// Another attempt may succeed. It is unknown whether this one did.
     Passing,
-    /// No connection came about. Another attempt may succeed.
+    /// There was no connection. Another attempt may succeed.
     NotConnected,
-    /// Nothing is under the key.
+    /// The key does not exist.
     Missing,
     /// The condition does not hold.
     Condition,
     NoBucket,
     Denied,
     Credentials,
-    /// The bucket's own region, if the store says it.
+    /// The bucket's own region, if the store names it.
     Region(Option<String>),
     NotImplemented,
     /// Refused for another reason.
@@ -45,17 +45,17 @@ impl Fault {
         Self { kind: Kind::Passing, problem: format!("no reply within {limit:?}") }
     }
 
-    /// Returns the body of a reply broke off.
+    /// The body of a reply broke off.
     pub(super) fn cut(error: impl Error + 'static) -> Self {
         Self { kind: Kind::Passing, problem: innermost(&error) }
     }
 
-    /// Returns the body of a reply is longer than anything that is read at once.
+    /// The body of a reply is longer than the limit.
     pub(super) fn too_long(most: u64) -> Self {
         Self { kind: Kind::Other, problem: format!("it is longer than {most} bytes") }
     }
 
-    /// Returns the body of a reply is shorter than was asked for.
+    /// The body of a reply is shorter than requested.
     pub(super) fn ended(at: u64) -> Self {
         Self { kind: Kind::Passing, problem: format!("it ended after {at} bytes") }
     }
@@ -81,7 +81,7 @@ impl<E: Error + ProvideErrorMetadata + 'static> From<SdkError<E, HttpResponse>> 
     }
 }
 
-/// Reads a reply that reports an error.
+/// Interprets an error reply.
 fn of_reply(metadata: &aws_sdk_s3::error::ErrorMetadata, reply: &HttpResponse) -> Fault {
     let status = reply.status().as_u16();
     let code = metadata.code().unwrap_or_default();
@@ -106,7 +106,7 @@ fn of_reply(metadata: &aws_sdk_s3::error::ErrorMetadata, reply: &HttpResponse) -
         ("PreconditionFailed", _) | (_, 412) => Kind::Condition,
         ("NotImplemented", _) | (_, 501) => Kind::NotImplemented,
         ("AccessDenied", _) | (_, 401 | 403) => Kind::Denied,
-        // Two conditional writes at once; damage on the way; a connection that stood still.
+        // Two conditional writes at once; damage in transit; a stalled connection.
         ("ConditionalRequestConflict" | "OperationAborted" | "BadDigest" | "IncompleteBody" | "RequestTimeout", _)
         | (_, 408 | 409 | 429 | 500 | 502 | 503 | 504) => Kind::Passing,
         (_, 404) => Kind::Missing,
@@ -130,18 +130,17 @@ fn region(reply: &HttpResponse) -> Option<String> {
     Some(region.chars().filter(|it| it.is_ascii_alphanumeric() || *it == '-').take(40).collect())
 }
 
-/// Words of the store are not ours: one line of them is enough.
+/// Returns at most a line of a message of the store.
 fn cut(message: &str) -> String {
     message.chars().filter(|it| !it.is_control()).take(200).collect()
 }
 
-/// What lies behind all that wraps it: `Connection refused (os error 111)`.
+/// Returns the innermost error's text: `Connection refused (os error 111)`.
 fn innermost(error: &(dyn Error + 'static)) -> String {
     chain(error).last().map(|error| cut(&error.to_string())).unwrap_or_default()
 }
 
-/// Returns whether the connection did not come about. The type that knows is hidden in the HTTP
-/// client.
+/// Returns whether there was no connection. The HTTP client hides the type that would say so.
 fn says_connect(error: &(dyn Error + 'static)) -> bool {
     chain(error).any(|error| {
         let text = error.to_string();

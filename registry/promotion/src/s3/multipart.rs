@@ -1,4 +1,4 @@
-//! Files too large for one request: in parts, a few at once, each with attempts of its own.
+//! Multipart uploads of large files: a few parts at once, each retried by itself.
 
 use std::num::NonZero;
 use std::ops::Range;
@@ -14,10 +14,11 @@ use super::fault::Kind;
 use crate::error::PromotionError;
 use crate::store::{ObjectStore, Unfinished, check_key};
 
-/// The most parts that S3 takes in an upload.
+/// The most parts of an upload that S3 accepts.
 const MAX_PARTS: u64 = 10_000;
 
-/// Returns the size of the parts of a file: `preferred`, or what makes at most 10,000 of them.
+/// Returns the size of the parts of a file: `preferred`, or as much as makes at most 10,000 of
+/// them.
 fn part_size(size: u64, preferred: u64) -> u64 {
     preferred.max(size.div_ceil(MAX_PARTS)).max(1)
 }
@@ -78,7 +79,7 @@ impl S3 {
     }
 }
 
-/// A multipart upload that was begun.
+/// A multipart upload in progress.
 struct Upload<'a> {
     store: &'a S3,
     key: &'a str,
@@ -105,7 +106,7 @@ impl Upload<'_> {
                 let bytes = range.end - range.start;
                 let part = self.part(index + 1, range);
                 failed.fetch_or(part.is_err(), Ordering::Relaxed);
-                // Whoever receives has gone only if this is over.
+                // The receiver is gone only if this is over.
                 let _ = done.send((bytes, part));
             }
         };
@@ -136,7 +137,8 @@ impl Upload<'_> {
         Ok(part.set_e_tag(reply.e_tag).set_checksum_crc32(reply.checksum_crc32).build())
     }
 
-    /// Makes the parts one object. An attempt whose reply is lost leaves no upload to complete, but the object.
+    /// Completes the upload. If the reply of an attempt is lost, there is no upload left to
+    /// complete, but the object exists.
     fn complete(&self, parts: Vec<CompletedPart>) -> Result<(), PromotionError> {
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         let S3 { client, bucket, .. } = self.store;
@@ -146,7 +148,7 @@ impl Upload<'_> {
         });
         match completed {
             Ok(_) => Ok(()),
-            // What is there is compared byte by byte before anything refers to it.
+            // The object is compared byte by byte before anything refers to it.
             Err((fault, attempts)) if fault.kind == Kind::Missing && attempts > 1 => {
                 let there = self.store.head(self.key)?.and_then(|entry| NonZero::new(entry.size));
                 if there.is_some_and(|size| size.get() == self.size) {

@@ -1,4 +1,4 @@
-//! The objects of a bucket: what [`ObjectStore`] asks for.
+//! [`ObjectStore`] for a bucket.
 
 use std::ops::{ControlFlow, Range};
 use std::path::Path;
@@ -25,7 +25,8 @@ impl ObjectStore for S3 {
         let bytes = read_part(file, 0..size)?;
         self.run(size, async || {
             let request = self.client.put_object().bucket(&self.bucket).key(&full);
-            // The bytes are compared when they are there; a signature of them would be a third SHA-256.
+            // The bytes are compared after they have arrived. Signing them would compute a third
+            // SHA-256.
             let request = request.body(ByteStream::from(bytes.clone())).customize().disable_payload_signing();
             Ok(request.send().await?)
         })
@@ -49,7 +50,8 @@ impl ObjectStore for S3 {
             if !refused && !fault.passes() {
                 return Err(self.explain("write", key.to_owned(), fault, attempts));
             }
-            // It may have happened: this attempt's reply may be lost, and a refusal may be due to the attempt before.
+            // The write may have happened: this attempt's reply may be lost, and a refusal may be
+            // due to a previous attempt's success.
             let there = self.get(key)?;
             let unchanged = match (condition, there) {
                 (_, Some((content, etag))) if content == bytes => return Ok(Put::Written(etag)),
@@ -95,7 +97,7 @@ impl ObjectStore for S3 {
             match read {
                 Ok(ControlFlow::Break(())) => return Ok(()),
                 Ok(ControlFlow::Continue(())) => {}
-                // One that got further is no attempt that failed.
+                // An attempt that made progress does not count as failed.
                 Err(fault) if fault.passes() && reading.next > before && begun.elapsed() < self.limits.overall => {
                     attempts = 0;
                 }
@@ -157,7 +159,7 @@ impl ObjectStore for S3 {
     }
 }
 
-/// How far a range has been read, and of which content.
+/// How much of a range has been read, and of which content.
 struct Reading {
     next: u64,
     end: u64,
@@ -165,7 +167,7 @@ struct Reading {
 }
 
 impl S3 {
-    /// Returns one attempt at a conditional write.
+    /// Attempts a conditional write once.
     async fn put_once(&self, key: &str, bytes: &Bytes, condition: &Condition) -> Result<Etag, Fault> {
         let request = self.client.put_object().bucket(&self.bucket).key(key).body(ByteStream::from(bytes.clone()));
         let request = match condition {
@@ -188,7 +190,7 @@ impl S3 {
             if sink(&piece[..wanted]).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
-            // Whatever else the store would send is not waited for.
+            // Anything more that the store would send is not read.
             if reading.next == reading.end {
                 return Ok(ControlFlow::Continue(()));
             }
