@@ -1,11 +1,50 @@
-//! What lasts: artifacts by content, runs, models.
+//! The home of artifacts, runs and models: everything that outlives a process.
 //!
-//! - [`schema`](Schema): names, types and roles of columns
-//! - [`packed`]: batches from and to an untrusted guest
-//! - [`ArtifactStore`]: tables, blobs and documents by content
-//! - [`Registry`]: runs, stages, models, aliases
-//! - [`search`]: MLflow's grammar for filters and orders
-//! - [`Home`]: the directory that holds it all
+//! Artifacts (tables, blobs, documents) are files under the digest of their content. The registry,
+//! a SQLite or PostgreSQL database, records which run made them and which versions of models refer
+//! to them. Artifacts are published before they are recorded.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use arrow_array::{Int64Array, RecordBatch};
+//! use stagewright_store::search::{Entity, Filter, OrderBy};
+//! use stagewright_store::{DataType, Field, Home, MetricPoint, NewRun, Page, RunStatus, Schema, ViewType};
+//!
+//! let folder = tempfile::tempdir()?;
+//! let home = Home::open(folder.path())?;
+//!
+//! // A table: staged, published, then found by its digest.
+//! let schema = Schema::new(vec![Field::new("age", DataType::Int64)])?;
+//! let staging = home.artifacts.stage();
+//! let mut writer = staging.create_table(&schema)?;
+//! let ages = Arc::new(Int64Array::from(vec![34, 57]));
+//! writer.write(&RecordBatch::try_new(schema.to_arrow(), vec![ages])?)?;
+//! let digest = writer.finish()?.digest();
+//! staging.publish()?;
+//! assert_eq!(home.artifacts.open_table(&digest)?.rows(), 2);
+//!
+//! // A run: begun, logged to, finished, then found by a metric.
+//! let run = NewRun { experiment: "demo".into(), pipeline: "churn".into(), ..NewRun::default() };
+//! let run_id = home.registry.begin_run(&run)?;
+//! let auc = MetricPoint { name: "roc_auc".into(), value: 0.91, step: 0, at_ms: None };
+//! home.registry.log_metric(&run_id, &auc)?;
+//! home.registry.finish_run(&run_id, RunStatus::Finished, None)?;
+//!
+//! let filter = Filter::parse(Entity::Runs, "metrics.auc > 0.9 AND status = 'FINISHED'")?;
+//! let page = Page { limit: 10, offset: 0 };
+//! let found = home.registry.search_runs(None, &filter, &OrderBy::default(), ViewType::Active, page)?;
+//! assert_eq!(found[0].run_id, run_id);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! - [`Home`]: the directory that holds the artifacts and, by default, the registry
+//! - [`ArtifactStore`], [`Staging`]: opening and publishing artifacts
+//! - [`Table`], [`Blob`], [`Document`]: the kinds of artifacts; [`Schema`]: the columns of a table
+//! - [`Registry`]: runs, stages, models, versions, promotions, the audit
+//! - [`search`]: MLflow's grammar of filters and orders
+//! - [`packed`]: batches from and for untrusted guests
+//! - [`StoreError`]: the error of all of these
 
 #[cfg(not(target_endian = "little"))]
 compile_error!("tables are mapped into memory as they are stored: little-endian");
