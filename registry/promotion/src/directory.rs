@@ -23,7 +23,7 @@ use crate::error::{PromotionError, io_error};
 use crate::store::{Condition, Etag, MAX_DOCUMENT, ObjectStore, Put, Sink, StoredObject, Unfinished, check_key};
 
 /// The directory of temporary files and of the lock. Its files are not keys.
-const ASIDE: &str = ".stagewright";
+const TEMPORARY: &str = ".stagewright";
 const LOCK: &str = "lock";
 /// The bytes that are copied or read at once.
 const PIECE: usize = 1 << 20;
@@ -49,20 +49,20 @@ impl Directory {
         Ok(self.root.join(check_key(key)?))
     }
 
-    fn aside(&self) -> PathBuf {
-        self.root.join(ASIDE)
+    fn temporary_directory(&self) -> PathBuf {
+        self.root.join(TEMPORARY)
     }
 
     /// Creates a temporary file, locked while this process lives.
-    fn create_aside(&self) -> Result<NamedTempFile, PromotionError> {
-        let aside = self.aside();
-        create_directories(&aside)?;
+    fn create_temporary(&self) -> Result<NamedTempFile, PromotionError> {
+        let temporary = self.temporary_directory();
+        create_directories(&temporary)?;
         loop {
             let file = tempfile::Builder::new()
                 .prefix("write-")
                 .permissions(Permissions::from_mode(0o644)) // for those who serve
-                .tempfile_in(&aside)
-                .map_err(io_error("create a file in", &aside))?;
+                .tempfile_in(&temporary)
+                .map_err(io_error("create a file in", &temporary))?;
             file.as_file().lock().map_err(io_error("lock", file.path()))?;
             // Between creation and locking, another process may have taken it for an abandoned one
             // and removed it.
@@ -83,10 +83,10 @@ impl Directory {
     }
 
     /// Waits for the lock of conditional writes to this directory. Dropping the file releases it.
-    fn turn(&self) -> Result<File, PromotionError> {
-        let aside = self.aside();
-        create_directories(&aside)?;
-        let path = aside.join(LOCK);
+    fn lock_conditional_writes(&self) -> Result<File, PromotionError> {
+        let temporary = self.temporary_directory();
+        create_directories(&temporary)?;
+        let path = temporary.join(LOCK);
         let file = File::options().create(true).truncate(false).write(true).open(&path);
         let file = file.map_err(io_error("open", &path))?;
         file.lock().map_err(io_error("lock", &path))?;
@@ -108,33 +108,33 @@ impl ObjectStore for Directory {
     fn put_file(&self, key: &str, file: &Path, size: u64, progress: &dyn Fn(u64)) -> Result<(), PromotionError> {
         check_key(key)?;
         let mut source = File::open(file).map_err(io_error("open", file))?;
-        let mut aside = self.create_aside()?;
+        let mut temporary = self.create_temporary()?;
         let mut left = size;
         while left > 0 {
             let piece = left.min(8 * PIECE as u64);
             // The system copies within the file system where it can.
-            let copied = io::copy(&mut Read::by_ref(&mut source).take(piece), aside.as_file_mut());
-            let copied = copied.map_err(io_error("write", aside.path()))?;
+            let copied = io::copy(&mut Read::by_ref(&mut source).take(piece), temporary.as_file_mut());
+            let copied = copied.map_err(io_error("write", temporary.path()))?;
             if copied == 0 {
                 return Err(io_error("read", file)(io::ErrorKind::UnexpectedEof.into()));
             }
             left -= copied;
             progress(copied);
         }
-        self.publish(aside, key)
+        self.publish(temporary, key)
     }
 
     fn put(&self, key: &str, bytes: &[u8], condition: &Condition) -> Result<Put, PromotionError> {
-        let mut aside = self.create_aside()?;
-        aside.write_all(bytes).map_err(io_error("write", aside.path()))?;
-        let _turn = self.turn()?;
+        let mut temporary = self.create_temporary()?;
+        temporary.write_all(bytes).map_err(io_error("write", temporary.path()))?;
+        let _turn = self.lock_conditional_writes()?;
         let there = self.get(key)?;
         let holds = match (condition, &there) {
             (Condition::Absent, there) => there.is_none(),
             (Condition::Unchanged(etag), there) => there.as_ref().is_some_and(|(_, it)| it == etag),
         };
         match there {
-            _ if holds => self.publish(aside, key).map(|()| Put::Written(etag(bytes))),
+            _ if holds => self.publish(temporary, key).map(|()| Put::Written(etag(bytes))),
             Some((content, etag)) if content == bytes => Ok(Put::Written(etag)),
             _ => Ok(Put::Refused),
         }
@@ -198,7 +198,7 @@ impl ObjectStore for Directory {
                 if metadata.is_dir() && fs::symlink_metadata(&path).is_ok_and(|it| it.is_symlink()) {
                     continue;
                 }
-                if metadata.is_dir() && key != ASIDE {
+                if metadata.is_dir() && key != TEMPORARY {
                     waiting.push((path, key));
                 } else if metadata.is_file() && key.starts_with(prefix) && check_key(&key).is_ok() {
                     found.push(entry(key, &path, &metadata)?);
@@ -218,25 +218,27 @@ impl ObjectStore for Directory {
     }
 
     fn unfinished(&self) -> Result<Vec<Unfinished>, PromotionError> {
-        let aside = self.aside();
+        let temporary = self.temporary_directory();
         let mut found = Vec::new();
-        let Some(entries) = present(fs::read_dir(&aside)).map_err(io_error("list", &aside))? else { return Ok(found) };
+        let Some(entries) = present(fs::read_dir(&temporary)).map_err(io_error("list", &temporary))? else {
+            return Ok(found);
+        };
         for item in entries {
-            let item = item.map_err(io_error("list", &aside))?;
+            let item = item.map_err(io_error("list", &temporary))?;
             let id = item.file_name().to_string_lossy().into_owned();
             if id == LOCK || is_alive(&item.path()) {
                 continue;
             }
             let Some(metadata) = present(item.metadata()).map_err(io_error("look at", &item.path()))? else { continue };
             let started = metadata.modified().map_err(io_error("look at", &item.path()))?;
-            found.push(Unfinished { key: format!("{ASIDE}/{id}"), id, started, bytes: metadata.len() });
+            found.push(Unfinished { key: format!("{TEMPORARY}/{id}"), id, started, bytes: metadata.len() });
         }
         found.sort_by(|one, other| one.id.cmp(&other.id));
         Ok(found)
     }
 
     fn abort(&self, unfinished: &Unfinished) -> Result<(), PromotionError> {
-        let path = self.aside().join(check_key(&unfinished.id)?);
+        let path = self.temporary_directory().join(check_key(&unfinished.id)?);
         present(fs::remove_file(&path)).map_err(io_error("remove", &path))?;
         Ok(())
     }

@@ -13,7 +13,7 @@ use tempfile::NamedTempFile;
 use crate::destination::Destination;
 use crate::error::{PromotionError, io_error};
 use crate::layout::{ManifestObject, manifest_key, manifest_objects, object_key};
-use crate::pointer::{BETWEEN_LOOKS, LOOKS, Pointer};
+use crate::pointer::{MAX_READS, Pointer, READ_PAUSE};
 
 /// A version that is complete at a destination.
 #[derive(Clone, Debug)]
@@ -48,7 +48,7 @@ impl Destination {
     /// [`PromotionError::NoChampion`], [`PromotionError::NoVersion`]; [`PromotionError::Damaged`]
     /// if the pointer or the manifest is damaged.
     pub fn load(&self, model: &str, version: Option<u32>) -> Result<LoadedVersion, PromotionError> {
-        let mut looks = 1;
+        let mut reads = 1;
         loop {
             let loaded = match version {
                 Some(version) => self.load_version(model, version, None),
@@ -56,10 +56,10 @@ impl Destination {
             };
             match loaded {
                 // It may have been damaged in transit, or be about to be repaired by a promotion.
-                Err(PromotionError::Damaged { .. }) if looks < LOOKS => std::thread::sleep(BETWEEN_LOOKS),
+                Err(PromotionError::Damaged { .. }) if reads < MAX_READS => std::thread::sleep(READ_PAUSE),
                 loaded => return loaded,
             }
-            looks += 1;
+            reads += 1;
         }
     }
 
@@ -107,8 +107,8 @@ impl LoadedVersion {
             let is_whole = fs::File::open(&path).and_then(Digest::of_reader).is_ok_and(|it| it == object.digest);
             if !is_whole {
                 let mut file = NamedTempFile::new_in(folder).map_err(io_error("create a file in", folder))?;
-                let aside = file.path().to_owned();
-                self.stream(object, |bytes| file.write_all(bytes).map_err(io_error("write", &aside)))?;
+                let temporary = file.path().to_owned();
+                self.stream(object, |bytes| file.write_all(bytes).map_err(io_error("write", &temporary)))?;
                 file.persist(&path).map_err(|error| io_error("create", &path)(error.error))?;
             }
             Ok(FetchedObject { object: object.clone(), path })

@@ -14,9 +14,9 @@ use crate::store::{Condition, Etag, Put};
 /// The format of pointers that this program writes and reads.
 const FORMAT: u32 = 1;
 /// How often a pointer or manifest that looks damaged is read before it counts as damaged.
-pub(crate) const LOOKS: u32 = 5;
+pub(crate) const MAX_READS: u32 = 5;
 /// The pause between two reads.
-pub(crate) const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
+pub(crate) const READ_PAUSE: Duration = Duration::from_millis(50);
 
 /// The version that is champion, and the promotion that made it so.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,16 +91,16 @@ impl Destination {
     /// [`PromotionError::Damaged`] if the content is not a pointer; those of the store.
     pub fn pointer(&self, model: &str) -> Result<Option<(Pointer, Etag)>, PromotionError> {
         let key = pointer_key(model)?;
-        let mut looks = 1;
+        let mut reads = 1;
         loop {
             let Some((bytes, etag)) = self.store.get(&key)? else { return Ok(None) };
             match Pointer::parse(&bytes, model) {
                 Ok(pointer) => return Ok(Some((pointer, etag))),
                 // It may have been damaged in transit, or be about to be repaired by a promotion.
-                Err(_) if looks < LOOKS => std::thread::sleep(BETWEEN_LOOKS),
+                Err(_) if reads < MAX_READS => std::thread::sleep(READ_PAUSE),
                 Err(problem) => return Err(PromotionError::Damaged { uri: self.uri().to_owned(), key, problem }),
             }
-            looks += 1;
+            reads += 1;
         }
     }
 
@@ -117,7 +117,7 @@ impl Destination {
             PromotionError::BadManifest { model, version, problem }
         })?;
         let mut condition = expected.map_or(Condition::Absent, |etag| Condition::Unchanged(etag.clone()));
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_READS {
             let Put::Written(written) = self.store.put(&key, &bytes, &condition)? else {
                 return Err(self.lost_race(model)?);
             };

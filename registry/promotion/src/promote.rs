@@ -16,7 +16,7 @@ use crate::store::Etag;
 use crate::upload::{UploadReport, VersionUpload};
 
 /// How often a pointer is derived again if others move it at the same time.
-const RACES: u32 = 20;
+const MAX_RACES: u32 = 20;
 
 /// An error of a promotion.
 #[derive(Debug, thiserror::Error)]
@@ -186,7 +186,7 @@ fn upload(
     progress: &dyn Fn(u64, u64),
 ) -> Result<UploadReport, PromoteError> {
     // Checked before anything is sent, while the champion has not changed.
-    if let Some((Some(pointer), _)) = standing(destination, &promotion.model)? {
+    if let Some((Some(pointer), _)) = current_pointer(destination, &promotion.model)? {
         refuse_foreign(&home.registry, destination, &pointer)?;
     }
     let version = home.registry.version(&promotion.model, promotion.version)?;
@@ -205,9 +205,9 @@ fn point(
         let Some(champion) = champion(registry, model)? else { return Ok(()) };
         match point_to(registry, artifacts, destination, model, champion) {
             // Another process moved it: to the champion of that time, or to the current one.
-            Err(PromoteError::Destination(PromotionError::LostRace { .. })) if races < RACES => races += 1,
+            Err(PromoteError::Destination(PromotionError::LostRace { .. })) if races < MAX_RACES => races += 1,
             // Another version may have become champion while this pointer was written.
-            Ok(true) if self::champion(registry, model)? != Some(champion) && races < RACES => races += 1,
+            Ok(true) if self::champion(registry, model)? != Some(champion) && races < MAX_RACES => races += 1,
             pointed => return pointed.map(drop),
         }
     }
@@ -231,7 +231,7 @@ fn point_to(
     model: &str,
     champion: Option<u32>,
 ) -> Result<bool, PromoteError> {
-    let there = standing(destination, model)?;
+    let there = current_pointer(destination, model)?;
     let refuse_foreign = || match &there {
         Some((Some(pointer), _)) => refuse_foreign(registry, destination, pointer),
         _ => Ok(()),
@@ -271,7 +271,7 @@ fn refuse_foreign(registry: &Registry, destination: &Destination, pointer: &Poin
 
 /// Returns the pointer and its etag. A damaged pointer is returned as none, and will be
 /// overwritten.
-fn standing(destination: &Destination, model: &str) -> Result<Option<(Option<Pointer>, Etag)>, PromotionError> {
+fn current_pointer(destination: &Destination, model: &str) -> Result<Option<(Option<Pointer>, Etag)>, PromotionError> {
     match destination.pointer(model) {
         Ok(there) => Ok(there.map(|(pointer, etag)| (Some(pointer), etag))),
         Err(PromotionError::Damaged { .. }) => {
@@ -302,7 +302,7 @@ pub fn version_upload(artifacts: &ArtifactStore, version: &ModelVersion) -> Resu
     let mut objects: Vec<LocalObject> = Vec::new();
     let mut listed = Vec::new();
     for reference in version.references.iter().filter(|reference| reference.needed) {
-        let path = artifacts.bring(reference.kind, &reference.digest)?;
+        let path = artifacts.fetch_if_missing(reference.kind, &reference.digest)?;
         let metadata = std::fs::metadata(&path);
         let size = metadata.map_err(|source| StoreError::Io { action: "look at", path: path.clone(), source })?.len();
         let media_type =

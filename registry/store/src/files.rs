@@ -91,13 +91,13 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let old = path.symlink_metadata().ok().filter(std::fs::Metadata::is_file);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".stagewright-").permissions(std::fs::Permissions::from_mode(0o666));
-    let mut aside = builder.tempfile_in(folder)?;
-    aside.write_all(bytes)?;
+    let mut temporary = builder.tempfile_in(folder)?;
+    temporary.write_all(bytes)?;
     if let Some(old) = old {
-        aside.as_file().set_permissions(old.permissions())?;
+        temporary.as_file().set_permissions(old.permissions())?;
     }
-    aside.as_file().sync_all()?;
-    aside.persist(path).map_err(|error| error.error)?;
+    temporary.as_file().sync_all()?;
+    temporary.persist(path).map_err(|error| error.error)?;
     Ok(())
 }
 
@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(fs::read_to_string(&outside).unwrap(), "precious");
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert!(!path.is_symlink());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "nothing is left aside");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2, "no temporary file remains");
     }
 
     #[test]

@@ -41,15 +41,15 @@ impl Home {
     ) -> Result<Self, StoreError> {
         let path = path.as_ref();
         if !path.is_dir() {
-            make_lasting(path)?;
+            create_durably(path)?;
         }
         let cache = path.join("cache");
         create_private(&cache).map_err(io_error("create", &cache))?;
         Ok(Self {
             artifacts: ArtifactStore::open(path.join("artifacts"))?,
             registry: match registry {
-                Some(url) => elsewhere(path, url, password)?,
-                None => inside(path)?,
+                Some(url) => open_external_registry(path, url, password)?,
+                None => open_own_registry(path)?,
             },
             path: path.to_owned(),
         })
@@ -62,8 +62,8 @@ impl Home {
     /// [`StoreError::OtherArtifacts`] if the home was used with another place before, or if `place`
     /// is none and it was used with one; [`StoreError::Shared`] if its artifacts cannot be sent.
     pub fn sharing(self, place: Option<Arc<dyn SharedArtifacts>>) -> Result<Self, StoreError> {
-        let file = self.path.join(SHARED);
-        let before = match read_regular_text(&file, MAX_PLACE) {
+        let file = self.path.join(SHARED_FILE);
+        let before = match read_regular_text(&file, MAX_ADDRESS_BYTES) {
             // Empty if a process died before it wrote the name.
             Ok(text) => Some(text.trim().to_owned()).filter(|text| !text.is_empty()),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
@@ -114,24 +114,24 @@ fn shared(artifacts: ArtifactStore, place: Arc<dyn SharedArtifacts>, registry: &
 }
 
 /// The file that names a home's registry, if it is elsewhere.
-const ELSEWHERE: &str = "registry";
+const REGISTRY_FILE: &str = "registry";
 /// The file that names the place where a home's artifacts are shared.
-const SHARED: &str = "shared-artifacts";
+const SHARED_FILE: &str = "shared-artifacts";
 /// The most bytes that are read of a file with an address, which is one line.
-const MAX_PLACE: u64 = 64 << 10;
+const MAX_ADDRESS_BYTES: u64 = 64 << 10;
 /// The name of the registry's file in a home.
 const DATABASE: &str = "stagewright.db";
 
 /// Opens a registry elsewhere. A home has one registry: with another one, everything in the home
 /// would look like garbage.
-fn elsewhere(path: &Path, url: &str, password: Option<&str>) -> Result<Registry, StoreError> {
+fn open_external_registry(path: &Path, url: &str, password: Option<&str>) -> Result<Registry, StoreError> {
     let own = path.join(DATABASE);
     if own.try_exists().map_err(io_error("look at", &own))? {
         return Err(StoreError::OtherRegistry { home: path.to_owned(), own: DATABASE.to_owned() });
     }
     let registry = Registry::connect_with(url, password)?;
-    let (file, place) = (path.join(ELSEWHERE), registry.place());
-    match read_regular_text(&file, MAX_PLACE) {
+    let (file, place) = (path.join(REGISTRY_FILE), registry.place());
+    match read_regular_text(&file, MAX_ADDRESS_BYTES) {
         // Options may differ: they say how to connect, not where.
         Ok(own) if address(own.trim()) == address(&place) => {}
         // Empty if a process died before it wrote the name.
@@ -148,9 +148,9 @@ fn address(place: &str) -> &str {
     place.split('?').next().unwrap_or_default()
 }
 
-fn inside(path: &Path) -> Result<Registry, StoreError> {
-    let file = path.join(ELSEWHERE);
-    match read_regular_text(&file, MAX_PLACE) {
+fn open_own_registry(path: &Path) -> Result<Registry, StoreError> {
+    let file = path.join(REGISTRY_FILE);
+    match read_regular_text(&file, MAX_ADDRESS_BYTES) {
         Ok(own) => Err(StoreError::OtherRegistry { home: path.to_owned(), own: own.trim().to_owned() }),
         // The registry is elsewhere and its address cannot be read. With a registry of its own,
         // everything in the home would look like garbage.
@@ -160,7 +160,7 @@ fn inside(path: &Path) -> Result<Registry, StoreError> {
 }
 
 /// Creates the home and flushes its name, so that it survives a loss of power.
-fn make_lasting(path: &Path) -> Result<(), StoreError> {
+fn create_durably(path: &Path) -> Result<(), StoreError> {
     create_private(path).map_err(io_error("create", path))?;
     let absolute = std::path::absolute(path).map_err(io_error("look at", path))?;
     match absolute.parent() {
@@ -177,7 +177,7 @@ mod tests {
     fn a_home_whose_registry_cannot_be_told_is_not_opened_with_another() {
         let home = tempfile::tempdir().expect("a temporary folder");
         // A folder in place of the file: not even the superuser can read it as text.
-        std::fs::create_dir(home.path().join(ELSEWHERE)).expect("a folder");
+        std::fs::create_dir(home.path().join(REGISTRY_FILE)).expect("a folder");
         assert!(matches!(Home::open(home.path()), Err(StoreError::Io { .. })));
         assert!(!home.path().join(DATABASE).exists(), "a registry of its own was made");
     }

@@ -29,17 +29,17 @@ pub fn write_beneath(folder: &Path, below: &Path, content: &mut impl io::Read) -
     // Of a link this is the link itself, whose mode has no meaning.
     let old = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW).ok();
     let old = old.filter(|old| FileType::from_raw_mode(old.st_mode) == FileType::RegularFile);
-    let (aside, mut file) = new_file(&folder)?;
+    let (temporary, mut file) = new_file(&folder)?;
     let written = io::copy(content, &mut file).and_then(|_| {
         if let Some(old) = old {
             fchmod(&file, Mode::from_raw_mode(old.st_mode))?;
         }
         file.sync_all()?;
-        Ok(renameat(&folder, &aside, &folder, name)?)
+        Ok(renameat(&folder, &temporary, &folder, name)?)
     });
     if written.is_err() {
         // The first error is the one to return, whether this succeeds or not.
-        let _ = unlinkat(&folder, &aside, AtFlags::empty());
+        let _ = unlinkat(&folder, &temporary, AtFlags::empty());
     }
     written
 }
@@ -100,7 +100,7 @@ mod tests {
         write(folder.path(), "a/b/c", "two").unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "two");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o640);
-        assert_eq!(fs::read_dir(folder.path().join("a/b")).unwrap().count(), 1, "nothing is left aside");
+        assert_eq!(fs::read_dir(folder.path().join("a/b")).unwrap().count(), 1, "no temporary file remains");
     }
 
     #[test]
@@ -121,7 +121,7 @@ mod tests {
         assert_eq!(fs::read_dir(other.path()).unwrap().count(), 1, "nothing is made there");
         fs::create_dir(folder.path().join("full")).unwrap();
         assert!(write(folder.path(), "full", "new").is_err());
-        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "nothing is left aside");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 3, "no temporary file remains");
     }
 
     #[test]

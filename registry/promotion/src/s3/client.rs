@@ -26,7 +26,7 @@ const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW
 /// The region if none is set. Stores other than AWS accept it, and AWS answers with the right one.
 const REGION: &str = "us-east-1";
 /// The keys of a profile that refer to credentials outside of the file.
-const ELSEWHERE: [&str; 5] =
+const EXTERNAL_CREDENTIALS: [&str; 5] =
     ["role_arn", "sso_session", "sso_start_url", "credential_process", "web_identity_token_file"];
 
 pub(super) struct Connection {
@@ -164,7 +164,7 @@ fn found_credentials(
         (None, None) => {}
         _ => return Err(format!("profile `{name}` has one of `aws_access_key_id` and `aws_secret_access_key`")),
     }
-    if let Some(key) = ELSEWHERE.into_iter().find(|key| profiles.get(key).is_some()) {
+    if let Some(key) = EXTERNAL_CREDENTIALS.into_iter().find(|key| profiles.get(key).is_some()) {
         return Err(format!("profile `{name}` has them from `{key}`, which this program does not follow"));
     }
     match (variable("AWS_PROFILE"), profiles.get_profile(name)) {

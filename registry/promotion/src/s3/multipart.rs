@@ -116,8 +116,8 @@ impl Upload<'_> {
                 scope.spawn(|| work(done));
             }
             drop(done);
-            let told = finished.into_iter().map(|(bytes, part)| part.inspect(|_| progress(bytes)));
-            told.collect::<Result<Vec<CompletedPart>, _>>()
+            let completed = finished.into_iter().map(|(bytes, part)| part.inspect(|_| progress(bytes)));
+            completed.collect::<Result<Vec<CompletedPart>, _>>()
         })?;
         parts.sort_by_key(CompletedPart::part_number);
         Ok(parts)

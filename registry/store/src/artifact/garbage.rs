@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use crate::artifact::kind::ArtifactKind;
 use crate::artifact::shared::{SharedArtifact, SharedArtifacts};
-use crate::artifact::sharing::{KEPT_FOR, REMOVED_WITHIN};
+use crate::artifact::sharing::{MIN_GRACE, REMOVAL_DEADLINE};
 use crate::artifact::store::{ArtifactStore, named};
 use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
@@ -62,7 +62,7 @@ impl ArtifactStore {
         let needed = reachable(Duration::ZERO)?;
         let mut collected = self.stored()?;
         collected.retain(|it| !needed.contains(&it.artifact.digest) && it.is_older_than(grace));
-        let mut collected: Vec<CollectedArtifact> = self.removed(collected, dry_run)?;
+        let mut collected: Vec<CollectedArtifact> = self.remove_files(collected, dry_run)?;
         collected.extend(self.collect_shared(grace, dry_run, reachable)?);
         collected
             .sort_by(|one, other| (&one.place, one.digest, one.kind).cmp(&(&other.place, other.digest, other.kind)));
@@ -96,7 +96,7 @@ impl ArtifactStore {
             bytes -= it.artifact.bytes;
             evicted.push(it);
         }
-        self.removed(evicted, dry_run)
+        self.remove_files(evicted, dry_run)
     }
 
     /// Renews the age of artifacts, here and at the shared place, so that no collection removes
@@ -148,7 +148,7 @@ impl ArtifactStore {
         Ok(stored)
     }
 
-    fn removed(&self, artifacts: Vec<Stored>, dry_run: bool) -> Result<Vec<CollectedArtifact>, StoreError> {
+    fn remove_files(&self, artifacts: Vec<Stored>, dry_run: bool) -> Result<Vec<CollectedArtifact>, StoreError> {
         let removed = |Stored { artifact, .. }: Stored| {
             if !dry_run {
                 let path = self.path(artifact.kind, &artifact.digest);
@@ -176,7 +176,7 @@ impl ArtifactStore {
         reachable: impl Fn(Duration) -> Result<HashSet<Digest>, StoreError>,
     ) -> Result<Vec<CollectedArtifact>, StoreError> {
         let Some(shared) = self.shared() else { return Ok(Vec::new()) };
-        let (grace, now) = (grace.max(KEPT_FOR), shared.now()?);
+        let (grace, now) = (grace.max(MIN_GRACE), shared.now()?);
         // Queried after the clock, so that whatever is recorded later was young then.
         let reachable = reachable(grace)?;
         let mut collected = Vec::new();
@@ -184,7 +184,7 @@ impl ArtifactStore {
             if reachable.contains(&there.digest) || !there.is_older_than(grace, now) {
                 continue;
             }
-            if !dry_run && !is_removed(&**shared, &there, grace, now)? {
+            if !dry_run && !remove_unless_renewed(&**shared, &there, grace, now)? {
                 continue;
             }
             let place = Some(shared.uri().to_owned());
@@ -208,7 +208,7 @@ impl ArtifactStore {
 
 /// Removes an artifact at a shared place, if it has not been renewed since it was listed. Returns
 /// whether it did.
-fn is_removed(
+fn remove_unless_renewed(
     shared: &dyn SharedArtifacts,
     listed: &SharedArtifact,
     grace: Duration,
@@ -225,7 +225,7 @@ fn is_removed(
     // If it was sent again since it was listed, it is young again. If it is sent from here on, its
     // sender sends it once more after this removal.
     let removed = match shared.find(kind, digest) {
-        Ok(Some(there)) if there.is_older_than(grace, now) && begin.elapsed() < REMOVED_WITHIN => {
+        Ok(Some(there)) if there.is_older_than(grace, now) && begin.elapsed() < REMOVAL_DEADLINE => {
             shared.remove(&there).map(|()| true)
         }
         Ok(_) => Ok(false),

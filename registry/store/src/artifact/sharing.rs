@@ -19,35 +19,35 @@ use crate::table::Table;
 
 /// The most bytes that are fetched of an artifact whose length is not on record, such as a
 /// component that no model needs, and of a document, which is read into memory. 1 GiB.
-const LONGEST: u64 = 1 << 30;
+const MAX_UNRECORDED_BYTES: u64 = 1 << 30;
 
 /// The most bytes of a table's file beside its values, however few they are: two copies of its
 /// schema. 64 MiB.
-const AROUND_A_TABLE: u64 = 64 << 20;
+const TABLE_OVERHEAD: u64 = 64 << 20;
 
 /// The most bytes of a table's file for each byte of its values. A table of very many columns has
 /// short chunks: each column of one takes 112 bytes in the file for 8 bytes of booleans.
-const AROUND_A_CHUNK: u64 = 16;
+const MAX_FILE_TO_VALUES: u64 = 16;
 
 /// The age from which publication sends an artifact again: a collection on another machine may be
 /// about to remove it.
-const RENEWED_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
+const RENEW_AFTER: Duration = Duration::from_secs(12 * 60 * 60);
 
 /// The age up to which an artifact is not collected: it may be about to be recorded.
-pub(crate) const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+pub(crate) const MIN_GRACE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The age from which an announcement counts as abandoned by a collection that died.
-const ANNOUNCED_FOR: Duration = Duration::from_secs(60 * 60);
+const ANNOUNCEMENT_LIFETIME: Duration = Duration::from_secs(60 * 60);
 
 /// How long after its announcement an artifact may be removed. With all attempts of a request, the
-/// removal is over before [`ANNOUNCED_FOR`].
-pub(crate) const REMOVED_WITHIN: Duration = Duration::from_secs(60);
+/// removal is over before [`ANNOUNCEMENT_LIFETIME`].
+pub(crate) const REMOVAL_DEADLINE: Duration = Duration::from_secs(60);
 
 /// How long to wait for the end of an announced removal.
-const PATIENCE: Duration = Duration::from_secs(120);
+const REMOVAL_PATIENCE: Duration = Duration::from_secs(120);
 
 /// How often an artifact is sent again that is missing after it was sent.
-const SENT_AGAIN: u32 = 5;
+const MAX_RESENDS: u32 = 5;
 
 /// The pause between two looks at an announcement.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -61,7 +61,7 @@ impl ArtifactStore {
         let is_old = match shared.find(kind, digest)? {
             // The files of a table may differ between versions of this program although the content
             // is the same. Then this file replaces the other.
-            Some(there) if there.bytes == bytes && !there.is_older_than(RENEWED_AFTER, SystemTime::now()) => {
+            Some(there) if there.bytes == bytes && !there.is_older_than(RENEW_AFTER, SystemTime::now()) => {
                 return Ok(());
             }
             there => there.is_some(),
@@ -71,15 +71,15 @@ impl ArtifactStore {
             self.verify(kind, digest)?;
         }
         // A removed artifact may be removed once more, if the reply to the first request was lost.
-        self.outlast(&**shared, kind, digest)?;
+        self.wait_for_removal(&**shared, kind, digest)?;
         shared.send(kind, digest, &file, bytes)?;
         if !is_old {
             return Ok(());
         }
         // Another machine may have found the old one a moment ago, and remove the new one in its
         // place.
-        for _ in 0..SENT_AGAIN {
-            self.outlast(&**shared, kind, digest)?;
+        for _ in 0..MAX_RESENDS {
+            self.wait_for_removal(&**shared, kind, digest)?;
             if shared.find(kind, digest)?.is_some_and(|there| there.bytes == bytes) {
                 return Ok(());
             }
@@ -91,14 +91,19 @@ impl ArtifactStore {
 
     /// Waits until no removal of the artifact is announced. A removal that is announced after the
     /// artifact was sent finds it young and does not happen.
-    fn outlast(&self, shared: &dyn SharedArtifacts, kind: ArtifactKind, digest: &Digest) -> Result<(), StoreError> {
+    fn wait_for_removal(
+        &self,
+        shared: &dyn SharedArtifacts,
+        kind: ArtifactKind,
+        digest: &Digest,
+    ) -> Result<(), StoreError> {
         let Some(since) = shared.announced(kind, digest)? else { return Ok(()) };
-        if shared.now()?.duration_since(since).is_ok_and(|age| age > ANNOUNCED_FOR) {
+        if shared.now()?.duration_since(since).is_ok_and(|age| age > ANNOUNCEMENT_LIFETIME) {
             return Ok(());
         }
         let begin = Instant::now();
         while shared.announced(kind, digest)?.is_some() {
-            if begin.elapsed() > PATIENCE {
+            if begin.elapsed() > REMOVAL_PATIENCE {
                 let place = shared.uri().to_owned();
                 return Err(StoreError::RemovalUnfinished { place, kind, digest: *digest });
             }
@@ -125,7 +130,7 @@ impl ArtifactStore {
         let Some(shared) = self.shared() else { return Ok(false) };
         match shared.find(kind, digest)? {
             None => Ok(false),
-            Some(there) if !there.is_older_than(RENEWED_AFTER, SystemTime::now()) => Ok(true),
+            Some(there) if !there.is_older_than(RENEW_AFTER, SystemTime::now()) => Ok(true),
             Some(_) => {
                 let fetched = self.fetch(kind, digest)?;
                 if fetched {
@@ -169,21 +174,21 @@ impl ArtifactStore {
         let recorded = self.recorded_bytes(there.kind, &there.digest)?;
         let SharedArtifact { kind, bytes, .. } = there;
         let problem = match (kind, recorded) {
-            (ArtifactKind::Document, _) if *bytes > LONGEST => {
-                format!("it has {bytes} bytes, and a document at most {LONGEST}")
+            (ArtifactKind::Document, _) if *bytes > MAX_UNRECORDED_BYTES => {
+                format!("it has {bytes} bytes, and a document at most {MAX_UNRECORDED_BYTES}")
             }
             // The recorded length is that of the values. In the file, headers and padding surround
             // each chunk.
             (ArtifactKind::Table, Some(values)) => {
-                let most = values.saturating_mul(AROUND_A_CHUNK).saturating_add(AROUND_A_TABLE);
+                let most = values.saturating_mul(MAX_FILE_TO_VALUES).saturating_add(TABLE_OVERHEAD);
                 if *bytes <= most {
                     return Ok(());
                 }
                 format!("it has {bytes} bytes, and a table of {values} at most {most}")
             }
             (_, Some(recorded)) if *bytes != recorded => format!("it has {bytes} bytes, and {recorded} on record"),
-            (_, None) if *bytes > LONGEST => {
-                format!("it has {bytes} bytes, and what no run recorded at most {LONGEST}")
+            (_, None) if *bytes > MAX_UNRECORDED_BYTES => {
+                format!("it has {bytes} bytes, and what no run recorded at most {MAX_UNRECORDED_BYTES}")
             }
             _ => return Ok(()),
         };

@@ -141,7 +141,7 @@ impl ArtifactStore {
     /// # Errors
     /// [`StoreError::Missing`] if it is in neither place; as [`ArtifactStore::verify`] if it was
     /// fetched and is damaged.
-    pub fn bring(&self, kind: ArtifactKind, digest: &Digest) -> Result<PathBuf, StoreError> {
+    pub fn fetch_if_missing(&self, kind: ArtifactKind, digest: &Digest) -> Result<PathBuf, StoreError> {
         if self.contains(kind, digest) || self.fetch(kind, digest)? {
             return Ok(self.path(kind, digest));
         }
@@ -185,7 +185,7 @@ impl ArtifactStore {
     /// [`StoreError::Missing`], [`StoreError::Damaged`], [`StoreError::DigestDiffers`] or
     /// [`StoreError::Io`].
     pub fn verify(&self, kind: ArtifactKind, digest: &Digest) -> Result<u64, StoreError> {
-        let path = self.bring(kind, digest)?;
+        let path = self.fetch_if_missing(kind, digest)?;
         // Taken before the file is read, so that a change meanwhile is seen the next time.
         let stamp = Stamp::of(&path).ok();
         if let Some(stamp) = stamp

@@ -13,10 +13,10 @@ use super::error::DatabaseError;
 use super::value::{Row, Value};
 
 /// How long a writer waits for others: longer than any queue of live writers.
-const PATIENCE: Duration = Duration::from_secs(60);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The most prepared statements that a connection keeps: more than this crate has.
-const STATEMENTS: usize = 128;
+const MAX_STATEMENTS: usize = 128;
 
 /// A connection to a file.
 pub(super) struct Connection(rusqlite::Connection);
@@ -24,7 +24,7 @@ pub(super) struct Connection(rusqlite::Connection);
 impl Connection {
     pub(super) fn open(path: &Path) -> Result<Self, DatabaseError> {
         let connection = rusqlite::Connection::open(path)?;
-        connection.busy_timeout(PATIENCE)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
         let began = Instant::now();
         loop {
             // The one statement that SQLite does not always queue, if another process makes the
@@ -32,7 +32,9 @@ impl Connection {
             let mode = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
             match mode {
                 Ok(_) => break,
-                Err(error) if is_busy(&error) && began.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(5)),
+                Err(error) if is_busy(&error) && began.elapsed() < BUSY_TIMEOUT => {
+                    thread::sleep(Duration::from_millis(5))
+                }
                 Err(error) => return Err(error.into()),
             }
         }
@@ -41,7 +43,7 @@ impl Connection {
         // The log is durable by itself. Moving it into the database at every exit would wait for
         // the disk twice more.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        connection.set_prepared_statement_cache_capacity(MAX_STATEMENTS);
         stay_prepared(&connection, true)?;
         Ok(Self(connection))
     }

@@ -94,10 +94,10 @@ impl Registry {
         self.write("log", Scope::Runs, |connection| {
             let run = active(connection, run_id)?;
             insert_points(connection, run, &metrics.iter().map(MetricPoint::reported).collect::<Vec<_>>())?;
-            for (name, value) in by_name(parameters) {
+            for (name, value) in sorted_by_name(parameters) {
                 insert_parameter(connection, run, run_id, name, value)?;
             }
-            for (name, value) in by_name(tags) {
+            for (name, value) in sorted_by_name(tags) {
                 set_tag(connection, run, name, value)?;
             }
             Ok(())
@@ -134,7 +134,7 @@ impl Registry {
 }
 
 /// Sorts pairs by name. PostgreSQL locks each row, and loggers in different orders would deadlock.
-fn by_name(pairs: &[(String, String)]) -> Vec<&(String, String)> {
+fn sorted_by_name(pairs: &[(String, String)]) -> Vec<&(String, String)> {
     let mut sorted: Vec<_> = pairs.iter().collect();
     sorted.sort_by_key(|(name, _)| name);
     sorted
@@ -143,7 +143,7 @@ fn by_name(pairs: &[(String, String)]) -> Vec<&(String, String)> {
 /// Inserts values, and updates the last value of each metric.
 pub(super) fn insert_points(connection: &mut Connection, run: i64, points: &[Reported<'_>]) -> Outcome<()> {
     let insert = "INSERT INTO metric_points (run, stage, name, value, step, at_ms) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-    // Sorted by name, for the same reason as in `by_name`.
+    // Sorted by name, for the same reason as in `sorted_by_name`.
     let mut last: BTreeMap<&str, &Reported<'_>> = BTreeMap::new();
     for point in points {
         connection.execute(insert, values![run, point.stage, &*point.name, point.value, point.step, point.at_ms])?;

@@ -189,7 +189,7 @@ impl Registry {
                 }
                 checked => checked?,
             }
-            self.crown(connection, &promotion, version, champion)?;
+            self.replace_champion(connection, &promotion, version, champion)?;
             let update =
                 "UPDATE promotions SET state = 'current', completed = (SELECT seq FROM audit_head) WHERE id = ?1";
             connection.execute(update, values![id])?;
@@ -254,7 +254,7 @@ impl Registry {
                 return Err(StoreError::AliasMoved { model, alias, expected, actual }.into());
             }
             let number = ids::version(connection, model, version)?;
-            self.crown(connection, &promotion, number, champion)?;
+            self.replace_champion(connection, &promotion, number, champion)?;
             self.end(connection, &promotion, PromotionState::Finished, "")
         })
     }
@@ -391,7 +391,7 @@ impl Registry {
     }
 
     /// Makes a version champion and archives the previous one.
-    fn crown(
+    fn replace_champion(
         &self,
         connection: &mut Connection,
         promotion: &Promotion,

@@ -34,7 +34,7 @@ pub fn export_parquet(table: &Table, path: &Path) -> Result<(), StoreError> {
         },
         other => StoreError::Export { path: path.to_owned(), problem: other.to_string() },
     };
-    write_aside(path, |file| {
+    write_then_rename(path, |file| {
         let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
         let mut writer = ArrowWriter::try_new(file, table.schema().to_arrow(), Some(properties)).map_err(failed)?;
         for batch in table.batches(None) {
@@ -75,7 +75,7 @@ pub fn export_csv(table: &Table, path: &Path, formulas: Formulas) -> Result<(), 
         csv::ErrorKind::Io(source) => io_error("write", path)(source),
         other => StoreError::Export { path: path.to_owned(), problem: format!("{other:?}") },
     };
-    write_aside(path, |file| {
+    write_then_rename(path, |file| {
         let mut writer = csv::Writer::from_writer(file);
         let names = table.schema().fields().iter().map(|it| formulas.text(&it.name).into_owned());
         writer.write_record(names).map_err(failed)?;
@@ -100,10 +100,10 @@ pub fn export_csv(table: &Table, path: &Path, formulas: Formulas) -> Result<(), 
 /// # Errors
 /// [`StoreError::Io`].
 pub fn export_bytes(bytes: &[u8], path: &Path) -> Result<(), StoreError> {
-    write_aside(path, |mut file| file.write_all(bytes).map_err(io_error("write", path)))
+    write_then_rename(path, |mut file| file.write_all(bytes).map_err(io_error("write", path)))
 }
 
-fn write_aside(path: &Path, write: impl FnOnce(&File) -> Result<(), StoreError>) -> Result<(), StoreError> {
+fn write_then_rename(path: &Path, write: impl FnOnce(&File) -> Result<(), StoreError>) -> Result<(), StoreError> {
     if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
         let file = OpenOptions::new().write(true).open(path).map_err(io_error("open", path))?;
         return write(&file);
@@ -112,14 +112,14 @@ fn write_aside(path: &Path, write: impl FnOnce(&File) -> Result<(), StoreError>)
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let mut aside = tempfile::Builder::new();
+    let mut temporary = tempfile::Builder::new();
     // The permissions of any new file. By default, tempfile creates one that only its owner can
     // read.
     #[cfg(unix)]
-    aside.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let aside = aside.tempfile_in(directory).map_err(io_error("create a file in", directory))?;
-    write(aside.as_file())?;
-    aside.persist(path).map_err(|error| io_error("create", path)(error.error))?;
+    temporary.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let temporary = temporary.tempfile_in(directory).map_err(io_error("create a file in", directory))?;
+    write(temporary.as_file())?;
+    temporary.persist(path).map_err(|error| io_error("create", path)(error.error))?;
     Ok(())
 }
 

@@ -31,13 +31,13 @@ const LOCKS: i32 = 0x7374_6167;
 /// The second key of the lock for changes of models. Those of owners are random.
 const MODELS: i32 = 0;
 /// How long a server may take to accept a connection.
-const CONNECTING: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The settings of each connection. A statement that waits longer than this for others indicates a
 /// fault.
-const PATIENCE: &str =
+const SESSION_SETTINGS: &str =
     "SET lock_timeout = '60s'; SET client_min_messages = warning; SET application_name = 'stagewright'";
 
-const WRITING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
+const BEGIN_WRITING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
 /// A database on a server.
 #[derive(Clone)]
@@ -63,7 +63,7 @@ impl Server {
                 .keepalives_retries(3);
         }
         if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECTING);
+            config.connect_timeout(CONNECT_TIMEOUT);
         }
         if config.get_password().is_none()
             && let Some(password) = password.map(str::to_owned).or_else(|| std::env::var("PGPASSWORD").ok())
@@ -82,7 +82,7 @@ impl Server {
             ::postgres::config::SslMode::Disable => self.config.connect(NoTls)?,
             _ => self.config.connect(tokio_postgres_rustls::MakeRustlsConnect::new(tls()?))?,
         };
-        client.batch_execute(PATIENCE)?;
+        client.batch_execute(SESSION_SETTINGS)?;
         Ok(Connection { client, statements: HashMap::new() })
     }
 }
@@ -136,12 +136,12 @@ impl Connection {
 
     /// Begins a transaction that changes runs.
     pub(super) fn begin_writing(&mut self) -> Result<(), DatabaseError> {
-        self.batch(WRITING)
+        self.batch(BEGIN_WRITING)
     }
 
     /// Begins a transaction that changes models, after waiting for the one before it.
     pub(super) fn begin_writing_models(&mut self) -> Result<(), DatabaseError> {
-        self.batch(&format!("{WRITING}; SELECT pg_advisory_xact_lock({LOCKS}, {MODELS})"))
+        self.batch(&format!("{BEGIN_WRITING}; SELECT pg_advisory_xact_lock({LOCKS}, {MODELS})"))
     }
 
     pub(super) fn is_closed(&self) -> bool {

@@ -19,15 +19,16 @@ use crate::database::failure::Outcome;
 use crate::database::value::values;
 
 /// The interval between two checks of the connection.
-const BEAT: Duration = Duration::from_secs(2);
+const CHECK_INTERVAL: Duration = Duration::from_secs(2);
 /// How long the server may take to answer a check.
-const ANSWERING: Duration = Duration::from_secs(10);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long after a start of the server living processes may take to reconnect, in seconds: several
 /// checks.
-const RETURNING: i64 = 10;
+const RECONNECT_SECONDS: i64 = 10;
 /// A server that hears nothing from a host for a minute closes its session. It closes no session
 /// for being idle.
-const WATCHED: &str = "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
+const KEEPALIVE_SETTINGS: &str =
+    "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
 
 /// A session lock that shows that this process lives. Dropping it releases the lock.
 pub(crate) struct SessionLock {
@@ -67,7 +68,7 @@ impl fmt::Debug for SessionLock {
 
 fn connect(server: &Server) -> Result<Client, DatabaseError> {
     let mut client = server.connect()?.client;
-    client.batch_execute(WATCHED)?;
+    client.batch_execute(KEEPALIVE_SETTINGS)?;
     // Servers before 14 do not have this setting and close no session for being idle.
     let _ = client.batch_execute("SET idle_session_timeout = 0");
     Ok(client)
@@ -80,8 +81,8 @@ fn lock(client: &mut Client, number: i32) -> Result<bool, DatabaseError> {
 /// Keeps the lock until it is dropped.
 fn keep(server: &Server, number: i32, client: Client, ended: &Receiver<()>) {
     let mut holder = Some(client);
-    while ended.recv_timeout(BEAT) == Err(RecvTimeoutError::Timeout) {
-        if holder.as_mut().is_some_and(|client| client.is_valid(ANSWERING).is_ok()) {
+    while ended.recv_timeout(CHECK_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+        if holder.as_mut().is_some_and(|client| client.is_valid(CHECK_TIMEOUT).is_ok()) {
             continue;
         }
         // Whatever failed, the next check tries again.
@@ -104,7 +105,7 @@ pub(crate) fn dead_owners(connection: &mut Connection, owners: &[String]) -> Out
     let started = "SELECT greatest(pg_postmaster_start_time(),
             (SELECT max(backend_start) FROM pg_stat_activity WHERE backend_type = 'checkpointer'))
         > now() - CAST(?1 AS BIGINT) * interval '1 second'";
-    if connection.one(started, values![RETURNING])?.get(0)? {
+    if connection.one(started, values![RECONNECT_SECONDS])?.get(0)? {
         return Ok(Vec::new());
     }
     let held = "SELECT objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid::bigint = ?1

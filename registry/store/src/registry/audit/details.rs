@@ -92,7 +92,7 @@ pub(super) fn of_version(connection: &mut Connection, id: i64) -> Outcome<Parts>
     let row = connection.one(row, values![id])?;
     let verdict = match row.get::<Option<String>>(1)? {
         None => "not judged".to_owned(),
-        Some(verdict) => said(&verdict, row.get(2)?),
+        Some(verdict) => verdict_text(&verdict, row.get(2)?),
     };
     let mut parts = Parts::from([("stage".to_owned(), row.get(0)?), ("verdict".to_owned(), verdict)]);
     for (part, columns) in [("record", 3..10), ("description", 10..11), ("judgement", 11..13), ("life", 13..16)] {
@@ -123,7 +123,7 @@ pub(super) fn of_verdicts(connection: &mut Connection, version: i64) -> Outcome<
     let query = "SELECT id, verdict, judged_against FROM verdicts WHERE version = ?1 ORDER BY id";
     for row in connection.query(query, values![version])? {
         let id: i64 = row.get(0)?;
-        let mut parts = Parts::from([("verdict".to_owned(), said(&row.get::<String>(1)?, row.get(2)?))]);
+        let mut parts = Parts::from([("verdict".to_owned(), verdict_text(&row.get::<String>(1)?, row.get(2)?))]);
         for (part, query) in [
             (
                 "record",
@@ -158,7 +158,7 @@ pub(super) fn rows_of(connection: &mut Connection, version: i64) -> Outcome<Stri
 }
 
 /// Returns the text of a verdict: `approved against version 3`.
-fn said(verdict: &str, against: Option<u32>) -> String {
+fn verdict_text(verdict: &str, against: Option<u32>) -> String {
     // A text that is not a verdict is returned as it is, so that it differs from whatever was
     // recorded.
     verdict.parse::<Verdict>().map_or_else(|_| verdict.to_owned(), |verdict| audit_text(verdict, against))

@@ -198,7 +198,7 @@ impl Replay {
                 let (id, version): (i64, u32) = (row.get(0)?, row.get(1)?);
                 seen.versions += 1;
                 match state.versions.remove(&version) {
-                    Some(said) => compare_version(connection, &mut seen, (&name, version), &said, id)?,
+                    Some(expected) => compare_version(connection, &mut seen, (&name, version), &expected, id)?,
                     None => seen.differ(&name, Some(version), "version", None, Some("registered")),
                 }
             }
@@ -217,22 +217,22 @@ fn compare_version(
     connection: &mut Connection,
     seen: &mut Comparison,
     (model, version): (&str, u32),
-    said: &VersionState,
+    expected: &VersionState,
     id: i64,
 ) -> Outcome<()> {
     let mut found = details::of_version(connection, id)?;
-    if said.parts.contains_key("rows") {
+    if expected.parts.contains_key("rows") {
         found.insert("rows".to_owned(), details::rows_of(connection, id)?);
     }
-    seen.parts(model, Some(version), "", &said.parts, &found);
+    seen.parts(model, Some(version), "", &expected.parts, &found);
     let found = details::of_verdicts(connection, id)?;
-    for place in 0..found.len().max(said.verdicts.len()) {
+    for place in 0..found.len().max(expected.verdicts.len()) {
         let name = format!("verdict {}", place + 1);
-        match (said.verdicts.get(place), found.get(place)) {
-            (Some(said), Some(found)) => seen.parts(model, Some(version), &format!("{name}: "), said, found),
-            (said, found) => {
+        match (expected.verdicts.get(place), found.get(place)) {
+            (Some(expected), Some(found)) => seen.parts(model, Some(version), &format!("{name}: "), expected, found),
+            (expected, found) => {
                 let text = |parts: Option<&Parts>| parts.and_then(|parts| parts.get("verdict").cloned());
-                seen.differ(model, Some(version), &name, text(said).as_deref(), text(found).as_deref());
+                seen.differ(model, Some(version), &name, text(expected).as_deref(), text(found).as_deref());
             }
         }
     }
@@ -240,13 +240,13 @@ fn compare_version(
 }
 
 impl Comparison {
-    fn parts(&mut self, model: &str, version: Option<u32>, prefix: &str, said: &Parts, found: &Parts) {
-        let mut names: Vec<&String> = said.keys().chain(found.keys()).collect();
+    fn parts(&mut self, model: &str, version: Option<u32>, prefix: &str, expected: &Parts, found: &Parts) {
+        let mut names: Vec<&String> = expected.keys().chain(found.keys()).collect();
         names.sort();
         names.dedup();
-        for name in names.into_iter().filter(|name| said.get(*name) != found.get(*name)) {
+        for name in names.into_iter().filter(|name| expected.get(*name) != found.get(*name)) {
             let text = |parts: &Parts| parts.get(name).cloned();
-            self.differ(model, version, &format!("{prefix}{name}"), text(said).as_deref(), text(found).as_deref());
+            self.differ(model, version, &format!("{prefix}{name}"), text(expected).as_deref(), text(found).as_deref());
         }
     }
 
