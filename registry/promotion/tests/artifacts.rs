@@ -1,5 +1,5 @@
-//! Artifacts that several machines share: what every place must do, and what is left of a
-//! publication that meets a fault at any of its requests.
+//! Artifacts that several machines share: the conformance of each kind of place, and what a
+//! publication leaves that meets a fault at any of its requests.
 
 #![cfg(feature = "s3")]
 
@@ -63,7 +63,8 @@ fn what_is_damaged_at_the_place_is_never_opened(place: &Place) {
             assert!(matches!(error, StoreError::SharedDamaged { .. }), "{kind}: {error}");
             assert!(!other.contains(kind, &digest), "{kind}");
         }
-        // Whoever has it sends it again, since its size is another; the others can have it then.
+        // A machine that has it sends it again, since the size differs; then the others can fetch
+        // it.
         publish(&place.machine("one")).expect("published again");
         place.machine("other").verify(kind, &digest).expect("whole again");
     }
@@ -149,8 +150,8 @@ struct Outcome {
     requests: u64,
 }
 
-/// Publishes by this plan. Whatever happens, nobody opens anything but what was published; and a
-/// second attempt completes it.
+/// Publishes with the faults of a plan. Whatever happens, only what was published can be opened,
+/// and a second attempt completes it.
 fn walk(plan: Plan) -> Outcome {
     let place = bucket();
     let server = place.server.as_ref().expect("a server");
@@ -170,7 +171,7 @@ fn walk(plan: Plan) -> Outcome {
     Outcome { completed: published.is_ok(), requests }
 }
 
-/// Fetches by this plan what was published before.
+/// Fetches what was published before, with the faults of a plan.
 fn fetch(plan: Plan) -> Outcome {
     let place = bucket();
     let server = place.server.as_ref().expect("a server");
@@ -181,7 +182,7 @@ fn fetch(plan: Plan) -> Outcome {
     let requests = server.log().iter().map(|entry| entry.number).max().unwrap_or_default();
     server.plan(Plan::Faultless);
     for (kind, digest) in published {
-        // Whatever is in the folder is whole: a new process looks at every byte.
+        // Whatever is in the directory is undamaged: a new process reads every byte.
         let alone = ArtifactStore::open(place.folder.path().join("other")).expect("a store");
         assert!(!alone.contains(kind, &digest) || alone.verify(kind, &digest).is_ok(), "{plan:?}");
         other.verify(kind, &digest).unwrap_or_else(|error| panic!("{plan:?}: the second attempt: {error}"));
@@ -189,7 +190,7 @@ fn fetch(plan: Plan) -> Outcome {
     Outcome { completed: fetched.is_ok(), requests }
 }
 
-/// Walks by a fault at each request, and one past the last.
+/// Runs with a fault at each request, and at one past the last.
 fn at_each(work: fn(Plan) -> Outcome, plan: impl Fn(u64) -> Plan) -> Vec<bool> {
     let faultless = work(Plan::Faultless);
     assert!(faultless.completed && faultless.requests >= 6, "{}", faultless.requests);

@@ -1,5 +1,5 @@
-//! A collection of garbage at a shared place spares what others refer to, and a place that sends
-//! more than it should is cut off.
+//! Garbage collection at a shared place keeps what others refer to, and a place that sends more
+//! than it should is cut off.
 
 #![cfg(feature = "s3")]
 
@@ -23,8 +23,8 @@ use support::shared::{Place, bucket, directory, publish};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// A server that says that each key has so many bytes, and sends zeros for as long as somebody
-/// takes them.
+/// A server that announces the same number of bytes for each key, and sends zeros as long as the
+/// client reads.
 struct Endless {
     address: String,
     sent: Arc<AtomicU64>,
@@ -57,7 +57,7 @@ impl Endless {
     }
 }
 
-/// Answers requests on a connection until somebody has had enough.
+/// Answers the requests of a connection until the client closes it.
 fn answer(mut stream: TcpStream, announced: u64, sent: &AtomicU64, asked: &AtomicU64) -> Option<()> {
     let mut lines = BufReader::new(stream.try_clone().ok()?).lines();
     loop {
@@ -80,7 +80,7 @@ fn answer(mut stream: TcpStream, announced: u64, sent: &AtomicU64, asked: &Atomi
     }
 }
 
-/// All bytes of the files in a folder and below it.
+/// Returns the bytes of all files in a folder and beneath it.
 fn bytes_in(folder: &Path) -> u64 {
     let entries = std::fs::read_dir(folder).expect("a folder").flatten();
     let size = |entry: std::fs::DirEntry| match entry.metadata().expect("an entry") {
@@ -90,7 +90,7 @@ fn bytes_in(folder: &Path) -> u64 {
     entries.map(size).sum()
 }
 
-/// Bytes that a server may have on their way when somebody stops reading: buffers of both sides.
+/// Bytes that may be in transit when the client stops reading: the buffers of both sides.
 const ON_ITS_WAY: u64 = 16 << 20;
 
 #[test]
@@ -107,7 +107,8 @@ fn a_body_without_an_end_is_cut_off_at_the_announced_size() {
     let sent = server.sent.load(Ordering::Relaxed);
     assert!(sent < ON_ITS_WAY, "{sent} bytes were taken");
 
-    // A range of an object of a version in production, too; and a document that is read whole.
+    // Also a range of an object of a version in production, and a document, which is read into
+    // memory.
     let store = S3::new("models", "team", &server.settings()).expect("a bucket");
     let mut taken = 0;
     let mut sink = |piece: &[u8]| {
@@ -189,13 +190,13 @@ fn recorded(home: &Home, artifacts: &[(ArtifactKind, Digest)]) -> RunId {
     run
 }
 
-/// A home of this name that shares its artifacts at the place.
+/// Returns a home of this name that shares its artifacts at the place.
 fn home(place: &Place, name: &str) -> Home {
     let home = Home::open(place.folder.path().join(name)).expect("a home");
     home.sharing(Some(Arc::new(place.open()))).expect("it shares")
 }
 
-/// Removes all artifacts of a home's folder.
+/// Removes all artifacts of a home's directory.
 fn forget(home: &Home, artifacts: &[(ArtifactKind, Digest)]) {
     for (kind, digest) in artifacts {
         let _ = std::fs::remove_file(home.artifacts.path(*kind, digest));
@@ -227,7 +228,8 @@ fn what_is_longer_than_it_is_on_record_is_not_fetched(place: &Place) {
     for (kind, digest) in published {
         let file = std::fs::read(home.artifacts.path(kind, &digest)).expect("bytes");
         forget(&home, &[(kind, digest)]);
-        // A table's file has more than its values, and another version may write more.
+        // A table's file has more than its values, and another version of this program may write
+        // more.
         let longer = if kind == ArtifactKind::Table { 70 << 20 } else { file.len() + 1 };
         let mut long = file.clone();
         long.resize(longer, 0);
@@ -258,7 +260,7 @@ fn what_a_deleted_run_made_is_kept_for_a_day(place: &Place) {
     };
     let collected = collect();
     assert!(collected.len() == 3 && collected.iter().all(|it| it.place.is_none()), "{collected:?}");
-    // A run of another machine that found them while the record stood records them now.
+    // A run of another machine found them while they were recorded, and records them now.
     assert!(other.renew(&published).expect("an answer"));
     place.age(HOUR * 25);
     let database = rusqlite::Connection::open(home.path().join("stagewright.db")).expect("a database");
@@ -279,8 +281,8 @@ fn what_is_taken_over_from_the_place_alone_is_young_again(place: &Place) {
     assert!(!other.renew(&[(ArtifactKind::Blob, Digest::of(b"nobody's"))]).expect("an answer"));
 }
 
-/// Brings a publisher and a collector together at one artifact: it is sent when its removal has
-/// been decided, and removed when it has been sent.
+/// Synchronises a publisher and a collector at one artifact: it is sent when its removal has been
+/// decided, and removed when it has been sent.
 #[derive(Debug, Default)]
 struct Meeting {
     about: OnceLock<(ArtifactKind, Digest)>,
@@ -288,11 +290,11 @@ struct Meeting {
     is_sent: AtomicBool,
 }
 
-/// A place with something between it and those who use it.
+/// A place with an intermediary that changes what its users see.
 #[derive(Debug)]
 struct Between {
     place: ArtifactObjects,
-    /// How far its clock is behind ours.
+    /// How far its clock is behind this machine's.
     behind: Duration,
     meeting: Option<Arc<Meeting>>,
 }
@@ -302,7 +304,7 @@ impl Between {
         Self { place: place.open(), behind: Duration::ZERO, meeting: None }
     }
 
-    /// A machine of this name that uses the place so.
+    /// Returns a machine of this name that uses the place through this.
     fn machine(self, place: &Place, name: &str) -> ArtifactStore {
         let store = ArtifactStore::open(place.folder.path().join(name)).expect("a store");
         store.shared_at(Arc::new(self))
@@ -379,7 +381,7 @@ impl SharedArtifacts for Between {
 fn age_is_told_by_the_clock_of_the_place(place: &Place) {
     publish(&place.machine("one")).expect("published");
     let nothing = |_| Ok(HashSet::new());
-    // To this machine, whose clock is two days ahead, they look as old as that.
+    // To this machine, whose clock is two days ahead, they look two days old.
     place.age(HOUR * 48);
     let store = Between { behind: HOUR * 48, ..Between::of(place) }.machine(place, "ahead");
     assert_eq!(store.collect(Duration::ZERO, false, nothing).expect("collected"), []);
@@ -415,7 +417,7 @@ fn what_a_collection_that_died_announced_is_waited_for_no_longer_than_an_hour() 
     for (kind, digest) in published {
         place.open().announce(kind, &digest).expect("announced");
     }
-    // By the clock of the place, the announcements are older now than any collection takes.
+    // By the place's clock, the announcements are now older than any collection takes.
     place.age(HOUR * 2);
     let begin = Instant::now();
     publish(&other).expect("published");

@@ -1,4 +1,4 @@
-//! What every store must do, run against each of them. A new store joins by a line in `stores!`.
+//! The conformance suite of stores, run against each of them. A new store is one line in `stores!`.
 
 #![cfg(feature = "s3")]
 
@@ -96,7 +96,7 @@ fn what_is_written_is_read_back_in_every_range(Open { store, .. }: &Open) {
 }
 
 fn files_of_every_size_are_read_back(Open { store, folder, .. }: &Open) {
-    // One request up to 64 KiB, then parts of 40 KiB: whole ones, and one that is shorter.
+    // One request up to 64 KiB, then parts of 40 KiB, the last of which may be shorter.
     for size in [0, 1, 65_536, 65_537, 80 * 1024, 80 * 1024 + 1, 500_000] {
         let content = bytes(size as u64, size);
         let file = object(folder.path(), "file", &content);
@@ -162,7 +162,8 @@ fn no_update_is_lost_among_many_writers(Open { store, .. }: &Open) {
             loop {
                 let (content, etag) = store.get("counter").expect("an answer").expect("bytes");
                 let number: u32 = String::from_utf8(content).expect("text").parse().expect("a number");
-                // The thread makes it unique: the same bytes of two writers would count as one writing.
+                // The thread's number makes it unique: the same bytes of two writers would count as
+                // one write.
                 let next = (number + 1).to_string();
                 let line = format!("{:?}", std::thread::current().id());
                 let claim = store.put(&format!("claims/{next}"), line.as_bytes(), &Condition::Absent);

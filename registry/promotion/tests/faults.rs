@@ -1,5 +1,5 @@
-//! Every kind of fault at every request of a promotion: production has the old version or the new one, whole, and a
-//! second attempt completes it.
+//! Every kind of fault at every request of a promotion: production has the old version or the new
+//! one, complete, and a second attempt completes the promotion.
 
 #![cfg(feature = "s3")]
 
@@ -12,13 +12,14 @@ use stagewright_promotion::{Destination, PromotionError};
 use stagewright_services::s3::{Fault, Plan, Server};
 use support::{champion, client, expected_keys, observer, promote, server, upload};
 
-/// What became of the promotion that met a fault.
+/// The result of a promotion that met a fault.
 struct Outcome {
     completed: bool,
     requests: u64,
 }
 
-/// Promotes version 2 over a champion 1 by this plan, sees that production is whole all the time, and repairs.
+/// Promotes version 2 over champion 1 with the faults of a plan, checks that production is complete
+/// all the time, and repairs.
 fn walk(plan: Plan) -> Outcome {
     let (server, folder) = (server(), tempfile::tempdir().expect("a folder"));
     let (promoter, reader) = (client(&server), observer(&server));
@@ -43,7 +44,7 @@ fn walk(plan: Plan) -> Outcome {
     Outcome { completed: promoted.is_ok(), requests }
 }
 
-/// Reads the champion again and again while a promotion runs.
+/// Reads the champion repeatedly while a promotion runs.
 fn read_meanwhile(
     reader: &Destination,
     promotion: impl FnOnce() -> Result<(), PromotionError>,
@@ -66,7 +67,7 @@ fn read_meanwhile(
     })
 }
 
-/// Removes what is left over, and sees that it was nothing that is needed.
+/// Removes what remains, and checks that none of it was needed.
 fn clean(server: &Server, reader: &Destination, plan: &Plan) {
     server.age(Duration::from_secs(7200));
     let garbage = reader.garbage(Duration::from_secs(3600), &|_| false).expect("a list");
@@ -75,14 +76,14 @@ fn clean(server: &Server, reader: &Destination, plan: &Plan) {
     assert_eq!(reader.garbage(Duration::ZERO, &|_| false).expect("a list"), [], "{plan:?}");
 }
 
-/// How many requests a promotion makes that meets no fault.
+/// Returns how many requests a promotion without faults makes.
 fn requests() -> u64 {
     let outcome = walk(Plan::Faultless);
     assert!(outcome.completed && outcome.requests > 20, "{}", outcome.requests);
     outcome.requests
 }
 
-/// Walks all plans of a kind, two at once.
+/// Runs all plans of a kind, two at once.
 fn walk_all(plan: impl Fn(u64) -> Plan + Sync) -> Vec<Outcome> {
     let last = requests() + 1;
     let half = |start: u64| (start..=last).step_by(2).map(|at| walk(plan(at))).collect::<Vec<_>>();
@@ -94,14 +95,14 @@ fn walk_all(plan: impl Fn(u64) -> Plan + Sync) -> Vec<Outcome> {
     })
 }
 
-/// One bad request is met by another attempt: the promotion completes.
+/// A fault at one request is retried: the promotion completes.
 fn passes(fault: Fault) {
     let outcomes = walk_all(|at| Plan::At(at, fault));
     let failed = outcomes.iter().filter(|it| !it.completed).count();
     assert_eq!(failed, 0, "of {} promotions", outcomes.len());
 }
 
-/// All requests are bad from one on: the promotion fails, unless there was none left.
+/// Every request fails from one on: the promotion fails, unless none was left.
 fn stops(fault: Fault) {
     let outcomes = walk_all(|from| Plan::From(from, fault));
     let completed = outcomes.iter().filter(|it| it.completed).count();
@@ -145,7 +146,7 @@ fn a_slow_reply_to_any_request_is_survived() {
 
 #[test]
 fn bytes_that_are_stored_or_read_wrongly_at_any_request_never_reach_production() {
-    // What the store got wrong is removed and reported: that a promotion fails is right.
+    // What the store damaged is removed and reported. The promotion is right to fail.
     let outcomes = walk_all(|at| Plan::At(at, Fault::LyingChecksum));
     assert!(outcomes.iter().any(|it| !it.completed) && outcomes.iter().any(|it| it.completed));
 }

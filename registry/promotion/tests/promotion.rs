@@ -150,13 +150,13 @@ fn a_version_of_another_registry_is_not_overwritten(place: &Place) {
 }
 
 fn of_many_promotions_at_once_one_moves_the_pointer(place: &Place) {
-    let bundles: Vec<_> = (1..=6).map(|version| place.upload(version)).collect();
-    for upload in &bundles {
+    let uploads: Vec<_> = (1..=6).map(|version| place.upload(version)).collect();
+    for upload in &uploads {
         place.destination.upload(upload, &|_, _| ()).expect("uploaded");
     }
     let mut expected = None;
     for _ in 0..5 {
-        let barrier = Barrier::new(bundles.len());
+        let barrier = Barrier::new(uploads.len());
         let winners: Vec<u32> = std::thread::scope(|scope| {
             let race = |upload| {
                 let (barrier, expected) = (&barrier, &expected);
@@ -168,10 +168,10 @@ fn of_many_promotions_at_once_one_moves_the_pointer(place: &Place) {
                     (!lost).then_some(upload.version)
                 })
             };
-            let threads: Vec<_> = bundles.iter().map(race).collect();
+            let threads: Vec<_> = uploads.iter().map(race).collect();
             threads.into_iter().filter_map(|it| it.join().expect("no panic")).collect()
         });
-        // The one whose pointer stood already may also say that it stands.
+        // The one whose pointer was already there may also report success.
         let (there, etag) = place.destination.pointer("churn").expect("an answer").expect("a pointer");
         assert!(winners.contains(&there.version), "{winners:?}, {there:?}");
         assert_eq!(winners.len(), 1, "{winners:?}");
@@ -239,8 +239,8 @@ fn versions_are_listed(place: &Place) {
 #[test]
 fn of_several_processes_one_moves_the_pointer_of_a_directory() {
     let place = directory();
-    let bundles: Vec<_> = (1..=4).map(|version| place.upload(version)).collect();
-    for upload in &bundles {
+    let uploads: Vec<_> = (1..=4).map(|version| place.upload(version)).collect();
+    for upload in &uploads {
         place.destination.upload(upload, &|_, _| ()).expect("uploaded");
     }
     let racer = |version: u32| {
@@ -265,7 +265,7 @@ fn of_several_processes_one_moves_the_pointer_of_a_directory() {
 #[test]
 #[ignore = "needs variables: started by the test above, several times at once"]
 fn racer() {
-    // Alone it has no part to play.
+    // Only the child processes of the test below have something to do.
     let Ok(folder) = std::env::var("RACER_FOLDER").map(std::path::PathBuf::from) else { return };
     let version: u32 = std::env::var("RACER_VERSION").expect("a version").parse().expect("a number");
     let uri = folder.join("production");

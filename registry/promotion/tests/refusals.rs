@@ -1,4 +1,4 @@
-//! What people read when a destination will not do, word by word, and that no secret is in it.
+//! The texts of refusals by destinations, word by word, without secrets.
 
 #![cfg(feature = "s3")]
 
@@ -8,7 +8,8 @@ use stagewright_promotion::{Destination, PromotionError, Settings};
 use stagewright_services::s3::{ConditionalWrites, Fault, Options, Plan, SECRET_KEY, Server};
 use support::{BUCKET, LIMITS, client, pointer, promote, server, settings, upload};
 
-/// The text of an error, without what differs from run to run, after seeing that no secret is in it.
+/// Returns the text of an error without what differs between runs, after checking that it contains
+/// no secret.
 fn text(error: &PromotionError, server: Option<&Server>) -> String {
     let (plain, debug) = (error.to_string(), format!("{error:?}"));
     for secret in [SECRET_KEY, "hush"] {

@@ -1,7 +1,7 @@
-//! Promotions and retirements with a registry: what the database says is what is told and what the destination gets, also
-//! where the registry fails between two steps.
+//! Promotions and retirements with a registry: database, messages and destination agree, even if
+//! the registry fails between two steps.
 //!
-//! Faults of the registry are triggers in its database, so that everything else is real.
+//! Triggers in the registry's database cause its faults, so that everything else is real.
 
 use std::path::Path;
 
@@ -29,7 +29,7 @@ impl World {
         Self { folder, home, destination }
     }
 
-    /// A version that nobody judged.
+    /// Registers a version without a verdict.
     fn trained(&self, content: &[u8]) -> u32 {
         let staging = self.home.artifacts.stage();
         let mut writer = staging.create_blob().expect("a blob");
@@ -45,7 +45,7 @@ impl World {
             .version
     }
 
-    /// A verdict against the champion of the moment, by gates that measured this.
+    /// Approves a version against the current champion, with this measured metric.
     fn approve(&self, version: u32, auc: f64) {
         let registry = &self.home.registry;
         let against = JudgedAgainst::from(registry.alias("churn", CHAMPION).expect("a registry"));
@@ -84,7 +84,7 @@ impl World {
         self.home.registry.alias("churn", CHAMPION).expect("a registry")
     }
 
-    /// The version that the destination points to.
+    /// Returns the version that the destination points to.
     fn pointed_to(&self) -> Option<u32> {
         self.destination.pointer("churn").expect("a destination").map(|(pointer, _)| pointer.version)
     }
@@ -94,7 +94,7 @@ impl World {
         connection.execute_batch(statements).expect(statements);
     }
 
-    /// Lets the registry fail wherever a promotion gets into this state.
+    /// Makes the registry fail whenever a promotion enters this state.
     fn break_at(&self, state: &str) {
         self.sql(&format!(
             "CREATE TRIGGER broken_{state} BEFORE UPDATE OF state ON promotions WHEN NEW.state = '{state}'
@@ -216,7 +216,7 @@ fn a_retired_champion_is_pointed_to_no_more() {
     withdraw(&world.home, &world.destination, &removals[0]).expect("withdrawn");
     assert_eq!((world.champion(), world.pointed_to()), (None, None));
     assert_eq!(world.state(&removals[0]), PromotionState::Finished);
-    // Once more changes nothing; what was copied stays for a rollback.
+    // A repetition changes nothing. The copied objects stay for a rollback.
     withdraw(&world.home, &world.destination, &removals[0]).expect("withdrawn");
     world.destination.load("churn", Some(1)).expect("a version").verify().expect("whole");
     let request = PromotionRequest { destination: world.destination.uri().to_owned(), ..PromotionRequest::default() };
@@ -224,7 +224,7 @@ fn a_retired_champion_is_pointed_to_no_more() {
     world.carry_out(&back).expect("rolled back");
     assert_eq!((world.champion(), world.pointed_to()), (Some(1), Some(1)));
     world.home.registry.retire_model("churn", "again").expect("retired");
-    // A process that dies here leaves the pointer to whoever works with the destination next.
+    // If a process dies here, the next process that works with the destination removes the pointer.
     assert_eq!(world.pointed_to(), Some(1));
     assert_eq!(repair(&world.home, &world.destination).expect("repaired"), ["churn"]);
     assert_eq!(world.pointed_to(), None);

@@ -1,7 +1,8 @@
-//! How fast tables are checked, written and read: `cargo run --release -p stagewright-store --example throughput`.
+//! Measures how fast tables are checked, written and read: `cargo run --release -p
+//! stagewright-store --example throughput`.
 //!
-//! Prints one line per measurement, the median of several passes: by the clock on the wall, and of this thread's processor
-//! time (Linux; in steps of the scheduler's tick), which other programs disturb less.
+//! Prints one line per measurement, the median of several passes: wall time, and CPU time of this
+//! thread (on Linux, in ticks of the scheduler), which other programs disturb less.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -70,7 +71,7 @@ fn batches(schema: &Schema, columns: &[Vec<f64>]) -> Result<Vec<RecordBatch>, Bo
     Ok((0..ROWS).step_by(8192).map(batch).collect::<Result<_, _>>()?)
 }
 
-/// The crossing itself, on bytes that were allocated before the clock starts.
+/// Measures the parsing of bytes that were allocated before the clock starts.
 fn checks(schema: &Schema, batch: &RecordBatch) -> Result<(), Box<dyn std::error::Error>> {
     let bytes = packed::write(batch, schema)?;
     let length = bytes.len();
@@ -136,7 +137,7 @@ fn report(what: &str, bytes: usize, times: &mut [(f64, f64)]) {
     if bytes > 0 { println!(", {rate:6.2} GB/s") } else { println!() }
 }
 
-/// Processor time of this thread, in seconds; 0 where the system does not say.
+/// Returns the CPU time of this thread, in seconds; 0 if the system does not report it.
 fn thread_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     let nanoseconds = text.split(' ').next().and_then(|it| it.parse::<f64>().ok());

@@ -1,4 +1,4 @@
-//! Artifacts: nothing is visible before it is whole, nothing damaged is served, nothing is left behind.
+//! Artifacts: invisible until complete, never served damaged, removed when abandoned.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -16,7 +16,7 @@ fn store() -> (TempDir, ArtifactStore) {
     (directory, store)
 }
 
-/// Everything in a directory, recursively, without directories.
+/// Lists all files of a directory, recursively.
 fn files(directory: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory).unwrap() {
@@ -99,7 +99,7 @@ fn publication_is_idempotent_and_waits_for_the_disk_once_per_new_file_and_direct
     publish();
     assert_eq!(files(store.directory()), files_after);
     assert_eq!(files_after.iter().filter(|name| name.ends_with(".document")).count(), 2);
-    // Other tests of this process wait for the disk too: only a lower bound can be said.
+    // Other tests of this process wait for the disk too, so that only a lower bound is known.
     assert!(fsyncs() >= 4);
 }
 
@@ -122,7 +122,7 @@ fn a_damaged_blob_or_document_is_never_served() {
     replace(&path, b"repor");
     assert!(matches!(store.open_document(&document, "text/plain"), Err(StoreError::DigestDiffers { .. })));
 
-    // A file that was cut short is healed by making the artifact again.
+    // A truncated file is replaced when the artifact is made again.
     let staging = store.stage();
     staging.put_document("text/plain", *b"report").unwrap();
     staging.publish().unwrap();
@@ -132,7 +132,7 @@ fn a_damaged_blob_or_document_is_never_served() {
 #[test]
 fn a_damaged_artifact_of_the_right_length_is_healed_by_making_it_again() {
     let (directory, store) = store();
-    // By the process that wrote it, which remembers that, and by another one.
+    // By the process that wrote it and remembers that, and by another one.
     for store in [&store, &ArtifactStore::open(directory.path().join("artifacts")).unwrap()] {
         let make = || {
             let staging = store.stage();
@@ -152,7 +152,7 @@ fn a_damaged_artifact_of_the_right_length_is_healed_by_making_it_again() {
         for (kind, digest) in make() {
             let path = store.path(kind, &digest);
             let whole = fs::read(&path).unwrap();
-            // In a table one of its values: its structure is whole.
+            // In a table, one of its values: its structure stays valid.
             let place = whole.windows(8).position(|word| kind == ArtifactKind::Table && word == 3f64.to_le_bytes());
             let mut damaged = whole.clone();
             damaged[place.unwrap_or(whole.len() - 1)] ^= 16;
@@ -171,7 +171,8 @@ fn replace(path: &Path, bytes: &[u8]) {
     fs::rename(aside, path).unwrap();
 }
 
-/// Set for a child process of this test binary: it plays its part of the same test in this directory.
+/// Set for a child process of this test binary: the directory in which it plays its part of the
+/// same test.
 const CHILD_DIRECTORY: &str = "STAGEWRIGHT_TEST_ARTIFACTS";
 
 #[test]
@@ -213,7 +214,7 @@ fn a_full_disk_is_an_error_that_names_the_file_and_leaves_nothing() {
         return fill_the_disk(&directory);
     }
     let (_directory, store) = store();
-    // A limit on file size stands for a full disk: writing fails half way in the same manner.
+    // A limit on file size takes the place of a full disk: writes fail in the same way.
     let child = Command::new("sh")
         .args(["-c", "trap '' XFSZ; ulimit -f 200; exec \"$0\" \"$@\""])
         .arg(std::env::current_exe().unwrap())
@@ -293,7 +294,8 @@ fn an_artifact_that_was_verified_is_read_again_when_its_file_has_changed() {
     }
 }
 
-/// Changes a byte of a file, and hides that as far as a user can: size, name and time of modification stay.
+/// Flips a byte of a file, and hides that as far as a user can: size, name and modification time
+/// stay.
 fn flip_in_place(path: &Path, modified: std::time::SystemTime) {
     use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();

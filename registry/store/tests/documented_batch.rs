@@ -1,4 +1,4 @@
-//! The example of a batch in docs/types.md is what the host writes, and what it reads.
+//! The host writes and reads the example batch in docs/types.md.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use stagewright_store::{DataType, Field, Schema, packed};
 
 const DOCUMENT: &str = include_str!("../../../docs/types.md");
 
-/// The bytes of the example: on each line, pairs of digits and then words.
+/// Returns the bytes of the example: each line has pairs of digits, then words.
 fn documented() -> Vec<u8> {
     let (_, block) = DOCUMENT.split_once("```batch\n").expect("the example begins");
     let (block, _) = block.split_once("```").expect("the example ends");

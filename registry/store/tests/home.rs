@@ -1,4 +1,4 @@
-//! The folder that holds everything: who may look into it, and where its paths may lead.
+//! The home: its permissions, and paths that lead elsewhere.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};

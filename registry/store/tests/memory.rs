@@ -1,6 +1,7 @@
-//! A table that is being made holds no less than it takes: stages are charged for it.
+//! A table that is being written reports at least the memory that it takes: stages are charged for
+//! it.
 //!
-//! A file of its own, and one test: what a process takes is the same for all of its threads.
+//! One test in a file of its own, because memory is counted for all threads of the process.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
@@ -10,17 +11,17 @@ use arrow_array::types::Int32Type;
 use arrow_array::{ArrayRef, DictionaryArray, Float64Array, Int32Array, RecordBatch, StringArray};
 use stagewright_store::{ArtifactStore, DataType, Field, Schema, Staging, TableWriter};
 
-/// A quarter of what the widest table has that a stage may make.
+/// A quarter of the columns of the widest table that a stage may write.
 const COLUMNS: usize = 16_384;
 
-/// Bytes that may be held beside the tables, for all that is measured together.
+/// Bytes that may be held beside the tables, for everything that is measured together.
 const ROOM: u64 = 8 << 20;
 
-/// Bytes that this process has allocated and not freed. What the system counts for a process hangs
-/// on what the allocator keeps of the memory that was freed.
+/// Bytes that this process has allocated and not freed. The system's figure for a process depends
+/// on how much freed memory the allocator keeps.
 static HELD: AtomicU64 = AtomicU64::new(0);
 
-/// The system's allocator, counted.
+/// The system's allocator, with a counter.
 struct Counted;
 
 // SAFETY: each call is the system allocator's, with the same arguments.
@@ -46,7 +47,7 @@ fn wide(data_type: DataType, name_bytes: usize) -> Schema {
     Schema::new((0..COLUMNS).map(field).collect()).unwrap()
 }
 
-/// Compares what some things say they hold with what making them took.
+/// Compares the bytes that some values report with the bytes that creating them took.
 fn holds<T>(what: &str, make: impl FnOnce() -> Vec<T>, held: impl Fn(&T) -> u64) {
     let before = HELD.load(Ordering::Relaxed);
     let made = make();

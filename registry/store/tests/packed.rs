@@ -1,4 +1,4 @@
-//! Batches as bytes: what is written is read, what is spoilt is refused or valid.
+//! Batches as bytes: what is written reads back; damaged bytes are refused or valid.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use arrow_array::{
 use stagewright_store::packed::{batch_bytes, column_bytes, held_bytes, parse, rows_within};
 use stagewright_store::{BatchFault, BatchProblem, CANONICAL_NAN, DataType, Field, MAX_BATCH_BYTES, Schema, packed};
 
-/// The bytes of a batch of the schema's columns.
+/// Returns the bytes of a batch of the schema's columns.
 fn write(batch: &RecordBatch, schema: &Schema) -> Vec<u8> {
     packed::write(batch, schema).expect("columns of the schema")
 }
 
-/// Marsaglia's xorshift64: the same draws in every run.
+/// Marsaglia's xorshift64: the same numbers in every run.
 struct Draws(u64);
 
 impl Draws {
@@ -83,7 +83,7 @@ fn random(draws: &mut Draws) -> (Schema, RecordBatch) {
     (schema, batch)
 }
 
-/// The logical values of a column, one by one; NaN is what a table makes of it.
+/// Returns the logical values of a column, with the canonical NaN.
 fn cells(array: &ArrayRef) -> Vec<Option<String>> {
     let cell = |row| match DataType::from_arrow(array.data_type()).expect("a column of a table") {
         DataType::Boolean => array.as_boolean().value(row).to_string(),
@@ -120,7 +120,7 @@ fn a_batch_comes_back_with_the_values_that_it_had_and_takes_the_bytes_that_were_
     }
 }
 
-/// Spoils bytes, or the number of rows that they are said to have.
+/// Damages the bytes, or the claimed number of rows.
 fn spoil(draws: &mut Draws, rows: &mut usize, bytes: &mut Vec<u8>) {
     match draws.below(5) {
         0 if !bytes.is_empty() => {
@@ -166,7 +166,7 @@ fn spoilt_bytes_are_refused_or_are_a_batch() {
     assert!(refused > 10_000 && taken > 1_000, "{refused} refused, {taken} taken");
 }
 
-/// Two rows of a field: the bytes in words of 8, and what is refused.
+/// Returns the refusal of two rows of a field, given as words of 8 bytes.
 fn refusal(data_type: DataType, nullable: bool, words: &[u64]) -> (Option<usize>, BatchProblem) {
     let schema = schema(vec![Field::new("x", data_type).with_nullable(nullable)]);
     let bytes = words.iter().flat_map(|word| word.to_le_bytes()).collect();
@@ -176,7 +176,7 @@ fn refusal(data_type: DataType, nullable: bool, words: &[u64]) -> (Option<usize>
     (fault.row, fault.problem)
 }
 
-/// Two numbers of 4 bytes as one word.
+/// Packs two numbers of 4 bytes into one word.
 const fn pair(first: i32, second: i32) -> u64 {
     (first as u32 as u64) | (second as u32 as u64) << 32
 }
@@ -250,7 +250,7 @@ fn of_more_categories_than_bytes_two_are_empty() {
             other => panic!("{other:?}"),
         }
     };
-    // "", "a", "": as many as may differ; and "", "", "".
+    // "", "a", "": as many as may differ by their number; and "", "", "".
     assert_eq!(twice(&[pair(0, 0), pair(1, 1)], &[0x61]), (0, 2));
     assert_eq!(twice(&[pair(0, 0), pair(0, 0)], &[]), (0, 1));
     // "", "a", "b" differ.
@@ -279,7 +279,7 @@ fn a_batch_that_is_too_large_names_its_largest_column() {
     assert_eq!(named(batch(9 << 20, 5, 5)), "c");
     assert_eq!(named(batch(5, 9 << 20, 5)), "t");
     assert_eq!(named(batch(3 << 20, 2 << 20, 4 << 20)), "u");
-    // What does not fit is as long as what is left.
+    // A column that does not fit counts the rest of the bytes.
     let mut cut = batch(5, 9 << 20, 5);
     cut.truncate(MAX_BATCH_BYTES + 1);
     assert_eq!(named(cut), "t");
@@ -379,7 +379,7 @@ fn what_stands_at_a_null_is_not_looked_at() {
     // Text that is not UTF-8.
     let (bytes, cells) = two(DataType::Utf8, &[0b10, pair(0, 2), pair(3, 0), 0x61_feff]);
     assert_eq!((bytes, cells), (packed(&[0b10, pair(0, 0), pair(1, 0), 0x61]), vec![None, Some("a".into())]));
-    // A code that names nothing, and one without any categories.
+    // A code that names no category, and one without any categories.
     let (bytes, cells) = two(DataType::Categorical, &[0b01, pair(0, 99), 1, pair(0, 1), 0x61]);
     assert_eq!((bytes, cells), (packed(&[0b01, 0, 1, pair(0, 1), 0x61]), vec![Some("a".into()), None]));
     let (bytes, cells) = two(DataType::Categorical, &[0, pair(5, -6), 0, 0]);
@@ -390,7 +390,7 @@ fn what_stands_at_a_null_is_not_looked_at() {
 
 #[test]
 fn a_string_that_begins_inside_a_character_is_refused() {
-    // Valid as a whole: "ä" over two rows.
+    // Valid as a whole: "ä" across two rows.
     let (row, problem) = refusal(DataType::Utf8, false, &[pair(0, 1), pair(2, 0), 0xa4c3]);
     assert!(matches!((row, problem), (Some(0), BatchProblem::StringUtf8)));
 }

@@ -1,4 +1,5 @@
-//! Tables: the same rows give the same digest and the same cells however they are cut; damaged files are errors.
+//! Tables: the same rows give the same digest and the same cells, however they are cut; damaged
+//! files are errors.
 
 use std::fs;
 use std::path::Path;
@@ -36,7 +37,7 @@ fn all_types() -> Schema {
     .unwrap()
 }
 
-/// Rows of every type, nulls among them; row `n` is the same in every batch that has it.
+/// Rows of every type, with nulls. Row `n` is the same in every batch that contains it.
 fn rows(range: std::ops::Range<usize>) -> RecordBatch {
     let value = |row: usize| if row % 7 == 3 { None } else { Some(row) };
     let values = || range.clone().map(value);
@@ -163,7 +164,7 @@ fn the_digest_of_a_table_is_what_the_format_says() {
     let words: ArrayRef = Arc::new(["b", "a", "b"].into_iter().collect::<DictionaryArray<Int32Type>>());
     let batch = RecordBatch::try_new(schema.to_arrow(), vec![numbers, words]).unwrap();
 
-    // Written from docs/formats/table-digest.md, not from the program.
+    // Derived from docs/formats/table-digest.md, not from the program.
     let column = |header: [u8; 2], parts: &[&[u8]]| -> [u8; 32] {
         let mut message = vec![header[0], header[1], 0, 0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0];
         message.resize(64, 0);
@@ -250,7 +251,7 @@ fn a_cut_or_edited_file_is_an_error_and_never_a_panic() {
     for position in (0..whole.len()).step_by(3) {
         let mut edited = whole.clone();
         edited[position] ^= 0x55;
-        // Padding may change without harm; everything else is found by structure or digest.
+        // Padding may change without harm. Every other change is found by structure or digest.
         if let Err(error) = with(&edited) {
             assert!(
                 matches!(error, StoreError::Damaged { .. } | StoreError::DigestDiffers { .. }),
@@ -265,7 +266,7 @@ fn a_cut_or_edited_file_is_an_error_and_never_a_panic() {
     with(&whole).unwrap();
 }
 
-/// Writes beside and renames: what is mapped is never changed.
+/// Writes a new file and renames it: a mapped file never changes.
 fn replace(path: &Path, bytes: &[u8]) {
     let aside = path.with_extension("aside");
     fs::write(&aside, bytes).unwrap();
@@ -345,7 +346,8 @@ proptest! {
         let (mut batches, mut start) = (Vec::new(), 0);
         for cut in cuts.iter().cycle() {
             let end = (start + cut).min(total);
-            // Each batch is cut from a larger one, whose categories are numbered from its own first row.
+            // Each batch is a slice of a larger one, whose categories are numbered from its own
+            // first row.
             let first = start.saturating_sub(padding);
             batches.push(rows(first..end + padding).slice(start - first, end - start));
             start = end;
@@ -365,7 +367,7 @@ fn the_categories_of_a_table_have_a_total_and_cost_what_escaping_makes_of_them()
     let schema = Schema::new(vec![field("a"), field("b")]).unwrap();
     let mut writer = staging.create_table(&schema).unwrap();
     let column = |row: u32| {
-        // A mebibyte each, which is six in the file's footer.
+        // A mebibyte each, which takes six in the file's footer.
         let text = format!("{row}{}", "\u{1}".repeat(1 << 20));
         let array: DictionaryArray<Int32Type> = [Some(text.as_str())].into_iter().collect();
         Arc::new(array) as ArrayRef

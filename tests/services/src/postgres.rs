@@ -1,13 +1,17 @@
 //! A real PostgreSQL in a temporary folder, from the system's package.
 //!
-//! It demands a password (SCRAM) and sorts texts by an ICU locale, as a server that somebody else set up may: what forgets the one
-//! or relies on the order of bytes fails here. Clusters are made anew, not kept between processes: that takes two seconds and
-//! nothing has to be cleaned. Containers would need a daemon, and a server that is there already leaves its state to the next test.
+//! It demands a password (SCRAM) and sorts texts by an ICU locale, as another administrator's
+//! server may, so that code which forgets the one or relies on the order of bytes fails here.
+//! Clusters are created anew, not kept between processes: that takes two seconds, and nothing has
+//! to be cleaned. Containers would need a daemon, and an existing server would pass its state on to
+//! the next test.
 //!
-//! The server must not outlive the tests, and they end in all ways: a panic, a signal, `exit` with a cluster in a static,
-//! which Rust never drops. So a shell stands between: it holds the reading end of a pipe whose other end is the test's, and when that
-//! closes, which the kernel does in each of these cases, it stops the server and removes the folder. A parent-death signal
-//! would not do: it is sent when the *thread* that started the server ends, and each test is a thread.
+//! The server must not outlive the tests, which can end in several ways: a panic, a signal, `exit`
+//! with a cluster in a static, which Rust never drops. So a shell supervises it. The shell holds
+//! the reading end of a pipe whose other end is the test's. When that closes, which the kernel does
+//! in each of these cases, the shell stops the server and removes the folder. A parent-death signal
+//! would not do: it is sent when the *thread* that started the server ends, and each test is a
+//! thread.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _};
@@ -23,23 +27,24 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-/// Names the folder of `initdb`, `postgres` and `psql`, where it is not Debian's.
+/// The variable with the folder of `initdb`, `postgres` and `psql`, if it is not Debian's.
 pub const BIN: &str = "STAGEWRIGHT_POSTGRES_BIN";
 
-/// Where Debian's packages are, in a folder for each version.
+/// The folder of Debian's packages, with a subfolder for each version.
 const PACKAGES: &str = "/usr/lib/postgresql";
 
 /// The superuser's name.
 const USER: &str = "stagewright";
 
-/// How long a start may take: a second is usual, but the machine may be busy compiling.
+/// How long a start may take: usually a second, but the machine may be busy compiling.
 const START: Duration = Duration::from_secs(120);
 
-/// How often another port is tried: another process can take one between its choice and its use.
+/// How many ports are tried: another process can take one between its choice and its use.
 const ATTEMPTS: usize = 5;
 
-/// Runs the server (`$@`, after its folder) until it ends or until standard input does. Commands in the background have no
-/// standard input, hence the other descriptor. `QUIT` stops at once, without a checkpoint that nobody needs.
+/// Runs the server (`$@`, after its folder) until it or standard input ends. Commands in the
+/// background have no standard input, hence the other descriptor. `QUIT` stops at once, without a
+/// checkpoint, which is not needed.
 const SUPERVISOR: &str = r#"
 exec 3<&0
 folder=$1
@@ -51,51 +56,52 @@ wait $server
 rm -rf "$folder"
 "#;
 
-/// A running server. Dropped, it is stopped and its folder removed.
+/// A running server. Dropping it stops the server and removes its folder.
 #[derive(Debug)]
 pub struct Cluster {
     folder: TempDir,
     bin: PathBuf,
     port: u16,
     password: String,
-    /// The shell; its standard input is what keeps the server alive.
+    /// The shell. Its standard input keeps the server alive.
     supervisor: Child,
-    /// What the server said. Without a name, so that it can be read after the folder is gone.
+    /// The server's log. Unlinked, so that it can be read after the folder is gone.
     log: File,
     databases: AtomicUsize,
 }
 
-/// Whether what was committed survives a power failure.
+/// Whether committed transactions survive a power failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
-    /// It does, as in production: for benchmarks.
+    /// They do, as in production: for benchmarks.
     Synced,
-    /// It does not, and tests take half the time.
+    /// They do not, and tests take half the time.
     Unsynced,
 }
 
 impl Cluster {
-    /// The one of this process, started when it is first asked for. Take a [database](Self::create_database) of your own.
+    /// Returns the cluster of this process, which the first call starts. Use a
+    /// [database](Self::create_database) of your own.
     ///
     /// # Panics
-    /// As [`start`](Self::start) does.
+    /// As [`start`](Self::start).
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<Cluster> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
-    /// A cluster of its own that does not sync.
+    /// Starts another cluster, which does not sync.
     ///
     /// # Panics
-    /// With what to do about it, if PostgreSQL is not installed or does not start.
+    /// If PostgreSQL is not installed or does not start, with what to do about it.
     pub fn start() -> Self {
         Self::start_with(Durability::Unsynced)
     }
 
-    /// A cluster of its own.
+    /// Starts another cluster.
     ///
     /// # Panics
-    /// As [`start`](Self::start) does.
+    /// As [`start`](Self::start).
     pub fn start_with(durability: Durability) -> Self {
         for _ in 1..ATTEMPTS {
             match Self::attempt(durability) {
@@ -107,12 +113,12 @@ impl Cluster {
         Self::attempt(durability).unwrap_or_else(|problem| panic!("{problem}"))
     }
 
-    /// The address of the database `postgres`, with user and password.
+    /// Returns the address of the database `postgres`, with user and password.
     pub fn url(&self) -> String {
         self.url_of("postgres")
     }
 
-    /// Creates an empty database and gives its address, with user and password.
+    /// Creates an empty database. Returns its address, with user and password.
     ///
     /// # Panics
     /// If the server refuses.
@@ -122,10 +128,11 @@ impl Cluster {
         self.url_of(&name)
     }
 
-    /// Runs statements by `psql` in the database of this address, and gives what it printed: rows without a frame.
+    /// Runs statements by `psql` in the database of this address. Returns its output: rows without
+    /// a frame.
     ///
     /// # Errors
-    /// What `psql` or the server said.
+    /// The error output of `psql`.
     pub fn psql(&self, url: &str, statements: &str) -> Result<String, String> {
         let mut psql = command(&self.bin.join("psql"), None);
         run(psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--no-password"]).args([
@@ -136,7 +143,7 @@ impl Cluster {
         ]))
     }
 
-    /// What the server has said until now.
+    /// Returns the server's log so far.
     pub fn log(&self) -> String {
         log_text(&self.log)
     }
@@ -169,7 +176,7 @@ impl Cluster {
         Ok(cluster)
     }
 
-    /// Waits as `pg_ctl` does: until the last line of the server's file says so.
+    /// Waits as `pg_ctl` does, until the last line of the server's file says that it is ready.
     fn wait_until_ready(&mut self) -> Result<(), String> {
         let (file, begun) = (data(self.folder.path()).join("postmaster.pid"), Instant::now());
         loop {
@@ -191,12 +198,12 @@ impl Cluster {
 impl Drop for Cluster {
     fn drop(&mut self) {
         drop(self.supervisor.stdin.take());
-        // The server kills what does not stop within five seconds, so this ends.
+        // The server kills what does not stop within five seconds, so that this ends.
         let _ = self.supervisor.wait();
     }
 }
 
-/// The folder of the programs: the one that is named, or Debian's newest.
+/// Returns the folder of the programs: the one in the variable, or Debian's newest.
 fn bin() -> Result<PathBuf, String> {
     let has_programs = |bin: &PathBuf| ["initdb", "postgres", "psql"].iter().all(|name| bin.join(name).is_file());
     if let Some(bin) = std::env::var_os(BIN).map(PathBuf::from) {
@@ -214,7 +221,7 @@ fn bin() -> Result<PathBuf, String> {
     })
 }
 
-/// Whom the server runs as, if not as whoever runs the tests: it refuses to be root.
+/// Returns the user and group that the server runs as, if the tests run as root, which it refuses.
 fn user() -> io::Result<Option<(u32, u32)>> {
     if !rustix::process::geteuid().is_root() {
         return Ok(None);
@@ -228,7 +235,7 @@ fn user() -> io::Result<Option<(u32, u32)>> {
     Ok(ids("postgres").or_else(|| ids("nobody")))
 }
 
-/// 128 bits in hex.
+/// Returns 128 random bits in hex.
 fn password() -> io::Result<String> {
     let mut bytes = [0; 16];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
@@ -239,7 +246,7 @@ fn data(folder: &Path) -> PathBuf {
     folder.join("data")
 }
 
-/// Makes the cluster's files.
+/// Creates the cluster's files.
 fn initialise(bin: &Path, folder: &Path, user: Option<(u32, u32)>) -> Result<(), String> {
     let mut initdb = command(&bin.join("initdb"), user);
     initdb.current_dir(folder).args(["--no-sync", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8"]);
@@ -247,7 +254,7 @@ fn initialise(bin: &Path, folder: &Path, user: Option<(u32, u32)>) -> Result<(),
     run(&mut initdb).map(drop)
 }
 
-/// Starts the server under the shell that stops it.
+/// Starts the server under the supervising shell.
 fn supervise(
     bin: &Path,
     folder: &Path,
@@ -267,12 +274,12 @@ fn supervise(
             shell.args(["-c", setting]);
         }
     }
-    // A group of its own: Ctrl-C is for the tests, whose end stops the server.
+    // A process group of its own: Ctrl-C is for the tests, whose end stops the server.
     shell.process_group(0).current_dir(folder).stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log.try_clone()?);
     shell.spawn()
 }
 
-/// A program in an environment that is the same everywhere: what `PG*` variables say is for somebody else's server.
+/// Returns a program with a fixed environment: `PG*` variables are meant for another server.
 fn command(program: &Path, user: Option<(u32, u32)>) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env("PATH", "/usr/bin:/bin").env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
@@ -282,7 +289,7 @@ fn command(program: &Path, user: Option<(u32, u32)>) -> Command {
     command
 }
 
-/// What it printed, if all went well.
+/// Runs a command. Returns its output if it succeeds.
 fn run(command: &mut Command) -> Result<String, String> {
     let program = command.get_program().display().to_string();
     let output = command.output().map_err(|error| format!("cannot run {program}: {error}"))?;
@@ -292,7 +299,7 @@ fn run(command: &mut Command) -> Result<String, String> {
     Err(format!("{program} failed: {}", String::from_utf8_lossy(&output.stderr).trim_end()))
 }
 
-/// A log from its start, whose writers go on where they are.
+/// Returns a log from its start, without moving the position of its writers.
 fn log_text(log: &File) -> String {
     let mut bytes = vec![0; log.metadata().map_or(0, |metadata| usize::try_from(metadata.len()).unwrap_or(0))];
     let read = log.read_at(&mut bytes, 0).unwrap_or(0);

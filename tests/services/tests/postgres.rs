@@ -1,4 +1,4 @@
-//! What tests rely on: a server with a password that ends with them.
+//! The properties of the test server that tests rely on: it has a password and ends with them.
 
 use std::env;
 use std::io::{BufRead as _, BufReader};
@@ -98,7 +98,7 @@ fn a_cluster_ends_with_a_process_that_is_killed() {
     }
 }
 
-/// Where a cluster listens, and where its files are.
+/// Returns the address and the data folder of a cluster.
 fn address_and_data(cluster: &Cluster) -> (String, PathBuf) {
     let url = cluster.url();
     let (_, after) = url.split_once('@').expect("an address with a password");

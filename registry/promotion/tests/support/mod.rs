@@ -1,4 +1,4 @@
-//! What the tests of this crate share: places to promote to, and versions to promote.
+//! Fixtures of this crate's tests: destinations, and versions to promote.
 
 #![expect(dead_code, reason = "each test file uses a part of it")]
 
@@ -12,7 +12,7 @@ use stagewright_promotion::{Destination, LocalObject, Pointer, Settings, Transfe
 use stagewright_services::s3;
 use stagewright_store::Digest;
 
-/// Small, so that a file of 100 KB has parts, and what hangs is given up soon.
+/// Small, so that a file of 100 KB has parts, and hanging requests end soon.
 pub(crate) const LIMITS: TransferLimits = TransferLimits {
     connect: Duration::from_millis(500),
     attempt: Duration::from_secs(1),
@@ -27,27 +27,27 @@ pub(crate) const LIMITS: TransferLimits = TransferLimits {
 /// The destination on the server.
 pub(crate) const BUCKET: &str = "s3://models/team/churn";
 
-/// Settings that lead where the variables say, within [`LIMITS`].
+/// Returns settings with these variables, within [`LIMITS`].
 pub(crate) fn settings(variables: Vec<(String, String)>) -> Settings {
     Settings { variables: variables.into_iter().collect(), limits: LIMITS, ..Settings::default() }
 }
 
-/// A server with the bucket `models`, whose listings have short pages.
+/// Returns a server with the bucket `models`, whose listings have short pages.
 pub(crate) fn server() -> s3::Server {
     s3::Server::start("models", s3::Options { page: 3, ..s3::Options::default() })
 }
 
-/// The destination as the client sees it whose requests suffer faults.
+/// Returns the destination for the client whose requests meet faults.
 pub(crate) fn client(server: &s3::Server) -> Destination {
     Destination::open(BUCKET, &settings(server.variables())).expect("a destination")
 }
 
-/// The destination as one sees it who looks on.
+/// Returns the destination for an observer, whose requests meet none.
 pub(crate) fn observer(server: &s3::Server) -> Destination {
     Destination::open(BUCKET, &settings(server.observer_variables())).expect("a destination")
 }
 
-/// Where a test promotes to.
+/// A destination of a test.
 pub(crate) struct Place {
     pub(crate) destination: Destination,
     pub(crate) folder: tempfile::TempDir,
@@ -67,7 +67,7 @@ pub(crate) fn bucket() -> Place {
 }
 
 impl Place {
-    /// Changes the bytes of a key behind everyone's back.
+    /// Changes the bytes of a key past the client.
     pub(crate) fn overwrite(&self, key: &str, bytes: &[u8]) {
         match &self.server {
             Some(server) => server.write(&format!("team/churn/{key}"), bytes),
@@ -75,7 +75,7 @@ impl Place {
         }
     }
 
-    /// The keys that are there.
+    /// Returns the existing keys.
     pub(crate) fn keys(&self) -> Vec<String> {
         match &self.server {
             Some(server) => {
@@ -90,7 +90,8 @@ impl Place {
         }
     }
 
-    /// A version of `churn` with a part that all versions share, a small one and one of several parts.
+    /// Returns a version of `churn` with a part that all versions share, a small part, and one of
+    /// several upload parts.
     pub(crate) fn upload(&self, version: u32) -> VersionUpload {
         upload(self.folder.path(), version)
     }
@@ -110,7 +111,7 @@ fn list(folder: &Path, prefix: &str, keys: &mut Vec<String>) {
     }
 }
 
-/// Bytes that look random, different for each seed.
+/// Returns bytes that look random, different for each seed.
 pub(crate) fn bytes(seed: u64, count: usize) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -122,7 +123,7 @@ pub(crate) fn bytes(seed: u64, count: usize) -> Vec<u8> {
     std::iter::repeat_with(&mut next).flatten().take(count).collect()
 }
 
-/// Writes a file and says what it is.
+/// Writes a file and describes it.
 pub(crate) fn object(folder: &Path, name: &str, bytes: &[u8]) -> LocalObject {
     let path: PathBuf = folder.join(name);
     std::fs::write(&path, bytes).expect("a file");
@@ -144,14 +145,14 @@ pub(crate) fn upload(folder: &Path, version: u32) -> VersionUpload {
     VersionUpload { model: "churn".to_owned(), version, objects, manifest: manifest.to_string().into_bytes() }
 }
 
-/// The pointer that a promotion of this upload writes.
+/// Returns the pointer that a promotion of this upload writes.
 pub(crate) fn pointer(upload: &VersionUpload) -> Pointer {
     let promotion = format!("promotion-{}", upload.version);
     let manifest = Digest::of(&upload.manifest);
     Pointer::new("churn", upload.version, manifest, promotion, "sha256:audit", "2026-11-21T15:00:00Z")
 }
 
-/// A whole promotion, as its state machine goes through it.
+/// Runs a whole promotion, in the order of its state machine.
 pub(crate) fn promote(
     destination: &Destination,
     upload: &VersionUpload,
@@ -165,17 +166,17 @@ pub(crate) fn promote(
     destination.point(&upload.model, there.as_ref().map(|(_, etag)| etag), &pointer(upload))
 }
 
-/// The champion, every byte of it read.
+/// Returns the champion after reading every byte of it.
 pub(crate) fn champion(destination: &Destination) -> u32 {
     let loaded = destination.load("churn", None).expect("a champion");
     loaded.verify().expect("a whole champion");
     loaded.version
 }
 
-/// The keys of versions that are promoted, and nothing else.
-pub(crate) fn expected_keys(bundles: &[VersionUpload]) -> Vec<String> {
+/// Returns the keys that exist if these versions are promoted and nothing else.
+pub(crate) fn expected_keys(uploads: &[VersionUpload]) -> Vec<String> {
     let mut keys = vec!["models/churn/champion.json".to_owned()];
-    for upload in bundles {
+    for upload in uploads {
         keys.push(format!("models/churn/versions/{}/manifest.json", upload.version));
         keys.extend(upload.objects.iter().map(|it| format!("objects/sha256/{}", it.digest.to_hex())));
     }

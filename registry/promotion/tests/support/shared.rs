@@ -1,4 +1,4 @@
-//! Artifacts that several machines share: a place, and machines that publish there.
+//! Fixtures of shared artifacts: a place, and machines that publish there.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -37,13 +37,13 @@ impl Place {
         ArtifactObjects::open(&self.uri, &self.settings).expect("a place")
     }
 
-    /// A machine of this name, whose folder is a cache of the place.
+    /// Returns the store of a machine of this name, whose directory is a cache of the place.
     pub(crate) fn machine(&self, name: &str) -> ArtifactStore {
         let store = ArtifactStore::open(self.folder.path().join(name)).expect("a store");
         store.shared_at(Arc::new(self.open()))
     }
 
-    /// Changes the bytes of an artifact behind everyone's back.
+    /// Changes the bytes of an artifact past its machines.
     pub(crate) fn overwrite(&self, kind: ArtifactKind, digest: &Digest, bytes: &[u8]) {
         let key = format!("artifacts/{}.{kind}", digest.to_hex());
         match &self.server {
@@ -52,7 +52,7 @@ impl Place {
         }
     }
 
-    /// Lets time pass at the place.
+    /// Makes everything at the place older.
     pub(crate) fn age(&self, by: Duration) {
         match &self.server {
             Some(server) => server.age(by),
@@ -67,7 +67,7 @@ impl Place {
     }
 }
 
-/// A table, a blob of several parts, and a document.
+/// Publishes a table, a blob of several parts, and a document.
 pub(crate) fn publish(store: &ArtifactStore) -> Result<[(ArtifactKind, Digest); 3], StoreError> {
     let staging = store.stage();
     let schema = Schema::new(vec![Field::new("x", DataType::Float64)]).expect("a schema");

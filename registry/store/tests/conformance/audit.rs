@@ -1,10 +1,10 @@
-//! The audit tells of every change of a model, and shows when somebody changed it.
+//! The audit records every change of a model, and reveals changes of itself.
 
 use stagewright_store::{AuditCheck, JudgedAgainst, PromotionRequest, StoreError, Verdict};
 
 use crate::world::{World, judged};
 
-/// A registry with twelve entries and more.
+/// Creates a registry with more than twelve entries. Returns their number.
 fn busy(world: &World) -> u64 {
     for _ in 0..3 {
         let version = world.approved("churn");
@@ -13,7 +13,7 @@ fn busy(world: &World) -> u64 {
     world.registry.verify_audit().unwrap().entries
 }
 
-/// Where the audit says that it was tampered with.
+/// Returns the entry at which the audit was tampered with.
 fn tampered(world: &World) -> u64 {
     match world.registry.verify_audit() {
         Err(StoreError::Tampered { seq, .. }) => seq,
@@ -140,7 +140,7 @@ pub(crate) fn an_entry_that_is_removed_so_that_the_others_close_ranks_is_detecte
     busy(world);
     world.disarm_audit();
     world.sql("DELETE FROM audit WHERE seq = 4").unwrap();
-    // One after the other: neither database moves a whole unique column at once.
+    // One after the other: neither database can shift a whole unique column at once.
     let rest: u64 = world.rows("SELECT max(seq) FROM audit")[0].parse().unwrap();
     for seq in 5..=rest {
         world.sql(&format!("UPDATE audit SET seq = {} WHERE seq = {seq}", seq - 1)).unwrap();
@@ -182,7 +182,7 @@ pub(crate) fn the_champion_of_any_date_is_known(world: &World) {
         let version = world.approved("churn");
         world.promote("churn", version);
         dates.push((registry.audit_entries(1).unwrap()[0].at_ms, Some(version)));
-        // The next promotion gets another date.
+        // So that the next promotion has another time.
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     assert_eq!(world.roll_back("churn").unwrap(), 2);
@@ -197,7 +197,7 @@ pub(crate) fn the_champion_of_any_date_is_known(world: &World) {
         registry.delete_version("churn", version, "").unwrap();
     }
     agree();
-    // A champion keeps its model from being deleted: whoever owns the database sets it aside.
+    // A model with a champion cannot be deleted; the owner of the database demotes it.
     world.sql("UPDATE versions SET stage = 'archived'").unwrap();
     registry.delete_model("churn", "").unwrap();
     agree();

@@ -1,4 +1,5 @@
-//! Many threads and several processes at once: nothing is lost, nothing is given twice, nobody waits for ever.
+//! Many threads and several processes at once: nothing is lost, no number is used twice, no one
+//! waits forever.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Barrier;
@@ -13,7 +14,7 @@ const THREADS: usize = 32;
 
 pub(crate) fn sixty_four_writers_in_two_processes_get_consecutive_versions(world: &World) {
     if World::part().is_some() {
-        // A registry of its own for each, as every process has.
+        // Each has a registry of its own, as a process has.
         let writer = || world.reopened().create_version(&world.artifacts, "churn", &version(), &unnumbered).unwrap();
         return thread::scope(|scope| {
             let writers: Vec<_> = (0..THREADS).map(|_| scope.spawn(writer)).collect();
@@ -109,17 +110,17 @@ pub(crate) fn of_a_thousand_concurrent_promotions_one_champion_is_left(world: &W
         }
     }
     assert_eq!(stages[&champion], "production");
-    assert_eq!(world.life("churn"), stages.into_values().collect::<Vec<_>>());
+    assert_eq!(world.stages_of("churn"), stages.into_values().collect::<Vec<_>>());
     let promotions: Vec<_> = completed.iter().map(|id| world.registry.promotion(id).unwrap()).collect();
     assert!(promotions.iter().all(|promotion| intended.get(&promotion.id) == Some(&Some(promotion.version))));
-    // Of the champion itself, a promotion changes nothing.
+    // Promoting the champion itself changes nothing.
     let changes = promotions.iter().filter(|promotion| promotion.expected != Some(promotion.version)).count();
     assert_eq!(crowned, changes);
     assert_eq!(world.registry.unfinished_promotions().unwrap(), []);
     world.registry.verify_audit().unwrap();
 }
 
-/// Promotes one version after another, and says which promotions came about.
+/// Promotes one version after another. Returns the promotions that were completed.
 fn promote_some(world: &World, promoter: u32) {
     let registry = &world.registry;
     let request = PromotionRequest { destination: "file:///production".into(), ..PromotionRequest::default() };
@@ -127,18 +128,19 @@ fn promote_some(world: &World, promoter: u32) {
         let version = 1 + (promoter * 7 + number * 3) % VERSIONS;
         world.approve("churn", version);
         let promotion = match registry.begin_promotion("churn", version, &request) {
-            // Somebody was faster since it was judged.
+            // Another promotion was completed since it was judged.
             Err(StoreError::StaleVerdict { .. }) => continue,
             begun => begun.unwrap(),
         };
         match registry.complete_promotion(&promotion.id) {
             Ok(_) => println!("\ncompleted {}", promotion.id),
-            // Somebody was faster, or judged it against a champion that came and went.
+            // Another promotion was completed, or it was judged against a champion that has been
+            // replaced.
             Err(StoreError::AliasMoved { .. } | StoreError::StaleVerdict { .. }) => continue,
             Err(error) => panic!("{error}"),
         }
         match registry.finish_promotion(&promotion.id) {
-            // A later one was finished, and this with it.
+            // A later one was finished, and this one with it.
             Ok(()) | Err(StoreError::PromotionEnded { state: "finished", .. }) => {}
             Err(error) => panic!("{error}"),
         }
@@ -155,13 +157,13 @@ pub(crate) fn of_two_candidates_judged_against_one_champion_one_succeeds_it_and_
         let candidates = [world.unjudged("churn"), world.unjudged("churn")];
         let (judged, begun) = (Barrier::new(2), Barrier::new(2));
         let run = |candidate| {
-            // A registry of its own, as every run has.
+            // Each has a registry of its own, as a run has.
             let registry = world.reopened();
             world.approve("churn", candidate);
             judged.wait();
             let promotion = registry.begin_promotion("churn", candidate, &PromotionRequest::default());
             if race % 2 == 0 {
-                // Both intend their promotions before one is completed.
+                // Both intend their promotions before either is completed.
                 begun.wait();
             }
             registry.complete_promotion(&promotion?.id)
@@ -183,7 +185,7 @@ pub(crate) fn of_two_candidates_judged_against_one_champion_one_succeeds_it_and_
             };
             assert_eq!(told, (Some(champion), Some(won[0])), "{error}");
         }
-        // It stays told until it is judged again; then it is promoted.
+        // It stays refused until it is judged again; then it is promoted.
         let promote = || world.registry.promote("churn", loser, &PromotionRequest::default());
         let stale = promote().unwrap_err();
         assert!(matches!(stale, StoreError::StaleVerdict { .. }), "{stale}");

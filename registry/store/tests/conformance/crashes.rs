@@ -1,4 +1,4 @@
-//! A process that dies at any step of a promotion leaves one champion: the old or the new.
+//! A process that dies at any step of a promotion leaves one champion: the old or the new one.
 
 use std::io::{BufRead as _, BufReader};
 use std::time::Duration;
@@ -52,7 +52,7 @@ pub(crate) fn a_promotion_whose_process_dies_is_settled_by_whoever_opens_next(wo
     world.registry.verify_audit().unwrap();
 }
 
-/// How often a process is killed amid its promotions.
+/// How often a process is killed during its promotions.
 const KILLS: u64 = 25;
 
 pub(crate) fn a_process_that_is_killed_anywhere_leaves_one_champion(world: &World) {
@@ -68,7 +68,7 @@ pub(crate) fn a_process_that_is_killed_anywhere_leaves_one_champion(world: &Worl
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let told = lines.find_map(|line| line.unwrap().strip_prefix("promoting").map(str::to_owned));
         assert!(told.is_some(), "{}", everything(&child.wait_with_output().unwrap()));
-        // Spread over some promotions, differently each time.
+        // At different times, spread over several promotions.
         std::thread::sleep(Duration::from_micros(kill * 7919 % 20_000));
         child.kill().unwrap();
         child.wait().unwrap();
@@ -79,7 +79,7 @@ pub(crate) fn a_process_that_is_killed_anywhere_leaves_one_champion(world: &Worl
         let champion = world.champion("churn").expect("there is a champion at all times");
         let now = world.registry.audit_entries(1).unwrap()[0].at_ms;
         assert_eq!(world.registry.champion_at("churn", now).unwrap(), Some(champion));
-        // One promotion is unfinished at most, and it is the champion's.
+        // At most one promotion is unfinished, and it is the champion's.
         let unfinished = world.registry.unfinished_promotions().unwrap();
         assert!(unfinished.len() <= 1);
         for promotion in unfinished {

@@ -1,4 +1,4 @@
-//! Experiments are made by name, renamed, tagged, deleted and restored.
+//! Experiments are created by name, renamed, tagged, deleted and restored.
 
 use stagewright_store::StoreError;
 

@@ -1,4 +1,4 @@
-//! The life of a version: none, staging, production, archived; production is the champion.
+//! The lifecycle of a version: none, staging, production, archived; production is the champion.
 
 use stagewright_store::{LifecycleStage, PromotionRequest, StoreError, Verdict};
 
@@ -34,7 +34,7 @@ pub(crate) fn production_is_reached_by_promotion_alone(world: &World) {
                 hint: stagewright models promote churn/1";
     assert_eq!(refused.to_string(), text);
     assert_eq!(world.champion("churn"), None);
-    // The database refuses a second champion, whoever asks.
+    // The database refuses a second champion, whoever inserts it.
     world.promote("churn", 1);
     world.approved("churn");
     assert!(world.sql("UPDATE versions SET stage = 'production'").is_err());
@@ -66,7 +66,7 @@ pub(crate) fn only_an_approved_version_becomes_champion(world: &World) {
         world.registry.promote("nothing", 1, &PromotionRequest::default()),
         Err(StoreError::NoModel { .. })
     ));
-    assert_eq!((world.champion("churn"), world.life("churn")), (None, vec!["none", "none"]));
+    assert_eq!((world.champion("churn"), world.stages_of("churn")), (None, vec!["none", "none"]));
 }
 
 pub(crate) fn a_promotion_archives_the_champion_before(world: &World) {
@@ -74,7 +74,7 @@ pub(crate) fn a_promotion_archives_the_champion_before(world: &World) {
         world.promote("churn", version);
         assert_eq!(world.champion("churn"), Some(version));
     }
-    assert_eq!(world.life("churn"), ["archived", "archived", "production"]);
+    assert_eq!(world.stages_of("churn"), ["archived", "archived", "production"]);
     let champion = world.registry.version("churn", 3).unwrap();
     assert_eq!((champion.aliases, champion.verdict), (vec!["champion".to_owned()], Some(Verdict::Approved)));
     assert_eq!(world.registry.version("churn", 2).unwrap().aliases, [""; 0]);
@@ -99,7 +99,7 @@ pub(crate) fn one_rollback_after_another_leads_further_back(world: &World) {
                 hint: a version is archived when another one follows it as champion; `stagewright models promote` takes \
                 any approved version";
     assert_eq!(nothing.to_string(), text);
-    // Promoted again, a version is as good as any.
+    // Once promoted again, a version is a target of rollbacks again.
     world.promote("churn", 3);
     assert_eq!(world.registry.rollback_target("churn").unwrap(), 1);
     world.promote("churn", 4);
@@ -110,7 +110,7 @@ pub(crate) fn a_rollback_goes_to_the_version_archived_last_and_not_to_the_newest
     for _ in 0..4 {
         world.approved("churn");
     }
-    // Within a millisecond or not: their order counts, not their clocks.
+    // The order of the transitions counts, not the clock: they may happen within a millisecond.
     for version in [3, 4, 1, 2] {
         world.promote("churn", version);
     }

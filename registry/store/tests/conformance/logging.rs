@@ -1,4 +1,5 @@
-//! Metrics keep their histories and know their last value; parameters are logged once; tags are set and removed.
+//! Metrics keep their histories and their last value; parameters are logged once; tags are set and
+//! removed.
 
 use stagewright_store::{MetricPoint, RunId, RunStatus, StoreError};
 
@@ -12,7 +13,7 @@ fn begun(world: &World) -> RunId {
     world.registry.begin_run(&new_run("churn")).unwrap()
 }
 
-/// Value, step and time, where NaN equals NaN.
+/// Returns value, step and time, with the value as bits, so that NaN equals NaN.
 fn last(world: &World, run: &RunId) -> (u64, i64, i64) {
     let metric = &world.registry.run(run.as_str()).unwrap().metrics[0];
     (metric.value.to_bits(), metric.step, metric.at_ms)
@@ -25,7 +26,7 @@ pub(crate) fn every_value_of_a_metric_is_kept_in_the_order_of_logging(world: &Wo
         world.registry.log_metric(&run, &point(value, step % 3, 7)).unwrap();
     }
     let history = world.registry.metric_history(&run, "loss").unwrap();
-    // All bits but the sign of zero.
+    // All bits except the sign of zero.
     let bits = |value: f64| if value.is_nan() { None } else { Some((value + 0.0).to_bits()) };
     let seen: Vec<_> = history.iter().map(|it| (it.name.as_str(), bits(it.value), it.step, it.at_ms)).collect();
     let logged: Vec<_> = (0..).zip(values).map(|(step, value)| ("loss", bits(value), step % 3, 7)).collect();
@@ -47,7 +48,8 @@ pub(crate) fn the_last_value_is_that_of_the_greatest_step_then_time_then_value(w
         (point(4.5, 1, 101), point(4.5, 1, 101)),
         (point(f64::NAN, 1, 101), point(4.5, 1, 101)),
         (point(f64::INFINITY, 1, 101), point(f64::INFINITY, 1, 101)),
-        // A NaN of a greater step is the last value, until there is another at that step and time.
+        // A NaN of a greater step is the last value, until there is another value of that step and
+        // time.
         (point(f64::NAN, 2, 50), point(f64::NAN, 2, 50)),
         (point(f64::NEG_INFINITY, 2, 50), point(f64::NEG_INFINITY, 2, 50)),
         (point(-1.0, 2, 50), point(-1.0, 2, 50)),
@@ -145,7 +147,8 @@ pub(crate) fn loggers_in_opposite_orders_do_not_block_each_other(world: &World) 
                 tags.reverse();
                 parameters.reverse();
             }
-            // Apart: of one batch, whoever has the first row has all.
+            // In separate batches: within one batch, the loggers of the first row would have all
+            // rows.
             world.registry.log_batch(&run, &metrics, &[], &[]).unwrap();
             world.registry.log_batch(&run, &[], &parameters, &[]).unwrap();
             world.registry.log_batch(&run, &[], &[], &tags).unwrap();

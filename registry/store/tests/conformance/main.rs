@@ -1,9 +1,10 @@
-//! What every registry does, whatever its database: one suite, run against SQLite and PostgreSQL.
+//! The conformance suite of registries, run against SQLite and PostgreSQL.
 //!
-//! Each test is a function over a [`World`]; `conformance!` makes two tests of it, `sqlite::SUBJECT::TEST` and
-//! `postgres::SUBJECT::TEST`. A function that it does not list is dead code, which the build refuses.
-//! After each test the audit is verified, unless the test changed tables behind the registry's back.
-//! What only one of the databases can do wrong is in [`migration`] and [`server`].
+//! Each test is a function over a [`World`]. `conformance!` makes two tests of it,
+//! `sqlite::SUBJECT::TEST` and `postgres::SUBJECT::TEST`. A function that it does not list is dead
+//! code, which the build refuses. After each test the audit is verified, unless the test changed
+//! tables without the registry. Failures that only one of the databases can have are in
+//! [`migration`] and [`server`].
 
 mod migration;
 #[cfg(feature = "postgres")]

@@ -1,4 +1,5 @@
-//! A database of an older format keeps all that it holds; one of a newer format is left alone.
+//! Migration keeps everything in a database of an older format, and leaves one of a newer format
+//! alone.
 
 use std::fs;
 use std::path::Path;
@@ -14,28 +15,30 @@ use crate::stages::stage;
 use crate::world::{World, new_run, pairs, said, spawn};
 
 const FORMAT_1: &str = include_str!("../../src/registry/migrations/1.sql");
-/// Two runs, three stages' worth of everything, two models with six versions, a champion that was the third to be one.
+/// Two runs, three stages with all kinds of records, two models with six versions, a champion that
+/// was the third one.
 const ROWS: &str = include_str!("format_1.sql");
 
-/// Format 2, as its program made it of an empty database, but for the audit's triggers.
+/// Format 2, as its program created it in an empty database, without the audit's triggers.
 const FORMAT_2: &str = include_str!("../../src/registry/migrations/2.sql");
-/// What that program did after the statements above.
+/// The statements that that program ran afterwards.
 const AFTER_FORMAT_2: &str = "DROP TABLE alias_moves; DROP TABLE aliases; DROP TABLE model_versions; DROP TABLE models;
     CREATE VIEW models AS SELECT name, created_ms, last_version,
         (SELECT version FROM versions WHERE versions.model = registered_models.id AND stage = 'production') AS champion
     FROM registered_models;";
-/// The audit's triggers, as format 2 has them in SQLite.
+/// The audit's triggers of format 2 in SQLite.
 const TRIGGERS: &str = "
     CREATE TRIGGER audit_is_never_changed BEFORE UPDATE ON audit BEGIN SELECT raise(ABORT, 'the audit is append-only'); END;
     CREATE TRIGGER audit_is_never_replaced BEFORE INSERT ON audit WHEN EXISTS (SELECT 1 FROM audit WHERE seq = NEW.seq)
         BEGIN SELECT raise(ABORT, 'the audit is append-only'); END;
     CREATE TRIGGER audit_is_never_removed BEFORE DELETE ON audit BEGIN SELECT raise(ABORT, 'the audit is append-only'); END;";
-/// A model with four versions: archived, in production, rejected, imported; a promotion whose pointer was never moved.
+/// A model with four versions (archived, in production, rejected, imported), and a promotion whose
+/// pointer was never moved.
 const ROWS_2: &str = include_str!("format_2.sql");
 
 const RUN: &str = "aa00000000000000000000000000000f";
 
-/// A database as the program of format 1 left it.
+/// Returns a database as the program of format 1 left it.
 fn old_database() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let connection = rusqlite::Connection::open(directory.path().join("stagewright.db")).unwrap();
@@ -45,7 +48,7 @@ fn old_database() -> TempDir {
     directory
 }
 
-/// A database as the program of format 2 left it.
+/// Returns a database as the program of format 2 left it.
 fn database_of_format_2() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let connection = rusqlite::Connection::open(directory.path().join("stagewright.db")).unwrap();
@@ -56,7 +59,7 @@ fn database_of_format_2() -> TempDir {
     directory
 }
 
-/// The statements of a migration in PostgreSQL's words.
+/// Returns the statements of a migration in PostgreSQL's dialect.
 #[cfg(feature = "postgres")]
 fn for_postgres(sql: &str) -> String {
     let words = [
@@ -70,7 +73,7 @@ fn for_postgres(sql: &str) -> String {
     words.iter().fold(sql.to_owned(), |sql, (sqlite, postgres)| sql.replace(sqlite, postgres))
 }
 
-/// A database on a server as the program of an older format left it.
+/// Returns a database on a server as the program of an older format left it.
 #[cfg(feature = "postgres")]
 fn on_a_server(format: u32) -> World {
     let cluster = stagewright_services::postgres::Cluster::shared();
@@ -87,7 +90,7 @@ fn on_a_server(format: u32) -> World {
     let kept = format!(
         "CREATE TABLE stagewright_format (format BIGINT NOT NULL); INSERT INTO stagewright_format VALUES ({format});"
     );
-    // As identities are left by a program that gave the numbers itself.
+    // A program that assigned the numbers itself left the identity columns like this.
     let numbers = "SELECT setval(pg_get_serial_sequence('versions', 'id'), 100);
         SELECT setval(pg_get_serial_sequence('registered_models', 'id'), 100);";
     cluster.psql(&url, &(statements + &kept + if format == 1 { "" } else { numbers })).unwrap();
@@ -112,7 +115,7 @@ fn models_of_format_2_are_kept_on_a_server_and_what_nobody_recorded_is_unknown()
 fn models_of_format_1_are_kept_on_a_server() {
     let world = on_a_server(1);
     assert_eq!(
-        (world.champion("churn"), world.life("churn")),
+        (world.champion("churn"), world.stages_of("churn")),
         (Some(2), vec!["archived", "production", "archived", "none"])
     );
     let verdicts = world.registry.verdicts("churn", 2).unwrap();
@@ -122,21 +125,21 @@ fn models_of_format_1_are_kept_on_a_server() {
     assert_eq!(world.registry.verify_audit().unwrap().entries, 13);
 }
 
-/// What must be left of [`ROWS_2`].
+/// Checks that everything of [`ROWS_2`] is still there.
 fn kept_from_format_2(world: &World) {
     let registry = &world.registry;
     assert_eq!(
-        (world.champion("churn"), world.life("churn")),
+        (world.champion("churn"), world.stages_of("churn")),
         (Some(2), vec!["archived", "production", "staging", "none"])
     );
-    // Entries of before say nothing to compare with; since the migration, there is something for every version.
+    // Earlier entries have nothing to compare with. The migration added an entry for every version.
     let check = registry.verify_audit().unwrap();
     assert_eq!((check.entries, check.without_digests), (check.entries, check.entries - check.models - check.versions));
     assert!(check.without_digests > 0 && check.versions == 4, "{check:?}");
     world.sql("UPDATE versions SET stage = 'archived' WHERE version = 2").unwrap();
     assert!(matches!(registry.verify_audit(), Err(StoreError::Differs { different: 1, .. })));
     world.sql("UPDATE versions SET stage = 'production' WHERE version = 2").unwrap();
-    // The verdict of before is one record, about whose champion nothing is known.
+    // The verdict is one record, about whose champion nothing is known.
     let verdicts = registry.verdicts("churn", 1).unwrap();
     let [VersionVerdict { verdict, policy, judged_against, reason, by, at_ms, metrics, references, .. }] =
         &verdicts[..]
@@ -152,7 +155,7 @@ fn kept_from_format_2(world: &World) {
     let (first, imported) = (registry.version("churn", 1).unwrap(), registry.version("churn", 4).unwrap());
     assert_eq!((first.verdict, first.judged_against), (Some(Verdict::Approved), Some(JudgedAgainst::Unknown)));
     assert_eq!((imported.verdict, imported.judged_against), (None, None));
-    // Their manifests stay as they were written.
+    // Their manifests do not change.
     assert_eq!(first.published_metrics.unwrap()[1], ("roc_auc".to_owned(), 0.8));
     assert_eq!(imported.published_metrics.unwrap(), [("roc_auc".to_owned(), 0.5)]);
     for version in 1..=4 {
@@ -160,12 +163,13 @@ fn kept_from_format_2(world: &World) {
         assert_eq!(registry.version("churn", version).unwrap().parts, None);
     }
     assert_ne!(registry.row_hash_key().unwrap(), [0; 32]);
-    // What was approved against nobody knows whom is judged again before it is promoted; a rollback needs no more than before.
+    // A version that was approved against an unknown champion is judged again before it is
+    // promoted. A rollback needs no more than before.
     let stale = registry.promote("churn", 1, &PromotionRequest::default()).unwrap_err();
     let text = "version 1 of model `churn` was approved against a champion that was not recorded, and version 2 is champion \
                 now\nhint: `stagewright gate churn/1 --promote` judges it again";
     assert_eq!(stale.to_string(), text);
-    // The champion itself is repaired, the promotion of before finished.
+    // The champion itself is repaired, and the old promotion finished.
     let unfinished = registry.unfinished_promotions().unwrap();
     assert_eq!(unfinished.iter().map(|it| (it.version, it.retirement)).collect::<Vec<_>>(), [(2, false)]);
     registry.promote("churn", 2, &PromotionRequest::default()).unwrap();
@@ -205,7 +209,7 @@ fn runs_of_format_1_are_kept() {
     assert_eq!((failed.status, failed.error), (RunStatus::Failed, Some(json!({"stage": "training"}))));
     let experiment = registry.experiment("churn").unwrap().unwrap();
     assert_eq!((experiment.created_ms, experiment.updated_ms, experiment.deleted_ms), (50, 50, None));
-    // A run that was running when its process died is not running any more.
+    // A run whose process has died is not running any more.
     assert_eq!(registry.run("cc").unwrap().status, RunStatus::Killed);
 }
 
@@ -214,7 +218,7 @@ fn models_of_format_1_are_kept_and_their_champions_are_in_production() {
     let world = World::in_file(old_database());
     let registry = &world.registry;
     assert_eq!(world.champion("churn"), Some(2));
-    assert_eq!(world.life("churn"), ["archived", "production", "archived", "none"]);
+    assert_eq!(world.stages_of("churn"), ["archived", "production", "archived", "none"]);
     let champion = registry.version("churn", 2).unwrap();
     assert_eq!((champion.verdict, champion.reason.as_deref()), (Some(Verdict::Approved), Some("better")));
     assert_eq!((champion.contents, champion.created_ms), (json!({"model": 2}), 1020));
@@ -224,9 +228,9 @@ fn models_of_format_1_are_kept_and_their_champions_are_in_production() {
     assert_eq!(registry.version("churn", 4).unwrap().aliases, ["candidate"]);
     let model = registry.model("churn").unwrap();
     assert_eq!((model.created_ms, model.updated_ms, model.latest_version), (1000, 1040, 4));
-    assert_eq!(world.life("other"), ["none", "none"]);
+    assert_eq!(world.stages_of("other"), ["none", "none"]);
     assert_eq!((world.champion("other"), registry.version("other", 2).unwrap().verdict), (None, None));
-    // The artifacts that an old version names in its contents stay.
+    // The artifacts in the contents of an old version are kept.
     let digest = registry.reachable().unwrap().into_iter().any(|it| it.to_hex() == "cd".repeat(32));
     assert!(digest);
     assert_eq!(world.unjudged("churn"), 5);
@@ -263,7 +267,7 @@ fn moves_of_aliases_of_format_1_are_the_beginning_of_the_audit() {
 #[test]
 fn what_format_1_left_is_worked_with() {
     let world = World::in_file(old_database());
-    // The champion before was archived last, by the order of the moves.
+    // The previous champion was archived last, by the order of the moves.
     assert_eq!(world.roll_back("churn").unwrap(), 1);
     assert_eq!(world.roll_back("churn").unwrap(), 3);
     world.registry.transition("churn", 4, LifecycleStage::Staging, "").unwrap();
@@ -277,7 +281,7 @@ fn what_format_1_left_is_worked_with() {
     world.registry.verify_audit().unwrap();
 }
 
-/// A database as the program of format 6 left it, with a stage: today's, but for what format 7
+/// Turns a database of today's format with a stage into one of format 6, by removing what format 7
 /// adds.
 fn back_to_format_6(world: &World, format: &str) -> (RunId, StageRecord) {
     let run = world.registry.begin_run(&new_run("churn")).unwrap();
@@ -344,7 +348,7 @@ fn two_processes_migrate_one_database_at_once() {
     }
     for _ in 0..5 {
         let old = old_database();
-        // Known to the children, not opened by the parent: that would migrate it.
+        // The children get its path. The parent does not open it, which would migrate it.
         let children = [(); 4].map(|()| spawn(old.path().join("stagewright.db").as_os_str(), old.path(), "migrate"));
         for child in children {
             said(child);

@@ -1,4 +1,4 @@
-//! Models: names for versions, with descriptions, tags and aliases.
+//! Models, with their descriptions, tags and aliases.
 
 use stagewright_store::{CHAMPION, NewModel, PromotionRequest, StoreError};
 
@@ -128,7 +128,7 @@ pub(crate) fn a_model_is_renamed_with_all_that_belongs_to_it(world: &World) {
     assert!(matches!(registry.model("churn"), Err(StoreError::NoModel { .. })));
     assert_eq!(registry.version("retention", champion).unwrap().model, "retention");
     assert_eq!(world.champion("retention"), Some(champion));
-    // The audit follows the name.
+    // The audit follows the model to its new name.
     let after = registry.audit_entries(1).unwrap()[0].at_ms;
     assert_eq!(registry.champion_at("retention", after).unwrap(), Some(champion));
     assert_eq!(registry.champion_at("churn", after.max(before + 1)).unwrap(), None);

@@ -1,4 +1,4 @@
-//! Promotions: intended, done, told to the destination; whatever happens between, there is one champion.
+//! Promotions: intended, completed, finished. Whatever happens between, there is one champion.
 
 use stagewright_store::{JudgedAgainst, NewVerdict, Promotion, PromotionRequest, PromotionState, StoreError, Verdict};
 
@@ -8,7 +8,7 @@ fn to(destination: &str) -> PromotionRequest {
     PromotionRequest { destination: destination.into(), expected: None, reason: "better".into() }
 }
 
-/// Judges the version against the champion of the moment and intends its promotion.
+/// Judges the version against the current champion and intends its promotion.
 fn begin(world: &World, version: u32) -> Promotion {
     world.approve("churn", version);
     world.registry.begin_promotion("churn", version, &to("file:///production")).unwrap()
@@ -43,7 +43,7 @@ pub(crate) fn a_promotion_is_intended_then_current_then_finished(world: &World) 
     let finished = registry.promotion_of("churn", 1).unwrap().unwrap();
     assert_eq!((&finished.id, finished.state), (&begun.id, PromotionState::Finished));
     assert!(finished.ended_ms.unwrap() >= finished.began_ms);
-    // Whoever repaired the destination meanwhile has finished it: that is no fault.
+    // If another process repaired the destination and finished it meanwhile, that is not an error.
     registry.finish_promotion(&begun.id).unwrap();
     for ended in [registry.undo_promotion(&begun.id, "late"), registry.complete_promotion(&begun.id).map(drop)] {
         assert!(matches!(ended, Err(StoreError::PromotionEnded { state: "finished", .. })));
@@ -65,7 +65,7 @@ pub(crate) fn a_promotion_that_is_undone_leaves_the_champion(world: &World) {
     ));
     let last = &world.registry.audit_entries(1).unwrap()[0];
     assert_eq!((last.action.as_str(), last.reason.as_str()), ("promotion.undone", "the copy failed"));
-    assert_eq!(world.life("churn"), ["production", "none"]);
+    assert_eq!(world.stages_of("churn"), ["production", "none"]);
 }
 
 pub(crate) fn a_promotion_is_undone_if_the_champion_moved_meanwhile(world: &World) {
@@ -79,7 +79,7 @@ pub(crate) fn a_promotion_is_undone_if_the_champion_moved_meanwhile(world: &Worl
     let moved = world.registry.complete_promotion(&slow.id).unwrap_err();
     assert!(matches!(moved, StoreError::AliasMoved { expected: Some(1), actual: Some(3), .. }), "{moved}");
     assert_eq!((state(world, &slow), world.champion("churn")), (PromotionState::Undone, Some(3)));
-    assert_eq!(world.life("churn"), ["archived", "none", "production"]);
+    assert_eq!(world.stages_of("churn"), ["archived", "none", "production"]);
 }
 
 pub(crate) fn a_promotion_is_undone_even_if_the_champion_it_expected_is_deleted(world: &World) {
@@ -142,7 +142,7 @@ pub(crate) fn finishing_a_promotion_finishes_those_before_it_at_the_same_destina
     let [first, second, third] = [1, 2, 3].map(complete);
     world.registry.finish_promotion(&second.id).unwrap();
     assert_eq!(state(world, &first), PromotionState::Finished);
-    // The destination may still point to the second one: somebody has to move it.
+    // The destination may still point to the second one, so that its pointer has to be moved.
     assert_eq!(state(world, &third), PromotionState::Current);
     let mut left = [elsewhere.id, third.id];
     let mut found = unfinished(world);
@@ -203,7 +203,7 @@ pub(crate) fn a_version_is_promoted_only_against_the_champion_that_it_was_judged
     let registry = &world.registry;
     let [old, first] = [world.approved("churn"), world.approved("churn")];
     registry.promote("churn", first, &to("")).unwrap();
-    // Approved while there was no champion, which says nothing about this one.
+    // It was approved while there was no champion, which says nothing about this one.
     let promote = |version| registry.promote("churn", version, &to("")).unwrap_err();
     let begin_promotion = |version| registry.begin_promotion("churn", version, &to("")).unwrap_err();
     for refused in [promote(old), begin_promotion(old)] {
@@ -214,19 +214,19 @@ pub(crate) fn a_version_is_promoted_only_against_the_champion_that_it_was_judged
     assert_eq!(world.champion("churn"), Some(first));
     world.approve("churn", old);
     registry.promote("churn", old, &to("")).unwrap();
-    // And back: what was champion before is judged again too, unless a rollback leads to it.
+    // A former champion is judged again too, unless a rollback leads to it.
     let stale = promote(first);
     assert!(matches!(
         stale,
         StoreError::StaleVerdict { version: 2, judged_against: JudgedAgainst::NoChampion, champion: Some(1), .. }
     ));
     assert_eq!(world.roll_back("churn").unwrap(), first);
-    // It was approved against this very champion, and went away from there since.
+    // It was approved against this very champion, but a rollback went away from it since.
     let withdrawn = promote(old);
     assert!(matches!(withdrawn, StoreError::StaleVerdict { version: 1, champion: Some(2), .. }), "{withdrawn}");
     world.approve("churn", old);
     registry.promote("churn", old, &to("")).unwrap();
-    // A person's approval ages as any other.
+    // A person's approval becomes stale as any other.
     let decided = NewVerdict::by_person(Verdict::Approved, JudgedAgainst::Champion(old), "I know better");
     registry.record_verdict(&world.artifacts, "churn", first, &decided).unwrap();
     let third = world.approved("churn");
@@ -247,7 +247,7 @@ pub(crate) fn what_is_rejected_or_undecided_is_not_promoted_until_it_is_judged_a
     }
     world.approve("churn", candidate);
     registry.promote("churn", candidate, &to("")).unwrap();
-    // What was rejected since is no target of a rollback.
+    // A version that was rejected since is not a target of a rollback.
     world.judge("churn", champion, Verdict::Rejected, "it leaks the target");
     assert!(matches!(world.roll_back("churn"), Err(StoreError::NoArchivedVersion { .. })));
 }

@@ -1,4 +1,5 @@
-//! A champion retires without a successor: the database knows it first, the destinations are told, a rollback brings it back.
+//! A champion retires without a successor: the database records it first, then the destinations
+//! follow; a rollback restores it.
 
 use stagewright_store::{LifecycleStage, PromotionRequest, PromotionState, StoreError};
 
@@ -26,7 +27,7 @@ pub(crate) fn a_model_retires_and_is_deleted(world: &World) {
     let told: Vec<_> = removals.iter().map(|it| (it.version, it.destination.as_str(), it.retirement, it.state)).collect();
     let current = PromotionState::Current;
     assert_eq!(told, [(2, "file:///elsewhere", true, current), (2, "file:///production", true, current)]);
-    assert_eq!((world.champion("churn"), world.life("churn")), (None, vec!["archived", "archived"]));
+    assert_eq!((world.champion("churn"), world.stages_of("churn")), (None, vec!["archived", "archived"]));
     assert_eq!(registry.version("churn", 2).unwrap().stage, LifecycleStage::Archived);
     let mut unfinished = registry.unfinished_promotions().unwrap();
     unfinished.sort_by(|one, two| one.destination.cmp(&two.destination));
@@ -35,7 +36,7 @@ pub(crate) fn a_model_retires_and_is_deleted(world: &World) {
     let retired = audit.iter().find(|entry| entry.action == "model.retired").unwrap();
     assert_eq!((retired.actor.as_str(), retired.reason.as_str()), ("ada", "nobody asks it"));
     assert_eq!(registry.champion_at("churn", audit.last().unwrap().at_ms).unwrap(), None);
-    // Where it is still pointed to is not forgotten.
+    // The destinations that still have a pointer are remembered.
     assert_eq!(registry.retire_model("churn", "again").unwrap(), removals, "what is left to do");
     let busy = registry.begin_collection("file:///production").unwrap_err();
     assert!(matches!(busy, StoreError::RetirementUnfinished { version: 2, .. }), "{busy}");
@@ -61,7 +62,7 @@ pub(crate) fn a_retired_champion_comes_back_by_rollback_or_by_a_new_verdict(worl
     assert_eq!(registry.retire_model("churn", "").unwrap(), [], "it was copied nowhere");
     assert_eq!(world.roll_back("churn").unwrap(), 2);
     registry.retire_model("churn", "").unwrap();
-    // What was approved against the champion that was is not approved against none.
+    // An approval against the former champion is not one against none.
     let stale = registry.promote("churn", 2, &PromotionRequest::default()).unwrap_err();
     assert!(matches!(stale, StoreError::StaleVerdict { champion: None, .. }), "{stale}");
     assert!(stale.to_string().contains("approved against version 1, and there is no champion now"), "{stale}");
@@ -83,7 +84,7 @@ pub(crate) fn a_promotion_that_expected_the_retired_champion_is_undone(world: &W
         assert!(matches!(moved, StoreError::AliasMoved { expected: Some(1), actual: None, .. }), "{moved}");
     }
     assert_eq!(world.champion("churn"), None);
-    // The next champion's pointer is the end of the old one's.
+    // The next champion's pointer replaces the old one.
     promote_to(world, 2, "file:///production");
     assert_eq!(world.registry.unfinished_promotions().unwrap(), []);
 }

@@ -1,4 +1,4 @@
-//! Runs are read back as they were recorded, found by what is known of them, and end once.
+//! Runs read back as they were recorded, are found by what is known of them, and end once.
 
 use serde_json::json;
 use stagewright_store::{NewRun, RunStatus, StoreError};
@@ -27,7 +27,7 @@ pub(crate) fn of_a_repeated_parameter_or_tag_the_last_counts(world: &World) {
     let twice = pairs(&[("b", "1"), ("a", "1"), ("B", "3"), ("b", "2")]);
     let run = NewRun { name: "mine".into(), parameters: twice.clone(), tags: twice, ..new_run("churn") };
     let run = world.registry.run(world.registry.begin_run(&run).unwrap().as_str()).unwrap();
-    // By name means by bytes, whatever the server's locale.
+    // Sorted by bytes, whatever the server's locale.
     let sorted = pairs(&[("B", "3"), ("a", "1"), ("b", "2")]);
     assert_eq!((run.name.as_str(), run.parameters, run.tags), ("mine", sorted.clone(), sorted));
 }

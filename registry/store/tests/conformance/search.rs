@@ -1,4 +1,5 @@
-//! Searches mean the same whatever the database: missing values, NaN, patterns, capitals, orders, pages.
+//! Searches have the same results in every database: missing values, NaN, patterns, case, orders,
+//! pages.
 
 use stagewright_store::search::{Entity, Filter, OrderBy};
 use stagewright_store::{MetricPoint, NewRun, Page, ViewType};
@@ -7,7 +8,7 @@ use crate::world::World;
 
 const ALL: Page = Page { limit: 100, offset: 0 };
 
-/// Runs `a` to `e`: `a` has nothing but its name.
+/// Creates the runs `a` to `e`; `a` has only its name.
 fn five_runs(world: &World) {
     for (name, auc, depth, team) in [
         ("a", None, None, None),
@@ -78,7 +79,8 @@ pub(crate) fn a_metric_is_found_by_each_of_its_names(world: &World) {
         assert_eq!(found(world, &format!("metrics.{name} > 0.7"), "run_name", ALL), "ce", "{name}");
         assert_eq!(found(world, "", &format!("metrics.{name} DESC"), ALL), "ecbda", "{name}");
     }
-    // A client logged the same metric by another name; of a run that has both, the name that was asked for counts.
+    // A client logged the same metric under another name. If a run has both, the requested name
+    // counts.
     for (name, metrics) in [("f", &[("auc", 0.8)][..]), ("g", &[("auc", 0.1), ("roc_auc", 0.95)][..])] {
         let run = NewRun { name: name.into(), experiment: "churn".into(), ..NewRun::default() };
         let id = world.registry.begin_run(&run).unwrap();
@@ -91,7 +93,7 @@ pub(crate) fn a_metric_is_found_by_each_of_its_names(world: &World) {
     assert_eq!(found(world, "metrics.auc > 0.7", "run_name", ALL), "cef");
     assert_eq!(found(world, "metrics.auc_roc > 0.7 AND metrics.auc_roc < 2", "metrics.auc DESC", ALL), "cfg");
     assert_eq!(found(world, "", "metrics.roc_auc DESC", ALL), "egcfbda");
-    // Names that nobody knows are only themselves.
+    // Unknown names are not synonyms.
     assert_eq!(found(world, "metrics.`auc 2` > 0", "run_name", ALL), "");
 }
 
@@ -159,7 +161,7 @@ pub(crate) fn versions_are_found_by_stage_alias_verdict_and_tag(world: &World) {
         ("alias IS NULL", "other/1"),
         ("verdict = 'approved' AND version_number > 1", "churn/2"),
         ("tags.`mlflow.prompt.is_prompt` != 'true'", "churn/1 churn/2"),
-        // What is not there matches nothing but IS NULL.
+        // A missing value satisfies only IS NULL.
         ("run_id != 'x'", ""),
         ("", "churn/1 churn/2 other/1"),
     ] {

@@ -1,4 +1,5 @@
-//! What only a server can do: refuse, be gone, cut connections, restart, have its own ideas of isolation.
+//! The ways in which only a server can fail: refusals, cut connections, restarts, other defaults of
+//! isolation.
 
 use std::process::Command;
 use std::thread;
@@ -9,12 +10,12 @@ use stagewright_store::{ArtifactStore, MetricPoint, NewModel, Registry, RunStatu
 
 use crate::world::{World, eventually, new_run, said, spawn, unnumbered, version};
 
-/// What connecting to this URL fails with.
+/// Returns the error of connecting to this URL.
 fn refusal(url: &str) -> String {
     Registry::connect(url).unwrap_err().to_string()
 }
 
-/// An address of the shared cluster in parts: user, password, the rest.
+/// Returns the parts of an address of the shared cluster: user, password, the rest.
 fn parts(url: &str) -> (&str, &str, &str) {
     let (user, rest) = url.strip_prefix("postgres://").unwrap().split_once(':').unwrap();
     let (password, rest) = rest.split_once('@').unwrap();
@@ -101,7 +102,7 @@ fn a_server_without_tls_is_refused_where_tls_is_required() {
     }
 }
 
-/// Ends every session of this database but its own.
+/// Ends every other session of this database.
 const CUT: &str = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()";
 
@@ -111,7 +112,7 @@ fn a_connection_that_was_cut_is_replaced_on_the_next_call() {
     let world = World::postgres();
     let run = world.registry.begin_run(&new_run("churn")).unwrap();
     for _ in 0..3 {
-        // Several connections are kept, and all of them are cut.
+        // Several connections are idle, and all of them are cut.
         thread::scope(|scope| {
             for _ in 0..4 {
                 scope.spawn(|| world.unjudged("churn"));
@@ -123,7 +124,7 @@ fn a_connection_that_was_cut_is_replaced_on_the_next_call() {
         world.unjudged("churn");
     }
     assert_eq!(world.registry.model("churn").unwrap().latest_version, 15);
-    // The life was cut too, and comes back.
+    // The session of the owner's lock was cut too, and reconnects.
     let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND objid <> 0
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     eventually(|| (world.rows(locks) == ["1"]).then_some(()));
@@ -133,16 +134,18 @@ fn a_connection_that_was_cut_is_replaced_on_the_next_call() {
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn runs_survive_a_server_that_restarts() {
-    // Of its own, because all its sessions end, and one that keeps what was committed.
+    // A cluster of its own, because all its sessions end, and one that keeps committed
+    // transactions.
     let cluster = Cluster::start_with(Durability::Synced);
     let url = cluster.url();
     let registry = Registry::connect(&url).unwrap();
     let run = registry.begin_run(&new_run("churn")).unwrap();
-    // The death of one of its processes makes the server restart all others.
+    // The death of one of its processes makes the server restart the others.
     let victim = cluster.psql(&url, "SELECT pid FROM pg_stat_activity WHERE application_name = 'stagewright' LIMIT 1");
     let killed = Command::new("kill").args(["-9", &victim.unwrap()]).status().unwrap();
     assert!(killed.success());
-    // Whoever opens it at once takes nobody for dead, nor does whoever opens it later.
+    // Neither a registry that is opened at once nor one that is opened later takes the owner for
+    // dead.
     let status = |registry: &Registry| registry.run(run.as_str()).unwrap().status;
     let opened = eventually(|| Registry::connect(&url).ok());
     assert_eq!(status(&opened), RunStatus::Running);
@@ -230,7 +233,7 @@ fn the_audit_cannot_be_truncated() {
     world.registry.verify_audit().unwrap();
 }
 
-/// What the server was asked since `from`: prepared and executed.
+/// Returns the statements that the server prepared and executed since `from`.
 fn asked(cluster: &Cluster, from: usize) -> (Vec<String>, Vec<String>) {
     let log = cluster.log();
     let asked = |what: &[&str]| -> Vec<String> {
@@ -243,7 +246,7 @@ fn asked(cluster: &Cluster, from: usize) -> (Vec<String>, Vec<String>) {
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn every_statement_is_prepared_once_and_there_is_no_needless_round_trip() {
-    // Of its own: nobody else is in its log.
+    // A cluster of its own, so that its log has no other client's statements.
     let cluster = Cluster::start();
     let url = cluster.url();
     cluster.psql(&url, "ALTER DATABASE postgres SET log_min_duration_statement = 0").unwrap();
@@ -262,10 +265,10 @@ fn every_statement_is_prepared_once_and_there_is_no_needless_round_trip() {
         assert_eq!(executed.iter().filter(|it| it.starts_with("statement: BEGIN")).count(), 1, "{executed:#?}");
         executed.len()
     };
-    // Begin and commit among them; of a run, its one parameter and its one tag.
+    // Includes begin and commit; for the run, its one parameter and its one tag.
     assert_eq!(round_trips(&|| registry.log_metric(&run, &point).unwrap()), 5);
     assert_eq!(round_trips(&|| drop(registry.begin_run(&new_run("churn")).unwrap())), 6);
     let create = || assert!(registry.create_version(&artifacts, "churn", &version(), &unnumbered).is_ok());
-    // Thirteen of them to say in the audit how model and version stand.
+    // Thirteen of them record the state of model and version in the audit.
     assert_eq!(round_trips(&create), 22);
 }

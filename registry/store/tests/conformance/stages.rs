@@ -1,4 +1,4 @@
-//! What a stage did is recorded whole, while its run runs.
+//! Stages are recorded in one transaction, while their run is running.
 
 use serde_json::json;
 use stagewright_store::{
@@ -84,7 +84,7 @@ pub(crate) fn metrics_of_a_stage_become_the_runs_under_its_name(world: &World) {
         ("training.loss", text("inf"), 1)
     ]);
     assert_eq!(registry.metric_history(&id, "training.loss").unwrap().len(), 2);
-    // What the host found is no word of the stage's.
+    // The host's results are not the stage's metrics.
     assert_eq!(registry.stages(&id).unwrap(), [stage()]);
 }
 
@@ -117,13 +117,13 @@ pub(crate) fn artifacts_of_deleted_runs_are_not_reachable(world: &World) {
     let id = registry.begin_run(&new_run("churn")).unwrap();
     registry.record_stage(&id, &stage(), &[]).unwrap();
     registry.finish_run(&id, RunStatus::Finished, None).unwrap();
-    // The component too: its compiled form is kept in the cache.
+    // The component too: its compiled form is in the cache.
     let digests = [stage().digest, Digest::of(b"table"), Digest::of(b"model"), Digest::of(b"scores")];
     let expected = digests.into();
     assert_eq!(registry.reachable().unwrap(), expected);
     registry.delete_run(&id, true).unwrap();
     assert!(registry.reachable().unwrap().is_empty());
-    // For some time another run may be about to record them as its own.
+    // For some time, another run may be about to record them as its own.
     let late = |seconds| registry.reachable_of_late(std::time::Duration::from_secs(seconds)).unwrap();
     assert_eq!((late(3600), late(0)), (expected, [].into()));
 }
@@ -147,7 +147,8 @@ pub(crate) fn what_only_runs_reach_is_listed_by_its_last_use(world: &World) {
     let mut last = digests(&["newest", "read later"]);
     last.sort_unstable_by_key(ToString::to_string);
     assert_eq!(registry.least_recently_used().unwrap(), [digests(&["old", "new"]), last].concat());
-    // A run that uses it again makes it the newest; while it runs, it is not listed.
+    // A run that uses it again makes it the most recently used. While that run is running, it is
+    // not listed.
     let other = registry.begin_run(&new_run("churn")).unwrap();
     record(&other, &["old"], &[], 50);
     assert!(!registry.least_recently_used().unwrap().contains(&Digest::of(b"old")));
@@ -162,7 +163,7 @@ pub(crate) fn a_stage_is_found_by_its_key_while_its_run_is_not_deleted(world: &W
     assert_eq!(found(), None);
     let (first, second) =
         (registry.begin_run(&new_run("churn")).unwrap(), registry.begin_run(&new_run("other")).unwrap());
-    // Neither one that failed, nor one of which something was dropped, nor one without a key.
+    // Not a failed one, nor one of which something was dropped, nor one without a key.
     for stage in [
         StageRecord { status: "failed".into(), dropped: 0, ..stage() },
         stage(),

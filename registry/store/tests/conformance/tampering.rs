@@ -1,4 +1,4 @@
-//! A change of the tables past the registry differs from the audit, which names it.
+//! A change of the tables without the registry differs from the audit, which names it.
 
 use serde_json::json;
 use stagewright_store::{
@@ -8,7 +8,8 @@ use stagewright_store::{
 
 use crate::world::{World, judged, reference, unnumbered};
 
-/// Two models with all that belongs to one: of `churn`, version 1 is archived, 2 in production, 3 rejected twice.
+/// Creates two models with all that a model can have: version 1 of `churn` is archived, 2 in
+/// production, 3 rejected twice.
 fn rich(world: &World) {
     let registry = &world.registry;
     let described = NewModel { description: "who leaves".into(), tags: vec![("team".into(), "growth".into())] };
@@ -47,7 +48,7 @@ fn rich(world: &World) {
     assert_eq!((check.models, check.versions, check.without_digests, check.different), (2, 4, 0, 0));
 }
 
-/// The differences after statements were run behind the registry's back: version and part.
+/// Returns the differences after statements were run without the registry: version and part.
 fn differing(world: &World, statements: &str) -> Vec<(Option<u32>, String)> {
     world.sql(statements).unwrap();
     match world.registry.verify_audit() {
@@ -65,7 +66,7 @@ fn differing(world: &World, statements: &str) -> Vec<(Option<u32>, String)> {
 
 const CHURN: &str = "(SELECT id FROM registered_models WHERE name = 'churn')";
 
-/// The number in the database of a version of `churn`.
+/// Returns the row id of a version of `churn`, as a subquery.
 fn number(version: u32) -> String {
     format!("(SELECT id FROM versions WHERE model = {CHURN} AND version = {version})")
 }
@@ -98,7 +99,7 @@ pub(crate) fn a_changed_value_of_a_version_is_named(world: &World) {
         world.sql(&restore).unwrap();
         world.registry.verify_audit().unwrap();
     }
-    // What nobody's decision hangs on is not compared.
+    // Columns on which no decision depends are not compared.
     world.sql("UPDATE versions SET updated_ms = 1").unwrap();
     world.registry.verify_audit().unwrap();
     world.sql(&format!("UPDATE versions SET version = 9 WHERE id = {}", number(3))).unwrap();
@@ -149,7 +150,7 @@ pub(crate) fn a_changed_verdict_is_named(world: &World) {
         world.sql(&restore).unwrap();
         world.registry.verify_audit().unwrap();
     }
-    // The order of judging is the order of the rows: the first becomes the last.
+    // The order of verdicts is that of the rows: the first becomes the last.
     let first = format!("(SELECT min(id) FROM verdicts WHERE version = {})", number(3));
     let swap = format!("UPDATE verdicts SET verdict = 'undecided' WHERE id = {first}; UPDATE verdicts SET verdict = 'rejected' WHERE id = {second}");
     let differing = differing(world, &swap);
@@ -291,7 +292,7 @@ pub(crate) fn whatever_the_registry_does_leaves_it_whole(world: &World) {
         registry.finish_promotion(&removal.id).unwrap();
     }
     whole("gone from its destinations");
-    // The alias `candidate` goes with the version.
+    // Deleting the version removes the alias `candidate` too.
     registry.delete_version("loyalty", 3, "").unwrap();
     whole("a version deleted");
     registry.delete_model("loyalty", "").unwrap();

@@ -1,4 +1,4 @@
-//! Verdicts are records: each whole, none changed, the last one counts.
+//! Verdicts are complete records that never change; the last one counts.
 
 use serde_json::json;
 use stagewright_store::{
@@ -8,7 +8,7 @@ use stagewright_store::{
 
 use crate::world::{World, judged, new_run, reference, unnumbered, version};
 
-/// A verdict with everything that one can have.
+/// Returns a verdict with every field set.
 fn rich(world: &World) -> NewVerdict {
     NewVerdict {
         verdict: Verdict::Rejected,
@@ -54,7 +54,7 @@ pub(crate) fn a_verdict_is_read_back_as_it_was_recorded(world: &World) {
         "run_id": new.run_id, "override": false, "by": "ada", "at_ms": at_ms,
     });
     assert_eq!(shown, expected);
-    // What explains a verdict is kept as long as the verdict.
+    // An artifact that explains a verdict is kept as long as the verdict.
     assert!(registry.reachable().unwrap().contains(&Digest::of(b"report")));
     registry.delete_version("churn", 1, "").unwrap();
     assert!(!registry.reachable().unwrap().contains(&Digest::of(b"report")));
@@ -88,7 +88,7 @@ pub(crate) fn a_later_verdict_supersedes_an_earlier_one_and_erases_nothing(world
     assert!(verdicts[2].metrics.is_empty() && verdicts[2].references.is_empty());
     let person = VerdictReason { gate: PERSON.into(), passed: false, message: "it is unfair".into() };
     assert_eq!(verdicts[2].reasons, [person]);
-    // The version has what was said last, and what was measured last.
+    // The version has the last verdict and the last metrics.
     let found = registry.version("churn", 1).unwrap();
     assert_eq!((found.verdict, found.reason.as_deref()), (Some(Verdict::Rejected), Some("it is unfair")));
     assert_eq!(found.judged_against, Some(JudgedAgainst::NoChampion));
@@ -120,7 +120,7 @@ pub(crate) fn a_verdict_against_another_champion_is_not_recorded(world: &World) 
         assert_eq!(refused.to_string(), text);
         assert!(matches!(refused, StoreError::ChampionChanged { champion: Some(1), .. }));
     }
-    // The champion is judged against nobody.
+    // The champion cannot be judged.
     let itself = record(world, champion, &judged(Verdict::Rejected, JudgedAgainst::Champion(champion), "bad")).unwrap_err();
     assert!(matches!(itself, StoreError::IsChampion { action: "judged", .. }), "{itself}");
     assert_eq!(world.registry.verdicts("churn", candidate).unwrap(), []);
@@ -150,13 +150,13 @@ pub(crate) fn metrics_of_a_manifest_are_those_of_the_first_verdict(world: &World
         ..judged(Verdict::Approved, JudgedAgainst::NoChampion, "good")
     };
     let auc = |value| Some(vec![("roc_auc".to_owned(), value)]);
-    // Trained here: none until it is judged.
+    // A version that was trained here has none until it is judged.
     let candidate = world.registry.register_candidate(&world.artifacts, "churn", &version(), &unnumbered).unwrap();
     assert_eq!((candidate.version, published(1)), (1, None));
     record(world, 1, &measured(0.7)).unwrap();
     record(world, 1, &measured(0.9)).unwrap();
     assert_eq!((published(1), world.registry.version("churn", 1).unwrap().metrics), (auc(0.7), auc(0.9).unwrap()));
-    // From elsewhere: those that it came with, be it none.
+    // A version from elsewhere has those that it came with, even if that is none.
     for (number, metrics) in (2..).zip([auc(0.5).unwrap(), vec![]]) {
         let new = NewVersion { metrics: metrics.clone(), ..version() };
         world.registry.create_version(&world.artifacts, "churn", &new, &unnumbered).unwrap();

@@ -1,4 +1,5 @@
-//! Versions are whole when they are registered, numbered without gaps, and never given the same number twice.
+//! Versions are complete when they are registered, numbered without gaps, and no number is used
+//! twice.
 
 use std::fs;
 use std::path::Path;
@@ -133,7 +134,7 @@ pub(crate) fn a_candidate_of_the_same_parts_is_no_new_version(world: &World) {
     assert_eq!(registry.audit_entries(1).unwrap()[0].action, "version.rows-added");
     assert_eq!(candidate("other", b"one", &[7]), (1, true), "another model's version is another");
     assert_eq!(registry.version("churn", 2).unwrap().parts, Some(Digest::of(b"two")));
-    // Without parts, nothing is taken for the same.
+    // Without parts, no two versions count as the same.
     let unknown = || registry.register_candidate(artifacts, "churn", &version(), &unnumbered).unwrap();
     assert_eq!([unknown(), unknown()].map(|it| (it.version, it.is_new)), [(3, true), (4, true)]);
     registry.delete_version("churn", 1, "").unwrap();
@@ -143,7 +144,7 @@ pub(crate) fn a_candidate_of_the_same_parts_is_no_new_version(world: &World) {
 
 pub(crate) fn the_rows_that_a_version_learnt_from_are_kept(world: &World) {
     let registry = &world.registry;
-    // Over several pieces, with both ends of the numbers.
+    // Several chunks, with both ends of the range.
     let keys: Vec<u64> = (0..200_000).map(|number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
     let contents = vec![u64::MAX, 0, 7, 7, 0];
     let rows = RowMemory::new(vec!["b".into(), "a".into()], keys.iter().chain(&keys[..10]).copied().collect(), contents);
@@ -154,7 +155,7 @@ pub(crate) fn the_rows_that_a_version_learnt_from_are_kept(world: &World) {
     assert_eq!(registry.row_memory("churn", 1).unwrap(), Some(rows));
     let bytes = world.rows("SELECT count(*), sum(length(hashes)) FROM row_memory_chunks WHERE kind = 'key'");
     assert_eq!(bytes, ["4|1600000"], "eight bytes a row");
-    // No row, and not known which, are two things.
+    // No rows, and unknown rows, are different.
     let none = NewVersion { rows: Some(RowMemory::default()), ..version() };
     registry.create_version(&world.artifacts, "churn", &none, &unnumbered).unwrap();
     assert_eq!(registry.row_memory("churn", 2).unwrap(), Some(RowMemory::default()));
@@ -208,7 +209,7 @@ pub(crate) fn tags_and_descriptions_of_versions_are_changed(world: &World) {
     assert!(matches!(registry.tag_version("churn", 9, "note", Some("")), Err(StoreError::NoVersion { .. })));
 }
 
-/// The version with this reference is refused, and nothing of it is left.
+/// Checks that a version with this reference is refused and leaves nothing. Returns the error.
 fn refused(world: &World, reference: Reference) -> StoreError {
     let new = NewVersion { references: vec![reference], ..version() };
     let problem = world.registry.create_version(&world.artifacts, "churn", &new, &unnumbered).unwrap_err();
@@ -240,7 +241,7 @@ fn table(world: &World) -> Reference {
     Reference { kind: ArtifactKind::Table, ..reference("train", digest) }
 }
 
-/// Artifacts are read-only files; whoever owns the directory replaces them all the same.
+/// Replaces an artifact's file. Artifacts are read-only, but the owner of the directory can.
 fn damage(path: &Path, bytes: &[u8]) {
     fs::remove_file(path).unwrap();
     fs::write(path, bytes).unwrap();

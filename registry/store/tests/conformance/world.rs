@@ -1,9 +1,10 @@
-//! What a test works on: a registry in an empty database, and an artifact store.
+//! The fixture of a test: a registry in an empty database, and an artifact store.
 //!
-//! Tests are functions over a [`World`], which does not say what the database is; where a test has to speak SQL (to
-//! tamper with rows, to make an old format), it does so as an attacker would, beside the registry.
+//! Tests are functions over a [`World`], which hides the database. A test that has to use SQL (to
+//! tamper with rows, to create an old format) does so as an attacker would, beside the registry.
 //!
-//! A test that needs a second process starts this binary again, with its own name and a part to play in the environment.
+//! A test that needs a second process starts this binary again, with the test's name, and the
+//! process's part in the environment.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -17,11 +18,11 @@ use stagewright_store::{
 };
 use tempfile::TempDir;
 
-/// Where the database is, for the child process of a test.
+/// The address of the database, for the child process of a test.
 const PLACE: &str = "STAGEWRIGHT_TEST_PLACE";
-/// Where the artifacts are.
+/// The directory of the artifacts.
 const HOME: &str = "STAGEWRIGHT_TEST_HOME";
-/// What the child does.
+/// The part of the child process.
 const PART: &str = "STAGEWRIGHT_TEST_PART";
 
 pub(crate) struct World {
@@ -29,7 +30,7 @@ pub(crate) struct World {
     pub(crate) registry: Registry,
     place: Place,
     home: PathBuf,
-    /// Whether statements were run behind the registry's back.
+    /// Whether the database was changed without the registry.
     is_edited: AtomicBool,
     _directory: Option<TempDir>,
 }
@@ -60,7 +61,7 @@ impl Place {
 }
 
 impl World {
-    /// A world in SQLite; in a child process, its parent's.
+    /// Returns a world in SQLite; in a child process, its parent's.
     pub(crate) fn sqlite() -> Self {
         Self::of_parent().unwrap_or_else(|| {
             let directory = tempfile::tempdir().unwrap();
@@ -68,12 +69,12 @@ impl World {
         })
     }
 
-    /// A world in SQLite beside the test's.
+    /// Returns a world in SQLite in addition to the test's.
     pub(crate) fn sqlite_of_its_own() -> Self {
         Self::in_file(tempfile::tempdir().unwrap())
     }
 
-    /// A world in PostgreSQL; in a child process, its parent's.
+    /// Returns a world in PostgreSQL; in a child process, its parent's.
     #[cfg(feature = "postgres")]
     pub(crate) fn postgres() -> Self {
         Self::of_parent().unwrap_or_else(|| {
@@ -82,12 +83,12 @@ impl World {
         })
     }
 
-    /// A world in a SQLite file that may be there already.
+    /// Returns a world in a SQLite file that may already exist.
     pub(crate) fn in_file(directory: TempDir) -> Self {
         Self::new(Place::File(directory.path().join("stagewright.db")), directory)
     }
 
-    /// A world in a database on a server that may hold something already.
+    /// Returns a world in a database on a server that may already have tables.
     #[cfg(feature = "postgres")]
     pub(crate) fn on_server(url: String) -> Self {
         Self::new(Place::Server(url), tempfile::tempdir().unwrap())
@@ -120,12 +121,12 @@ impl World {
         })
     }
 
-    /// A directory of the test's own.
+    /// Returns a directory of the test's own.
     pub(crate) fn home(&self) -> &Path {
         &self.home
     }
 
-    /// Opens the same database once more, as another process would.
+    /// Opens the same database again, as another process would.
     pub(crate) fn reopened(&self) -> Registry {
         self.try_reopen().unwrap()
     }
@@ -134,7 +135,7 @@ impl World {
         self.place.open()
     }
 
-    /// Runs statements behind the registry's back.
+    /// Runs statements without the registry.
     pub(crate) fn sql(&self, statements: &str) -> Result<(), String> {
         self.is_edited.store(true, Ordering::Relaxed);
         match &self.place {
@@ -148,7 +149,8 @@ impl World {
         }
     }
 
-    /// The rows of a query behind the registry's back: columns separated by `|`, as both databases' shells print them.
+    /// Runs a query without the registry. Returns its rows with columns separated by `|`, as both
+    /// databases' shells print them.
     pub(crate) fn rows(&self, query: &str) -> Vec<String> {
         match &self.place {
             Place::File(path) => {
@@ -162,7 +164,7 @@ impl World {
                             rusqlite::types::Value::Integer(integer) => integer.to_string(),
                             rusqlite::types::Value::Real(real) => real.to_string(),
                             rusqlite::types::Value::Text(text) => text,
-                            // As PostgreSQL's shell prints them.
+                            // In the format of PostgreSQL's shell.
                             rusqlite::types::Value::Blob(bytes) => {
                                 let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
                                 format!("\\x{}", digits.collect::<String>())
@@ -181,14 +183,14 @@ impl World {
         }
     }
 
-    /// Verifies the audit of a world that only the registry has changed.
+    /// Verifies the audit, unless the database was changed without the registry.
     pub(crate) fn check_unless_edited(&self) {
         if !self.is_edited.load(Ordering::Relaxed) && Self::part().is_none() {
             self.registry.verify_audit().unwrap();
         }
     }
 
-    /// Removes what keeps the audit from being changed, as somebody who owns the database can.
+    /// Removes the triggers that protect the audit, as the owner of the database can.
     pub(crate) fn disarm_audit(&self) {
         let drop: String = match &self.place {
             Place::File(_) => {
@@ -201,12 +203,12 @@ impl World {
         self.sql(&drop).unwrap();
     }
 
-    /// What this process is to do, if it is the child of a test.
+    /// Returns the part of this process, if it is the child of a test.
     pub(crate) fn part() -> Option<String> {
         std::env::var(PART).ok()
     }
 
-    /// Starts the test that runs in this thread again, as a process with a part.
+    /// Starts the test of this thread again, as a process with a part.
     pub(crate) fn spawn(&self, part: &str) -> Child {
         let place = match &self.place {
             Place::File(path) => path.as_os_str(),
@@ -216,7 +218,7 @@ impl World {
         spawn(place, &self.home, part)
     }
 
-    /// A blob that is stored.
+    /// Stores a blob. Returns its digest.
     pub(crate) fn blob(&self, content: &[u8]) -> Digest {
         let staging = self.artifacts.stage();
         let mut writer = staging.create_blob().unwrap();
@@ -226,26 +228,27 @@ impl World {
         digest
     }
 
-    /// A version of the model that nobody judged.
+    /// Registers a version of the model without a verdict.
     pub(crate) fn unjudged(&self, model: &str) -> u32 {
         self.registry.create_version(&self.artifacts, model, &version(), &unnumbered).unwrap()
     }
 
-    /// A version of the model that passed its gates, against the champion of the moment.
+    /// Registers a version of the model that passed its gates, against the current champion.
     pub(crate) fn approved(&self, model: &str) -> u32 {
         let version = self.unjudged(model);
         self.judge(model, version, Verdict::Approved, "good");
         version
     }
 
-    /// A version of the model that did not.
+    /// Registers a version of the model that did not pass.
     pub(crate) fn rejected(&self, model: &str) -> u32 {
         let version = self.unjudged(model);
         self.judge(model, version, Verdict::Rejected, "bad");
         version
     }
 
-    /// Records a verdict against the champion of the moment, whoever else changes it meanwhile. The champion is not judged.
+    /// Records a verdict against the current champion, even if others change it meanwhile. The
+    /// champion itself is not judged.
     pub(crate) fn judge(&self, model: &str, version: u32, verdict: Verdict, reason: &str) {
         loop {
             let champion = self.registry.alias(model, CHAMPION).unwrap();
@@ -258,7 +261,7 @@ impl World {
         }
     }
 
-    /// Approves the version against the champion of the moment.
+    /// Approves the version against the current champion.
     pub(crate) fn approve(&self, model: &str, version: u32) {
         self.judge(model, version, Verdict::Approved, "good");
     }
@@ -269,7 +272,7 @@ impl World {
         self.registry.promote(model, version, &PromotionRequest::default()).unwrap();
     }
 
-    /// Makes the version champion that a rollback leads to.
+    /// Makes the target of a rollback champion.
     pub(crate) fn roll_back(&self, model: &str) -> Result<u32, StoreError> {
         let promotion = self.registry.begin_rollback(model, &PromotionRequest::default())?;
         self.registry.complete_promotion(&promotion.id)?;
@@ -277,7 +280,8 @@ impl World {
         Ok(promotion.version)
     }
 
-    /// The champion by its alias; alias and stages agree, and there are not two.
+    /// Returns the champion by its alias, after checking that alias and stages agree and that there
+    /// is at most one.
     pub(crate) fn champion(&self, model: &str) -> Option<u32> {
         let production = self.rows(&format!(
             "SELECT version FROM versions JOIN registered_models ON registered_models.id = versions.model
@@ -289,13 +293,13 @@ impl World {
         champion
     }
 
-    /// The stages of the model's versions, oldest version first.
-    pub(crate) fn life(&self, model: &str) -> Vec<&'static str> {
+    /// Returns the stages of the model's versions, oldest version first.
+    pub(crate) fn stages_of(&self, model: &str) -> Vec<&'static str> {
         self.registry.versions(model).unwrap().iter().map(|version| version.stage.name()).collect()
     }
 }
 
-/// Starts the test that runs in this thread again, as a process that opens this database.
+/// Starts the test of this thread again, as a process that opens this database.
 pub(crate) fn spawn(place: &OsStr, home: &Path, part: &str) -> Child {
     let thread = std::thread::current();
     let test = thread.name().expect("a test's thread has its name");
@@ -336,12 +340,12 @@ pub(crate) fn new_run(pipeline: &str) -> NewRun {
     }
 }
 
-/// A version that refers to nothing.
+/// Returns a version without artifacts.
 pub(crate) fn version() -> NewVersion {
     NewVersion { contents: json!({"components": []}), ..NewVersion::default() }
 }
 
-/// A verdict of gates that measured nothing.
+/// Returns a verdict of gates that measured nothing.
 pub(crate) fn judged(verdict: Verdict, judged_against: JudgedAgainst, reason: &str) -> NewVerdict {
     NewVerdict { policy: "better".into(), is_override: false, ..NewVerdict::by_person(verdict, judged_against, reason) }
 }
@@ -350,7 +354,7 @@ pub(crate) fn reference(role: &str, digest: Digest) -> Reference {
     Reference { role: role.into(), kind: ArtifactKind::Blob, digest, needed: true }
 }
 
-/// No semantic versions.
+/// Assigns no semantic versions.
 pub(crate) fn unnumbered(_: Option<(&serde_json::Value, &str)>) -> Option<String> {
     None
 }
@@ -359,12 +363,12 @@ pub(crate) fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
     pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
-/// A run's identifier that no registry gave.
+/// Returns a run identifier that no registry assigned.
 pub(crate) fn nobody() -> RunId {
     "0123456789abcdef0123456789abcdef".parse().unwrap()
 }
 
-/// Asks again until there is an answer: a server takes its time to notice that a client died.
+/// Repeats until there is an answer: a server takes time to notice that a client died.
 ///
 /// # Panics
 /// If there is none within a minute.

@@ -1,4 +1,4 @@
-//! MLflow's search grammar: what is accepted, what is refused and how, and that whatever prints parses to the same.
+//! MLflow's search grammar: accepted texts, and refused ones with their errors.
 
 mod properties;
 
@@ -9,7 +9,7 @@ use stagewright_store::search::{
 
 use Entity::{Experiments, ModelVersions, RegisteredModels, Runs};
 
-/// The filter, printed as this module writes it.
+/// Returns the filter in its text form.
 fn printed(entity: Entity, text: &str) -> String {
     match Filter::parse(entity, text) {
         Ok(filter) => filter.to_string(),
@@ -17,7 +17,7 @@ fn printed(entity: Entity, text: &str) -> String {
     }
 }
 
-/// Why a filter is refused.
+/// Returns the error of a refused filter.
 fn refused(entity: Entity, text: &str) -> String {
     match Filter::parse(entity, text) {
         Ok(filter) => panic!("`{text}` is accepted as `{filter}`"),

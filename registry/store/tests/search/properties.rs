@@ -1,4 +1,5 @@
-//! Whatever prints parses to the same, no text panics, and SQLite matches patterns as the module says.
+//! Filters and orders parse back from their text, no text panics, and SQLite matches patterns as
+//! the module defines.
 
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -9,7 +10,7 @@ use stagewright_store::search::{
 
 use Entity::{ModelVersions, Runs};
 
-/// Texts that are likely to be taken for something else.
+/// Texts that are easily mistaken for something else.
 fn hard_text() -> impl Strategy<Value = String> {
     prop_oneof![
         "[a-z' \"`\\\\%_.,()=<>!]{0,12}",

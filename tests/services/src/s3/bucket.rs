@@ -1,4 +1,5 @@
-//! What the server has stored: one bucket, in memory, under one lock, so that a condition and its write are one step.
+//! The server's storage: one bucket, in memory, under one lock, so that a condition and its write
+//! are one step.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -10,14 +11,14 @@ use s3s::dto::{ETag, ETagCondition};
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) bytes: Bytes,
-    /// Of the bytes that the client sent, even if others were stored.
+    /// The etag of the bytes that the client sent, even if others were stored.
     pub(super) etag: String,
-    /// As base64, of the bytes that the client sent. None of an object of parts.
+    /// The checksum of the bytes that the client sent, as base64; none for an object of parts.
     pub(super) crc32: Option<String>,
     pub(super) modified: SystemTime,
 }
 
-/// A multipart upload that goes on.
+/// A multipart upload in progress.
 #[derive(Debug)]
 pub(super) struct Upload {
     pub(super) key: String,
@@ -37,9 +38,9 @@ pub(super) struct Buckets {
 /// Why a condition of a write does not hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// `If-Match` of a key that is not there.
+    /// `If-Match` of a key that does not exist.
     Missing,
-    /// The etag differs, or the key is there already.
+    /// The etag differs, or the key exists.
     Failed,
 }
 
@@ -49,7 +50,7 @@ impl Stored {
     }
 }
 
-/// Checksums of a body, as the protocol writes them.
+/// Checksums of a body, in the protocol's form.
 #[derive(Clone, Debug)]
 pub(super) struct Sums {
     pub(super) crc32: String,
@@ -60,13 +61,13 @@ impl Sums {
     pub(super) fn of(bytes: &[u8]) -> Self {
         use crc_fast::CrcAlgorithm::{Crc32IsoHdlc, Crc64Nvme};
         let crc32 = crc_fast::checksum(Crc32IsoHdlc, bytes) as u32;
-        // Real ones are MD5 or anything else: no client may read more than equality into them.
+        // Real ones are MD5 or anything else: a client may only compare them.
         let etag = format!("{:016x}{:x}", crc_fast::checksum(Crc64Nvme, bytes), bytes.len());
         Self { crc32: base64(&crc32.to_be_bytes()), etag }
     }
 }
 
-/// Base64 with padding (RFC 4648, section 4).
+/// Encodes as base64 with padding (RFC 4648, section 4).
 fn base64(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::new();
@@ -116,7 +117,7 @@ impl Buckets {
         }
     }
 
-    /// Whether a write under these conditions may go on.
+    /// Checks whether a write under these conditions may go on.
     pub(super) fn allows(
         &self,
         key: &str,

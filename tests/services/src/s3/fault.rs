@@ -1,7 +1,7 @@
-//! What goes wrong between a client and the store: faults at the level of HTTP, at a request of a given number.
+//! Faults between a client and the store, at the level of HTTP, at a request of a given number.
 //!
-//! Only requests signed with [`ACCESS_KEY`](super::ACCESS_KEY) are numbered: whoever looks on with the other key sees the
-//! store as it is.
+//! Only requests signed with [`ACCESS_KEY`](super::ACCESS_KEY) are numbered. An observer with the
+//! other key sees the store as it is.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -14,35 +14,35 @@ use s3s::service::S3Service;
 
 use super::{ACCESS_KEY, Options, REGION, lock};
 
-/// How long a slow request is held up.
+/// How long a slow request is delayed.
 const SLOW: Duration = Duration::from_millis(100);
-/// The largest body that the server takes into memory.
+/// The largest body that the server reads into memory.
 pub(super) const MAX_BODY: usize = 1 << 30;
 
-/// Something that goes wrong.
+/// A fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Status 500, nothing done.
+    /// Status 500, before anything is done.
     Error500,
-    /// Status 500 after everything was done.
+    /// Status 500, after everything is done.
     Error500After,
-    /// Status 503 with the code `SlowDown`, nothing done.
+    /// Status 503 with the code `SlowDown`, before anything is done.
     SlowDown,
-    /// No reply at all, nothing done.
+    /// No reply, and nothing is done.
     TimeOut,
-    /// The connection is cut, nothing done.
+    /// The connection is cut before anything is done.
     Cut,
-    /// The connection is cut after everything was done.
+    /// The connection is cut after everything is done.
     CutAfter,
-    /// The reply comes late.
+    /// The reply is delayed.
     Slow,
-    /// A write stores other bytes than it was given and reports the checksum of those that it was given; a read gives
-    /// other bytes than are stored.
+    /// A write stores other bytes than it was given and reports the checksum of those that it was
+    /// given; a read returns other bytes than are stored.
     LyingChecksum,
 }
 
 impl Fault {
-    /// Each of them.
+    /// All faults.
     pub const ALL: [Self; 8] = [
         Self::Error500,
         Self::Error500After,
@@ -55,22 +55,22 @@ impl Fault {
     ];
 }
 
-/// Which requests suffer.
+/// The requests that meet a fault.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Plan {
     /// None.
     #[default]
     Faultless,
-    /// The one of this number, from 1.
+    /// The one with this number, from 1.
     At(u64, Fault),
-    /// The one of this number and all that follow: the network or the client is gone.
+    /// The one with this number and all that follow: the network or the client is gone.
     From(u64, Fault),
 }
 
-/// A request of the log.
+/// A request in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// From 1; 0 for one who looks on.
+    /// From 1; 0 for an observer.
     pub number: u64,
     /// `PUT`.
     pub method: String,
@@ -78,7 +78,7 @@ pub struct Entry {
     pub target: String,
     /// The condition of a write: `if-match` or `if-none-match`.
     pub condition: Option<String>,
-    /// What it suffered.
+    /// The fault that it met.
     pub fault: Option<Fault>,
 }
 
@@ -98,7 +98,7 @@ impl std::fmt::Display for Cut {
 
 impl std::error::Error for Cut {}
 
-/// Stands between the network and the store.
+/// A layer between the network and the store that injects the faults.
 #[derive(Debug)]
 pub(super) struct Layer {
     options: Options,
@@ -125,7 +125,7 @@ impl Layer {
         lock(&self.state).log.clone()
     }
 
-    /// Answers a request, or goes wrong as planned.
+    /// Answers a request, or injects the planned fault.
     pub(super) async fn answer(&self, service: &S3Service, request: Request<Incoming>) -> Result<Response<Body>, Cut> {
         let fault = self.number(&request);
         if let Some(refusal) = self.refuse(&request) {
@@ -151,7 +151,7 @@ impl Layer {
         }
     }
 
-    /// Writes the request into the log and says what it suffers.
+    /// Logs the request. Returns its fault.
     fn number(&self, request: &Request<Incoming>) -> Option<Fault> {
         let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
         let ours = header("authorization").is_some_and(|value| value.contains(ACCESS_KEY));
@@ -169,7 +169,8 @@ impl Layer {
         fault
     }
 
-    /// What the store refuses before it looks at anything: another region, or a write where none is allowed.
+    /// Refuses what the store refuses before anything else: another region, or a write to a
+    /// read-only store.
     fn refuse(&self, request: &Request<Incoming>) -> Option<Response<Body>> {
         let authorization = request.headers().get("authorization")?.to_str().ok()?;
         // Credential=<key>/<date>/<region>/s3/aws4_request
@@ -190,7 +191,8 @@ fn error(status: StatusCode, code: &str, details: &str) -> Response<Body> {
     response
 }
 
-/// Changes a byte in the middle of what a read gives. Listings stay as they are: they are not content.
+/// Changes a byte in the middle of an object that is read. Listings stay as they are: they are not
+/// content.
 async fn flip_body(response: Response<Body>) -> Result<Response<Body>, Cut> {
     let (parts, mut body) = response.into_parts();
     let bytes = body.store_all_limited(MAX_BODY).await.map_err(|_| Cut)?;
@@ -198,7 +200,7 @@ async fn flip_body(response: Response<Body>) -> Result<Response<Body>, Cut> {
     Ok(Response::from_parts(parts, Body::from(if is_content { flip(&bytes) } else { bytes })))
 }
 
-/// The bytes with one of them changed.
+/// Returns the bytes with one of them changed.
 pub(super) fn flip(bytes: &[u8]) -> Bytes {
     let mut bytes = bytes.to_vec();
     let middle = bytes.len() / 2;

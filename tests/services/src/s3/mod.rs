@@ -1,7 +1,8 @@
 //! An S3 server in this process.
 //!
-//! The protocol is that of the crate `s3s`: signatures (version 4), XML, paging, checksums. The store behind it is ours,
-//! in memory. Why not `s3s-fs`? It compares an `If-Match` and writes in two steps, so that of two writers both can win.
+//! The crate `s3s` implements the protocol: signatures (version 4), XML, paging, checksums. The
+//! storage behind it is in memory. Why not `s3s-fs`? It compares an `If-Match` and writes in two
+//! steps, so that two writers can both succeed.
 
 mod bucket;
 mod fault;
@@ -23,9 +24,9 @@ use bucket::Buckets;
 use fault::Layer;
 pub use fault::{Entry, Fault, Plan};
 
-/// The access key whose requests are numbered and suffer the faults.
+/// The access key whose requests are numbered and meet faults.
 pub const ACCESS_KEY: &str = "AKIASUBJECT";
-/// The access key of whoever looks on: its requests are neither numbered nor disturbed.
+/// The access key of an observer: its requests are neither numbered nor meet faults.
 pub const OBSERVER_KEY: &str = "AKIAOBSERVER";
 /// The secret of both.
 pub const SECRET_KEY: &str = "wJalrXUtnFEMI-a-secret-that-nobody-may-print";
@@ -38,20 +39,20 @@ pub enum ConditionalWrites {
     /// Compares and writes in one step.
     #[default]
     Honoured,
-    /// Writes whatever they say, as some older stores do.
+    /// Ignores them, as some older stores do.
     Ignored,
     /// Refuses them with `NotImplemented`.
     NotImplemented,
 }
 
-/// What kind of store this is.
+/// The kind of store.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// Conditional writes.
     pub conditional_writes: ConditionalWrites,
     /// Whether every write is answered with `AccessDenied`.
     pub read_only: bool,
-    /// The most keys or uploads in one page of a listing.
+    /// The most keys or uploads in a page of a listing.
     pub page: usize,
 }
 
@@ -93,17 +94,17 @@ impl Server {
         Self { address, buckets, layer, runtime: Some(runtime) }
     }
 
-    /// Where it listens: `http://127.0.0.1:<port>`.
+    /// Returns where it listens: `http://127.0.0.1:<port>`.
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// The variables of an environment that lead here as the client whose requests suffer faults.
+    /// Returns environment variables for the client whose requests meet faults.
     pub fn variables(&self) -> Vec<(String, String)> {
         self.variables_of(ACCESS_KEY)
     }
 
-    /// The variables of an environment that lead here as one who looks on.
+    /// Returns environment variables for an observer.
     pub fn observer_variables(&self) -> Vec<(String, String)> {
         self.variables_of(OBSERVER_KEY)
     }
@@ -118,42 +119,42 @@ impl Server {
         variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    /// Sets what goes wrong from now on, and numbers requests from 1 again. Empties the log.
+    /// Sets the faults from now on, numbers requests from 1 again, and empties the log.
     pub fn plan(&self, plan: Plan) {
         self.layer.restart(plan);
     }
 
-    /// The requests since the last [`Server::plan`], in order of their arrival.
+    /// Returns the requests since the last [`Server::plan`], in order of their arrival.
     pub fn log(&self) -> Vec<Entry> {
         self.layer.log()
     }
 
-    /// All keys of the bucket, in order.
+    /// Returns all keys of the bucket, in order.
     pub fn keys(&self) -> Vec<String> {
         self.buckets().keys()
     }
 
-    /// The stored bytes of a key.
+    /// Returns the stored bytes of a key.
     pub fn bytes(&self, key: &str) -> Option<Vec<u8>> {
         self.buckets().bytes(key)
     }
 
-    /// Stores bytes past all conditions: what someone else does.
+    /// Stores bytes past all conditions, as another client's doing.
     pub fn write(&self, key: &str, bytes: &[u8]) {
         self.buckets().write(key, bytes);
     }
 
-    /// Removes a key: what someone else does.
+    /// Removes a key, as another client's doing.
     pub fn remove(&self, key: &str) {
         self.buckets().objects.remove(key);
     }
 
-    /// The keys of multipart uploads that were neither completed nor aborted.
+    /// Returns the keys of multipart uploads that were neither completed nor aborted.
     pub fn unfinished(&self) -> Vec<String> {
         self.buckets().unfinished()
     }
 
-    /// Makes everything that is stored older.
+    /// Makes everything in the store older.
     pub fn age(&self, by: Duration) {
         self.buckets().age(by);
     }
@@ -174,7 +175,7 @@ impl Drop for Server {
 async fn accept(listener: TcpListener, service: S3Service, layer: Arc<Layer>) -> Infallible {
     loop {
         let Ok((stream, _)) = listener.accept().await else { continue };
-        // A connection that cannot have it is only slower.
+        // Without it, a connection is only slower.
         let _ = stream.set_nodelay(true);
         let (service, layer) = (service.clone(), Arc::clone(&layer));
         let answer = hyper::service::service_fn(move |request| {

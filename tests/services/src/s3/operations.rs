@@ -1,4 +1,5 @@
-//! The operations of S3 that a client of ours may call, over [`Buckets`]. Everything else is `NotImplemented`.
+//! The operations of S3 that Stagewright's client may call, over [`Buckets`]. Every other one is
+//! `NotImplemented`.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -46,7 +47,8 @@ impl Operations {
     }
 }
 
-/// The whole body of a write and its checksums. Another checksum in the request is refused.
+/// Returns the whole body of a write and its checksums. Refuses the request if its own checksum
+/// differs.
 async fn receive(body: Option<StreamingBlob>, claimed: Option<&String>) -> S3Result<(Bytes, Sums)> {
     let mut body = body.map_or_else(Body::empty, Body::from);
     let bytes = body.store_all_limited(MAX_BODY).await.map_err(|_| s3_error!(IncompleteBody))?;
@@ -57,7 +59,7 @@ async fn receive(body: Option<StreamingBlob>, claimed: Option<&String>) -> S3Res
     Ok((bytes, sums))
 }
 
-/// What is stored: other bytes than were sent, if the store lies.
+/// Returns the bytes to store: others than were sent, if the fault says so.
 fn stored<T>(request: &S3Request<T>, bytes: &Bytes, sums: &Sums) -> Stored {
     let lies = request.extensions.get::<Lie>().is_some();
     Stored::new(if lies { flip(bytes) } else { bytes.clone() }, sums)
@@ -214,7 +216,8 @@ impl S3 for Operations {
         }
         let bytes = whole.freeze();
         let sums = Sums::of(&bytes);
-        // As of S3: the checksum of an object of parts is one of checksums, and its etag says how many parts it has.
+        // As in S3: the checksum of an object of parts is one of checksums, and its etag contains
+        // the number of parts.
         let etag = format!("{}-{}", sums.etag, upload.parts.len());
         let object = Stored { etag: etag.clone(), crc32: None, ..stored(&request, &bytes, &sums) };
         buckets.uploads.remove(&input.upload_id);
