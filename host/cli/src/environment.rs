@@ -1,13 +1,13 @@
-//! What the process's environment says, and what a file `.env` may add to it.
+//! The environment of this process, and the variables that a file `.env` may add to it.
 //!
-//! A `.env` comes with a folder, and the folder may come from anybody: a repository, an archive. So
-//! it is read by name: the few variables of [`ALLOWED`] count, everything else in it does not. What
-//! it says is kept here and never becomes part of the process's environment, which libraries and
-//! child processes read on their own. It never decides which code is run, under whose limits, in
-//! whose name, or to which server something is sent that the user exported.
+//! A `.env` comes with a folder, and the folder may come from anybody: a repository, an archive.
+//! Therefore only the few variables of [`ALLOWED`] are read from it. Their values are kept in this
+//! module and never put into the environment of the process, which libraries and child processes
+//! read by themselves. The file never decides which code is run, under which limits, in whose name,
+//! or to which server exported credentials are sent.
 //!
-//! Why not load it and remove what is harmful? Nobody can list that: `LD_PRELOAD`, `GIT_TRACE`,
-//! `AWS_CONFIG_FILE` and their siblings belong to programs that change.
+//! Why not load it and remove the harmful variables? No list of those is complete: `LD_PRELOAD`,
+//! `GIT_TRACE` and `AWS_CONFIG_FILE` belong to programs that change.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -22,46 +22,45 @@ use crate::usage_error::UsageError;
 
 mod assignments;
 
-/// The file, in the current folder. No other folder is searched: what lies above may be another
-/// user's.
+/// The file in the current folder. Folders above are not searched: they may belong to another user.
 const FILE: &str = ".env";
 
-/// The largest file that is read: a hundred times what one holds.
+/// The largest file that is read, in bytes. Usual files have less than a hundredth of it.
 const MAX_FILE: u64 = 64 << 10;
 
-/// The variables that the file may set, besides those of [`TOKENS`] and, with both keys,
-/// [`ENDPOINTS`].
+/// The variables that the file may set, besides [`TOKENS`] and, with both keys, [`ENDPOINTS`].
 const ALLOWED: [&str; 4] = ["STAGEWRIGHT_HOME", "PGPASSWORD", "AWS_REGION", "AWS_DEFAULT_REGION"];
 
 /// The prefix of the variables whose values a manifest may send to a server.
 const TOKENS: &str = stagewright_manifest::TOKEN_PREFIX;
 
-/// Credentials of S3. They are one thing: with one of them exported, none of the file counts.
+/// Credentials of S3. They belong together: if one of them is exported, none of the file is used.
 const CREDENTIALS: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"];
 
-/// The addresses that requests to S3 go to. Those of the file count only with credentials of the
-/// file, so that its server sees nobody else's credentials.
+/// Addresses of S3. Those of the file are used only with credentials of the file, so that its
+/// server never receives other credentials.
 const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL"];
 
-/// Prefixes of variables that somebody may write into the file because they are read here, or used
-/// to be.
+/// Prefixes of variables that are read here, or were once. The file may name them by mistake, so
+/// ignoring one is worth a warning.
 const MEANT: [&str; 7] = ["STAGEWRIGHT_", "AWS_", "MLFLOW_", "OTEL_", "PG", "XDG_STATE_HOME", "RUST_LOG"];
 
-/// The variables that the file sets and may set.
+/// The variables of the file that are used.
 static ADDED: OnceLock<BTreeMap<String, String>> = OnceLock::new();
 
-/// What a variable was when this process was started.
+/// Returns the value that a variable had when this process started.
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is asked")]
 pub(crate) fn own(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
-/// Returns what a variable was when this process was started, unless it is empty or not UTF-8.
+/// Returns the value that a variable had when this process started, unless it is empty or not
+/// UTF-8.
 pub(crate) fn non_empty(name: &str) -> Option<String> {
     own(name)?.into_string().ok().filter(|value| !value.is_empty())
 }
 
-/// The value of a variable that the file may set, where the environment does not.
+/// Returns the value of a variable that the file may set. The environment comes first.
 pub(crate) fn variable(name: &str) -> Option<String> {
     match own(name) {
         Some(value) => value.into_string().ok(),
@@ -69,7 +68,7 @@ pub(crate) fn variable(name: &str) -> Option<String> {
     }
 }
 
-/// All variables that are text, with what the file adds.
+/// Returns all variables that are UTF-8, and those of the file.
 pub(crate) fn variables() -> BTreeMap<String, String> {
     #[expect(clippy::disallowed_methods, reason = "this is where the environment is asked")]
     let own =
@@ -77,11 +76,11 @@ pub(crate) fn variables() -> BTreeMap<String, String> {
     ADDED.get().cloned().unwrap_or_default().into_iter().chain(own).collect()
 }
 
-/// Reads the file of the current folder, if there is one; returns what there is to warn about.
+/// Reads the file of the current folder, if there is one. Returns warnings.
 ///
 /// # Errors
-/// Somebody else could have written it, or it cannot be read: then it is not known where this
-/// process is to work.
+/// Somebody else could have written the file, or it cannot be read. Going on without it could mean
+/// working in another home.
 pub(crate) fn read_file() -> anyhow::Result<Vec<String>> {
     let text = match read(Path::new(FILE)) {
         Ok(text) => text,
@@ -100,7 +99,7 @@ pub(crate) fn read_file() -> anyhow::Result<Vec<String>> {
     Ok(warnings)
 }
 
-/// The file's text, if nobody but this user or root can have written it.
+/// Reads the file, if nobody but this user or root can have written it.
 fn read(path: &Path) -> io::Result<String> {
     let refused = |reason: String| io::Error::new(io::ErrorKind::PermissionDenied, reason);
     let (named, file) = (path.symlink_metadata()?, stagewright_store::open_regular(path)?);
@@ -120,7 +119,7 @@ fn text(file: File) -> io::Result<String> {
     String::from_utf8(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8"))
 }
 
-/// Returns the variables of a file's text that count, and the warnings. `is_exported` says whether
+/// Returns the variables of a file's text that are used, and warnings. `is_exported` says whether
 /// the environment has a variable.
 fn admitted(text: &str, is_exported: &dyn Fn(&str) -> bool) -> (BTreeMap<String, String>, Vec<String>) {
     let mut warnings = Vec::new();
@@ -143,14 +142,14 @@ fn admitted(text: &str, is_exported: &dyn Fn(&str) -> bool) -> (BTreeMap<String,
             Some(reason) if MEANT.iter().any(|meant| name.starts_with(meant)) || name == "HOME" => {
                 warnings.push(format!("`{name}` in .env is ignored: {reason}; if it is meant, export {name}"));
             }
-            // Other programs' variables are no business of this one.
+            // Variables of other programs are ignored without a warning.
             Some(_) => {}
         }
     }
     (added, warnings)
 }
 
-/// Why a variable of the file does not count.
+/// Returns the reason why a variable of the file is not used.
 fn refusal(name: &str, value: &str, brings_keys: bool) -> Option<&'static str> {
     let is_endpoint = ENDPOINTS.contains(&name);
     if is_endpoint || CREDENTIALS.contains(&name) {
@@ -162,7 +161,7 @@ fn refusal(name: &str, value: &str, brings_keys: bool) -> Option<&'static str> {
         return (!brings_keys).then_some(reason);
     }
     if name.ends_with("_REGION") && !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-        // It becomes part of a server's name.
+        // The region becomes part of a server's name.
         return Some("it is not the name of a region");
     }
     let is_allowed = ALLOWED.contains(&name) || name.starts_with(TOKENS);
@@ -171,8 +170,8 @@ fn refusal(name: &str, value: &str, brings_keys: bool) -> Option<&'static str> {
     )
 }
 
-/// Where this user's programs keep what only this machine needs: `XDG_STATE_HOME`, or its default in the home directory, as the XDG base directory specification 0.8 has it. It counts
-/// paths that are not absolute as not set.
+/// Returns the folder for state of this machine: `XDG_STATE_HOME`, or its default in the home
+/// directory (XDG base directory specification 0.8, which ignores relative paths).
 pub(crate) fn state_folder() -> Option<PathBuf> {
     let absolute = |name| own(name).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("XDG_STATE_HOME").or_else(|| Some(absolute("HOME")?.join(".local/state")))

@@ -1,8 +1,8 @@
-//! A run as JSON lines on standard output, one for each event (`--log-format json`).
+//! The events of a run as JSON lines on standard output (`--log-format json`).
 //!
-//! Each line is an object with `time`, `run`, `step` (null of the run as a whole), `level`, `event`
-//! and `message`. What a stage wrote is the event `log` of its step, and no text of a stage makes a
-//! line of its own.
+//! Each line is an object with `time`, `run`, `step` (null for the run as a whole), `level`,
+//! `event` and `message`. Text that a stage logs is in an event `log` of its step, and cannot begin
+//! a line of its own.
 
 use std::sync::{Arc, OnceLock};
 
@@ -20,18 +20,18 @@ use crate::error_code::ErrorCode;
 use crate::exit_code::ExitCode;
 use crate::traces;
 
-/// Writes events. Where nobody reads them, the run goes on.
+/// Writes the events of a run. A failure to write does not stop the run.
 #[derive(Default)]
 pub(crate) struct Events {
     run: OnceLock<RunId>,
-    /// The run that this one is a child of, and its name there.
+    /// The child's name and the run that it belongs to, if the run is a child.
     child: Option<(String, Option<RunId>)>,
 }
 
 /// A line.
 #[derive(Serialize)]
 struct Line<'a> {
-    /// Now, UTC, as RFC 3339 has it.
+    /// The current time in UTC (RFC 3339).
     time: String,
     run: Option<&'a str>,
     step: Option<&'a str>,
@@ -49,7 +49,7 @@ impl Events {
     }
 }
 
-/// The end of a run, in whichever way.
+/// Writes the event of a run's end.
 pub(crate) fn ended(run: &str, failed: Option<(ErrorCode, String)>, otherwise: ExitCode) {
     let run = Some(run).filter(|run| !run.is_empty());
     let (level, exit_code) = match &failed {
@@ -69,7 +69,7 @@ fn now() -> String {
 }
 
 fn write(line: &Line<'_>) {
-    // Every part of it is text or a number.
+    // This cannot fail: all fields are text or numbers.
     let text = serde_json::to_string(line).unwrap_or_default();
     crate::output::event(&stagewright_text::json(&text));
 }

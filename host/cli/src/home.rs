@@ -1,5 +1,4 @@
-//! Where everything is kept: the home, the registry in it or on a server, and the place where
-//! several machines share artifacts.
+//! The home of a command: the folder, the registry, and the place where machines share artifacts.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,8 +12,7 @@ use crate::error_code::ErrorCode;
 use crate::production;
 use crate::usage_error::UsageError;
 
-/// A home folder, the URL of the registry if that is elsewhere, and the URI of the place where
-/// artifacts are shared.
+/// The home that a command was told to use.
 #[derive(Clone, Debug)]
 pub(crate) struct HomeLocation {
     pub(crate) home: PathBuf,
@@ -23,7 +21,7 @@ pub(crate) struct HomeLocation {
 }
 
 impl HomeLocation {
-    /// Opens the home, which is made if missing.
+    /// Opens the home, and creates it if it does not exist.
     pub(crate) fn open(&self) -> anyhow::Result<Home> {
         let password = environment::variable("PGPASSWORD");
         let home = Home::open_with(&self.home, self.registry.as_deref(), password.as_deref());
@@ -34,15 +32,18 @@ impl HomeLocation {
         Ok(home)
     }
 
-    /// The place where artifacts are shared, if there is one. Makes no request.
+    /// Returns the place where machines share artifacts, if one is named. Makes no request.
     pub(crate) fn shared(&self) -> anyhow::Result<Option<ArtifactObjects>> {
         let open = |uri: &String| ArtifactObjects::open(uri, &production::settings());
         Ok(self.artifacts.as_ref().map(open).transpose()?)
     }
 
-    /// Opens the home if there is one: looking for runs makes none.
+    /// Opens a home that exists. Commands that only read use this, so that they create none.
+    ///
+    /// # Errors
+    /// There is no home.
     pub(crate) fn existing(&self) -> anyhow::Result<Home> {
-        // One that cannot be looked at fails when it is opened, with the reason.
+        // A home that cannot be inspected fails in `open`, with the reason.
         let absent = self.home.metadata().is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound);
         if absent && self.registry.is_none() {
             return Err(UsageError::error(
@@ -55,7 +56,8 @@ impl HomeLocation {
     }
 }
 
-/// Whom the audit names: `STAGEWRIGHT_ACTOR`, else the user of this session. It is a statement, not a proof.
+/// Returns the actor that the audit names: `STAGEWRIGHT_ACTOR`, else the user of this session. It
+/// is a statement, not a proof.
 fn actor() -> String {
     let named = ["STAGEWRIGHT_ACTOR", "USER", "LOGNAME"].into_iter().find_map(environment::own);
     let named = named.and_then(|name| name.into_string().ok()).filter(|name| !name.is_empty());

@@ -10,17 +10,18 @@ use crate::environment;
 use crate::error_code::ErrorCode;
 use crate::usage_error::UsageError;
 
-/// What the operator of this machine allows.
+/// Reads the operator's file of this machine.
 pub(crate) fn operator() -> Result<Operator, ManifestError> {
     Operator::find(environment::own("STAGEWRIGHT_OPERATOR").map(PathBuf::from).as_deref())
 }
 
-/// The folder that is to be used instead of the installation's stages.
+/// Returns the folder that `STAGEWRIGHT_STAGES` names, which replaces the installation's stages.
 pub(crate) fn stages_elsewhere() -> Option<PathBuf> {
     environment::own("STAGEWRIGHT_STAGES").map(PathBuf::from)
 }
 
-/// Where built-in stages lie: what `STAGEWRIGHT_STAGES` names, else beside the binary, else where an installation puts them.
+/// Returns the folders of built-in stages: the one that `STAGEWRIGHT_STAGES` names, else `stages`
+/// beside the binary and the one that an installation uses.
 pub(crate) fn stage_folders() -> Vec<PathBuf> {
     if let Some(folder) = stages_elsewhere() {
         return vec![folder];
@@ -32,32 +33,39 @@ pub(crate) fn stage_folders() -> Vec<PathBuf> {
     folders
 }
 
-/// The file of a built-in stage.
+/// Returns the file of a built-in stage.
 pub(crate) fn built_in(name: &str) -> anyhow::Result<PathBuf> {
     let folders = stage_folders();
     let found = folders.iter().map(|folder| folder.join(format!("{name}.wasm"))).find(|path| path.is_file());
     found.ok_or_else(|| RuntimeError::Unknown { name: name.into(), searched: folders }.into())
 }
 
-/// Who compiles: this program, in a child process; whatever is put under its name while it runs.
+/// Returns the compiler: this program, in a child process. `/proc/self/exe` is the running program
+/// even if its file was replaced.
 pub(crate) fn compiler() -> Compiler {
     if cfg!(feature = "compiler") { Compiler::Program("/proc/self/exe".into()) } else { Compiler::Absent }
 }
 
-/// The file of the host's key, if this user has a place for it. It must not be in the home by itself: a home that came from elsewhere would bring code and the key that vouches for it.
+/// Returns the file of the host key, if this user has a place for it.
+///
+/// The default is never in the home: a home from elsewhere could then bring compiled code together
+/// with the key that authenticates it.
 pub(crate) fn host_key() -> Option<PathBuf> {
     let named = environment::own("STAGEWRIGHT_HOST_KEY").map(PathBuf::from);
     named.or_else(|| Some(environment::state_folder()?.join("stagewright/host.key")))
 }
 
-/// The program in which stages run, if the outer walls must stand.
+/// Returns the program in which stages run, if the policy asks for the outer walls.
+///
+/// # Errors
+/// The program is missing, or this host cannot keep the operator's policy.
 pub(crate) fn stage_program(operator: &Operator) -> anyhow::Result<Option<StageProcess>> {
     const NAME: &str = "stagewright-stage";
     if HostWalls::look().policy(operator.walls)? == WallPolicy::SandboxOnly {
         return Ok(None);
     }
-    // Beside this program, or where an installation puts it. No variable of the environment names
-    // it: whoever sets one would say what stands outside the sandbox.
+    // The program is beside this one, or where an installation puts it. No environment variable
+    // names it: whoever sets the variable would choose the code outside the sandbox.
     let binary = std::env::current_exe()?.canonicalize()?;
     let folder = binary.parent().map_or_else(PathBuf::new, Path::to_owned);
     let installed = folder.parent().map(|prefix| prefix.join("lib/stagewright"));

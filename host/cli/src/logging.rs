@@ -8,8 +8,8 @@ use tracing_subscriber::{EnvFilter, Layer as _};
 use crate::output::LogLines;
 use crate::traces;
 
-/// Log lines of the host on standard error, by `-v` or `RUST_LOG`; spans go to a collector, if one
-/// is named.
+/// Writes the host's log lines to standard error, filtered by `-v` or `RUST_LOG`, and exports spans
+/// if the environment names a collector.
 pub(crate) fn start(verbose: u8) {
     let default = match verbose {
         0 => "warn",

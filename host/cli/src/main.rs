@@ -1,4 +1,9 @@
-//! The command line: parses, wires, exits. What a run is stands in `stagewright-lifecycle`; how stages are run in `stagewright-runtime`.
+//! The command line of Stagewright: parses the arguments, runs the command, exits.
+//!
+//! A run is the concern of `stagewright-lifecycle`, the sandbox that of `stagewright-runtime`.
+//! Modules from top to bottom: `commands` (one file a command), `classify` (exit codes and hints of
+//! errors), `project` (the home and the runtime that a command works with), `trust`,
+//! `installation`, `home`, `terminal`, `environment`, `output`.
 
 #[macro_use]
 mod output;
@@ -31,12 +36,14 @@ use clap::Parser as _;
 
 use exit_code::ExitCode;
 
-/// Fresh pages cost 3 s per GB on small machines; mimalloc keeps and reuses what batches leave behind.
+/// Fresh pages cost 3 s per GB on small machines; mimalloc reuses the pages that earlier batches
+/// freed.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    // Started by itself to compile a component: nothing else of the environment is read.
+    // This program starts itself to compile a component, and then reads nothing else of the
+    // environment.
     if let Some(code) = stagewright_runtime::compile_if_asked() {
         return code;
     }

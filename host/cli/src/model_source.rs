@@ -1,4 +1,4 @@
-//! Where a registered model's data came from, for telling models apart that share a name by
+//! The data that a registered model learnt from. It distinguishes models that have the same name by
 //! accident.
 
 use std::fmt;
@@ -9,17 +9,17 @@ use stagewright_store::Home;
 
 use crate::home::HomeLocation;
 
-/// The source of the run that made a model's latest version.
+/// The sources of the run that made a model's latest version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ModelSource {
-    /// The URIs of the manifest's sources, as they were written.
+    /// The URIs of the manifest's sources, as written there.
     uris: Vec<String>,
-    /// The same as files, where they are files that are still there.
+    /// Those of them that are files and still exist.
     files: Vec<PathBuf>,
 }
 
 impl ModelSource {
-    /// Whether the model learnt from this file.
+    /// Returns whether the model learnt from this file.
     pub(crate) fn is_file(&self, path: &Path) -> bool {
         path.canonicalize().is_ok_and(|path| self.files.contains(&path))
     }
@@ -37,8 +37,9 @@ impl fmt::Display for ModelSource {
     }
 }
 
-/// The origin of a model of this name; `None` if there is no such model, or no registry yet. This
-/// creates no registry, and leaves one that cannot be read to other commands to report.
+/// Returns the source of a model of this name; `None` if there is no such model or no registry yet.
+///
+/// It creates no registry. A registry that cannot be read is for other commands to report.
 pub(crate) fn of_model(location: &HomeLocation, model: &str) -> Option<ModelSource> {
     let home = location.existing().ok()?;
     latest(&home, model)
@@ -56,8 +57,8 @@ fn latest(home: &Home, model: &str) -> Option<ModelSource> {
     Some(ModelSource { uris, files })
 }
 
-/// The file that a URI names, seen from the manifest's folder or, as an argument's is, from the
-/// current one.
+/// Returns the file of a URI. A path in a manifest is relative to its folder, one on the command
+/// line to the current folder.
 fn file_of(uri: &str, folder: &Path) -> Option<PathBuf> {
     let uri: stagewright_data::SourceUri = uri.parse().ok()?;
     let places = [folder.join(uri.path()), uri.path().to_owned()];

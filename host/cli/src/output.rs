@@ -1,8 +1,9 @@
-//! Standard output and standard error when they cannot be written to.
+//! Writing to standard output and standard error when that can fail.
 //!
-//! The standard library's macros panic then. Here a result that cannot be written ends the program with the host's code;
-//! if nobody reads it any more, that is no failure. What is shown on standard error beside the work is no reason to stop it.
-//! Results are written when the work is done, so that ending here leaves nothing half done.
+//! The standard library's macros panic if a write fails. Here, a result that cannot be written ends
+//! the program with the exit code of a host fault, unless the reader closed the pipe. A note on
+//! standard error that cannot be written is dropped. Results are written after the work is done, so
+//! that the program can end at any write.
 
 use std::fmt::Arguments;
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
@@ -31,14 +32,14 @@ macro_rules! eprint {
 
 /// Writes a line of the result.
 ///
-/// Text that people or stages wrote must not move the cursor of a terminal, clear it, or turn and
-/// hide text. Characters that would do so are shown as what they are.
+/// Characters with which text of people or stages could control the terminal (move the cursor,
+/// clear it, reverse or hide text) are escaped.
 pub(crate) fn line(text: Arguments<'_>) {
     end_if_failed(writeln!(io::stdout().lock(), "{}", printable(&text.to_string())));
 }
 
-/// Writes lines of the result that are data for another program; what a terminal could obey is
-/// replaced if they go to one.
+/// Writes rows of data for another program. Control characters are escaped only if standard output
+/// is a terminal.
 pub(crate) fn rows(text: &str) {
     if io::stdout().is_terminal() {
         line(format_args!("{}", text.trim_end_matches('\n')));
@@ -47,7 +48,7 @@ pub(crate) fn rows(text: &str) {
     }
 }
 
-/// Writes a line about work that goes on, whether anybody reads it or not.
+/// Writes a line about a run that goes on. A failure to write does not stop the run.
 pub(crate) fn event(line: &str) {
     let mut output = io::stdout().lock();
     let _ = writeln!(output, "{line}").and_then(|()| output.flush());
@@ -59,8 +60,7 @@ pub(crate) fn bytes(bytes: &[u8]) {
     end_if_failed(output.write_all(bytes).and_then(|()| output.flush()));
 }
 
-/// Writes a file that was asked for, whole or not at all; a link in its place is replaced, not
-/// followed.
+/// Writes a file completely or not at all. A link in its place is replaced, not followed.
 pub(crate) fn file(path: &Path, text: &str) -> anyhow::Result<()> {
     stagewright_store::export_bytes(text.as_bytes(), path).with_context(|| format!("cannot write {}", path.display()))
 }
@@ -82,17 +82,18 @@ pub(crate) fn file_or_stdout(path: Option<&Path>, text: &str) -> anyhow::Result<
     }
 }
 
-/// Writes to standard error, if it can be written to, under the same rule.
+/// Writes escaped text to standard error. A failure to write is ignored.
 pub(crate) fn note(text: Arguments<'_>) {
     coloured(&printable(&text.to_string()));
 }
 
-/// Writes escaped text to standard error, with the colours that were put around it.
+/// Writes text that is already escaped to standard error, with its colours.
 pub(crate) fn coloured(text: &str) {
     let _ = io::stderr().lock().write_all(text.as_bytes());
 }
 
-/// Standard error for log lines: each event is one line, and further ones are marked.
+/// Standard error for log lines. Each event is one line: further lines of its text are marked as
+/// continued.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogLines;
 

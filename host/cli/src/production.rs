@@ -1,4 +1,5 @@
-//! Where versions are copied to: what the command line says, else the manifest, else the last promotion, else the home.
+//! The destination of promotions: that of the command line, else of the manifest, else of the last
+//! promotion, else the home.
 
 use std::sync::Arc;
 
@@ -9,12 +10,13 @@ use stagewright_store::{CHAMPION, Home, StoreError};
 use crate::arguments::DestinationArguments;
 use crate::environment;
 
-/// Variables of the environment, and what a file `.env` may add to them.
+/// Returns the settings that the environment and a file `.env` have for destinations.
 pub(crate) fn settings() -> Settings {
     Settings::from_variables(environment::variables())
 }
 
-/// The destination of a pipeline's promotions, found fit for them before anything is trained.
+/// Opens the destination of a pipeline's promotions and checks that it can be written to, before
+/// anything is trained.
 pub(crate) fn of_manifest(home: &Home, section: &ProductionSection) -> Result<Arc<Destination>, PromotionError> {
     let ProductionSection { destination, endpoint, region, path_style } = section.clone();
     let Some(uri) = destination else { return Ok(Arc::new(in_home(home)?)) };
@@ -24,7 +26,8 @@ pub(crate) fn of_manifest(home: &Home, section: &ProductionSection) -> Result<Ar
     Ok(Arc::new(destination))
 }
 
-/// The destination that a command names, or that the model was promoted to last.
+/// Opens the destination that a command names, else that of the model's last promotion, else the
+/// home.
 pub(crate) fn of_command(
     home: &Home,
     model: Option<&str>,
@@ -41,7 +44,7 @@ pub(crate) fn of_command(
     Ok(Destination::open(&uri, &settings)?)
 }
 
-/// The same, found fit to be written to.
+/// Does what [`of_command`] does, and checks that the destination can be written to.
 pub(crate) fn to_write(
     home: &Home,
     model: Option<&str>,
@@ -54,7 +57,8 @@ pub(crate) fn to_write(
     Ok(destination)
 }
 
-/// What promotions to the home itself are recorded as, where the registry is in the home too: both move together.
+/// The name under which promotions to the home are recorded if the registry is in the home too, so
+/// that both can be moved together.
 const IN_HOME: &str = "home:production";
 
 fn in_home(home: &Home) -> Result<Destination, PromotionError> {
@@ -62,7 +66,8 @@ fn in_home(home: &Home) -> Result<Destination, PromotionError> {
     Ok(if home.has_own_registry() { folder.called(IN_HOME) } else { folder })
 }
 
-/// Where the champion was promoted to; of a model without one, where the last one was.
+/// Returns the destination of the champion's promotion; without a champion, that of the last
+/// promotion.
 fn last(home: &Home, model: &str) -> Result<Option<String>, StoreError> {
     let promotion = match home.registry.alias(model, CHAMPION)? {
         Some(champion) => home.registry.promotion_of(model, champion)?,

@@ -1,4 +1,4 @@
-//! What a command works with: the home, the sandbox, the user's wish to stop.
+//! The home and the runtime that a command works with.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -21,25 +21,25 @@ use crate::installation;
 use crate::trust::{ModelSignatures, Policy};
 use crate::usage_error::UsageError;
 
-/// The home folder and the runtime over it.
+/// A home with a runtime on it.
 pub(crate) struct Project {
     pub(crate) home: Home,
     pub(crate) runtime: Runtime,
-    /// How many instances may run at once.
+    /// The number of instances that may run at once.
     pub(crate) workers: usize,
-    /// Signatures of models' components.
+    /// The signatures of models' components.
     trusted: Arc<ModelSignatures>,
-    /// The file of the key that this host's cache is authenticated with.
+    /// The file of the key that authenticates this host's compile cache.
     pub(crate) key: PathBuf,
 }
 
 impl Project {
-    /// Opens (or makes) a home and starts the engine.
+    /// Opens a home, creates it if it does not exist, and starts the engine.
     pub(crate) fn open(location: &HomeLocation, operator: &Operator) -> anyhow::Result<Self> {
         Self::open_with(location, operator, None)
     }
 
-    /// The same, with so many workers.
+    /// Does what [`Project::open`] does, with a number of workers.
     pub(crate) fn open_with(
         location: &HomeLocation,
         operator: &Operator,
@@ -48,14 +48,14 @@ impl Project {
         Self::with(location, operator, workers, EngineOptions::default())
     }
 
-    /// The same, with the engine as the manifest wants it.
+    /// Does what [`Project::open`] does, with the engine options of a manifest.
     pub(crate) fn open_for(location: &HomeLocation, operator: &Operator, manifest: &Manifest) -> anyhow::Result<Self> {
         let canonicalize_nans = manifest.canonicalize_nans;
         let workers = manifest.workers.map(usize::from);
         Self::with(location, operator, workers, EngineOptions { canonicalize_nans, ..EngineOptions::default() })
     }
 
-    /// The same, with so many workers, for steps that ran in an engine of this kind.
+    /// Does what [`Project::open_with`] does, for steps that ran with or without canonical NaNs.
     pub(crate) fn open_to_repeat(
         location: &HomeLocation,
         operator: &Operator,
@@ -92,7 +92,10 @@ impl Project {
         Ok(Self { home, runtime, workers, key, trusted })
     }
 
-    /// Resolves the component of every stage at once, and checks all parameters: all problems are told together, before anything runs.
+    /// Resolves the components of all stages in parallel, and checks all parameters.
+    ///
+    /// # Errors
+    /// A component cannot be used; else one error with all problems of parameters.
     pub(crate) fn components(
         &self,
         manifest: &Manifest,
@@ -128,7 +131,7 @@ impl Project {
             let component = &by_name[stage.component.as_str()];
             problems.extend(manifest.check_parameters(stage, &component.description.parameters));
             components.insert(stage.name.clone(), component.clone());
-            // The same problem may be one of several children.
+            // Several children may have the same problem.
             for child in &manifest.children {
                 let Some(stage) = child.manifest.stages.iter().find(|it| it.name == stage.name) else { continue };
                 let found = child.manifest.check_parameters(stage, &component.description.parameters);
@@ -138,7 +141,8 @@ impl Project {
         if problems.is_empty() { Ok(components) } else { Err(manifest.error(problems).into()) }
     }
 
-    /// A model is registered without the folder that its components' signatures lie in.
+    /// Copies the signatures beside a component into the home: a registered model is used without
+    /// the folder that they are in.
     fn keep_signatures(&self, origin: &Origin, component: &Component) {
         let path = match origin {
             Origin::File(path) => Some(path.clone()),
@@ -163,12 +167,13 @@ impl Project {
     }
 }
 
-/// Where a component is.
+/// Returns where a manifest's component comes from.
 pub(crate) fn origin(section: &ComponentSection) -> Origin {
     section.path.clone().map_or(Origin::BuiltIn, Origin::File)
 }
 
-/// The operator's figures in the runtime's words; what the file does not name keeps its default.
+/// Converts the operator's limits to the runtime's; a limit that the file does not name keeps its
+/// default.
 fn bounds(instances: &InstanceLimits) -> Bounds {
     let count = |figure: u64| usize::try_from(figure).unwrap_or(usize::MAX);
     Bounds {
@@ -181,17 +186,18 @@ fn bounds(instances: &InstanceLimits) -> Bounds {
     }
 }
 
-/// The stubs: parts that the manifest lets a component link although nothing is behind it.
+/// Returns the stubs of a component: interfaces that it may link although no function is behind
+/// them.
 pub(crate) fn stubs(section: &ComponentSection) -> StubGrants {
     let stubs = &section.stubs;
     StubGrants { filesystem: stubs.contains(&Stub::Filesystem), sockets: stubs.contains(&Stub::Sockets) }
 }
 
-/// How many instances may run at once: as many as were asked for, or one for each core that the
-/// operator allows.
+/// Returns how many instances may run at once: the number that was asked for, else one for each
+/// core that the operator allows.
 ///
 /// # Errors
-/// More are asked for than the operator allows, or than any machine could use.
+/// The number is above the operator's limit, or out of range.
 pub(crate) fn workers(asked: Option<usize>, operator: &Operator) -> anyhow::Result<usize> {
     let count = |figure: u64| usize::try_from(figure).unwrap_or(usize::MAX);
     let permits = operator.machine.permits.map_or(usize::MAX, count);
@@ -215,7 +221,7 @@ pub(crate) fn workers(asked: Option<usize>, operator: &Operator) -> anyhow::Resu
     }
 }
 
-/// The budget that all runs of this process share. It lives as long as the process.
+/// Creates the budget that all runs of this process share. It lives as long as the process.
 fn budget(operator: &Operator, workers: usize) -> &'static Budget {
     let permits = operator.machine.permits.map_or_else(|| cores().max(workers), |permits| permits as usize);
     let memory = operator.machine.memory.unwrap_or_else(Budget::usual_memory);

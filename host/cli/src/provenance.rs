@@ -1,9 +1,9 @@
 //! The provenance of a version as an in-toto statement (SLSA provenance 1), which others can read
 //! and countersign (docs/formats/provenance.md).
 //!
-//! It is made of the records of the run and of nothing else, so that whoever has the run writes the
-//! same: what differs between two machines, the version of this program, stands where nobody
-//! compares it.
+//! A statement is made of the run's records alone, so that two machines with the same run write the
+//! same statement. The version of this program may differ between them; it is in a field that is
+//! not compared.
 
 use serde_json::{Value, json};
 use stagewright_lifecycle::artifact_names::{self, ArtifactName, version_part};
@@ -11,10 +11,10 @@ use stagewright_lifecycle::invocation::{CONTRACT, HOST_SEMANTICS, Invocation, Or
 use stagewright_manifest::World;
 use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, FAILED, ModelVersion, Run, StageRecord};
 
-/// The kind of build.
+/// The build type of the statement.
 const BUILD: &str = "urn:stagewright:run:1";
 
-/// The parts of a version: by which stages they are made, and under which names.
+/// The parts of a version: their names, and the artifacts that stages make of them.
 const PARTS: [(&str, ArtifactName); 4] = [
     (version_part::MODEL, artifact_names::MODEL),
     (version_part::TRAINING_COMPONENT, artifact_names::TRAINING_COMPONENT),
@@ -22,13 +22,14 @@ const PARTS: [(&str, ArtifactName); 4] = [
     (version_part::TRANSFORMATION_STATE, artifact_names::STATE),
 ];
 
-/// A digest as in-toto has it. That of a table is one of its content, not of a file's bytes.
+/// Returns a digest as in-toto writes it. A table's digest is of its content and not of a file's
+/// bytes, so it has an algorithm of its own.
 fn digest(kind: ArtifactKind, digest: &Digest) -> Value {
     let algorithm = if kind == ArtifactKind::Table { "stagewrightTable" } else { "sha256" };
     json!({ algorithm: digest.to_hex() })
 }
 
-/// The statement about a version that this run made.
+/// Returns the statement about a version that this run made.
 pub(crate) fn of(version: &ModelVersion, run: &Run, stages: &[StageRecord]) -> Value {
     let needed = version.references.iter().filter(|reference| reference.needed);
     let mut parts: Vec<_> = needed.map(|part| (part.role.as_str(), part.kind, part.digest)).collect();
@@ -36,11 +37,12 @@ pub(crate) fn of(version: &ModelVersion, run: &Run, stages: &[StageRecord]) -> V
     with(&parts, run, stages)
 }
 
-/// The statement that this run made what a statement is about, if it did; `None` if it did not.
+/// Returns the statement that this run made the subjects of `claimed`; `None` if it did not make
+/// all of them.
 pub(crate) fn again(claimed: &Value, run: &Run, stages: &[StageRecord]) -> Option<Value> {
     let parts = claimed["subject"].as_array()?.iter().map(|subject| {
         let (role, artifact) = PARTS.iter().find(|(role, ..)| subject["name"] == *role)?;
-        // What a stage that failed made is not made again.
+        // A reproduction does not repeat a stage that failed.
         let finished = stages.iter().filter(|record| record.status != FAILED);
         let records = finished.filter(|record| world_of(record) == Some(artifact.world));
         let mut made = records.flat_map(|record| &record.outputs).filter(|output| output.name == artifact.name);
@@ -50,13 +52,13 @@ pub(crate) fn again(claimed: &Value, run: &Run, stages: &[StageRecord]) -> Optio
     Some(with(&parts.collect::<Option<Vec<_>>>()?, run, stages))
 }
 
-/// The world of a recorded stage's component.
+/// Returns the world of a recorded stage's component.
 fn world_of(record: &StageRecord) -> Option<World> {
     serde_json::from_value(record.invocation.as_ref()?["guest"]["world"].clone()).ok()
 }
 
-/// Whether a signed statement says this, byte for byte, but for the version of the program that
-/// wrote it: who signs it too signs all of it.
+/// Returns whether a signed statement equals `own` byte for byte, apart from the version of the
+/// program that wrote it. A countersignature covers all bytes.
 pub(crate) fn is_said(own: &Value, statement: &[u8]) -> bool {
     const VERSION: &str = "/predicate/runDetails/builder/version/stagewright";
     let mut own = own.clone();
@@ -68,7 +70,7 @@ pub(crate) fn is_said(own: &Value, statement: &[u8]) -> bool {
     text(&own).is_ok_and(|text| text.as_bytes() == statement)
 }
 
-/// A statement as it is signed.
+/// Returns the text of a statement, as it is signed.
 pub(crate) fn text(statement: &Value) -> serde_json::Result<String> {
     Ok(serde_json::to_string_pretty(statement)? + "\n")
 }
@@ -116,7 +118,7 @@ fn moment(milliseconds: i64) -> String {
     jiff::Timestamp::from_millisecond(milliseconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
 }
 
-/// All that the run did not make itself: sources, components, the champion, code.
+/// Returns the inputs that the run did not make itself: sources, components, the champion, code.
 fn dependencies(tags: &[(String, String)], stages: &[&StageRecord]) -> Vec<Value> {
     let mut dependencies: Vec<(String, Value)> = Vec::new();
     for (place, stage) in stages.iter().enumerate() {
@@ -128,8 +130,9 @@ fn dependencies(tags: &[(String, String)], stages: &[&StageRecord]) -> Vec<Value
         }
         for input in &invocation.inputs {
             let name = match &input.from {
-                // Where an input is said to come from proves nothing: it must be what that step
-                // made, and before, or steps could be said to come from each other.
+                // The recorded origin of an input proves nothing: the input counts as the run's own
+                // only if an earlier step made exactly that artifact. Otherwise two steps could
+                // each name the other.
                 Origin::Step { step }
                     if stages[..place].iter().any(|stage| {
                         let made = |it: &ArtifactRecord| (it.kind, it.digest) == (input.kind, input.digest);
@@ -159,7 +162,7 @@ mod tests {
 
     use super::*;
 
-    /// A step that works on the one and makes the other, said to come from that step.
+    /// Returns a step with one input and one output. `from` is the recorded origin of the input.
     fn step(name: &str, reads: &[u8], from: &str, makes: &[u8]) -> StageRecord {
         let (world, component) = (World::Training, Digest::of(b"code"));
         let guest = GuestSpec {
@@ -204,7 +207,7 @@ mod tests {
         assert_eq!(sources(&chain), ["first.rows"]);
         let other = [step("first", b"rows", "before", b"one"), step("second", b"other", "first", b"two")];
         assert_eq!(sources(&other), ["first.rows", "second.rows"]);
-        // One that copies its rows could be said to come from itself, and two from each other.
+        // A step that copies its input could name itself, and two steps each other.
         assert_eq!(sources(&[step("first", b"one", "first", b"one")]), ["first.rows"]);
         let circle = [step("first", b"two", "second", b"one"), step("second", b"one", "first", b"two")];
         assert_eq!(sources(&circle), ["first.rows"]);

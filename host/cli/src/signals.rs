@@ -6,7 +6,7 @@ use stagewright_lifecycle::sandbox::Cancel;
 
 use crate::exit_code::ExitCode;
 
-/// A wish to stop that Ctrl-C and SIGTERM make; the second one ends the process at once.
+/// Returns a token that Ctrl-C and SIGTERM cancel. A second signal ends the process at once.
 pub(crate) fn cancel_on_signals() -> Cancel {
     let cancel = Cancel::default();
     let (asked, token) = (AtomicBool::new(false), cancel.clone());

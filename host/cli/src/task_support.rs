@@ -1,5 +1,5 @@
-//! Which tasks the components of a manifest can do: asked before anything runs, so that no run
-//! fails after its training.
+//! Checks that the components of a manifest support its task, before anything runs: otherwise a run
+//! could fail after its training.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -8,10 +8,10 @@ use std::sync::Arc;
 use stagewright_lifecycle::sandbox::Component;
 use stagewright_manifest::{Condition, Manifest, ManifestError, StepId, World};
 
-/// Refuses a task that a component of these stages cannot do.
+/// Refuses a task that a component of these stages does not support.
 ///
 /// # Errors
-/// [`ManifestError`], at the task's kind.
+/// [`ManifestError`] at the task's kind.
 pub(crate) fn refuse_undoable(
     manifest: &Manifest,
     stages: &RangeInclusive<World>,
@@ -21,7 +21,8 @@ pub(crate) fn refuse_undoable(
     refuse(manifest, stages, can)
 }
 
-/// `can` has the kinds of tasks that a stage's component says it can work on.
+/// Does what [`check_tasks`] does. `can` returns the kinds of tasks that a stage's component
+/// supports.
 fn refuse<'a>(
     manifest: &Manifest,
     stages: &RangeInclusive<World>,
@@ -73,7 +74,7 @@ mod tests {
         Manifest::parse("p.toml", text, "".into(), &overrides).unwrap_or_else(|error| panic!("{}", error.render()))
     }
 
-    /// As the built-in components say it.
+    /// Returns the tasks that the built-in components support.
     fn tasks(world: World) -> Vec<String> {
         let names: &[&str] = match world {
             World::Training => &["binary", "regression"],

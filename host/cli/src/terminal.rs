@@ -16,7 +16,8 @@ pub(crate) use run_summary::show_summary;
 pub(crate) use tables::{Cell, Grid, right, table};
 pub(crate) use units::{bytes, milliseconds, moment};
 
-/// A manifest's problems: with the source around them on a terminal, plain lines elsewhere.
+/// Shows the problems of a manifest: on a terminal with the lines of the file, elsewhere as plain
+/// lines.
 pub(crate) fn show_manifest_error(error: &ManifestError) {
     if std::io::stderr().is_terminal() {
         let mut text = String::new();

@@ -1,10 +1,10 @@
-//! Spans of a run for a collector, over OTLP, if the environment names one.
+//! Exports the spans of a run over OTLP, if the environment names a collector.
 //!
-//! Nothing is sent unless `OTEL_EXPORTER_OTLP_ENDPOINT` or its sibling for traces is exported; a
-//! file `.env` cannot set it. A thread of its own sends, in batches, and what it cannot send it
-//! drops: no run waits for a collector, but for [`PATIENCE`] at its end, and none fails by one.
-//! That spans did not arrive is outcome once, when all is done. The variables are those of the
-//! OpenTelemetry specification; headers, which hold keys, are shown nowhere.
+//! Nothing is sent unless `OTEL_EXPORTER_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` is
+//! exported; a file `.env` cannot set them. A thread sends batches, and drops those that it cannot
+//! send: no run waits for a collector, except for [`PATIENCE`] at its end, and none fails because
+//! of one. A warning at the end says how many spans did not arrive. The variables are those of the
+//! OpenTelemetry specification. Headers may hold keys and are shown nowhere.
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -32,32 +32,33 @@ mod outcome;
 
 use outcome::ExportOutcome;
 
-/// How long the end of a program waits for a collector.
+/// The time that the end of a program waits for a collector.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long one request may take where the environment does not say.
+/// The timeout of a request, unless the environment names one.
 const REQUEST: Duration = Duration::from_secs(10);
 
-/// The endpoint for traces, as it is; and that of all signals, to which a path is added.
+/// The variable of the endpoint for traces, and that of the endpoint for all signals, to which a
+/// path is added.
 const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"];
 
-/// The export of this process, if it has one.
+/// The export of this process, if the environment asks for one.
 static TRACES: OnceLock<Traces> = OnceLock::new();
 
 /// The export of this process's spans.
 struct Traces {
     provider: SdkTracerProvider,
     outcome: Arc<ExportOutcome>,
-    /// The collector without user and password.
+    /// The collector's address without user and password.
     address: String,
-    /// The variable that names it.
+    /// The variable that names the collector.
     variable: &'static str,
 }
 
-/// Begins to export, if the environment asks for it.
+/// Starts the export, if the environment asks for it.
 ///
 /// # Errors
-/// The environment asks for something that cannot be done: a warning, and no reason to stop.
+/// The environment asks for an export that is not possible. The caller warns and goes on.
 pub(crate) fn start() -> Result<(), String> {
     let Some((variable, endpoint)) = endpoint() else { return Ok(()) };
     refuse_protocols()?;
@@ -74,7 +75,7 @@ pub(crate) fn start() -> Result<(), String> {
         .with_timeout(timeout())
         .with_retry_policy(RetryPolicy::default())
         .build()
-        // Its text cites values of the environment.
+        // The text of the library's error cites values of the environment.
         .map_err(|_| refused())?;
     let provider = SdkTracerProvider::builder()
         .with_resource(resource())
@@ -85,8 +86,8 @@ pub(crate) fn start() -> Result<(), String> {
     Ok(())
 }
 
-/// The layer that exports the lifecycle's spans. Log lines are no part of them: they hold what
-/// stages wrote.
+/// Returns the layer that exports the lifecycle's spans. Log lines are not exported: they contain
+/// text of stages.
 pub(crate) fn layer<S>() -> Option<impl Layer<S> + Send + Sync>
 where
     S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
@@ -103,8 +104,8 @@ where
     Some(layer.with_filter(filter_fn(|metadata| metadata.is_span() && metadata.target() == TARGET)))
 }
 
-/// The program that started this one may have a trace, which the spans of this thread go on with:
-/// `TRACEPARENT`, as the W3C's recommendation writes it.
+/// Attaches the spans of this thread to the trace of the program that started this one, which
+/// `TRACEPARENT` names (W3C Trace Context).
 pub(crate) fn parent() -> Option<ContextGuard> {
     TRACES.get()?;
     let carried: HashMap<String, String> = ["TRACEPARENT", "TRACESTATE"]
@@ -114,12 +115,12 @@ pub(crate) fn parent() -> Option<ContextGuard> {
     Some(TraceContextPropagator::new().extract_with_context(&Context::new(), &carried).attach())
 }
 
-/// The identifier of the trace that is exported, in hex digits.
+/// Returns the identifier of the exported trace, in hexadecimal.
 pub(crate) fn id() -> Option<String> {
     Some(TRACES.get()?.outcome.trace.get()?.to_string())
 }
 
-/// Sends what is left, and says what could not be sent.
+/// Sends the remaining spans, and warns of those that could not be sent.
 pub(crate) fn end() {
     let Some(Traces { provider, outcome, address, variable }) = TRACES.get() else { return };
     if outcome.ended.load(Ordering::Relaxed) == 0 {
@@ -141,7 +142,7 @@ pub(crate) fn end() {
     );
 }
 
-/// The variable that names the collector's URL for traces, and that URL.
+/// Returns the variable that names the collector, and the collector's URL for traces.
 fn endpoint() -> Option<(&'static str, String)> {
     let is = |name, wanted: &str| environment::non_empty(name).is_some_and(|value| value.eq_ignore_ascii_case(wanted));
     if is("OTEL_SDK_DISABLED", "true") || is("OTEL_TRACES_EXPORTER", "none") {
@@ -152,7 +153,7 @@ fn endpoint() -> Option<(&'static str, String)> {
     whole.or_else(|| environment::non_empty(all).map(|url| (all, format!("{}/v1/traces", url.trim_end_matches('/')))))
 }
 
-/// Refuses a protocol that is not spoken here.
+/// Refuses a protocol other than HTTP with protobuf.
 fn refuse_protocols() -> Result<(), String> {
     let names = ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"];
     match names.into_iter().find_map(|name| Some((name, environment::non_empty(name)?))) {
@@ -163,7 +164,7 @@ fn refuse_protocols() -> Result<(), String> {
     }
 }
 
-/// Where a URL leads to, without user, password and path.
+/// Returns a URL without user, password and path.
 fn address(url: &str) -> Option<String> {
     let url: ureq::http::Uri = url.parse().ok()?;
     let scheme = url.scheme_str().filter(|scheme| matches!(*scheme, "http" | "https"))?;
@@ -171,13 +172,14 @@ fn address(url: &str) -> Option<String> {
     Some(format!("{scheme}://{}{port}", url.host()?))
 }
 
-/// How long one request may take.
+/// Returns the timeout of a request.
 fn timeout() -> Duration {
     let names = ["OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT"];
     names.into_iter().find_map(|name| environment::non_empty(name)?.parse().ok()).map_or(REQUEST, Duration::from_millis)
 }
 
-/// Whose spans they are: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, else this program's.
+/// Returns the resource of the spans: `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, else this
+/// program.
 fn resource() -> Resource {
     let named = environment::non_empty("OTEL_RESOURCE_ATTRIBUTES").is_some_and(|attributes| {
         attributes.split(',').any(|attribute| attribute.trim_start().starts_with("service.name="))
@@ -189,7 +191,7 @@ fn resource() -> Resource {
     resource.with_service_name("stagewright").build()
 }
 
-/// Counts the spans that are to be sent.
+/// Counts the spans that ended.
 #[derive(Debug)]
 struct Count(Arc<ExportOutcome>);
 
@@ -213,7 +215,7 @@ impl SpanProcessor for Count {
     }
 }
 
-/// Counts the spans that were sent.
+/// Counts the spans that the collector accepted.
 #[derive(Debug)]
 struct Counted {
     exporter: SpanExporter,

@@ -1,8 +1,11 @@
-//! Which components a pipeline may run: those that its lock file pins, signed where its manifest wants signatures, and where the operator does.
+//! The components that a pipeline may run: those that its lock file pins, and that are signed if
+//! the manifest or the operator requires it.
 //!
-//! Asked by the runtime for each component's digest, before anything of the component is compiled. Only components that the manifest names by a path are pinned and
-//! need signatures; built-in stages are part of the installation (docs/decisions/lock-file.md) unless somebody's environment names their folder, and the components of a registered model are named by digest: they were
-//! admitted when it was registered.
+//! The runtime asks for each component's digest before it compiles anything of the component. Pins
+//! and signatures concern components that the manifest names by a path. Built-in stages are part of
+//! the installation (docs/decisions/lock-file.md), unless the environment names their folder. The
+//! components of a registered model are named by digest, and were checked when the model was
+//! registered.
 
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -21,28 +24,29 @@ mod model_signatures;
 
 pub(crate) use model_signatures::ModelSignatures;
 
-/// The largest signature or key file that is read.
+/// The largest signature or key file that is read, in bytes.
 const MAX_TEXT: u64 = 64 << 10;
 
-/// What a manifest's components are held to.
+/// The demands on a manifest's components.
 pub(crate) struct Policy<'a> {
     manifest: &'a Manifest,
     lock: Lock,
     lock_file: PathBuf,
     locked: bool,
-    /// Who must have signed as the manifest has it, and as the operator has it: each list by itself, so that neither loosens the other.
+    /// The signers that the manifest requires and those that the operator requires. Each list is
+    /// checked by itself, so that neither loosens the other.
     manifests: Signers,
     operators: Signers,
-    /// Files that the lock does not have yet, as they were found.
+    /// Components that the lock does not pin yet, with their digests.
     found: Mutex<Vec<(String, Digest)>>,
 }
 
-/// Reads a small text, such as a key.
+/// Reads a small text file, such as a key.
 pub(crate) fn read_text(path: &Path) -> std::io::Result<String> {
     stagewright_store::read_regular_text(path, MAX_TEXT)
 }
 
-/// The public key in a PEM file, or one that is written out.
+/// Returns a public key: `ed25519:` and hex digits, or the path of a PEM file.
 pub(crate) fn public_key(key: &str) -> anyhow::Result<PublicKey> {
     if key.starts_with("ed25519:") {
         return key.parse().map_err(|error: SignatureError| {
@@ -58,7 +62,7 @@ pub(crate) fn public_key(key: &str) -> anyhow::Result<PublicKey> {
 const KEY_HINT: &str =
     "a public key is a PEM file (`stagewright stage keygen` writes `KEY.pub`), or `ed25519:` and 64 hex digits";
 
-/// A key that signs.
+/// Reads a secret key.
 pub(crate) fn secret_key(key: &Path) -> anyhow::Result<SecretKey> {
     let cannot = |reason: String| {
         UsageError::error(
@@ -72,7 +76,8 @@ pub(crate) fn secret_key(key: &Path) -> anyhow::Result<SecretKey> {
 }
 
 impl<'a> Policy<'a> {
-    /// Reads lock file and keys. `locked`: a component that is not pinned is refused, instead of pinned.
+    /// Reads the lock file and the keys. With `locked`, a component that is not pinned is refused;
+    /// otherwise it is pinned.
     pub(crate) fn load(manifest: &'a Manifest, operator: &Operator, locked: bool) -> anyhow::Result<Self> {
         let lock_file = Lock::beside(Path::new(manifest.file()));
         Ok(Self {
@@ -86,10 +91,10 @@ impl<'a> Policy<'a> {
         })
     }
 
-    /// Whether this stage's component may be used.
+    /// Checks that a stage's component may be used.
     ///
     /// # Errors
-    /// [`RuntimeError::Refused`], which says what changed or what is missing, and how to accept it.
+    /// [`RuntimeError::Refused`], which says what changed or is missing, and how to accept it.
     pub(crate) fn admit(&self, stage: &StageSection, digest: Digest) -> Result<(), RuntimeError> {
         let name = stage.component.as_str();
         let section = self.manifest.component_of(stage);
@@ -140,7 +145,8 @@ impl<'a> Policy<'a> {
         }
     }
 
-    /// Pins what the lock did not have. Where the folder cannot be written, the run goes on: it is what `--locked` is for.
+    /// Adds the new components to the lock file. If the folder cannot be written to, the run goes
+    /// on with a warning; `--locked` is for those who want an error.
     pub(crate) fn settle(self) {
         let found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         if found.is_empty() {
@@ -157,11 +163,11 @@ impl<'a> Policy<'a> {
     }
 }
 
-/// Who must have signed components.
+/// The signers whose signatures are accepted.
 pub(crate) struct Signers {
     required: bool,
     keys: Vec<PublicKey>,
-    /// The file that says so.
+    /// The file that names them.
     file: String,
 }
 
@@ -174,17 +180,17 @@ impl Signers {
         Ok(Self { required: trust.require_signature, keys: keys.collect::<anyhow::Result<_>>()?, file: file.into() })
     }
 
-    /// Whose signatures the operator of this machine wants.
+    /// Returns the signers that the operator of this machine requires.
     pub(crate) fn of(operator: &Operator) -> anyhow::Result<Self> {
         let file = operator.file.as_ref().map(|file| file.display().to_string()).unwrap_or_default();
         Self::load(&operator.trust, &file)
     }
 
-    /// Whether a component may be used. As a part of the installation it may, and so may one that was admitted when its model was registered; a built-in stage out of a folder that the
-    /// environment names is a file like others.
+    /// Checks that a component may be used. Components of the installation and of registered models
+    /// may. A built-in stage in a folder that the environment names is checked like any file.
     ///
     /// # Errors
-    /// [`RuntimeError::Refused`]: it is not signed by one of these, which says what to do.
+    /// [`RuntimeError::Refused`]: none of the signers signed it. The error says what to do.
     pub(crate) fn admit(&self, name: &str, origin: &Origin, digest: Digest) -> Result<(), RuntimeError> {
         match (origin, installation::stages_elsewhere()) {
             (Origin::File(path), _) => self.admit_file(name, path, digest),
@@ -224,7 +230,7 @@ impl Signers {
     }
 }
 
-/// The signatures beside a component, if there are any.
+/// Reads the signatures beside a component, if there are any.
 pub(crate) fn read_signatures(file: &Path) -> Result<Option<Signatures>, String> {
     match read_text(file) {
         Ok(text) => text.parse().map(Some).map_err(|error: SignatureError| error.to_string()),

@@ -1,4 +1,4 @@
-//! `artifacts`: what stages made, out of the store.
+//! `artifacts`: lists and exports what stages made.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::output::print_json;
 use crate::terminal::{bytes, right, table};
 use crate::usage_error::UsageError;
 
-/// Lists or exports.
+/// Lists or exports artifacts.
 pub(crate) fn artifacts(location: &HomeLocation, command: &ArtifactsCommand) -> anyhow::Result<ExitCode> {
     match command {
         ArtifactsCommand::List { run, json } => list(location, run.as_deref(), json.json),
@@ -69,7 +69,8 @@ fn export(
     let home_folder = location.existing()?;
     let artifacts = of_run(location, run)?;
     let digest: Option<Digest> = artifact.parse().ok();
-    // Of a stage that was done again, the last: against the champion that decided.
+    // A stage that was executed twice made the artifact twice; the second, against the current
+    // champion, decided.
     let found = artifacts
         .iter()
         .rfind(|(stage, record)| format!("{stage}.{}", record.name) == artifact || Some(record.digest) == digest);
@@ -108,7 +109,7 @@ fn export_table(home: &Home, record: &ArtifactRecord, output: &Path, formulas: F
         }
     };
     match written {
-        // A pipe whose reader has seen enough.
+        // The reader of the pipe has closed it.
         Err(StoreError::Io { source, .. }) if source.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         written => Ok(written?),
     }

@@ -1,4 +1,4 @@
-//! `audit`: the chain of everything that was ever done to a model.
+//! `audit`: verifies and lists the chain of all changes of models.
 
 use stagewright_store::{AuditCheck, StoreError};
 

@@ -1,4 +1,5 @@
-//! `models compare`, `runs compare`: what differs, by how much, and whether it can be compared.
+//! `models compare` and `runs compare`: the differences between versions or runs, and whether they
+//! can be compared.
 
 use std::path::Path;
 
@@ -16,14 +17,12 @@ use crate::home::HomeLocation;
 use crate::output::print_json;
 use crate::terminal::{bytes, milliseconds, moment, table};
 
-/// Compares versions.
 pub(crate) fn models(home: &Home, names: &[String], html: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
     let subject = |name: &String| of_version(home, &find_version(home, name, CHAMPION)?);
     let subjects = names.iter().map(subject).collect::<anyhow::Result<_>>()?;
     show(&ModelComparison { subjects }, html, json)
 }
 
-/// Compares runs.
 pub(crate) fn runs(
     location: &HomeLocation,
     names: &[String],
@@ -155,7 +154,7 @@ fn of_run(home: &Home, run: &Run) -> anyhow::Result<Subject> {
     })
 }
 
-/// The components of a model.
+/// Returns the components of a model.
 pub(crate) fn components(model: &RegisteredModel) -> Vec<StageComponent> {
     let component = |stage: &str, it: &stagewright_lifecycle::model::ModelComponent| StageComponent {
         stage: stage.to_owned(),
@@ -165,7 +164,7 @@ pub(crate) fn components(model: &RegisteredModel) -> Vec<StageComponent> {
     vec![component("transformation", &model.transformation), component("training", &model.training)]
 }
 
-/// The working tree that a model comes from.
+/// Returns the git commit that a model was made from.
 pub(crate) fn code(model: &RegisteredModel) -> Option<WorkingTree> {
     model.code.as_ref().map(|code| WorkingTree {
         commit: Some(code.commit.clone()),
@@ -174,12 +173,12 @@ pub(crate) fn code(model: &RegisteredModel) -> Option<WorkingTree> {
     })
 }
 
-/// How many rows a table has, if it is still kept.
+/// Returns the number of a table's rows, if the table still exists.
 pub(crate) fn rows_of(home: &Home, digest: &Digest) -> Option<u64> {
     home.artifacts.open_table(digest).ok().map(|table| table.rows())
 }
 
-/// The evaluation report of the run that made a version, if it is still kept.
+/// Returns the evaluation report of the run that made a version, if it still exists.
 pub(crate) fn evaluation_of(home: &Home, version: &ModelVersion) -> Option<EvaluationReport> {
     let kept = |it: &&stagewright_store::Reference| {
         it.role == artifact_names::EVALUATION.role() && it.kind == ArtifactKind::Document
@@ -189,7 +188,7 @@ pub(crate) fn evaluation_of(home: &Home, version: &ModelVersion) -> Option<Evalu
     serde_json::from_slice(document.bytes()).ok()
 }
 
-/// What is predicted, for people.
+/// Describes a task for people.
 pub(crate) fn task_text(task: &Task) -> String {
     match task {
         Task::Binary { positive, .. } => format!("binary, positive class {positive}"),
@@ -198,7 +197,7 @@ pub(crate) fn task_text(task: &Task) -> String {
     }
 }
 
-/// Metrics of a version as the gates know them.
+/// Returns the metrics of a version in the form that gates take.
 pub(crate) fn metric_set(version: &ModelVersion) -> MetricSet {
     version.metrics.iter().cloned().collect()
 }

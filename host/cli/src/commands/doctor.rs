@@ -1,4 +1,4 @@
-//! `doctor`: is this installation fit to run pipelines?
+//! `doctor`: checks whether this installation can run pipelines.
 
 use serde::Serialize;
 use stagewright_manifest::{OPERATOR_FILE, Operator, WallPolicy};
@@ -12,7 +12,7 @@ use crate::installation;
 use crate::output::print_json;
 use crate::project::{self, Project};
 
-/// Whether this program only runs what others compiled.
+/// Whether this program has no compiler, and runs components that others compiled.
 const RUN_ONLY: bool = cfg!(not(feature = "compiler"));
 
 #[derive(Serialize)]
@@ -21,19 +21,19 @@ struct Finding {
     ok: bool,
     detail: String,
     hint: Option<String>,
-    /// Of the check `walls` alone.
+    /// Only of the check `walls`.
     #[serde(flatten)]
     walls: Option<Walls>,
 }
 
-/// The walls of this host, for programs.
+/// The walls of this host, in JSON.
 #[derive(Serialize)]
 struct Walls {
-    /// Those that it can put around a stage.
+    /// The walls that the host can put around a stage.
     walls: Vec<&'static str>,
-    /// Those that it cannot.
+    /// The walls that it cannot.
     missing: Vec<&'static str>,
-    /// The policy that holds; null if the operator's cannot be kept.
+    /// The policy; null if the host cannot keep the operator's.
     policy: Option<WallPolicy>,
 }
 
@@ -60,7 +60,7 @@ pub(crate) fn doctor(location: &HomeLocation, arguments: &JsonArgument) -> anyho
     findings.push(Finding::fine("operator", file));
     let walls = walls(&operator);
     if !walls.ok {
-        // Told once; the rest is looked at all the same.
+        // The error is reported once, and the other checks go on.
         operator.walls = Some(WallPolicy::SandboxOnly);
     }
     findings.push(walls);
@@ -98,7 +98,7 @@ pub(crate) fn doctor(location: &HomeLocation, arguments: &JsonArgument) -> anyho
     Ok(if is_fit { ExitCode::Done } else { ExitCode::Host })
 }
 
-/// Which walls this host can put around a stage, and which policy holds.
+/// Checks which walls this host can put around a stage, and which policy holds.
 fn walls(operator: &Operator) -> Finding {
     let host = HostWalls::look();
     let (walls, missing) = (host.names(), host.missing());
@@ -106,7 +106,7 @@ fn walls(operator: &Operator) -> Finding {
     if !missing.is_empty() {
         told = format!("{told}, and not {}", missing.join(", "));
     }
-    // The outer walls stand around a program that has to be there.
+    // The outer walls surround a program, which has to exist.
     let policy = host.policy(operator.walls).map_err(anyhow::Error::from);
     let policy = policy.and_then(|policy| installation::stage_program(operator).map(|_| policy));
     let (policy, mut finding) = match policy {
@@ -117,7 +117,8 @@ fn walls(operator: &Operator) -> Finding {
     finding
 }
 
-/// Which stages are there. A host without a compiler may have none, and predict with models that bring their own.
+/// Checks that there are built-in stages. A host without a compiler may have none, and predict with
+/// models that bring their own components.
 fn stages(project: &Project) -> Finding {
     let names: Vec<String> = project.runtime.built_in().into_iter().map(|(name, _)| name).collect();
     if !names.is_empty() {
@@ -128,7 +129,7 @@ fn stages(project: &Project) -> Finding {
     Finding { ok: RUN_ONLY, hint: Some(hint), ..none }
 }
 
-/// Which of the stages a host without a compiler can run.
+/// Lists the stages that a host without a compiler can run.
 fn compiled(project: &Project) -> anyhow::Result<Finding> {
     let mut ready = Vec::new();
     for (name, _) in project.runtime.built_in() {

@@ -1,5 +1,5 @@
-//! One run for each of several values or segments: which pipeline a child runs, and how the end of
-//! them all is told.
+//! Runs with children, one for each value or segment: the pipeline of a child, and the output about
+//! all of them.
 
 use std::ops::RangeInclusive;
 
@@ -18,7 +18,7 @@ use crate::exit_code::ExitCode;
 use crate::terminal::{Cell, Grid, right, show_summary, table};
 use crate::usage_error::UsageError;
 
-/// The pipeline that is to be run: the file's, or a child's of it.
+/// Returns the pipeline to run: that of the file, or of one of its children.
 pub(super) fn pipeline(
     manifest: Manifest,
     child: Option<&ChildOf>,
@@ -70,14 +70,13 @@ pub(super) fn pipeline(
     }
 }
 
-/// The child that a recorded run is, seen from the text of its manifest.
+/// Returns the pipeline of a recorded run, which may be that of a child.
 pub(super) fn recorded(manifest: Manifest, config: &Value) -> Manifest {
     let name = ChildOf::of(config).map(|child| child.name);
     let found = manifest.children.iter().find(|child| Some(&child.name) == name.as_ref());
     found.map(|child| Manifest::clone(&child.manifest)).unwrap_or(manifest)
 }
 
-/// The verdict of a child, if there is one.
 fn verdict(summary: &Summary) -> Option<Verdict> {
     summary.decision.as_ref().map(|decision| decision.verdict)
 }
@@ -86,12 +85,13 @@ fn is_rejected(child: &ChildRun) -> bool {
     matches!(child.summary().and_then(verdict), Some(Verdict::Rejected | Verdict::Undecided))
 }
 
-/// How a family ends that did not fail: as its children do that are rejected.
+/// Returns the exit code of a run whose children did not fail: that of a rejection if one was
+/// rejected.
 pub(super) fn ending(family: &Family) -> ExitCode {
     if family.children.iter().any(is_rejected) { ExitCode::Rejected } else { ExitCode::Done }
 }
 
-/// One word for what became of a child.
+/// Returns the state of a child in one word.
 fn state(child: &ChildRun) -> &'static str {
     match &child.end {
         ChildEnd::Ran(_, None) => "finished",
@@ -101,7 +101,7 @@ fn state(child: &ChildRun) -> &'static str {
     }
 }
 
-/// Why a child was not run.
+/// Returns the reason why a child was not run.
 fn why(child: &ChildRun) -> Option<String> {
     match &child.end {
         ChildEnd::TooFewRows(asked) => {
@@ -113,7 +113,7 @@ fn why(child: &ChildRun) -> Option<String> {
     }
 }
 
-/// The code, the message and the hint of a failed child.
+/// Returns the code, the message and the hint of a failed child.
 fn failed(child: &ChildRun, manifest: &str) -> Option<(ErrorCode, String, Option<String>)> {
     let error = child.error()?.clone();
     let message = error.to_string();
@@ -125,7 +125,8 @@ fn failed(child: &ChildRun, manifest: &str) -> Option<(ErrorCode, String, Option
     Some((code, message, hint))
 }
 
-/// The object of a run with children: that of the parent, with all counts and each child.
+/// Returns the JSON of a run with children: that of the parent, with the counts of all, and each
+/// child.
 pub(super) fn as_json(family: &Family, manifest: &str) -> anyhow::Result<Value> {
     let mut object = serde_json::to_value(&family.summary)?;
     let (executed, cached) = family.counts();
@@ -156,7 +157,7 @@ pub(super) fn as_json(family: &Family, manifest: &str) -> anyhow::Result<Value> 
     Ok(object)
 }
 
-/// Shows the parent, and a line for each child.
+/// Shows the parent's summary, and a line for each child.
 pub(super) fn show(family: &Family, manifest: &str) {
     if family.summary.stages.is_empty() {
         println!("\nrun {}", family.summary.run_id);
@@ -198,7 +199,7 @@ pub(super) fn show(family: &Family, manifest: &str) {
     }
 }
 
-/// The stages of parent and children, each once, with the most that one of them used.
+/// Returns the stages of parent and children, each once, with the highest use of each resource.
 pub(super) fn most_used(family: &Family) -> Summary {
     let mut most = family.summary.clone();
     for stage in family.children.iter().filter_map(ChildRun::summary).flat_map(|summary| &summary.stages) {
@@ -221,7 +222,7 @@ fn raise(most: &mut StageSummary, other: &StageSummary) {
     most.log_bytes = most.log_bytes.max(other.log_bytes);
 }
 
-/// The children of a plan, for programs; null if they are not known before the table is dealt out.
+/// Returns the planned children as JSON; null if they depend on a table that does not exist yet.
 pub(super) fn planned_json(planned: &PlannedFamily) -> Value {
     let child = |child: &PlannedChild| {
         let PlannedChild { name, value, model, rows, steps } = child;
@@ -230,7 +231,7 @@ pub(super) fn planned_json(planned: &PlannedFamily) -> Value {
     planned.children.as_ref().map_or(Value::Null, |children| children.iter().map(child).collect())
 }
 
-/// Shows the children of a plan.
+/// Shows a plan's children.
 pub(super) fn show_children(manifest: &Manifest, planned: Option<&PlannedFamily>) {
     let Some(foreach) = &manifest.foreach else { return };
     match &foreach.over {
@@ -279,7 +280,7 @@ fn table_of(children: &[PlannedChild]) -> Grid {
     shown
 }
 
-/// The children of a recorded run, each with its name.
+/// Returns the children of a recorded run with their places among its children.
 pub(super) fn children(home: &Home, run: &Run) -> Result<Vec<(ChildOf, Run)>, StoreError> {
     if run.config.get("foreach").is_none() {
         return Ok(Vec::new());
@@ -288,7 +289,7 @@ pub(super) fn children(home: &Home, run: &Run) -> Result<Vec<(ChildOf, Run)>, St
     Ok(children.filter_map(|child| Some((ChildOf::of(&child.config)?, child))).collect())
 }
 
-/// The same as `runs show` lists them.
+/// Returns the children as the table of `runs show`.
 pub(super) fn table_of_children(children: &[(ChildOf, Run)]) -> Grid {
     let mut shown = table(&["child", "run", "model", "status"]);
     for (child, run) in children {

@@ -1,8 +1,9 @@
-//! `gate`: any registered version against the gates of its manifest, or of the command line.
+//! `gate`: judges a registered version by the gates of its manifest, or by those of the command
+//! line.
 //!
-//! A verdict that is recorded is always reached anew: candidate and champion of the moment predict
-//! the candidate's test rows again. Without `--record` and `--promote`, and without a comparison,
-//! the figures of the latest verdict are enough.
+//! A verdict that is recorded is always computed anew: the version and the current champion predict
+//! the version's test rows again. If nothing is recorded and nothing compared, the figures of the
+//! latest verdict are used.
 
 use std::sync::Arc;
 
@@ -42,7 +43,7 @@ use crate::signals;
 use crate::terminal::table;
 use crate::usage_error::UsageError;
 
-/// How often a version is judged while others become champion.
+/// The number of attempts to judge a version while other versions become champion.
 const TRIES: u32 = 3;
 
 /// Judges a version.
@@ -66,7 +67,8 @@ pub(crate) fn gate(location: &HomeLocation, arguments: &GateArguments) -> anyhow
     }
 }
 
-/// The version to judge: the one that is named, else the newest one, of the model or of all.
+/// Returns the version to judge: the one that is named, else the newest version of the model, or of
+/// all models.
 fn wanted(home: &Home, arguments: &GateArguments) -> anyhow::Result<ModelVersion> {
     if let Some(model) = &arguments.model {
         return find_version(home, model, "latest");
@@ -87,14 +89,15 @@ fn wanted(home: &Home, arguments: &GateArguments) -> anyhow::Result<ModelVersion
     })
 }
 
-/// By what a version is judged.
+/// The rules by which a version is judged.
 struct AskedFor {
     rules: Rules,
-    /// Whether fixed figures decide alone where the champion cannot read the test rows.
+    /// Whether fixed figures alone decide if the champion cannot read the test rows.
     absolute_if_unreadable: bool,
 }
 
-/// The gates: those of the command line, else those of the manifest that the version was made with.
+/// Returns the gates of the command line, else those of the manifest that the version was made
+/// with.
 fn asked_for(home: &Home, version: &ModelVersion, arguments: &GateArguments) -> anyhow::Result<AskedFor> {
     let recorded = version.run_id.as_ref().map(|run| home.registry.run(run.as_str())).transpose();
     let section = recorded.ok().flatten().and_then(|run| run.config.get("gates").cloned());
@@ -143,7 +146,7 @@ fn asked_for(home: &Home, version: &ModelVersion, arguments: &GateArguments) -> 
     Ok(AskedFor { rules: Rules { gates, refuse_overlap, rows_per_class }, absolute_if_unreadable })
 }
 
-/// The fewest compared rows of each class, where no manifest says it.
+/// The fewest compared rows of each class, unless the manifest names a number.
 const OVERLAP_ROWS_PER_CLASS: u64 = 10;
 
 fn primary_of(version: &ModelVersion) -> anyhow::Result<String> {
@@ -156,17 +159,17 @@ fn primary_of(version: &ModelVersion) -> anyhow::Result<String> {
     Ok(primary.to_owned())
 }
 
-/// The findings about a version.
+/// The judgement of a version and the figures that it rests on.
 struct Found {
     judgement: Judgement,
     metrics: MetricSet,
     policy: Policy,
     judged_against: Option<u32>,
-    /// `None` if the figures of the latest verdict were enough.
+    /// The rows that were measured on; `None` if the figures of the latest verdict were used.
     rows: Option<EvaluationSummary>,
     difference: Option<MetricDifference>,
     baseline: Option<BaselineComparison>,
-    /// That it is behind the baseline, if it is.
+    /// The reason why the version is behind the baseline, if it is.
     behind: Option<VerdictReason>,
     problems: Vec<String>,
 }
@@ -189,7 +192,7 @@ impl Found {
     }
 }
 
-/// Judges, by figures that are computed anew where they are to be recorded or compared.
+/// Judges a version. Figures are computed anew if they are to be recorded or compared.
 fn look(
     project: &Project,
     operator: &Operator,
@@ -198,10 +201,11 @@ fn look(
     arguments: &GateArguments,
 ) -> anyhow::Result<Found> {
     let (home, rules) = (&project.home, &asked_for.rules);
-    // The champion is not compared with itself.
+    // A champion is not compared with itself.
     let champion = home.registry.alias(&version.model, CHAMPION)?.filter(|it| *it != version.version);
     let compares = rules.gates.policy != Policy::Absolute && champion.is_some();
-    // An imported version came without its test rows, and with the figures of where it was trained.
+    // An imported version has no test rows, only the figures that were measured where it was
+    // trained.
     let has_rows = version.references.iter().any(|reference| reference.role == artifact_names::TEST.role());
     let is_recorded = arguments.record || arguments.promote;
     let is_judged_anew = compares || version.metrics.is_empty() || (is_recorded && has_rows);
@@ -239,7 +243,7 @@ fn look(
     Ok(found)
 }
 
-/// The recorded figures of another version, beside this one's.
+/// Compares a version's figures with the recorded figures of the baseline.
 fn beside(version: &ModelVersion, metrics: &MetricSet, baseline: &ModelVersion) -> anyhow::Result<BaselineComparison> {
     if contents(version)?.test_digest != contents(baseline)?.test_digest {
         return Err(UsageError::error(
@@ -254,7 +258,7 @@ fn beside(version: &ModelVersion, metrics: &MetricSet, baseline: &ModelVersion) 
     Ok(compare(metrics, &metric_set(baseline), DEGRADATION_TOLERANCE))
 }
 
-/// Lets the version and the champion predict the version's test rows.
+/// Has the version and the champion predict the version's test rows.
 fn evaluated(
     project: &Project,
     operator: &Operator,
@@ -313,7 +317,7 @@ fn evaluated(
     })
 }
 
-/// A registered model's predictions of test rows.
+/// Predicts test rows with a registered model.
 fn asked(
     project: &Project,
     operator: &Operator,
@@ -328,7 +332,8 @@ fn asked(
     Ok(ready.predict_table(&project.runtime, &test.table)?)
 }
 
-/// The test rows of the run that trained the version, and by what they are recognised.
+/// Returns the test rows of the run that trained the version, and the hashes by which rows are
+/// recognised.
 fn test_rows(
     home: &Home,
     version: &ModelVersion,
@@ -357,12 +362,13 @@ fn test_rows(
     Ok((TestRows::new(test, model.task.clone(), watch)?, hashes))
 }
 
-/// Records the verdict and promotes, as it was asked for. Whether a verdict was recorded.
+/// Records the verdict and promotes, if the arguments ask for it. Returns whether a verdict was
+/// recorded.
 fn settle(home: &Home, version: &ModelVersion, found: &Found, arguments: &GateArguments) -> anyhow::Result<bool> {
     if !arguments.record && !arguments.promote {
         return Ok(false);
     }
-    // A name that was mistyped says nothing about a version.
+    // A metric that is missing may be a mistyped name, which says nothing about the version.
     if let Some(missing) = found.judgement.gates.iter().find(|result| result.missing) {
         let known: Vec<&str> = found.metrics.iter().map(|(name, _)| name).collect();
         return Err(UsageError::error(
@@ -374,7 +380,7 @@ fn settle(home: &Home, version: &ModelVersion, found: &Found, arguments: &GateAr
             format!("it has {}", known.join(", ")),
         ));
     }
-    // The champion is not judged against itself: it may only be confirmed.
+    // A champion is not judged against itself; its verdict can only be confirmed.
     if home.registry.alias(&version.model, CHAMPION)? == Some(version.version) {
         if found.passed() {
             return Ok(false);
@@ -419,7 +425,7 @@ fn record(found: &Found) -> NewVerdict {
     }
 }
 
-/// Whether another version became champion meanwhile.
+/// Returns whether another version became champion in the meantime.
 fn champion_changed(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref::<StoreError>()).any(|error| {
         matches!(
@@ -480,7 +486,7 @@ fn told(
     Ok(if passed { ExitCode::Done } else { ExitCode::Rejected })
 }
 
-/// The gates of fixed figures that the command line names.
+/// Returns the gates of fixed figures that the command line names.
 fn gates(arguments: &GateArguments) -> anyhow::Result<Vec<Gate>> {
     let least = |metric: &str, value: Option<f64>| value.map(|value| Gate::new(GateRule::Minimum, metric, value));
     let mut gates: Vec<Gate> =

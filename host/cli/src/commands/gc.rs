@@ -1,4 +1,5 @@
-//! `gc`: removes what nothing reaches, here and at the production location; safe beside running pipelines.
+//! `gc`: removes what nothing refers to, in the home and at the production location. Pipelines may
+//! run at the same time.
 
 use std::borrow::Cow;
 use std::time::Duration;
@@ -18,7 +19,7 @@ use crate::production;
 use crate::terminal::{bytes, table};
 use crate::usage_error::UsageError;
 
-/// One thing that nothing reaches.
+/// Something that nothing refers to.
 #[derive(serde::Serialize)]
 struct Item {
     place: Cow<'static, str>,
@@ -35,7 +36,7 @@ pub(crate) fn gc(location: &HomeLocation, arguments: &GcArguments) -> anyhow::Re
     if let Some(most) = &arguments.max_size {
         let most = parse_size(most)
             .map_err(|hint| UsageError::error(ErrorCode::Argument, format!("`{most}` is not a size"), hint))?;
-        // A list that removes nothing would count twice what is garbage already.
+        // A dry run removed nothing, so the garbage would count again towards the size.
         let here = items.iter().filter(|item| arguments.dry_run && item.place == "artifacts");
         let garbage: u64 = here.map(|item| item.bytes).sum();
         items.extend(evicted(&home, most.saturating_add(garbage), grace, arguments.dry_run)?);
@@ -49,13 +50,14 @@ pub(crate) fn gc(location: &HomeLocation, arguments: &GcArguments) -> anyhow::Re
     if arguments.destination.destination.is_some() || home.production_dir().is_dir() {
         promoted = production(&home, &destination, grace, arguments.dry_run);
     }
-    // A promotion may be in the way there. What was removed before is told all the same.
+    // A promotion may be under way there. The garbage that was removed before is reported in any
+    // case.
     let refused = promoted.map(|promoted| items.extend(promoted)).err();
     tell(&items, arguments)?;
     refused.map_or(Ok(ExitCode::Done), Err)
 }
 
-/// Shows what was removed, or would be.
+/// Shows the garbage that was removed, or would be.
 fn tell(items: &[Item], arguments: &GcArguments) -> anyhow::Result<()> {
     let total: u64 = items.iter().map(|item| item.bytes).sum();
     if arguments.json.json {
@@ -82,8 +84,8 @@ fn artifacts(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<
             "everything would look like garbage: see that --home and --registry belong together",
         ));
     }
-    // One collection at a time at the place that the machines of a registry share, whatever each of
-    // them calls it. No promotion goes to this name.
+    // The machines of a registry collect shared artifacts one at a time, by whatever address each
+    // knows them. No promotion uses this name.
     let place = home.artifacts.shared_uri().map(|_| "the shared artifacts");
     place.iter().try_for_each(|place| home.registry.begin_collection(place))?;
     let found = home.artifacts.collect(grace, dry_run, |kept| home.registry.reachable_of_late(kept));
@@ -93,9 +95,9 @@ fn artifacts(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<
     Ok(found.into_iter().map(|artifact| item_of(artifact, "artifacts")).collect())
 }
 
-/// Collects artifacts that only records of runs reach, the least recently used first, past so many
-/// bytes. A run whose artifacts are gone keeps its record; a stage that made one of them is
-/// executed again when somebody wants the same.
+/// Removes artifacts that only records of runs refer to, the least recently used first, until the
+/// rest takes at most `most` bytes. The runs keep their records; a stage whose artifact is gone is
+/// executed again when a run needs it.
 fn evicted(home: &Home, most: u64, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
     let found = home.artifacts.evict(most, grace, dry_run, || home.registry.least_recently_used())?;
     Ok(found.into_iter().map(|artifact| item_of(artifact, "evicted")).collect())
@@ -107,10 +109,10 @@ fn item_of(artifact: CollectedArtifact, here: &'static str) -> Item {
     Item { place, name: digest.to_string(), kind: kind.to_string(), bytes }
 }
 
-/// Compiled components that no run used and no version needs. Whatever is removed here is compiled again when it is asked for.
+/// Removes compiled components that no run used and no version needs. They can be compiled again.
 fn compiled(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
     let mut items = Vec::new();
-    // A cache elsewhere is shared with other homes, of which nothing is known here.
+    // A cache outside the home is shared with homes that this command does not know.
     if crate::environment::own("STAGEWRIGHT_CACHE").is_some() {
         return Ok(items);
     }
@@ -120,7 +122,7 @@ fn compiled(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<I
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let Some(digest) = name.get(..64).and_then(|hex| Digest::from_hex(hex).ok()) else { continue };
-        // Gone by now: somebody else removed it.
+        // Another process removed the file.
         let Ok(metadata) = path.metadata() else { continue };
         let age = metadata.modified().ok().and_then(|modified| modified.elapsed().ok());
         if reachable.contains(&digest) || age.is_none_or(|age| age < grace) {

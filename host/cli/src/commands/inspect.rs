@@ -1,6 +1,8 @@
-//! `stage inspect`: what a component is, before anybody trusts it.
+//! `stage inspect`: shows a component before it is trusted.
 //!
-//! Everything but the description is read from the bytes. Only a component that would be admitted, and that the operator does not want signed by others, is compiled and asked to describe itself.
+//! Everything but its description is read from the bytes. A component is compiled and asked to
+//! describe itself only if it would be admitted and the signatures that the operator requires are
+//! there.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -21,10 +23,10 @@ use crate::project::Project;
 use crate::terminal::bytes;
 use crate::trust::{self, Signers};
 
-/// Every stub: which of them a manifest allows is not known here.
+/// All stubs: the manifest that will use the component, and may allow some, is not known here.
 const STUBS: StubGrants = StubGrants { filesystem: true, sockets: true };
 
-/// Name and place of a component that was typed: a `.wasm` file, or the name of a built-in stage.
+/// Returns the name and origin of a component: a `.wasm` file, or the name of a built-in stage.
 pub(crate) fn located(component: &str) -> (String, Origin) {
     let path = PathBuf::from(component);
     if path.extension().is_some_and(|ending| ending == "wasm") {
@@ -35,7 +37,6 @@ pub(crate) fn located(component: &str) -> (String, Origin) {
     }
 }
 
-/// Inspects a component.
 pub(crate) fn inspect(location: &HomeLocation, arguments: &InspectArguments) -> anyhow::Result<ExitCode> {
     let operator = installation::operator()?;
     let signers = Signers::of(&operator)?;
@@ -79,8 +80,8 @@ pub(crate) fn inspect(location: &HomeLocation, arguments: &InspectArguments) -> 
     Ok(ExitCode::Done)
 }
 
-/// Shows where a component and a folder of WIT differ; if they do, ends as a component does that is
-/// refused.
+/// Shows the differences between a component and a folder of WIT. If there are any, the exit code
+/// is that of a refused component.
 #[cfg(feature = "compiler")]
 fn against(runtime: &Runtime, name: &str, origin: &Origin, wit: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let differences = runtime.differences(name, origin, wit)?;
@@ -99,7 +100,7 @@ fn against(runtime: &Runtime, name: &str, origin: &Origin, wit: &Path, json: boo
     Ok(ending)
 }
 
-/// A difference in one line: where, and what the two have there.
+/// Describes a difference in one line.
 #[cfg(feature = "compiler")]
 fn line(difference: &WitDifference, name: &str, folder: &str) -> String {
     let WitDifference { interface, item, part, component, wit } = difference;
@@ -113,7 +114,7 @@ fn line(difference: &WitDifference, name: &str, folder: &str) -> String {
     }
 }
 
-/// The component in the first world that it is for, if it would be admitted there.
+/// Returns the component in the first world that it exports, if it would be admitted there.
 fn described(
     runtime: &Runtime,
     name: &str,
@@ -145,7 +146,7 @@ fn show_provenance(provenance: &Provenance) {
     }
 }
 
-/// What stands beside a component.
+/// The signature file of a component.
 enum Signature {
     BuiltIn,
     Missing,

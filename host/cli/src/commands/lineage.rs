@@ -1,4 +1,4 @@
-//! `lineage`: where things come from and what they lead to.
+//! `lineage`: shows the origin of a run, a version or an artifact, and what was made of it.
 
 use stagewright_lifecycle::lineage::{self, Lineage, Subject};
 use stagewright_store::{CHAMPION, Digest, Home, StoreError};
@@ -12,7 +12,6 @@ use crate::home::HomeLocation;
 use crate::output::print_json;
 use crate::usage_error::UsageError;
 
-/// Shows the lineage of a run, a version or an artifact.
 pub(crate) fn lineage(location: &HomeLocation, arguments: &LineageArguments) -> anyhow::Result<ExitCode> {
     let home = location.existing()?;
     let subject = subject(&home, &arguments.subject)?;
@@ -44,7 +43,7 @@ fn print(found: &Lineage, arguments: &LineageArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The name that somebody typed: a digest, a version, a run, a model's name.
+/// Resolves an argument: a digest, a run, a version, or the name of a model.
 fn subject(home: &Home, text: &str) -> anyhow::Result<Subject> {
     let digest = text.parse::<Digest>().ok().or_else(|| Digest::from_hex(text).ok());
     if let Some(digest) = digest {

@@ -1,4 +1,4 @@
-//! `lock`: pins the components of a pipeline by digest.
+//! `lock`: pins a pipeline's components by digest.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,15 +12,16 @@ use crate::exit_code::ExitCode;
 use crate::installation;
 use crate::usage_error::UsageError;
 
-/// What a command may change in the lock.
+/// The changes of a lock file.
 struct Pins<'a> {
-    /// Components whose digests are replaced; all of them if it is empty, none without `--update`.
+    /// The components whose digests may be replaced: all if the list is empty, none without
+    /// `--update`.
     update: Option<&'a [String]>,
     changed: Vec<String>,
 }
 
 impl Pins<'_> {
-    /// Pins one component, or sees that it is the one that is pinned.
+    /// Pins a component, or checks it against its pin.
     fn pin(
         &mut self,
         digests: &mut BTreeMap<String, Digest>,
@@ -55,7 +56,8 @@ impl Pins<'_> {
     }
 }
 
-/// Pins what is not pinned yet, and renews what is to be updated. What other pipelines of the folder pinned stays.
+/// Pins components that are not pinned yet, and updates those that were named. Pins of other
+/// pipelines in the folder stay.
 pub(crate) fn lock(arguments: &LockArguments) -> anyhow::Result<ExitCode> {
     let manifest = Manifest::load(&arguments.file, &Overrides::default())?;
     let path = Lock::beside(&arguments.file);

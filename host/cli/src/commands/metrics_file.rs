@@ -1,4 +1,4 @@
-//! `--metrics-out`: a run's metrics in a file that can be kept in git.
+//! `--metrics-out`: writes a run's metrics to a file that can be kept in git.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use stagewright_lifecycle::foreach::Family;
 use stagewright_store::{LoggedMetric, Registry, StoreError, write_whole};
 
-/// A run's metrics so that two files of them differ in what differs: by name, without times and
-/// without the run's identifier. JSON has no word for a value that is undefined but null.
+/// Returns the metrics of a run by name, without times and identifiers, so that two files differ
+/// only in changed metrics. A value that is undefined is null, as JSON has no NaN.
 pub(super) fn of_run(metrics: &[LoggedMetric]) -> serde_json::Value {
     let named: BTreeMap<&str, Option<f64>> = metrics
         .iter()
@@ -18,7 +18,7 @@ pub(super) fn of_run(metrics: &[LoggedMetric]) -> serde_json::Value {
     serde_json::json!(named)
 }
 
-/// The metrics of each child that came to its end, by its name.
+/// Returns the metrics of each child that finished, by the child's name.
 pub(super) fn of_children(family: &Family, registry: &Registry) -> Result<Value, StoreError> {
     let mut named = BTreeMap::new();
     for child in family.children.iter().filter(|child| child.error().is_none()) {

@@ -1,4 +1,4 @@
-//! One file a command.
+//! The commands, one file each. [`execute`] chooses the one that was typed.
 
 mod artifacts;
 mod audit;
@@ -30,10 +30,10 @@ use crate::environment;
 use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 
-/// The home, where nobody names one.
+/// The home if none is named.
 const HOME: &str = ".stagewright";
 
-/// Does what was asked.
+/// Executes the command that was typed.
 pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let home = arguments.home.or_else(|| environment::variable("STAGEWRIGHT_HOME").map(Into::into));
     let home = home.unwrap_or_else(|| HOME.into());

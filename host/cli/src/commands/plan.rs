@@ -1,4 +1,4 @@
-//! `plan`: what a run would do, and whether it could.
+//! `plan`: shows what a run would do, and checks whether it could.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub(crate) fn plan(location: &HomeLocation, arguments: &PlanArguments) -> anyhow
         return Ok(ExitCode::Done);
     }
     let project = Project::open_for(location, &operator, &manifest)?;
-    // What a run would pin, it only looks at.
+    // A plan does not pin what a run would pin.
     let policy = Policy::load(&manifest, &operator, arguments.changes.locked)?;
     let components = project.components(&manifest, &policy)?;
     let all = World::Ingestion..=World::Promotion;
@@ -100,7 +100,7 @@ pub(crate) fn plan(location: &HomeLocation, arguments: &PlanArguments) -> anyhow
     Ok(ExitCode::Done)
 }
 
-/// The stages in the order in which they are done.
+/// Returns the stages in the order in which they run.
 fn in_order(manifest: &Manifest) -> Vec<&StageSection> {
     let mut stages: Vec<&StageSection> = Vec::new();
     for step in manifest.graph.steps() {
@@ -112,7 +112,7 @@ fn in_order(manifest: &Manifest) -> Vec<&StageSection> {
     stages
 }
 
-/// The plan for programs.
+/// Returns the plan as JSON.
 fn as_json(
     manifest: &Manifest,
     components: &BTreeMap<StepId, Arc<Component>>,
@@ -140,7 +140,7 @@ fn as_json(
         object
     };
     let mut steps: Vec<_> = manifest.graph.steps().iter().map(step).collect();
-    // What the host does by itself is no stage of the file.
+    // Steps of the host itself are not stages of the file.
     let is_planned = |it: &&PlannedStep| manifest.graph.steps().iter().all(|step| step.id.as_str() != it.name);
     steps.extend(planned.iter().filter(is_planned).map(|it| serde_json::json!(it)));
     serde_json::json!({
@@ -152,7 +152,7 @@ fn as_json(
     })
 }
 
-/// Which step works on what, and waits for which.
+/// Shows the graph: the inputs of each step.
 fn show_graph(manifest: &Manifest) {
     let mut shown = table(&["step", "world", "works on", "waits for"]);
     for step in manifest.graph.steps() {
@@ -168,7 +168,7 @@ fn show_graph(manifest: &Manifest) {
     println!("{shown}");
 }
 
-/// Of every stage, whether a run would execute it.
+/// Returns for each step whether a run would execute it, and why.
 fn explained(
     project: Project,
     manifest: &Arc<Manifest>,
@@ -198,7 +198,7 @@ fn explained(
     Ok(plan_steps(request).map_err(|error| FailedRun { error, manifest: manifest.file().to_owned() })?)
 }
 
-/// Nobody watches a plan.
+/// Ignores all events: a plan has no progress.
 struct Quiet;
 
 impl Observer for Quiet {
@@ -217,7 +217,7 @@ fn table_of(steps: &[PlannedStep]) -> Grid {
     shown
 }
 
-/// The parts of a stage's key that differ, with what they were and what they are.
+/// Shows the parts of a step's key that differ, with their old and new values.
 fn show_differences(step: &PlannedStep) {
     if step.differs.is_empty() {
         return;
@@ -228,7 +228,7 @@ fn show_differences(step: &PlannedStep) {
     }
 }
 
-/// A value, as far as it fits on a line.
+/// Returns a value, cut to fit on a line.
 fn value(value: &serde_json::Value) -> String {
     const LETTERS: usize = 80;
     let text = match value {
@@ -241,13 +241,14 @@ fn value(value: &serde_json::Value) -> String {
     }
 }
 
-/// A component's imports, each with what the manifest and the stage's world give for it.
+/// Returns the imports of a component, each with the grant under which it is satisfied.
 fn grants<'a>(manifest: &Manifest, stage: &StageSection, component: &'a Component) -> Vec<(&'a str, Grant)> {
     let stubs = project::stubs(manifest.component_of(stage));
     component.imports.iter().map(|import| (import.as_str(), Runtime::grant(stage.world, import, stubs))).collect()
 }
 
-/// The same for people: `world: tables, tracking; virtual WASI: cli, clocks`. Of WASI the packages are enough.
+/// Describes the grants: `world: tables, tracking; virtual WASI: cli, clocks`. Of WASI, only
+/// packages are named.
 fn imports(manifest: &Manifest, stage: &StageSection, component: &Component) -> String {
     let mut named: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (import, grant) in grants(manifest, stage, component) {

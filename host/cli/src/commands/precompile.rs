@@ -1,6 +1,7 @@
-//! `stage precompile`: compiles components for hosts that carry no compiler.
+//! `stage precompile`: compiles components for hosts without a compiler.
 //!
-//! By the name of a manifest or one by one: a manifest also says how (`canonicalize-nans` makes other code), so what it uses is compiled as it wants it.
+//! A component is named by itself or by a manifest that uses it. Compiled code depends on
+//! `canonicalize-nans`, so the components of a manifest are compiled with its setting.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +17,7 @@ use crate::installation;
 use crate::project::{self, Project};
 use crate::trust::Signers;
 
-/// Compiles components into a folder, authenticated with the host key of where they will run. A manifest stands for all components that it uses, compiled as it wants them.
+/// Compiles components into a folder, authenticated with the key of the host that will run them.
 pub(crate) fn precompile(location: &HomeLocation, arguments: &PrecompileArguments) -> anyhow::Result<ExitCode> {
     let operator = installation::operator()?;
     let signers = Signers::of(&operator)?;
@@ -50,7 +51,7 @@ pub(crate) fn precompile(location: &HomeLocation, arguments: &PrecompileArgument
     Ok(ExitCode::Done)
 }
 
-/// The components that a manifest uses, and a project whose engine is as it wants it.
+/// Returns the components that a manifest uses, and a project with the manifest's engine options.
 fn used(location: &HomeLocation, file: &Path, operator: &Operator) -> anyhow::Result<(Project, Vec<(String, Origin)>)> {
     let manifest = Manifest::load(file, &Overrides::default())?.within(operator)?;
     let project = Project::open_for(location, operator, &manifest)?;

@@ -1,4 +1,4 @@
-//! `predict`: new rows through a registered model, decoded as training data was.
+//! `predict`: predicts new rows with a registered model. They are decoded as the training data was.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use crate::project::Project;
 use crate::signals;
 use crate::usage_error::UsageError;
 
-/// Whoever predicts wants numbers, not the stages' lines; warnings are shown all the same.
+/// Shows the warnings of stages, and ignores their other messages.
 pub(crate) struct Warnings;
 
 impl Tracker for Warnings {
@@ -40,7 +40,6 @@ impl Tracker for Warnings {
     fn figure(&self, _: Figure) {}
 }
 
-/// Predicts.
 pub(crate) fn predict(location: &HomeLocation, arguments: &PredictArguments) -> anyhow::Result<ExitCode> {
     location.existing()?;
     let operator = installation::operator()?;
@@ -78,15 +77,18 @@ pub(crate) fn predict(location: &HomeLocation, arguments: &PredictArguments) -> 
     Ok(ExitCode::Done)
 }
 
-/// Says which columns have categories that the model cannot know: such rows are scored without what
-/// those columns say.
+/// Warns of columns with categories that training never saw. Such rows are predicted without that
+/// column's information.
 fn warn_of_unseen(ready: &LoadedModel, rows: usize) {
     for (column, count) in ready.unseen().into_iter().flatten().filter(|(_, count)| *count > 0) {
         tracing::warn!("column `{column}`: {count} of {rows} rows have a category that training never saw");
     }
 }
 
-/// The columns to keep, each once; a prediction's own names are taken.
+/// Returns the columns to keep, each once.
+///
+/// # Errors
+/// A prediction has a column of that name.
 fn kept_names(asked: &[String], task: &Task) -> anyhow::Result<Vec<String>> {
     let own = header(task).split(',').chain(["probabilities"]);
     if let Some(taken) = own.into_iter().find(|own| asked.iter().any(|name| name == own)) {
@@ -105,7 +107,7 @@ fn kept_names(asked: &[String], task: &Task) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// The most probable class.
+/// Returns the most probable class.
 fn label<'a>(task: &'a Task, row: &[f64]) -> Option<&'a str> {
     match task {
         Task::Binary { negative, positive } => Some(if row[0] >= 0.5 { positive } else { negative }),
@@ -138,7 +140,7 @@ fn prediction(task: &Task, numbers: &[f64], kept: &[KeptColumn], row: usize) -> 
     members.into()
 }
 
-/// The names of the predictions' own columns.
+/// Returns the names of the columns of predictions.
 fn header(task: &Task) -> &'static str {
     match task {
         Task::Binary { .. } | Task::MultiClass { .. } => "label,probability",
@@ -146,7 +148,7 @@ fn header(task: &Task) -> &'static str {
     }
 }
 
-/// A comma-separated line: what was kept, then the prediction.
+/// Formats a row of CSV: the kept columns, then the prediction.
 fn csv_row(task: &Task, numbers: &[f64], kept: &[KeptColumn], row: usize) -> String {
     let text = |column: &KeptColumn| match &column.values[row] {
         serde_json::Value::Null => String::new(),
@@ -154,7 +156,7 @@ fn csv_row(task: &Task, numbers: &[f64], kept: &[KeptColumn], row: usize) -> Str
         value => value.to_string(),
     };
     let prediction = match label(task, numbers) {
-        // As it is shown everywhere; JSON has it as it is.
+        // CSV may be read on a terminal, so the label is escaped; in JSON it is as it is.
         Some(label) => {
             format!(
                 "{},{}",
@@ -174,7 +176,7 @@ fn csv_line(kept: impl Iterator<Item = String>, rest: &str) -> String {
     line
 }
 
-/// A cell as CSV has it.
+/// Quotes a cell of CSV if needed (RFC 4180).
 fn quoted(text: &str) -> String {
     if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }

@@ -1,4 +1,4 @@
-//! `reproduce`: a run's steps once more, and where they differ from the record.
+//! `reproduce`: executes the steps of a run again and shows the first difference from the record.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ use crate::{provenance, trust};
 /// The longest bundle that is read, in bytes.
 const MAX_BUNDLE: u64 = 64 << 20;
 
-/// Executes the steps of a run again, and of its children.
+/// Reproduces a run and its children.
 pub(crate) fn reproduce(location: &HomeLocation, arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
     let home = location.existing()?;
     let run = ended(&home, arguments.run.as_deref())?;
@@ -50,11 +50,11 @@ pub(crate) fn reproduce(location: &HomeLocation, arguments: &ReproduceArguments)
         ceilings: operator.ceilings.clone(),
         sources: sources(&run, &stages, arguments.source.as_deref()),
     };
-    // What would be refused at the end is refused before anything takes long.
+    // A countersignature that would be refused at the end is refused before the steps are executed.
     let countersigned = arguments.countersign.as_deref().map(|bundle| claimed(bundle, arguments, &run, &stages));
     let countersigned = countersigned.transpose()?;
     let children = foreach::children(&home, &run)?;
-    // A run for several values does nothing itself.
+    // A parent with children may have no steps of its own.
     let result = match execute_again(&stages, &again) {
         Err(ReproduceError::Nothing) if !children.is_empty() => Reproduction::default(),
         result => result?,
@@ -102,8 +102,10 @@ pub(crate) fn reproduce(location: &HomeLocation, arguments: &ReproduceArguments)
     Ok(if identical { ExitCode::Done } else { ExitCode::Rejected })
 }
 
-/// A statement that says what this run did, signed by somebody who is named; and the key that is to
-/// sign it too.
+/// Returns the signed statement to countersign, and the key for it.
+///
+/// # Errors
+/// No trusted key signed the statement, or it does not describe this run.
 fn claimed(
     bundle: &Path,
     arguments: &ReproduceArguments,
@@ -129,16 +131,15 @@ fn claimed(
     Ok((statement, trust::secret_key(key)?))
 }
 
-/// Whether the steps ran in an engine that makes every NaN the same: all of a run did, or none.
+/// Returns whether the steps ran with canonical NaNs. All steps of a run did, or none.
 fn canonicalizes_nans(stages: &[StageRecord]) -> bool {
     let invocations = stages.iter().filter_map(|stage| stage.invocation.clone());
     let mut read = invocations.filter_map(|it| serde_json::from_value::<Invocation>(it).ok());
     read.next_back().is_some_and(|invocation| invocation.guest.canonicalize_nans)
 }
 
-/// The files that a run read, by the names of its sources, where the manifest that it was made with
-/// names them; `moved` is where they are now, if that is elsewhere. Runs that were made on another
-/// machine name none.
+/// Returns the files that a run read, by the names of its sources, as its manifest names them;
+/// `moved` is the current file, if the file was moved. A run from another machine names no files.
 pub(super) fn sources(run: &Run, stages: &[StageRecord], moved: Option<&Path>) -> BTreeMap<String, PathBuf> {
     let Some(moved) = moved else { return sources_of_manifest(run).unwrap_or_default() };
     let invocations = stages.iter().filter_map(|stage| stage.invocation.clone());
@@ -165,7 +166,10 @@ fn sources_of_manifest(run: &Run) -> Option<BTreeMap<String, PathBuf>> {
     Some(local.collect())
 }
 
-/// The run of this identifier, which has ended.
+/// Returns the run of this identifier.
+///
+/// # Errors
+/// It has not ended.
 pub(super) fn ended(home: &Home, run: Option<&str>) -> anyhow::Result<Run> {
     let run = find_run(home, run)?;
     if run.status == RunStatus::Running {
@@ -197,7 +201,7 @@ fn show(run: &Run, result: &Reproduction) {
     }
 }
 
-/// A difference in a sentence.
+/// Describes a difference in a sentence.
 fn told(difference: &FirstDifference) -> String {
     let FirstDifference { step, part, artifact, kind, recorded, found, is_damaged, place } = difference;
     let artifact = Untrusted::new(artifact);

@@ -1,7 +1,8 @@
-//! `resume`: goes on with a run that did not come to its end.
+//! `resume`: continues a run that did not finish.
 //!
-//! A new run of the same stages, which takes over what the other one finished. So a run that was
-//! killed, or that failed for a fault or a limit that was mended since, costs what was left of it.
+//! It starts a new run of the same stages, which takes over the finished stages of the old one. A
+//! run that was killed, or that failed for a reason that is fixed, does only the remaining work
+//! again.
 
 use std::path::PathBuf;
 
@@ -17,7 +18,6 @@ use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::usage_error::UsageError;
 
-/// Runs what is left of a run.
 pub(crate) fn resume(location: &HomeLocation, arguments: &ResumeArguments) -> anyhow::Result<ExitCode> {
     let run = location.existing()?.registry.run(&arguments.run)?;
     if run.status == RunStatus::Running {
@@ -53,7 +53,8 @@ pub(crate) fn resume(location: &HomeLocation, arguments: &ResumeArguments) -> an
     job.run(location)
 }
 
-/// The stages that a run was asked for. Runs of before do not say it: all, then.
+/// Returns the stages that a run was asked for. Records of old versions do not name them; all,
+/// then.
 fn range(run: &Run) -> anyhow::Result<std::ops::RangeInclusive<World>> {
     match run.config.get(RANGE).and_then(|range| Some((range.get(0)?.as_str()?, range.get(1)?.as_str()?))) {
         Some((first, last)) => Ok(world(first)?..=world(last)?),

@@ -1,4 +1,4 @@
-//! `run`: the whole lifecycle, or a part of it.
+//! `run`: runs a pipeline, or a part of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -37,7 +37,6 @@ use crate::traces;
 use crate::trust::Policy;
 use crate::usage_error::UsageError;
 
-/// Runs a pipeline.
 pub(crate) fn run(location: &HomeLocation, arguments: RunArguments) -> anyhow::Result<ExitCode> {
     let last = match &arguments.until {
         None => World::Promotion,
@@ -60,7 +59,7 @@ pub(crate) fn run(location: &HomeLocation, arguments: RunArguments) -> anyhow::R
     job.run(location)
 }
 
-/// The stage of this name.
+/// Returns the world of this name.
 pub(crate) fn world(name: &str) -> anyhow::Result<World> {
     let names = World::all().map(World::as_str).collect::<Vec<_>>().join(", ");
     World::from_name(name).ok_or_else(|| {
@@ -68,7 +67,7 @@ pub(crate) fn world(name: &str) -> anyhow::Result<World> {
     })
 }
 
-/// Which stages may take over what earlier runs made.
+/// Returns which stages may take over the results of earlier runs.
 pub(crate) fn reuse(cache: &CacheArguments, manifest: &Manifest, runtime: &Runtime) -> anyhow::Result<Reuse> {
     let stages: Vec<&str> = manifest.stages.iter().map(|stage| stage.name.as_str()).collect();
     let named = |name: &String| {
@@ -85,18 +84,18 @@ pub(crate) fn reuse(cache: &CacheArguments, manifest: &Manifest, runtime: &Runti
     Ok(Reuse { nothing: cache.no_cache, refresh, resumed: None, walls: runtime.required_walls() })
 }
 
-/// A run that was asked for.
+/// The arguments of a run: of `run`, `resume` and `stage run`.
 pub(crate) struct Job<'a> {
     pub(crate) file: &'a Path,
     pub(crate) changes: &'a Changes,
     pub(crate) stages: RangeInclusive<World>,
-    /// Of these, the one stage or step.
+    /// The only stage or step of these to run.
     pub(crate) only: Option<StepId>,
     pub(crate) base_run: Option<RunId>,
-    /// The place of the run among the children of another one.
+    /// The place of the run among its parent's children.
     pub(crate) child: Option<ChildOf>,
     pub(crate) cache: &'a CacheArguments,
-    /// The run that this one goes on with.
+    /// The run that this one continues.
     pub(crate) resumed: Option<RunId>,
     pub(crate) metrics_out: Option<&'a Path>,
     pub(crate) suggest_limits: bool,
@@ -105,7 +104,7 @@ pub(crate) struct Job<'a> {
 }
 
 impl Job<'_> {
-    /// Checks everything, then runs.
+    /// Checks everything that can be checked, then runs.
     pub(crate) fn run(self, location: &HomeLocation) -> anyhow::Result<ExitCode> {
         let operator = installation::operator()?;
         let manifest = Manifest::load(self.file, &self.changes.overrides())?.within(&operator)?;
@@ -194,7 +193,7 @@ impl Job<'_> {
     }
 }
 
-/// The tokens that the sources name, where the environment has them.
+/// Returns the tokens of the manifest's sources that the environment has.
 pub(crate) fn tokens(manifest: &Manifest) -> BTreeMap<String, String> {
     let children = manifest.children.iter().flat_map(|child| child.manifest.token_variables());
     manifest
@@ -204,20 +203,21 @@ pub(crate) fn tokens(manifest: &Manifest) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Looks for the repository of the manifest while the components are resolved.
+/// Reads the git commit of the manifest's folder, in a thread beside the work on components.
 fn code_of(manifest: &Path) -> JoinHandle<Option<Code>> {
     let folder = manifest.parent().map(Path::to_owned).unwrap_or_default();
     std::thread::spawn(move || code::of(&folder))
 }
 
-/// Prints limits for every stage that came to its end.
+/// Prints limits for every stage that finished.
 fn suggest_limits(summary: &Summary, manifest: &Manifest) {
     let file = manifest.file();
     println!("\n# for {file}, from what this run used; measure with the largest table that you expect");
     let mut told = BTreeSet::new();
     for stage in &summary.stages {
         let step = manifest.graph.steps().iter().find(|step| step.id.as_str() == stage.name);
-        // One stage may be several steps: an evaluation of several models. The file has it once.
+        // One stage may be several steps, such as the evaluation of several models; the file has it
+        // once.
         let Some(step) = step.filter(|step| told.insert(&step.stage)) else { continue };
         if stage.cached {
             println!("# {0} was not executed: add --refresh {0} to see what it uses", step.stage);
@@ -246,19 +246,19 @@ fn usage(stage: &StageSummary) -> ResourceUsage {
     }
 }
 
-/// How the end of a run is told.
+/// The form in which the end of a run is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Told {
-    /// In tables, for people.
+    /// Tables for people.
     Tables,
-    /// As one JSON object.
+    /// One JSON object.
     Object,
-    /// As the last of many JSON lines.
+    /// The last of many JSON lines.
     Lines,
 }
 
-/// Tells the end of a run with children. It ends as the first child that failed; if none did, a
-/// child that was rejected counts.
+/// Shows the end of a run with children. The exit code is that of the first child that failed, else
+/// of a child that was rejected.
 fn conclude_all(family: &Family, result: Result<(), RunError>, manifest: &str, told: Told) -> anyhow::Result<ExitCode> {
     let failed = result.map_err(|error| anyhow::Error::from(FailedRun { error, manifest: manifest.to_owned() }));
     let ending = foreach::ending(family);
@@ -283,7 +283,7 @@ fn conclude_all(family: &Family, result: Result<(), RunError>, manifest: &str, t
     Ok(ending)
 }
 
-/// The last line of a run that is told in lines.
+/// Writes the last JSON line of a run.
 fn tell_end(summary: &Summary, error: Option<&anyhow::Error>, ending: ExitCode) {
     let failed = error.map(|error| (classify::classify(error).0, format!("{error:#}")));
     events::ended(&summary.run_id, failed, ending);
@@ -327,8 +327,8 @@ fn conclude(
     Ok(ending)
 }
 
-/// Commands that are worth typing after a run that did not fail. After one stage of several
-/// `is_alone`, what comes next is not known.
+/// Returns the commands to propose after a run that did not fail. After a single stage
+/// (`is_alone`), the next stage is not known.
 fn next_commands(summary: &Summary, manifest: &Manifest, is_alone: bool) -> Vec<String> {
     let last = summary.stages.last().map(|stage| stage.world);
     let is_there = |world: &World| manifest.graph.of(*world).next().is_some();
@@ -346,7 +346,7 @@ fn next_commands(summary: &Summary, manifest: &Manifest, is_alone: bool) -> Vec<
             commands.push(format!("models card {named} --output card.html"));
         }
     }
-    // Of several models each has an evaluation of its own, and a stage may have another name.
+    // Each of several models has an evaluation of its own, and a stage may have another name.
     let candidate = summary.trained.iter().find(|model| model.is_candidate).map(|model| model.evaluation.to_string());
     let last = || summary.stages.iter().rfind(|stage| stage.world == World::Evaluation).map(|stage| stage.name.clone());
     if let Some(evaluation) = candidate.or_else(last).filter(|_| summary.metrics.is_some()) {

@@ -1,4 +1,4 @@
-//! `runs search`, `models search`: MLflow's grammar on the command line.
+//! `runs search` and `models search`: filters in MLflow's grammar.
 
 use stagewright_store::search::{Entity, Filter, OrderBy};
 use stagewright_store::{Home, Page, StoreError, ViewType};
@@ -10,7 +10,6 @@ use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::output::print_json;
 
-/// Finds runs.
 pub(crate) fn runs(
     location: &HomeLocation,
     experiments: &[String],
@@ -33,7 +32,6 @@ pub(crate) fn runs(
     Ok(ExitCode::Done)
 }
 
-/// Finds versions of models.
 pub(crate) fn versions(home: &Home, search: &SearchArguments) -> anyhow::Result<ExitCode> {
     let (filter, order) = parsed(Entity::ModelVersions, search)?;
     let versions = home.registry.search_versions(&filter, &order, page(search))?;

@@ -1,4 +1,4 @@
-//! `stage keygen`, `stage sign`, `stage verify`: who vouches for a component.
+//! `stage keygen`, `stage sign` and `stage verify`: signatures of components.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -14,7 +14,7 @@ use crate::exit_code::ExitCode;
 use crate::trust;
 use crate::usage_error::UsageError;
 
-/// Makes a pair of keys: `KEY`, which signs and is its owner's alone, and `KEY.pub`.
+/// Generates a pair of keys: the secret key `KEY`, which only its owner can read, and `KEY.pub`.
 pub(crate) fn keygen(arguments: &KeygenArguments) -> anyhow::Result<ExitCode> {
     let key = SecretKey::generate()?;
     let mut public = arguments.output.as_os_str().to_owned();
@@ -52,13 +52,13 @@ fn digest(component: &Path) -> anyhow::Result<Digest> {
     })
 }
 
-/// Signs components; signatures of other keys over the same bytes stay.
+/// Signs components. Signatures of the same bytes with other keys are kept.
 pub(crate) fn sign(arguments: &SignArguments) -> anyhow::Result<ExitCode> {
     let key = trust::secret_key(&arguments.key)?;
     for component in &arguments.components {
         let digest = digest(component)?;
         let file = signature_file(component);
-        // Signatures of bytes that are no more are of no use to anybody.
+        // Signatures of earlier bytes are dropped.
         let kept = trust::read_signatures(&file).ok().flatten().filter(|signatures| signatures.verify(digest).is_ok());
         let mut signatures = kept.unwrap_or_else(|| Signatures::new(digest));
         signatures.sign(&key);
@@ -74,7 +74,7 @@ pub(crate) fn sign(arguments: &SignArguments) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-/// Verifies that one of the keys signed a component.
+/// Checks that one of the keys signed a component.
 pub(crate) fn verify(arguments: &VerifyArguments) -> anyhow::Result<ExitCode> {
     let keys = arguments.keys.iter().map(|key| trust::public_key(key)).collect::<anyhow::Result<Vec<PublicKey>>>()?;
     let component = &arguments.component;

@@ -1,4 +1,4 @@
-//! `stage`: one stage alone; which stages there are.
+//! `stage`: runs a single stage, and commands about components.
 
 use std::path::PathBuf;
 
@@ -22,7 +22,6 @@ use crate::terminal::table;
 use crate::trust::Signers;
 use crate::usage_error::UsageError;
 
-/// Runs a `stage` command.
 pub(crate) fn stage(location: &HomeLocation, command: StageCommand) -> anyhow::Result<ExitCode> {
     match command {
         StageCommand::Run(arguments) => run(location, &arguments),
@@ -37,7 +36,7 @@ pub(crate) fn stage(location: &HomeLocation, command: StageCommand) -> anyhow::R
 
 fn run(location: &HomeLocation, arguments: &StageRunArguments) -> anyhow::Result<ExitCode> {
     let before = before(location, arguments)?;
-    // Which child was the last one hangs on the machine.
+    // The child that ran last depends on the machine.
     if arguments.run.is_none()
         && let Some(child) = before.as_ref().and_then(|run| ChildOf::of(&run.config))
     {
@@ -64,7 +63,7 @@ fn run(location: &HomeLocation, arguments: &StageRunArguments) -> anyhow::Result
     };
     let manifest = Manifest::load(&file, &changes.overrides())?;
     let StageSelection { world, only } = part(&manifest, &arguments.name)?;
-    // All ingestions together begin anew. One of several adds to what the others brought.
+    // All ingestions together start afresh. One of several adds to the artifacts of the others.
     let adds = world != World::Ingestion || only.is_some();
     let job = Job {
         file: &file,
@@ -83,8 +82,8 @@ fn run(location: &HomeLocation, arguments: &StageRunArguments) -> anyhow::Result
     job.run(location)
 }
 
-/// The run that a stage works on: the one that is named, else the last one of the pipeline that is
-/// named, else the last of all. All ingestions of a pipeline that is named begin anew.
+/// Returns the run that a stage works on: the one that is named, else the last run of the pipeline
+/// that is named, else the last of all. `None` if all ingestions of a pipeline start afresh.
 fn before(location: &HomeLocation, arguments: &StageRunArguments) -> anyhow::Result<Option<Run>> {
     let StageRunArguments { name, file, run, changes, .. } = arguments;
     let (Some(file), None) = (file, run) else {
@@ -97,7 +96,7 @@ fn before(location: &HomeLocation, arguments: &StageRunArguments) -> anyhow::Res
     }
     let last = match location.existing() {
         Ok(home) => home.registry.last_run(manifest.pipeline.as_str())?,
-        // The first of several ingestions may be the first thing that is done at all.
+        // The first of several ingestions may be the very first run.
         Err(_) if world == World::Ingestion => None,
         Err(error) => return Err(error),
     };
@@ -118,7 +117,7 @@ fn before(location: &HomeLocation, arguments: &StageRunArguments) -> anyhow::Res
     last.map(Some).ok_or_else(nothing)
 }
 
-/// The part of the pipeline that a name means.
+/// Returns the stages that a name selects.
 fn part(manifest: &Manifest, name: &str) -> anyhow::Result<StageSelection> {
     manifest
         .select_stages(name)
@@ -136,7 +135,7 @@ fn list(location: &HomeLocation, arguments: &JsonArgument) -> anyhow::Result<Exi
         let world = worlds.first().copied().unwrap_or(World::Ingestion);
         let trust = |digest| signers.admit(&name, &Origin::BuiltIn, digest);
         match project.runtime.resolve_trusted(world, &name, &Origin::BuiltIn, stubs, &trust) {
-            // A host without a compiler cannot run it, and so does not know what it says of itself.
+            // A host without a compiler cannot run the component to read its description.
             Err(error @ RuntimeError::NoCompiler { .. }) => tracing::warn!("{error}"),
             component => components.push(component?),
         }

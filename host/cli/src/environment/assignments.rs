@@ -1,10 +1,10 @@
-//! The lines of a file `.env`: `NAME=VALUE`, with `export ` before it, quotes around the value and
-//! comments allowed.
+//! Parser of `.env` files: lines `NAME=VALUE`, with an optional `export `, quotes around the value,
+//! and comments.
 //!
-//! Nothing is put in for `$NAME` and no command is run: a value that could name exported variables
-//! would hand them to whoever wrote the file.
+//! `$NAME` is not expanded and no command is run: otherwise a value could pass exported variables
+//! on to whoever wrote the file.
 
-/// The assignments, each with the number of its line, or why a line is none.
+/// Returns the assignments with their line numbers, or the reason why a line is no assignment.
 pub(super) fn read(text: &str) -> impl Iterator<Item = (usize, Result<(String, String), &'static str>)> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let lines = (1..).zip(text.lines().map(str::trim));
@@ -24,7 +24,7 @@ fn assignment(line: &str) -> Result<(String, String), &'static str> {
     Ok((name.to_owned(), unquoted(value.trim())?))
 }
 
-/// A value as it is meant.
+/// Returns a value without its quotes and comment.
 fn unquoted(value: &str) -> Result<String, &'static str> {
     let rest_is_comment = |rest: &str| rest.trim_start().is_empty() || rest.trim_start().starts_with('#');
     if let Some(quoted) = value.strip_prefix('\'') {
@@ -52,7 +52,7 @@ fn unquoted(value: &str) -> Result<String, &'static str> {
         }
         return Err("a quote is not closed");
     }
-    // A comment begins behind a space: `#` is a letter of many passwords.
+    // A comment begins after a space: `#` is a character of many passwords.
     let end = value.find(" #").or_else(|| value.find("\t#")).unwrap_or(value.len());
     Ok(value[..end].trim_end().to_owned())
 }

@@ -14,12 +14,13 @@ use stagewright_text::{Untrusted, printable};
 
 use super::units::{bytes, milliseconds};
 
-/// Shows stages as they run: bars on a terminal, lines elsewhere, nothing when a program reads.
+/// Shows the progress of a run: bars on a terminal, lines elsewhere, nothing if the output is for a
+/// program.
 pub(crate) struct Watch {
     bars: Option<MultiProgress>,
     active: Mutex<HashMap<StepId, ProgressBar>>,
     quiet: bool,
-    /// Stands before the names of steps: the name of a child and a slash.
+    /// The text before names of steps: the child's name and a slash.
     prefix: String,
 }
 
@@ -29,14 +30,14 @@ impl Watch {
         Self { bars, active: Mutex::default(), quiet, prefix: String::new() }
     }
 
-    /// A step as it is shown.
+    /// Returns the name of a step as it is shown.
     fn named(&self, step: &StepId) -> String {
         format!("{}{step}", self.prefix)
     }
 
     fn line(&self, text: &str) {
         match &self.bars {
-            // What cannot be shown is no reason to stop.
+            // A line that cannot be shown is no reason to stop.
             Some(bars) => drop(bars.println(printable(text))),
             None if !self.quiet => eprintln!("{text}"),
             None => {}

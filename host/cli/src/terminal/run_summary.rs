@@ -7,7 +7,7 @@ use stagewright_store::CHAMPION;
 use super::tables::{Cell, right, table};
 use super::units::{bytes, milliseconds};
 
-/// The table at the end of a run.
+/// Shows what a run did: stages, metrics, the decision.
 pub(crate) fn show_summary(summary: &Summary) {
     println!("\nrun {}", summary.run_id);
     let mut stages = table(&[
@@ -23,7 +23,7 @@ pub(crate) fn show_summary(summary: &Summary) {
         "copied",
     ]);
     for stage in &summary.stages {
-        // What it used is of the run that executed it.
+        // The resources that are on record are those of the run that executed the stage.
         let time = |used| right(if stage.cached { "cached".to_owned() } else { milliseconds(used) });
         stages.add_row(vec![
             Cell::new(&stage.name),
@@ -54,7 +54,7 @@ pub(crate) fn show_summary(summary: &Summary) {
     show_decision(summary);
 }
 
-/// The walls that did not stand around every stage, if there are any.
+/// Returns the names of the walls that were missing around a stage, if any were.
 fn missing_walls(summary: &Summary) -> Option<String> {
     let missing = |wall: &&str| summary.stages.iter().any(|stage| !stage.walls.iter().any(|stood| stood == wall));
     let missing: Vec<&str> = ["wasm", "seccomp", "landlock", "rlimits"].into_iter().filter(missing).collect();
@@ -76,7 +76,7 @@ fn show_metrics(summary: &Summary) {
     println!("{shown}");
 }
 
-/// The rows that were measured on, where not all of them count.
+/// Shows how many rows were compared, if the champion learnt from some of the test rows.
 fn show_rows(summary: &Summary) {
     let Some(rows) = &summary.evaluation else { return };
     let known = |rows: Option<u64>| rows.map_or_else(|| "unknown".to_owned(), |rows| rows.to_string());

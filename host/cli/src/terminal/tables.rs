@@ -1,14 +1,13 @@
-//! Tables, whose cells are escaped.
+//! Tables of text that may come from anybody: cells are escaped.
 
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use stagewright_text::Untrusted;
 
-/// A table in the house style. Its cells hold text from outside: each is shown on one line,
-/// escaped.
+/// A table. Each cell is one line, and its text is escaped.
 pub(crate) struct Grid(Table);
 
-/// A table in the house style.
+/// Returns an empty table with these headings.
 pub(crate) fn table(head: &[&str]) -> Grid {
     let mut table = Table::new();
     table.load_style(UTF8_FULL_CONDENSED).set_content_arrangement(ContentArrangement::Dynamic);
@@ -17,7 +16,6 @@ pub(crate) fn table(head: &[&str]) -> Grid {
 }
 
 impl Grid {
-    /// Adds a row.
     pub(crate) fn add_row<C: Into<Cell>>(&mut self, cells: Vec<C>) {
         self.0.add_row(cells.into_iter().map(|cell| cell.into().0));
     }
@@ -50,7 +48,7 @@ impl From<String> for Cell {
     }
 }
 
-/// A number's cell.
+/// Returns a cell that is aligned to the right, for numbers.
 pub(crate) fn right(text: impl std::fmt::Display) -> Cell {
     Cell(Cell::new(text).0.set_alignment(CellAlignment::Right))
 }

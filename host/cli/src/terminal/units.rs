@@ -1,11 +1,11 @@
 //! Durations, sizes and times as people read them.
 
-/// Milliseconds for people.
+/// Formats a duration, given in milliseconds.
 pub(crate) fn milliseconds(value: f64) -> String {
     if value >= 10_000.0 { format!("{:.1} s", value / 1e3) } else { format!("{value:.0} ms") }
 }
 
-/// Bytes for people.
+/// Formats a size, given in bytes.
 pub(crate) fn bytes(value: u64) -> String {
     let value = value as f64;
     match value {
@@ -16,7 +16,7 @@ pub(crate) fn bytes(value: u64) -> String {
     }
 }
 
-/// A moment for people, UTC.
+/// Formats a time, given in milliseconds since the epoch, in UTC.
 pub(crate) fn moment(milliseconds: i64) -> String {
     jiff::Timestamp::from_millisecond(milliseconds)
         .map_or_else(|_| "-".to_owned(), |at| at.strftime("%Y-%m-%d %H:%M:%S").to_string())

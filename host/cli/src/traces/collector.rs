@@ -1,4 +1,4 @@
-//! Requests to a collector, and what its answers are worth.
+//! The HTTP client of the exporter, which also reads how many spans the collector rejected.
 
 use std::fmt;
 use std::future::{Future, ready};
@@ -17,14 +17,15 @@ use ureq::tls::{RootCerts, TlsConfig, parse_pem};
 use super::outcome::ExportOutcome;
 use crate::environment;
 
-/// The longest answer that is read, in bytes. It counts spans and may have a sentence.
+/// The longest answer that is read, in bytes. An answer has a count of spans and at most a
+/// sentence.
 const MAX_ANSWER: u64 = 64 << 10;
 
-/// Letters of a collector's sentence that are shown.
+/// The characters of a collector's message that are shown.
 const SHOWN: usize = 200;
 
-/// Sends to one collector. It follows no redirect and asks no proxy: a header with a key goes where
-/// the environment says.
+/// A client of one collector. It follows no redirect and uses no proxy: headers with keys go only
+/// to the address in the environment.
 #[derive(Debug)]
 pub(super) struct Client {
     agent: ureq::Agent,
@@ -32,10 +33,10 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// A client whose requests take this long at most.
+    /// Creates a client with a timeout for requests.
     ///
     /// # Errors
-    /// The file with the collector's authorities holds none.
+    /// The file of certificate authorities contains none.
     pub(super) fn new(timeout: Duration, outcome: Arc<ExportOutcome>) -> Result<Self, String> {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
@@ -49,7 +50,7 @@ impl Client {
 
     fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let failed = |reason: &dyn fmt::Display| self.outcome.failed(reason);
-        // The error names the address at most.
+        // The error names no more than the address.
         let sent = self.agent.run(request.map(|body| body.to_vec())).inspect_err(|error| failed(error));
         let mut answer = sent?;
         let mut body = Vec::new();
@@ -64,7 +65,7 @@ impl Client {
         Ok(answer.map(|_| body.into()))
     }
 
-    /// Reads how many spans were not taken.
+    /// Reads the number of rejected spans.
     fn accepted(&self, answer: &[u8]) -> Result<(), String> {
         let answer = ExportTraceServiceResponse::decode(answer)
             .map_err(|_| "what it answers is no OTLP: is it a collector?".to_owned())?;
@@ -77,7 +78,8 @@ impl Client {
 }
 
 impl HttpClient for Client {
-    // Written out: one method needs no macro. It blocks the thread that does nothing else.
+    // Written without a macro, as it is one method. It blocks the exporter's thread, which has no
+    // other work.
     fn send_bytes<'client, 'sent>(
         &'client self,
         request: Request<Bytes>,
@@ -90,7 +92,8 @@ impl HttpClient for Client {
     }
 }
 
-/// Who may vouch for the collector: the file that the environment names, else Mozilla's list.
+/// Returns the certificate authorities: those of the file that the environment names, else
+/// Mozilla's list.
 fn authorities() -> Result<RootCerts, String> {
     let names = ["OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE"];
     let Some((name, file)) = names.into_iter().find_map(|name| Some((name, environment::non_empty(name)?))) else {

@@ -6,18 +6,18 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 
 use opentelemetry::trace::TraceId;
 
-/// The fate of the spans.
+/// The outcome of the export so far.
 #[derive(Debug, Default)]
 pub(super) struct ExportOutcome {
-    /// The trace that the first span is of.
+    /// The trace of the first span.
     pub(super) trace: OnceLock<TraceId>,
-    /// Spans that were to be sent.
+    /// Spans that ended and are to be sent.
     pub(super) ended: AtomicU64,
-    /// Spans of requests that the collector took.
+    /// Spans in requests that the collector accepted.
     pub(super) taken: AtomicU64,
-    /// Those among them that it did not keep, as it says.
+    /// Spans that the collector says it rejected, although it accepted the request.
     pub(super) rejected: AtomicU64,
-    /// Why some were not.
+    /// The latest reason why spans were not sent.
     pub(super) fault: Mutex<Option<String>>,
 }
 

@@ -1,10 +1,9 @@
-//! Signatures of the components of registered models: kept in the home, by the digest of what they
-//! are for, and asked for wherever such a component is about to run or to be promoted.
+//! The signatures of registered models' components, by digest, in the folder `signatures` of the
+//! home. They are checked whenever such a component is about to run or to be promoted.
 //!
-//! A component leaves its file's folder when a model is registered with it, and its signatures
-//! beside it would stay behind. So they are copied to `signatures/` in the home when the component
-//! is admitted. They need no protection there: each is checked against the operator's keys when it
-//! is used.
+//! A registered model is used without the folder that its components came from, where their
+//! signatures are. Therefore the signatures are copied when a component is admitted. The copies
+//! need no protection: each is verified with the operator's keys when it is used.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,14 +18,14 @@ use crate::error_code::ErrorCode;
 use crate::installation;
 use crate::usage_error::UsageError;
 
-/// The operator's demands on the components of registered models.
+/// The stored signatures, and the signers that the operator requires.
 pub(crate) struct ModelSignatures {
     signers: Signers,
     folder: PathBuf,
 }
 
 impl ModelSignatures {
-    /// Of a home.
+    /// Returns the signatures of a home.
     pub(crate) fn of(operator: &Operator, home: &Home) -> anyhow::Result<Self> {
         Ok(Self { signers: Signers::of(operator)?, folder: home.path().join("signatures") })
     }
@@ -35,10 +34,10 @@ impl ModelSignatures {
         self.folder.join(format!("{}.sig", digest.to_hex()))
     }
 
-    /// Keeps the signatures beside a component's file, if they are sound and for this digest.
+    /// Copies the signatures beside a component's file, if they are valid for this digest.
     ///
     /// # Errors
-    /// The home cannot be written.
+    /// The home cannot be written to.
     pub(crate) fn keep_beside(&self, component: &Path, digest: Digest) -> std::io::Result<()> {
         match read_signatures(&signature_file(component)) {
             Ok(Some(signatures)) if signatures.verify(digest).is_ok() => self.keep(signatures),
@@ -46,8 +45,8 @@ impl ModelSignatures {
         }
     }
 
-    /// Adds sound signatures to those that are kept, which stay: there may be so many alone, and
-    /// whoever brings some must not crowd out others.
+    /// Adds valid signatures to the stored ones. Stored signatures are never dropped: the number of
+    /// signatures is limited, and new ones must not displace them.
     fn keep(&self, brought: Signatures) -> std::io::Result<()> {
         let file = self.file(brought.digest);
         let before = read_signatures(&file).ok().flatten().filter(|kept| kept.verify(brought.digest).is_ok());
@@ -65,10 +64,10 @@ impl ModelSignatures {
         stagewright_store::write_whole(&file, signatures.to_string().as_bytes())
     }
 
-    /// Keeps the signatures in files that somebody names for the components of a model.
+    /// Stores the signatures in files for the components of a model.
     ///
     /// # Errors
-    /// One cannot be read, is not sound, or is for another component.
+    /// A file cannot be read, a signature is invalid, or it is for another component.
     pub(crate) fn keep_files(&self, files: &[PathBuf], model: &RegisteredModel) -> anyhow::Result<()> {
         for file in files {
             let wrong = |reason: String| {
@@ -90,8 +89,8 @@ impl ModelSignatures {
         Ok(())
     }
 
-    /// Whether a component may be used: it is a part of this installation, or a key that the
-    /// operator trusts signed it.
+    /// Checks that a component may be used: it is part of this installation, or signed with a key
+    /// that the operator trusts.
     ///
     /// # Errors
     /// [`RuntimeError::Refused`], which says what to do.
@@ -99,7 +98,8 @@ impl ModelSignatures {
         self.judge(name, digest, &|| read_signatures(&self.file(digest)))
     }
 
-    /// The same of a component that is about to come with signatures.
+    /// Does what [`ModelSignatures::admit`] does for a component that arrives together with
+    /// signatures.
     ///
     /// # Errors
     /// As for [`ModelSignatures::admit`].
@@ -108,15 +108,15 @@ impl ModelSignatures {
         self.admit(name, digest).or_else(|_| self.judge(name, digest, &brought))
     }
 
-    /// Keeps sound signatures.
+    /// Stores the valid ones of these signatures.
     ///
     /// # Errors
-    /// The home cannot be written.
+    /// The home cannot be written to.
     pub(crate) fn keep_all(&self, signatures: Vec<Signatures>) -> std::io::Result<()> {
         signatures.into_iter().filter(|it| it.verify(it.digest).is_ok()).try_for_each(|it| self.keep(it))
     }
 
-    /// The signatures that are kept of a component, as text.
+    /// Returns the stored signatures of a component as text.
     pub(crate) fn text_of(&self, digest: Digest) -> Option<String> {
         Some(read_signatures(&self.file(digest)).ok()??.to_string())
     }
@@ -151,7 +151,7 @@ impl ModelSignatures {
         }
     }
 
-    /// The same of both components of a model.
+    /// Does what [`ModelSignatures::admit`] does for both components of a model.
     ///
     /// # Errors
     /// As for [`ModelSignatures::admit`].
@@ -162,8 +162,8 @@ impl ModelSignatures {
     }
 }
 
-/// Whether a digest is that of the built-in stage of this name. Out of a folder that the
-/// environment names, none is built in.
+/// Returns whether a digest is that of the built-in stage of this name. If the environment names
+/// the folder of stages, none is built in.
 fn is_installed(name: &str, digest: Digest) -> bool {
     if installation::stages_elsewhere().is_some() || name.contains(['/', '.']) {
         return false;

@@ -1,4 +1,4 @@
-//! What a person, or the proposal of a target, decided about a table.
+//! The decisions about a table that a person made, or the proposal of a target.
 
 /// The roles of columns that are not guessed.
 #[derive(Clone, Debug)]

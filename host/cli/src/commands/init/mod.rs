@@ -1,8 +1,8 @@
 //! `init`: writes a manifest for a table.
 //!
 //! It asks nothing. The manifest runs as it is, or `init` refuses with the reason and the commands
-//! to choose from. Whatever it leaves out or doubts is a comment in the manifest and a line on the
-//! terminal, with text of the table escaped.
+//! to choose from. Columns that it leaves out and guesses that it makes are comments in the
+//! manifest and lines on the terminal, with text of the table escaped.
 
 mod choices;
 mod proposal;
@@ -32,12 +32,11 @@ use choices::Choices;
 use proposal::Proposal;
 use target::Candidate;
 
-/// The longest name of a pipeline; [`Identifier`]'s rule.
+/// The longest name of a pipeline, as in [`Identifier`].
 const MAX_NAME: usize = 64;
-/// Lines about columns on the terminal; the file has all of them.
+/// The number of lines about columns on the terminal. The file has all of them.
 const MAX_LINES: usize = 40;
 
-/// Looks at the table and writes a manifest.
 pub(crate) fn init(location: &HomeLocation, arguments: &InitArguments) -> anyhow::Result<ExitCode> {
     let output = &arguments.output;
     refuse_existing(output)?;
@@ -88,7 +87,7 @@ pub(crate) fn init(location: &HomeLocation, arguments: &InitArguments) -> anyhow
     Ok(ExitCode::Done)
 }
 
-/// Refuses to overwrite a file before anything takes long. [`write_new`] does it without a race.
+/// Refuses to overwrite a file before the table is read. [`write_new`] refuses it without a race.
 fn refuse_existing(output: &Path) -> anyhow::Result<()> {
     if output.symlink_metadata().is_err() {
         return Ok(());
@@ -109,7 +108,8 @@ fn write_new(output: &Path, text: &str) -> anyhow::Result<()> {
     file.write_all(text.as_bytes()).with_context(|| format!("cannot write {}", output.display()))
 }
 
-/// Says why the target was taken for one, how many rows are positive, and how to choose another.
+/// Shows the reasons for the target, the share of the positive class, and the command for another
+/// target.
 fn show_proposed(target: &Candidate, proposal: &Proposal, inference: &Inference, argument: &str) {
     println!("  `{}` is taken for the target: {}", shown(&target.name), target.because());
     if let TaskKind::Binary { positive } = &proposal.task.kind {
@@ -120,15 +120,15 @@ fn show_proposed(target: &Candidate, proposal: &Proposal, inference: &Inference,
     println!("  to predict another column: stagewright init {} --target COLUMN --output FILE", shell::word(argument));
 }
 
-/// A seed for the split of a new pipeline. 32 bits are short enough to be read and copied.
+/// Returns a random seed for the split. 32 bits are short enough to read and copy.
 fn split_seed() -> anyhow::Result<u64> {
     let mut bytes = [0; 4];
     getrandom::fill(&mut bytes).context("the system gives no random numbers")?;
     Ok(u32::from_le_bytes(bytes).into())
 }
 
-/// Says so where the registry has a model of the name that came from another source: a run would
-/// follow it, and replace its champion.
+/// Warns if the registry has a model of the same name that learnt from another source: a run would
+/// add a version to it, and could replace its champion.
 fn warn_of_namesake(location: &HomeLocation, name: &Identifier, path: &Path) {
     let model = format!("{name}-model");
     let Some(other) = model_source::of_model(location, &model).filter(|other| !other.is_file(path)) else { return };
@@ -160,7 +160,7 @@ fn pipeline_name(arguments: &InitArguments, path: &Path) -> anyhow::Result<Ident
     })
 }
 
-/// A text as a pipeline's name.
+/// Converts a text to a name of a pipeline.
 fn word(text: &str) -> String {
     let name: String =
         text.to_lowercase().chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
@@ -172,7 +172,7 @@ fn word(text: &str) -> String {
     name[..name.len().min(MAX_NAME)].trim_end_matches('-').to_owned()
 }
 
-/// The URI with its path as seen from the manifest's folder; absolute paths stay.
+/// Returns the URI with its path relative to the manifest's folder; absolute paths stay.
 fn relative(text: &str, uri: &SourceUri, output: &Path) -> anyhow::Result<String> {
     let path = uri.path();
     let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty());

@@ -1,4 +1,5 @@
-//! From what was seen in a table to a manifest: pure, so that tests can try any table.
+//! Decides the contents of a manifest from what was seen in the table. It does no I/O, so that
+//! tests can try any table.
 
 use stagewright_data::{ColumnReport, DataError, DataFault, Inference, UnusableColumn, shown};
 use stagewright_manifest::{
@@ -11,27 +12,27 @@ use super::task;
 use crate::error_code::ErrorCode;
 use crate::usage_error::UsageError;
 
-/// The share of nulls that validation allows if nothing is said, as one in so many.
+/// Validation allows this share of nulls by default: one row in so many.
 const DEFAULT_NULLS: u64 = 10;
-/// A class of fewer rows is dealt out exactly: by hash, its chance to have none among the test rows
-/// would be above 1 in 10^5.
+/// With fewer rows of a class, the split is stratified: by hash, the probability that no test row
+/// has the class would be above 1 in 10^5.
 const FEW_ROWS: u64 = 50;
-/// So is a table of fewer rows: by hash, its chance to have none for early stopping would be above
-/// 1 in 10^7.
+/// With fewer rows, too: by hash, the probability that early stopping has no row would be above 1
+/// in 10^7.
 const FEW_ROWS_IN_ALL: u64 = 200;
-/// A class of fewer rows gives half of them to the test, so that it has one there.
+/// With fewer rows of a class, half of the rows are test rows, so that the class is among them.
 const VERY_FEW_ROWS: u64 = 5;
-/// With fewer rows of a class there are none to spare for early stopping.
+/// With fewer rows of a class, no row is left for early stopping.
 const ROWS_TO_STOP_BY: u64 = 20;
-/// A column with fewer values, in less than half of the rows, may have none among the training
-/// rows: no median could be taken.
+/// With fewer values, and values in less than half of the rows, a column may have none among the
+/// training rows, and so no median.
 const FEW_VALUES: u64 = 20;
-/// Text with more distinct values has no categories: `transform-table` refuses it.
+/// Text with more distinct values is not categorical: `transform-table` refuses it.
 const MOST_CATEGORIES: u64 = 65_536;
-/// Columns that were left out are named up to here.
+/// The number of unusable columns that are named.
 const MAX_NAMED: usize = 20;
 
-/// The contents of the manifest to be written.
+/// The contents of a manifest.
 pub(super) struct Proposal {
     pub(super) task: TaskSection,
     pub(super) fields: Vec<StarterField>,
@@ -42,11 +43,10 @@ pub(super) struct Proposal {
 }
 
 impl Proposal {
-    /// Decides what was open: the task, the identifier, what is left out, how rows are split.
-    /// `split_seed` is drawn by the caller.
+    /// Decides the task, the identifier, the unused columns and the split.
     ///
     /// # Errors
-    /// A target that cannot be one, an identifier that is not there, nothing to learn from.
+    /// The target cannot be learnt, the identifier does not exist, or no feature is left.
     pub(super) fn of(choices: &Choices, inference: &Inference, split_seed: u64) -> anyhow::Result<Self> {
         let (task, guesses) = task::task(choices, inference)?;
         let mut fields: Vec<StarterField> =
@@ -63,7 +63,7 @@ impl Proposal {
         Ok(Self { task, fields, null_values: inference.signature.null_values.clone(), extra_columns, split, notes })
     }
 
-    /// The file's text. `uri` is the source as seen from the file.
+    /// Returns the text of the manifest. `uri` is the source as seen from the file.
     pub(super) fn manifest(&self, pipeline: &Identifier, uri: &str) -> String {
         write_manifest(&Starter {
             pipeline,
@@ -78,8 +78,8 @@ impl Proposal {
         })
     }
 
-    /// Returns the lines that people see: the notes, and every column of which something is to be
-    /// said.
+    /// Returns the lines for the terminal: the notes, and the columns about which there is
+    /// something to say.
     pub(super) fn lines(&self, inference: &Inference) -> Vec<String> {
         let mut lines = self.notes.clone();
         for (column, field) in inference.columns.iter().zip(&self.fields) {
@@ -122,8 +122,8 @@ fn starter_field(column: &ColumnReport, rows: u64) -> StarterField {
     StarterField { max_null_ratio: null_ratio(column.nulls, rows), is_dropped, notes, field: column.field.clone() }
 }
 
-/// The share of nulls to allow where the default would refuse what was seen: a twentieth more than
-/// that.
+/// Returns the share of nulls to allow, a twentieth above what was seen, where the default would
+/// refuse the table.
 fn null_ratio(nulls: u64, rows: u64) -> Option<f64> {
     let exceeds = nulls.saturating_mul(DEFAULT_NULLS) >= rows;
     exceeds.then(|| ((nulls as f64 / rows as f64 * 100.0 + 5.0).ceil() / 100.0).min(1.0))
@@ -193,10 +193,11 @@ fn left_out(columns: &[UnusableColumn]) -> Vec<String> {
     notes
 }
 
-/// A split that leaves each class on both sides; and what to say of so few rows.
+/// Returns a split that has each class among the training and the test rows, and a note if there
+/// are few rows.
 ///
 /// # Errors
-/// A class that stands in one row only.
+/// A class has only one row.
 fn split(task: &TaskSection, inference: &Inference, seed: u64) -> Result<(SplitSection, Option<String>), DataError> {
     let usual = SplitSection { seed, ..SplitSection::default() };
     let classes = inference.target.iter().flat_map(|target| &target.classes);

@@ -56,7 +56,7 @@ const Z: f64 = 1.959_963_984_540_054;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
     pub(super) name: String,
-    /// What speaks for it, and against it: clauses of a sentence.
+    /// Clauses of a sentence that speak for or against it.
     reasons: Vec<String>,
     is_named: bool,
     is_last: bool,

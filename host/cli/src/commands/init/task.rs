@@ -1,4 +1,4 @@
-//! Decides which kind of task a target asks for, and which of two classes is the positive one.
+//! Decides the kind of task from the target's values, and which of two classes is the positive one.
 
 use stagewright_data::{DataError, DataFault, Inference, TargetReport, shown};
 use stagewright_manifest::{TaskKind, TaskSection};
@@ -8,16 +8,16 @@ use super::choices::Choices;
 use crate::error_code::ErrorCode;
 use crate::usage_error::UsageError;
 
-/// Values that usually mean "yes", for guessing the positive class.
+/// Values that usually mean "yes", in lower case.
 const POSITIVE: [&str; 8] = ["yes", "true", "1", "y", "churned", "positive", "1.0", "t"];
 
-/// More distinct whole numbers than these are a quantity, not classes.
+/// Above this many distinct whole numbers, the target is probably a quantity and not categorical.
 const MAX_CLASSES: usize = 20;
 
-/// The task, and what was guessed about it.
+/// Returns the task, and notes about guesses.
 ///
 /// # Errors
-/// A target from which nothing can be learnt; a positive class that it does not have.
+/// Nothing can be learnt from the target, or it does not have the positive class.
 pub(super) fn task(choices: &Choices, inference: &Inference) -> anyhow::Result<(TaskSection, Vec<String>)> {
     let (Some(report), Some(column)) =
         (&inference.target, inference.columns.iter().find(|column| column.field.name == choices.target))
@@ -65,7 +65,8 @@ pub(super) fn task(choices: &Choices, inference: &Inference) -> anyhow::Result<(
     Ok((TaskSection { kind, target: choices.target.clone() }, guesses))
 }
 
-/// A row without a target is none to learn from, and it is not for this program to leave rows out.
+/// Refuses a target with missing values. Nothing can be learnt from such rows, and leaving them out
+/// is the user's decision.
 fn refuse_missing(target: &str, report: &TargetReport, rows: u64) -> Result<(), DataError> {
     if report.missing == 0 {
         return Ok(());
@@ -81,7 +82,7 @@ fn refuse_missing(target: &str, report: &TargetReport, rows: u64) -> Result<(), 
     Err(DataFault::new(message).in_column(target).into())
 }
 
-/// The positive class of two, and what to say if it is no more than a guess.
+/// Returns the positive class, and a note if it is a guess.
 fn positive(choices: &Choices, report: &TargetReport, data_type: DataType) -> anyhow::Result<(String, Option<String>)> {
     let names = || report.classes.iter().map(|(name, _)| name);
     if let Some(asked) = &choices.positive {
@@ -104,7 +105,7 @@ fn positive(choices: &Choices, report: &TargetReport, data_type: DataType) -> an
     if let Some(usual) = names().find(|name| POSITIVE.contains(&name.to_lowercase().as_str())) {
         return Ok((usual.clone(), None));
     }
-    // Of two classes, the rarer one is usually what is looked for.
+    // The positive class is usually the rarer one.
     let rarer = report.classes.iter().rev().min_by_key(|(_, rows)| *rows).map(|(name, _)| name.clone());
     let rarer = rarer.unwrap_or_default();
     let guess =
@@ -112,7 +113,7 @@ fn positive(choices: &Choices, report: &TargetReport, data_type: DataType) -> an
     Ok((rarer, Some(guess)))
 }
 
-/// Classes that a reader would take for one another.
+/// Returns a note if two classes differ only in case or spaces.
 fn alike(report: &TargetReport) -> Option<String> {
     let plain = |name: &str| name.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
     let mut names: Vec<(String, &String)> = report.classes.iter().map(|(name, _)| (plain(name), name)).collect();

@@ -1,4 +1,4 @@
-//! `models attest`: what a version was made of and by what, for others to read and to verify.
+//! `models attest`: writes the provenance of a version.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::output::file_or_stdout;
 use crate::usage_error::UsageError;
 use crate::{provenance, trust};
 
-/// Writes the statement about a version; signed, if there is a key.
+/// Writes the statement about a version, signed if there is a key.
 pub(super) fn attest(home: &Home, model: &str, key: Option<&Path>, output: Option<&Path>) -> anyhow::Result<ExitCode> {
     let version = find_version(home, model, CHAMPION)?;
     let run = version.run_id.as_ref().map(|id| home.registry.run(id.as_str())).transpose()?;

@@ -1,4 +1,4 @@
-//! `models card`: what a version is, what it is for, how it was measured, and what to beware of.
+//! `models card`: writes the model card of a version.
 
 use std::path::Path;
 
@@ -19,7 +19,6 @@ use crate::output::print_json;
 use crate::terminal::{bytes, milliseconds, moment};
 use crate::usage_error::UsageError;
 
-/// Writes the card of a version.
 pub(super) fn card(home: &Home, model: &str, output: Option<&Path>, json: bool) -> anyhow::Result<ExitCode> {
     let version = find_version(home, model, CHAMPION)?;
     let card = of(home, &version)?;
@@ -111,7 +110,7 @@ fn verdict(recorded: &stagewright_store::VersionVerdict) -> VersionVerdict {
     }
 }
 
-/// The problem as the manifest of the run defines it.
+/// Returns the intended use, which the manifest of the run defines.
 fn intended_use(run: Option<&Run>) -> IntendedUse {
     let text = |name: &str| run.and_then(|run| run.config["problem"][name].as_str()).map(str::to_owned);
     let constraints = run.and_then(|run| run.config["problem"]["constraints"].as_array());
@@ -143,13 +142,13 @@ fn data(home: &Home, model: &RegisteredModel, run: Option<&Run>) -> CardData {
     }
 }
 
-/// How rows were split: `hash, 20 % test, 10 % validation, seed 42`.
+/// Describes the split: `hash, 20 % test, 10 % validation, seed 42`.
 fn split(run: &Run) -> Option<String> {
     let split = run.config.get("split")?;
     let share = |name: &str| split[name].as_f64().map(|share| format!(", {} % {name}", (share * 100.0).round()));
     let method = split["method"].as_str()?;
     let (test, validation) = (share("test").unwrap_or_default(), share("validation").unwrap_or_default());
-    // Before splits had a seed of their own, the run's was theirs.
+    // In old manifests, the split used the seed of the run.
     let seed = split["seed"].as_u64().unwrap_or(run.seed);
     Some(format!("{method}{test}{validation}, seed {seed}"))
 }

@@ -1,4 +1,5 @@
-//! `models approve`, `models reject`: a person's verdict, whatever gates say, recorded as such.
+//! `models approve` and `models reject`: a person's verdict, whatever the gates say. It is recorded
+//! as such.
 
 use stagewright_store::{CHAMPION, Home, JudgedAgainst, NewVerdict, Verdict};
 
@@ -10,7 +11,7 @@ use crate::exit_code::ExitCode;
 use crate::output::print_json;
 use crate::usage_error::UsageError;
 
-/// Records what a person decided about a version.
+/// Records a person's decision about a version.
 pub(super) fn decide(home: &Home, verdict: Verdict, arguments: &DecisionArguments) -> anyhow::Result<ExitCode> {
     let DecisionArguments { model, reason, json } = arguments;
     if !model.contains(['/', '@']) {
@@ -20,7 +21,7 @@ pub(super) fn decide(home: &Home, verdict: Verdict, arguments: &DecisionArgument
             format!("name it: {model}/VERSION, or {model}@latest"),
         ));
     }
-    // One line, as gates give theirs.
+    // A reason is one line, as the reasons of gates are.
     let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
     if reason.is_empty() {
         return Err(UsageError::error(ErrorCode::Argument, "a decision needs a reason", "say why: --reason \"TEXT\""));

@@ -1,4 +1,4 @@
-//! `models history`: what happened to a model, and what was in production when.
+//! `models history`: the changes of a model, and the champion at a given time.
 
 use stagewright_store::{AuditEntry, Home};
 
@@ -9,7 +9,7 @@ use crate::output::print_json;
 use crate::terminal::{moment, table};
 use crate::usage_error::UsageError;
 
-/// Tells a model's history, or its champion at a moment.
+/// Shows the history of a model, or its champion at a given time.
 pub(super) fn history(home: &Home, model: &str, at: Option<&str>, json: bool) -> anyhow::Result<ExitCode> {
     let (name, version) = numbered(model)?.map_or((model, None), |(name, version)| (name, Some(version)));
     if let Some(at) = at {
@@ -31,7 +31,7 @@ pub(super) fn history(home: &Home, model: &str, at: Option<&str>, json: bool) ->
     Ok(ExitCode::Done)
 }
 
-/// A table of entries of the audit.
+/// Returns audit entries as a table.
 pub(crate) fn audit_table(entries: &[AuditEntry], named: bool) -> crate::terminal::Grid {
     let mut shown = table(&["when (UTC)", "who", "what", "version", "from", "to", "reason"]);
     for entry in entries {
@@ -63,12 +63,12 @@ fn champion_at(home: &Home, model: &str, at: &str, json: bool) -> anyhow::Result
     Ok(ExitCode::Done)
 }
 
-/// A moment, or the end of a day, UTC.
+/// Parses a time, or a day, which means its end. In UTC.
 fn point_in_time(text: &str) -> anyhow::Result<jiff::Timestamp> {
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {
         return Ok(moment);
     }
-    // Without a zone it is UTC, as everything that is shown.
+    // A time without a zone is in UTC, as all times that are shown.
     if text.contains([':', 'T'])
         && let Ok(moment) = text.parse::<jiff::civil::DateTime>()
     {

@@ -1,4 +1,4 @@
-//! `models list`: every registered model, and promotions that have not come to their end.
+//! `models list`: lists the registered models, and promotions that have not finished.
 
 use stagewright_store::{CHAMPION, Home, ModelVersion};
 use stagewright_text::Untrusted;
@@ -45,7 +45,7 @@ pub(super) fn list(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::Done)
 }
 
-/// A table of versions.
+/// Returns versions as a table.
 pub(crate) fn version_table(versions: &[ModelVersion], named: bool) -> Grid {
     let head = ["version", "semantic", "registered (UTC)", "verdict", "stage", "aliases", "component", "roc_auc"];
     let mut shown = table(&head);

@@ -1,4 +1,4 @@
-//! `models`: what was registered, what serves, and how that changes.
+//! `models`: lists, shows, promotes, exports and deletes registered models.
 
 mod attest;
 mod card;
@@ -21,10 +21,10 @@ use crate::home::HomeLocation;
 use crate::usage_error::UsageError;
 use version::{find_version, numbered};
 
-/// Does what was asked about models.
+/// Executes a `models` command.
 pub(crate) fn models(location: &HomeLocation, arguments: &ModelsArguments) -> anyhow::Result<ExitCode> {
     use ModelsCommand as Ask;
-    // A host that only serves has no home before its first import.
+    // A host that only predicts has no home before its first import.
     let home = match &arguments.command {
         Some(Ask::Import { .. }) => location.open()?,
         _ => location.existing()?,

@@ -1,4 +1,5 @@
-//! `models promote`, `models rollback`: another champion, here and at the production location.
+//! `models promote` and `models rollback`: change the champion, here and at the production
+//! location.
 
 use std::io::IsTerminal as _;
 
@@ -15,7 +16,6 @@ use crate::output::print_json;
 use crate::production;
 use crate::trust::ModelSignatures;
 
-/// Makes a version champion.
 pub(super) fn promote(
     home: &Home,
     version: &ModelVersion,
@@ -29,7 +29,7 @@ pub(super) fn promote(
     told(&promotion, &destination, json)
 }
 
-/// Goes back to the version that was archived last.
+/// Makes the version that was archived last the champion again.
 pub(super) fn rollback(
     home: &Home,
     model: &str,
@@ -37,7 +37,7 @@ pub(super) fn rollback(
     destination: &DestinationArguments,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
-    // Fails here, before anything is asked of the destination, if there is nothing to go back to.
+    // If there is no version to go back to, this fails before any request to the destination.
     let target = home.registry.rollback_target(model)?;
     may_serve(home, &home.registry.version(model, target)?)?;
     let destination = production::to_write(home, Some(model), destination)?;
@@ -52,14 +52,13 @@ pub(super) fn rollback(
     told(&(promotion, uploaded), &destination, json)
 }
 
-/// Checks that a version meets the operator's demands on components before it is put where it
-/// serves.
+/// Checks that the components of a version are allowed by the operator, before it is promoted.
 fn may_serve(home: &Home, version: &ModelVersion) -> anyhow::Result<()> {
     let kept = ModelSignatures::of(&installation::operator()?, home)?;
     Ok(kept.admit_model(&contents(version)?)?)
 }
 
-/// Promotes a version and shows how far it is.
+/// Promotes a version and shows the progress.
 pub(crate) fn carried_out(
     home: &Home,
     version: &ModelVersion,

@@ -1,4 +1,4 @@
-//! `models retire`: a champion leaves production without another one in its place.
+//! `models retire`: takes the champion out of production without a successor.
 
 use stagewright_promotion::promote::withdraw;
 use stagewright_store::Home;
@@ -8,8 +8,8 @@ use crate::exit_code::ExitCode;
 use crate::output::print_json;
 use crate::production;
 
-/// Retires a model: in the registry first, then wherever its champion was promoted to. Asked again,
-/// it does what is left.
+/// Retires a model: in the registry first, then at every destination that its champion was promoted
+/// to. A second call does what the first left undone.
 pub(super) fn retire(home: &Home, arguments: &RetireArguments) -> anyhow::Result<ExitCode> {
     let RetireArguments { model, reason, endpoint, region, path_style, json } = arguments;
     let champion = home.registry.model(model)?.champion;

@@ -1,4 +1,4 @@
-//! `models show`: a model's versions, or one of them.
+//! `models show`: shows a model's versions, or one version.
 
 use stagewright_store::{CHAMPION, Home, ModelVersion, VersionVerdict};
 use stagewright_text::Untrusted;
@@ -29,7 +29,7 @@ pub(super) fn show(home: &Home, model: &str, json: bool) -> anyhow::Result<ExitC
     Ok(ExitCode::Done)
 }
 
-/// A version as JSON, with everything that was said about it, oldest first.
+/// Returns a version as JSON with all its verdicts, oldest first.
 pub(super) fn with_verdicts(home: &Home, version: &ModelVersion) -> anyhow::Result<serde_json::Value> {
     let verdict = |verdict: &VersionVerdict| -> anyhow::Result<serde_json::Value> {
         let mut shown = serde_json::to_value(verdict)?;

@@ -1,4 +1,5 @@
-//! `models export`, `models import`: a version elsewhere, with everything that it needs and nothing lost on the way.
+//! `models export` and `models import`: copy a version to a folder or a bucket with everything that
+//! it needs, and register it from there.
 
 use std::path::PathBuf;
 
@@ -18,7 +19,7 @@ use crate::production;
 use crate::trust::ModelSignatures;
 use crate::usage_error::UsageError;
 
-/// What a manifest at a destination says of a version.
+/// The manifest of a version at a destination.
 #[derive(serde::Deserialize)]
 struct Exported {
     contents: serde_json::Value,
@@ -35,7 +36,10 @@ struct ExportedObject {
     digest: Digest,
 }
 
-/// The model that a manifest describes, if everything that predictions need of it is listed.
+/// Returns the model that a manifest describes.
+///
+/// # Errors
+/// The manifest does not list everything that predictions need.
 fn whole(exported: &Exported, name: &str, destination: &Destination) -> anyhow::Result<RegisteredModel> {
     let uri = destination.uri();
     let model: RegisteredModel = serde_json::from_value(exported.contents.clone()).map_err(|reason| {
@@ -66,7 +70,7 @@ fn named(destination: &DestinationArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Copies a version to a folder or a bucket; nothing points to it there.
+/// Copies a version to a folder or a bucket. It does not change which version serves there.
 pub(super) fn export(home: &Home, model: &str, to: &DestinationArguments, json: bool) -> anyhow::Result<ExitCode> {
     named(to)?;
     let version = find_version(home, model, CHAMPION)?;
@@ -125,7 +129,7 @@ pub(super) fn import(
             .map(|it| Reference { role: it.role, kind: ArtifactKind::Blob, digest: it.digest, needed: true })
             .collect(),
         parts: None,
-        // Which rows it learnt from, the registry that it comes from knows.
+        // Only the registry that it comes from knows the rows that it learnt from.
         rows: None,
         metrics: exported.metrics.into_iter().map(|(name, value)| (name, value.unwrap_or(f64::NAN))).collect(),
         parameters: exported.parameters.into_iter().collect(),

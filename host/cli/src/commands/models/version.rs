@@ -1,4 +1,4 @@
-//! The version of a model that an argument names, and what is registered of it.
+//! Finds the version that an argument names, and reads its contents.
 
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_store::{Home, ModelVersion};
@@ -6,7 +6,7 @@ use stagewright_store::{Home, ModelVersion};
 use crate::error_code::ErrorCode;
 use crate::usage_error::UsageError;
 
-/// A version of a model from `NAME`, `NAME@ALIAS` or `NAME/VERSION`.
+/// Returns the version of `NAME`, `NAME@ALIAS` or `NAME/VERSION`.
 pub(crate) fn find_version(home: &Home, model: &str, default_alias: &str) -> anyhow::Result<ModelVersion> {
     if let Some((name, version)) = model.split_once('/') {
         let version = version.parse().map_err(|_| {
@@ -19,14 +19,14 @@ pub(crate) fn find_version(home: &Home, model: &str, default_alias: &str) -> any
         return Ok(home.registry.version(name, version)?);
     }
     let (name, alias) = model.split_once('@').unwrap_or((model, default_alias));
-    // As MLflow's clients have it: `latest`, and `v3` for version 3.
+    // MLflow's clients have `latest` too, and `v3` for version 3.
     if alias == "latest" {
         return Ok(home.registry.version(name, home.registry.model(name)?.latest_version)?);
     }
     if let Some(version) = alias.strip_prefix('v').and_then(|version| version.parse().ok()) {
         return Ok(home.registry.version(name, version)?);
     }
-    // An unknown model is told as such, not as a missing alias.
+    // An unknown model is reported as such, and not as a missing alias.
     home.registry.model(name)?;
     let version = home.registry.alias(name, alias)?;
     let version = version.ok_or_else(|| {
@@ -39,7 +39,7 @@ pub(crate) fn find_version(home: &Home, model: &str, default_alias: &str) -> any
     Ok(home.registry.version(name, version)?)
 }
 
-/// The name and the version of `NAME/VERSION`.
+/// Splits `NAME/VERSION`; `None` if the argument has no version.
 pub(crate) fn numbered(model: &str) -> anyhow::Result<Option<(&str, u32)>> {
     let Some((name, version)) = model.split_once('/') else { return Ok(None) };
     let version = version.parse().map_err(|_| {
@@ -52,7 +52,7 @@ pub(crate) fn numbered(model: &str) -> anyhow::Result<Option<(&str, u32)>> {
     Ok(Some((name, version)))
 }
 
-/// What a version holds, as it was registered.
+/// Returns the contents of a version, as they were registered.
 pub(crate) fn contents(version: &ModelVersion) -> anyhow::Result<RegisteredModel> {
     serde_json::from_value(version.contents.clone()).map_err(|reason| {
         anyhow::anyhow!("version {} of model `{}` cannot be read: {reason}", version.version, version.model)

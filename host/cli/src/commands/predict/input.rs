@@ -1,4 +1,4 @@
-//! Rows to predict, from wherever they come: a file, a source as training reads it, or a pipe.
+//! Reads the rows to predict: from a file, a source in the form that training reads, or a pipe.
 
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -14,20 +14,19 @@ use crate::usage_error::UsageError;
 
 const FORMS: &str = "rows come as .csv, .tsv, .parquet, .json or .jsonl, as csv:FILE?delimiter=;, parquet:FILE or sqlite:FILE#TABLE, or through a pipe: --input -";
 
-/// Bytes of memory that decoding may take: all rows are kept until the last is read.
+/// The memory limit of decoding, in bytes: all rows are in memory until the last is read.
 const MEMORY: u64 = 4 << 30;
 
-/// Rows in a file that training could not read, or a source that it can.
+/// The input, by how it is read.
 enum Input {
-    /// JSON, in this file.
+    /// A file of JSON, which is no source of training.
     Json(String),
-    /// The source that an address names.
+    /// A source that training can read too.
     Source(SourceUri),
-    /// Something that is no file, read as what it turns out to be.
+    /// Something other than a file, whose format is recognised from its first bytes.
     Pipe(String),
 }
 
-/// Reads all rows.
 pub(super) fn read(decoder: &dyn Decode, input: &str, signature: &Signature, keep: &[String]) -> anyhow::Result<Rows> {
     let leave = DecodeLimits { memory: MEMORY, ..DecodeLimits::until(Interrupt::at(Instant::now() + MAX_READ_TIME)) };
     let decode = |rows: RowsInput<'_>, name: &str| Ok(decoder.decode_rows(rows, name, signature, keep, &leave)?);
@@ -61,7 +60,7 @@ pub(super) fn read(decoder: &dyn Decode, input: &str, signature: &Signature, kee
 }
 
 impl Input {
-    /// Reads the argument as it was typed.
+    /// Parses the argument.
     fn of(input: &str) -> anyhow::Result<Self> {
         if let Some(("csv" | "sqlite" | "parquet", _)) = input.split_once(':') {
             return Ok(Self::Source(input.parse()?));
@@ -76,7 +75,7 @@ impl Input {
         if is_pipe(Path::new(input)) {
             return Ok(Self::Pipe(input.to_owned()));
         }
-        // `rows.csv?delimiter=;`, unless a file is called that.
+        // `?` begins options, as in `rows.csv?delimiter=;`, unless a file of that name exists.
         let path = if Path::new(input).exists() { input } else { input.split('?').next().unwrap_or(input) };
         let ending = Path::new(path).extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
         match ending.as_str() {
@@ -88,7 +87,7 @@ impl Input {
                 Ok(Self::Source(SourceUri::Csv { path: input.into(), delimiter: None, header: None }))
             }
             "parquet" | "pq" => Ok(Self::Source(SourceUri::Parquet { path: input.into() })),
-            // A compressed file is reported as one.
+            // The decoder reports a compressed file as such.
             "gz" | "bz2" | "xz" | "zst" | "zip" | "xlsx" => {
                 Ok(Self::Source(SourceUri::Csv { path: input.into(), delimiter: None, header: None }))
             }
@@ -97,12 +96,12 @@ impl Input {
     }
 }
 
-/// Whether a path names something that is read once, from its beginning to its end.
+/// Returns whether a path names something that can be read only once, such as a pipe.
 fn is_pipe(path: &Path) -> bool {
     path == Path::new("-") || std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
 }
 
-/// All that comes out of a pipe, and what errors call it.
+/// Reads a pipe to its end. Returns the bytes and the name that errors use.
 fn drain(path: &str) -> anyhow::Result<(Vec<u8>, String)> {
     let name = if path == "-" { STANDARD_INPUT } else { path };
     let mut text = Vec::new();
@@ -114,7 +113,7 @@ fn drain(path: &str) -> anyhow::Result<(Vec<u8>, String)> {
     Ok((text, name.to_owned()))
 }
 
-/// A Parquet file is read from its end: it has to be a file.
+/// Copies Parquet from a pipe to a file, because it is read from its end.
 fn parquet<T>(bytes: &[u8], read: impl FnOnce(&Source) -> anyhow::Result<T>) -> anyhow::Result<T> {
     let mut file = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
     file.write_all(bytes).context("cannot write a temporary file")?;

@@ -1,4 +1,4 @@
-//! The run that an argument names.
+//! Finds the run that an argument names.
 
 use stagewright_lifecycle::foreach::ChildOf;
 use stagewright_store::{Home, Run};
@@ -6,7 +6,7 @@ use stagewright_store::{Home, Run};
 use crate::error_code::ErrorCode;
 use crate::usage_error::UsageError;
 
-/// The run of this identifier, or the last one.
+/// Returns the run of this identifier, or the last run.
 pub(crate) fn find_run(home: &Home, run: Option<&str>) -> anyhow::Result<Run> {
     match run {
         Some(run) => Ok(home.registry.run(run)?),
@@ -19,7 +19,7 @@ pub(crate) fn find_run(home: &Home, run: Option<&str>) -> anyhow::Result<Run> {
                     "run a pipeline: stagewright run pipeline.toml",
                 )
             })?;
-            // Of a run with children, its last child began last.
+            // The last run that began may be a child; then the parent is meant.
             let parent = ChildOf::of(&last.config).and_then(|of| home.registry.run(of.parent.as_str()).ok());
             let began = last.started_ms;
             let parent = parent.filter(|it| it.deleted_ms.is_none() && it.ended_ms.is_none_or(|ended| ended >= began));

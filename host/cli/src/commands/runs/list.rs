@@ -1,4 +1,4 @@
-//! `runs list`: runs, newest first.
+//! `runs list`: lists runs, newest first.
 
 use stagewright_lifecycle::foreach::ChildOf;
 use stagewright_store::Run;
@@ -18,7 +18,7 @@ pub(super) fn list(location: &HomeLocation, limit: usize, json: bool) -> anyhow:
     Ok(ExitCode::Done)
 }
 
-/// A table of runs.
+/// Returns runs as a table.
 pub(crate) fn run_table(runs: &[Run]) -> Grid {
     let mut shown = table(&["run", "pipeline", "experiment", "began (UTC)", "took", "status", "roc_auc"]);
     for run in runs {

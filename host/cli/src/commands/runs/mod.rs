@@ -1,4 +1,4 @@
-//! `runs`: what happened.
+//! `runs`: lists, shows, compares, exports and deletes runs.
 
 pub(super) mod find;
 pub(super) mod list;
@@ -10,7 +10,7 @@ use crate::commands::{compare, search};
 use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 
-/// Does what was asked about runs.
+/// Executes a `runs` command.
 pub(crate) fn runs(location: &HomeLocation, arguments: &RunsArguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
         None => list::list(location, arguments.limit, arguments.json.json),

@@ -1,4 +1,4 @@
-//! `runs show`: one run with its stages, artifacts, metrics and log lines.
+//! `runs show`: shows one run with its stages, artifacts, metrics and log lines.
 
 use stagewright_lifecycle::foreach::ChildOf;
 use stagewright_store::Run;
@@ -85,8 +85,8 @@ pub(super) fn show(location: &HomeLocation, run: Option<&str>, json: bool) -> an
     Ok(ExitCode::Done)
 }
 
-/// A recorded message on lines that cannot be taken for other ones. Those of stages are marked
-/// already.
+/// Formats a recorded message so that none of its lines can be taken for another message. Lines of
+/// stages are marked in the record already.
 fn said(message: &str) -> String {
     Untrusted::lines(&message.replace(CONTINUED, "\n")).to_string()
 }

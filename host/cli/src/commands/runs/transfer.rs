@@ -1,4 +1,4 @@
-//! `runs export`, `runs import`: a run in one file, and from one.
+//! `runs export` and `runs import`: write a run to one file, and record the run of such a file.
 
 use std::io::{BufWriter, Write as _};
 use std::path::Path;
@@ -18,10 +18,10 @@ use crate::terminal::bytes;
 use crate::trust::ModelSignatures;
 use crate::usage_error::UsageError;
 
-/// Bytes that are written at once.
+/// The size of a write, in bytes.
 const PIECE: usize = 256 << 10;
 
-/// Writes a run to a file. What stood there is replaced when all of it is written.
+/// Writes a run to a file. An existing file is replaced when the new one is complete.
 pub(super) fn export(
     location: &HomeLocation,
     run: &str,
@@ -64,12 +64,11 @@ pub(super) fn export(
     Ok(ExitCode::Done)
 }
 
-/// Records the run of a file.
 pub(super) fn import(location: &HomeLocation, file: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let import = Import::begin(file)?;
     let home = location.open()?;
     let trusted = ModelSignatures::of(&installation::operator()?, &home)?;
-    // Forged and strange ones count for nothing.
+    // Signatures that cannot be read, or that are for other components, are ignored.
     let signatures: Vec<Signatures> = import.signatures().iter().filter_map(|text| text.parse().ok()).collect();
     let signatures: Vec<_> = signatures
         .into_iter()
