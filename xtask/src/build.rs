@@ -8,31 +8,31 @@ use crate::provenance;
 use crate::steps::{Result, output, run};
 use crate::workspace::{STAGE, cargo, root, target};
 
-/// What every Rust stage is compiled for.
+/// The target of every Rust stage.
 const TARGET: &str = "wasm32-wasip2";
 
-/// What was built.
+/// The results of a build.
 pub(crate) struct Built {
-    /// The binary. The program of stages' processes lies beside it, under [`STAGE`].
+    /// The binary. The program of stages, [`STAGE`], lies beside it.
     pub(crate) binary: PathBuf,
     /// The folder of built-in stages.
     pub(crate) stages: PathBuf,
-    /// The folder of stages that only tests and benchmarks run.
+    /// The folder of components that only tests and benchmarks run.
     pub(crate) guests: PathBuf,
 }
 
-/// Whether components that only tests and benchmarks run are built too.
+/// Whether to build the components that only tests and benchmarks run.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Guests {
     With,
     Without,
 }
 
-/// Builds host and stages, both at once (each ends with crates that only one core can work on);
-/// puts the stages beside the binary.
+/// Builds host and stages concurrently, because each ends with crates that use one core only. Puts
+/// the stages beside the binary.
 pub(crate) fn everything(guests: Guests) -> Result<Built> {
-    // Before the threads, although `stages` would do it: rustup changes the toolchain that the host
-    // is then being compiled with.
+    // `stages` would also do this, but adding a target changes the toolchain while the host is
+    // compiled with it.
     add_target()?;
     std::thread::scope(|scope| {
         let host = scope.spawn(host);
@@ -50,22 +50,22 @@ pub(crate) fn host() -> Result<()> {
     stage_program()
 }
 
-/// Builds the program in which stages run, alone: see host/stage/Cargo.toml.
+/// Builds the program in which stages run by a call of its own; host/stage/Cargo.toml says why.
 pub(crate) fn stage_program() -> Result<()> {
     let mut command = cargo();
     command.args(["rustc", "--release", "--package", STAGE, "--features", "alone", "--bin", STAGE]);
     if has_static_c_library() {
-        // Of this one crate: what it is linked with is all the same code. There is no library to
-        // find, map and bind each time that a stage starts.
+        // A flag for this crate alone, since all linked code is the same. A static program has no
+        // library to find, map and bind at each start.
         command.args(["--", "-C", "target-feature=+crt-static"]);
     }
     run(&mut command)
 }
 
-/// Whether programs can be linked with the C library in them.
+/// Returns whether programs can be linked statically with the C library.
 fn has_static_c_library() -> bool {
     let found = output(Command::new("cc").arg("-print-file-name=libc.a"));
-    // Without one, the name comes back as it is.
+    // Without a static library the compiler prints the name as it is.
     cfg!(target_os = "linux") && found.is_ok_and(|path| Path::new(path.trim()).is_absolute())
 }
 
@@ -81,7 +81,7 @@ fn add_target() -> Result<()> {
     run(Command::new("rustup").args(["target", "add", TARGET]).current_dir(root()))
 }
 
-/// Crates below a folder that become components.
+/// Returns the crates of a folder that become components.
 fn components(folder: &str) -> Result<Vec<String>> {
     let entries = fs::read_dir(root().join(folder)).map_err(|error| format!("cannot read {folder}: {error}"))?;
     let mut names: Vec<String> = entries
@@ -95,8 +95,8 @@ fn components(folder: &str) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// Builds the stages, and the guests if they are wanted, by one nested cargo call into a target
-/// directory of their own.
+/// Builds the stages, and on request the guests, by one nested cargo call into its own target
+/// folder.
 pub(crate) fn stages(guests: Guests) -> Result<Built> {
     add_target()?;
     let stages = components("stages")?;
@@ -107,7 +107,7 @@ pub(crate) fn stages(guests: Guests) -> Result<Built> {
     for name in stages.iter().chain(&guests) {
         command.args(["--package", name]);
     }
-    // What the outer cargo wants of the host's crates is not for these.
+    // The outer cargo's flags are for the host's crates.
     for variable in
         ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_TARGET_DIR"]
     {
@@ -123,8 +123,8 @@ pub(crate) fn stages(guests: Guests) -> Result<Built> {
     Ok(result)
 }
 
-/// Copies components under the names that manifests use, with more sections at their end; what is
-/// the same already is left alone.
+/// Copies components to the names that manifests use, with further sections appended. Leaves
+/// unchanged files alone.
 fn place(names: &[String], from: &Path, to: &Path, sections: impl Fn(&str) -> Result<Vec<u8>>) -> Result<()> {
     let failed = |error: std::io::Error| format!("cannot write {}: {error}", to.display());
     fs::create_dir_all(to).map_err(failed)?;

@@ -1,4 +1,4 @@
-//! The main job on a fresh machine: build, run the lifecycle twice, predict.
+//! Demonstrates the product on a fresh machine: builds, runs the lifecycle twice, predicts.
 
 use std::fs;
 use std::path::Path;
@@ -8,12 +8,12 @@ use crate::build::{self, Built};
 use crate::steps::{Result, Steps, output};
 use crate::workspace;
 
-/// Builds and shows.
+/// Builds and demonstrates.
 pub(crate) fn demo() -> Result<()> {
     let mut steps = Steps::default();
     let built = steps.step("build host and stages", || build::everything(build::Guests::Without))?;
     let home = workspace::target().join("demo");
-    // A demonstration begins without a champion.
+    // A demonstration starts without a champion.
     if home.exists() {
         fs::remove_dir_all(&home).map_err(|error| format!("cannot clear {}: {error}", home.display()))?;
     }
@@ -49,8 +49,7 @@ fn stagewright(built: &Built, home: &Path) -> Command {
     command
 }
 
-/// A run that may end with a verdict either way: exit code 4 is a rejected candidate, which is no
-/// failure of the demonstration.
+/// Runs the pipeline. Exit code 4, a rejected candidate, is no failure of the demonstration.
 fn pipeline(built: &Built, home: &Path, changes: &[&str], more: &[&str]) -> Result<()> {
     let mut command = stagewright(built, home);
     command.args(["run", "config/churn.toml"]).args(changes).args(more);

@@ -1,37 +1,37 @@
-//! ELF files: one section more.
+//! Adds a section to an ELF file.
 //!
-//! A section that no segment has is not loaded, and whoever runs the program does not notice. Its
-//! bytes, the names of all sections and their headers are put at the end; what was there stays
-//! where it was, but for three figures of the file's own header.
+//! A section outside of all segments is not loaded, so it does not affect the program. Its bytes,
+//! the names of all sections and their headers are appended. Everything else stays in place, except
+//! three fields of the file header.
 
-/// A file's own header of 64 bits, little-endian: `man 5 elf`.
+/// The start of a 64-bit little-endian file header: `man 5 elf`.
 const MAGIC: [u8; 6] = [0x7f, b'E', b'L', b'F', 2, 1];
 
-// Places in it.
+// Offsets in the file header.
 const HEADERS: usize = 0x28;
 const COUNT: usize = 0x3c;
 const NAMES: usize = 0x3e;
 
-/// Bytes of a section's header.
+/// The size of a section header in bytes.
 const HEADER: usize = 64;
 
-// Places in that.
+// Offsets in a section header.
 const NAME: usize = 0;
 const KIND: usize = 4;
 const OFFSET: usize = 24;
 const SIZE: usize = 32;
 const ALIGNMENT: usize = 48;
 
-/// The kind of a section whose bytes mean something to its reader alone.
+/// The type of a section whose content only its reader interprets.
 const PROGRAM_BITS: u32 = 1;
 
-/// Whether these are the bytes of such a file.
+/// Returns whether these bytes are such a file.
 pub(crate) fn is_one(file: &[u8]) -> bool {
     file.starts_with(&MAGIC)
 }
 
-/// A file with one section more; `None` if it has no sections, or so many that their number stands
-/// elsewhere.
+/// Returns the file with another section. Returns `None` if it has no sections, or so many that
+/// their number is stored elsewhere.
 pub(crate) fn with_section(file: &[u8], name: &str, data: &[u8]) -> Option<Vec<u8>> {
     let (mut headers, names) = headers(file)?;
     let count = u16::try_from(headers.len() + 1).ok().filter(|count| *count < 0xff00)?;
@@ -55,14 +55,14 @@ pub(crate) fn with_section(file: &[u8], name: &str, data: &[u8]) -> Option<Vec<u
     Some(bytes)
 }
 
-/// Puts the bytes of a section at the end of a file.
+/// Appends the bytes of a section to a file.
 fn place(header: &mut [u8; HEADER], file: &mut Vec<u8>, data: &[u8]) {
     put(header, OFFSET, &(file.len() as u64).to_le_bytes());
     put(header, SIZE, &(data.len() as u64).to_le_bytes());
     file.extend(data);
 }
 
-/// The headers of all sections, and which of them has the names.
+/// Returns the headers of all sections, and the index of the one with the names.
 fn headers(file: &[u8]) -> Option<(Vec<[u8; HEADER]>, usize)> {
     let figure = |at: usize| Some(u16::from_le_bytes(file.get(at..at + 2)?.try_into().ok()?));
     if !is_one(file) {
@@ -87,7 +87,7 @@ fn put(bytes: &mut [u8], at: usize, figure: &[u8]) {
     bytes[at..at + figure.len()].copy_from_slice(figure);
 }
 
-/// The bytes of a section.
+/// Returns the bytes of a section.
 #[cfg(test)]
 pub(crate) fn section<'a>(file: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let (headers, names) = headers(file)?;

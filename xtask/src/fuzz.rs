@@ -1,11 +1,11 @@
-//! Fuzzing on the pinned, stable toolchain: `fuzz/` holds targets and corpora as `cargo fuzz`
-//! expects them.
+//! Fuzzes on the pinned stable toolchain. `fuzz/` holds targets and corpora as `cargo fuzz` expects
+//! them.
 //!
-//! libFuzzer needs code that counts its edges and comparisons; those flags are stable. Only
-//! sanitizers are not, and the code under test has next to no `unsafe`: what is looked for are
-//! panics, overflows, broken promises, endless loops and memory without bound. So neither nightly
-//! nor `cargo fuzz` has to be installed, on CI or elsewhere. With both, `cargo +nightly fuzz run
-//! TARGET` runs the same targets under the address sanitizer.
+//! libFuzzer needs code that counts its edges and comparisons, and those compiler flags are stable.
+//! Sanitizers are not, but the code under test has almost no `unsafe`: the targets look for panics,
+//! overflows, broken promises, endless loops and unbounded memory. So neither nightly nor `cargo
+//! fuzz` is needed. With both, `cargo +nightly fuzz run TARGET` runs the same targets under the
+//! address sanitizer.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,8 @@ use std::process::Command;
 use crate::steps::{Result, output, run};
 use crate::workspace::{cargo, root, target};
 
-/// What `cargo fuzz run --sanitizer none` passes to rustc; `fuzz/instrument` says for which crates.
+/// The flags that `cargo fuzz run --sanitizer none` passes to rustc. `fuzz/instrument` says for
+/// which crates.
 const FLAGS: [&str; 6] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -24,22 +25,22 @@ const FLAGS: [&str; 6] = [
     "-Cllvm-args=-simplifycfg-branch-fold-threshold=0",
 ];
 
-/// How long each target runs in CI, in seconds: its corpus, and a little more.
+/// The seconds that each target runs in CI: its corpus, and a little more.
 const SMOKE: &str = "5";
 
-/// The slowest that one input may be, in seconds: far above what it takes, so that a busy machine
-/// is no finding.
+/// The most seconds for one input. It is far above the usual time, so that a busy machine causes no
+/// finding.
 const SLOWEST: u32 = 60;
 
-/// The most memory, in MiB: an input of a few KiB that takes more is a finding.
+/// The most memory in MiB. An input of a few KiB that takes more is a finding.
 const MEMORY: u32 = 1024;
 
-/// Each target for a few seconds.
+/// Runs each target for a few seconds.
 pub(crate) fn smoke() -> Result<()> {
     fuzz(&["--seconds".to_owned(), SMOKE.to_owned()])
 }
 
-/// `[TARGET] [--seconds N]`: builds the targets and runs one of them, or all.
+/// Builds the targets and runs one or all of them: `[TARGET] [--seconds N]`.
 pub(crate) fn fuzz(arguments: &[String]) -> Result<()> {
     let (mut chosen, mut seconds) = (None, "60".to_owned());
     let mut arguments = arguments.iter();
@@ -68,10 +69,10 @@ pub(crate) fn fuzz(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Runs one target. What it says goes to a file beside its findings, since stages and libFuzzer say
-/// much.
+/// Runs one target. Its output goes to a file beside its findings, because stages and libFuzzer
+/// print much.
 fn one(name: &str, folder: &Path, host: &str, seconds: &str) -> Result<()> {
-    // What is new goes to the first folder; the committed corpus is only read.
+    // New inputs go to the first folder. The committed corpus is only read.
     let (found, findings) = (folder.join("corpus").join(name), folder.join("findings").join(name));
     for folder in [&found, &findings] {
         fs::create_dir_all(folder).map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
@@ -100,7 +101,7 @@ fn one(name: &str, folder: &Path, host: &str, seconds: &str) -> Result<()> {
     }
 }
 
-/// The targets, by name.
+/// Returns the targets by name.
 fn targets() -> Result<Vec<String>> {
     let folder = root().join("fuzz/fuzz_targets");
     let entries = fs::read_dir(&folder).map_err(|error| format!("cannot read {}: {error}", folder.display()))?;
@@ -110,7 +111,8 @@ fn targets() -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The machine's own target: named, the flags are not for build scripts and macros.
+/// Returns the machine's own target. If it is named, the flags do not apply to build scripts and
+/// macros.
 fn host() -> Result<String> {
     let version = output(Command::new("rustc").arg("-vV").current_dir(root()))?;
     let host = version.lines().find_map(|line| line.strip_prefix("host: "));

@@ -1,5 +1,5 @@
-//! Puts the binary, the program in which stages run, the built-in stages, completions and manual
-//! pages where people expect them.
+//! Installs the binary, the program in which stages run, the built-in stages, completions and
+//! manual pages where people expect them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -21,7 +21,8 @@ pub(crate) fn install(arguments: &[String]) -> Result<()> {
     let built = build::everything(build::Guests::Without)?;
     let (bin, library) = (prefix.join("bin"), prefix.join("lib/stagewright"));
     let stages = library.join("stages");
-    // First, for a binary of this version that somebody starts meanwhile: each takes its own alone.
+    // The program of stages comes first: a binary that somebody starts meanwhile uses only one of
+    // its own version.
     for (name, features) in PROGRAMS.into_iter().rev() {
         let from = built.binary.with_file_name(name);
         let folder = if name == workspace::STAGE { &library } else { &bin };
@@ -45,8 +46,8 @@ pub(crate) fn install(arguments: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Copies aside and renames, so that a running binary or a half copy is never in the way. Other
-/// bytes take the place of the file's.
+/// Copies to a temporary name and renames, so that a running binary and a partial copy never
+/// interfere. `other` replaces the file's bytes.
 fn copy(from: &Path, to: &Path, other: Option<&[u8]>) -> Result<()> {
     let failed = |error: std::io::Error| format!("cannot write {}: {error}", to.display());
     let folder = to.parent().ok_or("no folder to install to")?;

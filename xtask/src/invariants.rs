@@ -28,7 +28,7 @@ struct Annotation {
     line: usize,
 }
 
-/// Writes the table anew.
+/// Rewrites the table.
 pub(crate) fn write() -> Result<()> {
     let (before, _, after) = document()?;
     let path = workspace::root().join(DOCUMENT);
@@ -36,7 +36,7 @@ pub(crate) fn write() -> Result<()> {
         .map_err(|error| format!("cannot write {DOCUMENT}: {error}"))
 }
 
-/// Checks that the table is what the annotations give.
+/// Checks that the table matches the annotations.
 pub(crate) fn check() -> Result<()> {
     let (_, there, _) = document()?;
     if there == table()? {
@@ -45,7 +45,7 @@ pub(crate) fn check() -> Result<()> {
     Err(format!("the invariants in {DOCUMENT} are not those of the tests; run `cargo xtask invariants`"))
 }
 
-/// The document in three parts: up to the table, the table, and the rest.
+/// Splits the document into the text before the table, the table, and the rest.
 fn document() -> Result<(String, String, String)> {
     let text = fs::read_to_string(workspace::root().join(DOCUMENT))
         .map_err(|error| format!("cannot read {DOCUMENT}: {error}"))?;
@@ -55,7 +55,7 @@ fn document() -> Result<(String, String, String)> {
     Ok((text[..begin].to_owned(), text[begin..end].to_owned(), text[end..].to_owned()))
 }
 
-/// The table that the annotations of all source files give.
+/// Returns the table of the annotations in all source files.
 fn table() -> Result<String> {
     let files = workspace::files()?;
     let packages: Vec<&Path> =
@@ -73,7 +73,7 @@ fn table() -> Result<String> {
     rows(&annotations, &area)
 }
 
-/// The annotations of a file.
+/// Reads the annotations of a file.
 fn read(file: &Path, text: &str) -> Result<Vec<Annotation>> {
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let mut annotations = Vec::new();
@@ -96,7 +96,7 @@ fn read(file: &Path, text: &str) -> Result<Vec<Annotation>> {
     Ok(annotations)
 }
 
-/// The name of the test or the entry of a list that follows an annotation, or of its file.
+/// Returns the name of the test or list entry that follows an annotation, or the path of its file.
 fn name_of_next(lines: &[&str], file: &Path) -> Option<String> {
     let mut lines = lines.iter();
     let mut line = lines.next()?;
@@ -118,7 +118,7 @@ fn name_of_next(lines: &[&str], file: &Path) -> Option<String> {
     }
 }
 
-/// The tables, one for each area: a package, in the order of the folders.
+/// Returns a table for each package, in the order of the folders.
 fn rows(annotations: &[Annotation], area: &dyn Fn(&Path) -> String) -> Result<String> {
     let mut areas: BTreeMap<String, Vec<(&Annotation, Vec<&Annotation>)>> = BTreeMap::new();
     for annotation in annotations.iter().filter(|annotation| named(annotation).is_none()) {
@@ -147,7 +147,7 @@ fn rows(annotations: &[Annotation], area: &dyn Fn(&Path) -> String) -> Result<St
     Ok(text)
 }
 
-/// The first test of a promise, if an annotation only refers to it.
+/// Returns the first test of a promise if an annotation refers to it.
 fn named(annotation: &Annotation) -> Option<&str> {
     annotation.text.strip_prefix("as `")?.split('`').next()
 }

@@ -1,8 +1,8 @@
-//! Checks that dependencies point one way: between crates as ARCHITECTURE.md orders them, and
-//! between the modules of a crate without a circle.
+//! Checks that dependencies point in one direction: between crates as ARCHITECTURE.md orders them,
+//! and between the modules of a crate without a circle.
 //!
-//! Works on the text of the sources, in well under a second and before anything is compiled. It
-//! sees what is written as a path; a method that is called on a value is no import.
+//! The check reads the text of the sources, takes well under a second, and compiles nothing. It
+//! sees paths; a method call on a value is not an import.
 
 mod crates;
 mod graph;
@@ -74,7 +74,7 @@ fn packages(files: &[PathBuf]) -> impl Iterator<Item = &Path> {
     manifests.filter_map(|file| file.parent()).filter(|folder| *folder != Path::new(""))
 }
 
-/// The root files of a package's library and programs.
+/// Returns the root files of a package's library and programs.
 fn roots<'a>(files: &'a [PathBuf], package: &'a Path) -> impl Iterator<Item = &'a PathBuf> {
     files.iter().filter(move |file| {
         let Ok(file) = file.strip_prefix(package) else { return false };

@@ -1,9 +1,9 @@
-//! The commands that people run: `cargo xtask demo`, `test`, `stages`, `edge`, `bench`, `fuzz`,
-//! `install`.
+//! The development commands: `cargo xtask demo`, `test`, `stages`, `edge`, `bench`, `fuzz`,
+//! `install` and the checks.
 //!
-//! Depends on next to nothing, so that a fresh machine compiles it in seconds. It builds the host
-//! and, by one nested cargo call into a target directory of their own, the stages; the host never
-//! builds a stage, and nothing it runs looks into the source tree.
+//! This crate has almost no dependencies, so that a fresh machine compiles it in seconds. It builds
+//! the host, and by a nested cargo call into another target folder the stages. The host itself
+//! never builds a stage and never reads the source tree.
 
 mod bench;
 mod build;
@@ -44,7 +44,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                     measures; prints a table and writes JSON to target/bench/
 ";
 
-/// Builds the host and the stages, on request with the guests of the tests.
+/// Builds the host and the stages, and on request the guests of the tests.
 fn stages(arguments: &[String]) -> steps::Result<()> {
     let guests = match arguments {
         [] => build::Guests::Without,

@@ -1,7 +1,7 @@
 //! Checks the form of comments and documents: widths, first words, table cells, and that every link
 //! inside the repository leads somewhere.
 //!
-//! Whether a sentence is clear is for its reader to say.
+//! It does not judge whether a sentence is clear.
 
 mod comments;
 mod markdown;
@@ -23,11 +23,12 @@ const FRONT_PAGE: &str = "docs/README.md";
 const ARCHITECTURE: &str = "ARCHITECTURE.md";
 const ANSWERS: (&str, &str) = ("<!-- where: begin -->", "<!-- where: end -->");
 
-/// Which files have comments, and how these begin. A longer beginning stands before its prefix.
+/// The extensions of files with comments, and the beginnings of a comment. A longer beginning
+/// precedes its prefix.
 const LANGUAGES: [(&str, &[&str]); 4] =
     [("rs", &["///", "//!", "//"]), ("wit", &["///", "//"]), ("toml", &["#"]), ("py", &["#"])];
 
-/// Checks everything, and reports everything that is wrong at once.
+/// Checks everything and reports all problems together.
 pub(crate) fn prose() -> Result<()> {
     match (form(), links()) {
         (Err(form), Err(links)) => Err(format!("{form}\n{links}")),
@@ -80,7 +81,7 @@ fn read(file: &Path) -> Result<String> {
     fs::read_to_string(workspace::root().join(file)).map_err(|error| format!("cannot read {}: {error}", file.display()))
 }
 
-/// All Markdown documents of the repository.
+/// Returns all Markdown documents of the repository.
 fn documents() -> Result<BTreeMap<PathBuf, Document>> {
     let files = workspace::files()?.into_iter().filter(|file| is_markdown(file));
     files.map(|file| Ok((file.clone(), Document::read(&read(&file)?)))).collect()
@@ -90,7 +91,7 @@ fn is_markdown(file: &Path) -> bool {
     file.extension().is_some_and(|extension| extension == "md")
 }
 
-/// The file and the heading that a link leads to.
+/// Returns the file and the heading that a link leads to.
 fn target(from: &Path, link: &str) -> (PathBuf, Option<String>) {
     let (path, heading) = link.split_once('#').map_or((link, None), |(path, heading)| (path, Some(heading.to_owned())));
     if path.is_empty() {
@@ -107,7 +108,7 @@ fn target(from: &Path, link: &str) -> (PathBuf, Option<String>) {
     (target, heading)
 }
 
-/// The links that lead to no file or no heading.
+/// Returns the links that lead to no file or no heading.
 fn dead_links(documents: &BTreeMap<PathBuf, Document>, exists: &dyn Fn(&Path) -> bool) -> Vec<String> {
     let mut dead = Vec::new();
     for (file, document) in documents {
@@ -126,7 +127,7 @@ fn dead_links(documents: &BTreeMap<PathBuf, Document>, exists: &dyn Fn(&Path) ->
     dead
 }
 
-/// The pages of `docs/` that no way of links leads to from the front page.
+/// Returns the pages of `docs/` that cannot be reached by links from the front page.
 fn unreached(documents: &BTreeMap<PathBuf, Document>) -> Vec<String> {
     let mut reached = BTreeSet::new();
     let mut waiting = vec![PathBuf::from(FRONT_PAGE)];

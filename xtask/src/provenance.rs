@@ -1,10 +1,10 @@
-//! The provenance that stages and programs carry: the packages in them, and of stages version and
-//! licence.
+//! The provenance in stages and programs: the packages that they consist of, and for stages version
+//! and licence.
 //!
-//! Formats are those of others, so that their tools read them: notes as `wasm-tools metadata`
-//! writes them, packages as cargo-auditable does (a list in JSON, zlib; a custom section of a
-//! component, a section of an ELF file). The same `Cargo.lock` makes the same bytes. Nothing is
-//! compressed: an xtask has no dependencies, and zlib allows blocks as they are.
+//! The formats are established ones, so that other tools read them: notes as `wasm-tools metadata`
+//! writes them, and packages as cargo-auditable does (a JSON list in zlib format, in a custom
+//! section of a component or a section of an ELF file). The same `Cargo.lock` gives the same bytes.
+//! Nothing is compressed, because xtask has no dependencies and zlib permits stored blocks.
 
 use std::fs;
 use std::path::Path;
@@ -13,16 +13,16 @@ use crate::elf;
 use crate::steps::{Result, output};
 use crate::workspace::{STAGE, cargo};
 
-/// The licence of the workspace; its packages name their own.
+/// The licence of the workspace. Packages of others name their own.
 const LICENCE: &str = "Apache-2.0";
 
 /// The section with the packages.
 const PACKAGES: &str = ".dep-v0";
 
-/// The programs of an installation, and the features that each is built with.
+/// The programs of an installation, each with the features that it is built with.
 pub(crate) const PROGRAMS: [(&str, &[&str]); 2] = [("stagewright", &[]), (STAGE, &["--features", "alone"])];
 
-/// The sections of a stage, to be put at the end of its component.
+/// Returns the sections to append to a stage's component.
 pub(crate) fn sections(stage: &str, target: &str) -> Result<Vec<u8>> {
     let Packages { version, json } = packages(stage, &["--target", target])?;
     let notes = [("version", version.as_bytes()), ("licenses", LICENCE.as_bytes())];
@@ -31,11 +31,12 @@ pub(crate) fn sections(stage: &str, target: &str) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A program of an installation with the list of its packages in it. Where programs are no ELF
-/// files it is as it was built.
+/// Returns a program of an installation with the list of its packages. On systems without ELF files
+/// the program is unchanged.
 ///
 /// # Errors
-/// It is no program of an installation, or no list of its packages can be had.
+///
+/// The file is no program of an installation, or its packages cannot be listed.
 pub(crate) fn program(built: &Path, features: &[&str]) -> Result<Vec<u8>> {
     let name = built.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if !PROGRAMS.iter().any(|(program, _)| *program == name) {
@@ -51,19 +52,19 @@ pub(crate) fn program(built: &Path, features: &[&str]) -> Result<Vec<u8>> {
 }
 
 struct Packages {
-    /// The version of the first of them.
+    /// The version of the first package.
     version: String,
     json: String,
 }
 
-/// The inputs of a package of the workspace. Procedural macros and what they need are no part of
-/// what is built.
+/// Lists the packages that a package of the workspace is built of, without procedural macros and
+/// their dependencies.
 fn packages(package: &str, more: &[&str]) -> Result<Packages> {
     let mut command = cargo();
     command.args(["tree", "--package", package]).args(more);
     command.args(["--edges", "normal,no-proc-macro", "--prefix", "none", "--no-dedupe", "--format", "{p}"]);
     let tree = output(&mut command)?;
-    // `name v1.2.3`, and in parentheses a path.
+    // A line is `name v1.2.3`, followed by a path in parentheses for a local package.
     let mut packages: Vec<(&str, &str, &str)> = tree
         .lines()
         .filter_map(|line| {
@@ -87,13 +88,13 @@ fn packages(package: &str, more: &[&str]) -> Result<Packages> {
     Ok(Packages { version, json: format!("{{\"packages\":[{}]}}", listed.join(",")) })
 }
 
-/// A custom section of a Wasm file.
+/// Returns a custom section of a Wasm file.
 fn custom(name: &str, data: &[u8]) -> Vec<u8> {
     let content = [&leb(name.len())[..], name.as_bytes(), data].concat();
     [&[0][..], &leb(content.len()), &content].concat()
 }
 
-/// An unsigned number in LEB128.
+/// Encodes an unsigned number as LEB128.
 fn leb(mut value: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while value > 0x7f {
@@ -104,7 +105,7 @@ fn leb(mut value: usize) -> Vec<u8> {
     bytes
 }
 
-/// RFC 1950 and 1951, with stored blocks alone.
+/// Wraps data in zlib format (RFC 1950, RFC 1951) with stored blocks only.
 fn zlib(data: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0x78, 0x01];
     let mut blocks = data.chunks(0xffff).peekable();
@@ -137,7 +138,7 @@ mod tests {
             assert_eq!(root.count(), 1, "{list}");
             assert!(has(list, "wasmtime") && has(list, "stagewright-jail"), "{list}");
         }
-        // What the one is for is no part of the other.
+        // Each program lists only its own packages.
         assert!(has(&listed[0], "cranelift-codegen") && !has(&listed[1], "cranelift-codegen"), "{}", listed[1]);
     }
 
@@ -153,7 +154,7 @@ mod tests {
         let with = program(&built, features).expect("a list");
         let Packages { json, .. } = packages(name, features).expect("a list");
         assert_eq!(elf::section(&with, PACKAGES), Some(zlib(json.as_bytes()).as_slice()));
-        // A copy keeps that it may be run; this one takes its place.
+        // A copy keeps the permission to execute; its bytes are replaced.
         fs::write(&built, &with).expect("written");
         let ended = std::process::Command::new(&built).arg("--list").output().expect("it starts");
         fs::remove_dir_all(&folder).expect("removed");

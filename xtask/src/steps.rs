@@ -1,9 +1,9 @@
-//! Running other programs, and telling how long each step took.
+//! Runs other programs and measures how long each step takes.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// What went wrong, for people.
+/// The result of a command; the error is a message for the user.
 pub(crate) type Result<T> = std::result::Result<T, String>;
 
 /// Steps with their durations.
@@ -13,7 +13,7 @@ pub(crate) struct Steps {
 }
 
 impl Steps {
-    /// Does one step and remembers how long it took.
+    /// Runs one step and records how long it took.
     pub(crate) fn step<T>(&mut self, name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         eprintln!("==> {name}");
         let start = Instant::now();

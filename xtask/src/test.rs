@@ -1,4 +1,4 @@
-//! Everything that CI runs.
+//! Runs everything that CI checks.
 
 use std::fs;
 use std::path::PathBuf;
@@ -18,10 +18,10 @@ const PYTHON_STAGE: &str = "stages/transform-python";
 /// The packages that build it.
 const PYTHON_STAGE_REQUIREMENTS: &str = "stages/transform-python/requirements.txt";
 
-/// Its world.
+/// The world that it implements.
 const PYTHON_WORLD: &str = "stagewright:stage/transformation@0.2.0";
 
-/// Builds, tests, checks. The slowest parts are printed whatever comes of it.
+/// Builds, tests, checks. Prints the slowest parts even after a failure.
 pub(crate) fn test() -> Result<()> {
     let mut steps = Steps::default();
     let result = all(&mut steps);
@@ -33,7 +33,7 @@ fn all(steps: &mut Steps) -> Result<()> {
     steps.step("rustfmt", || run(cargo().args(["fmt", "--all", "--check"])))?;
     steps.step("crates depend on those below them", crate::layers::crate_order)?;
     steps.step("the program of stages shares the host's crates", crate::features::shared)?;
-    // All targets of all crates at once: cargo then settles on one set of features, and builds each
+    // One call for all targets of all crates: cargo chooses one set of features and builds each
     // dependency once.
     steps.step("build host and tests", || run(cargo().args(["build", "--release", "--workspace", "--all-targets"])))?;
     steps.step("build the program of stages", build::stage_program)?;
@@ -54,12 +54,12 @@ fn all(steps: &mut Steps) -> Result<()> {
     steps.step("cargo-deny", deny)
 }
 
-/// Unit, property and end-to-end tests. Those of real tables need `STAGEWRIGHT_TEST_DATA`, and
-/// those of PostgreSQL a server's programs; where one is missing, they are left out by name, which
-/// is told.
+/// Runs unit, property and end-to-end tests. Tests on real tables need `STAGEWRIGHT_TEST_DATA`, and
+/// tests with PostgreSQL need a server's programs. Without these they are skipped, and a line says
+/// so.
 fn tests(built: &Built) -> Result<()> {
     let mut command = cargo();
-    // One failure hides no other: a run takes long.
+    // All tests run after a failure, because a whole run takes long.
     command.args(["test", "--release", "--workspace", "--no-fail-fast"]);
     command.env("STAGEWRIGHT_BIN", &built.binary).env("STAGEWRIGHT_GUESTS", &built.guests);
     command.env("STAGEWRIGHT_PYTHON", python_of_tests()?);
@@ -79,7 +79,7 @@ fn tests(built: &Built) -> Result<()> {
         eprintln!("there is no PostgreSQL (or set STAGEWRIGHT_POSTGRES_BIN): tests that need it are left out");
         left_out.extend(["postgres::", "server::", "postgresql"]);
     }
-    // The count of an earlier run says nothing of this one.
+    // A count of an earlier run must not be mistaken for this one's.
     let count = workspace::target().join("tmp/hostile.txt");
     if count.exists() {
         fs::remove_file(&count).map_err(|error| format!("cannot remove {}: {error}", count.display()))?;
@@ -89,7 +89,7 @@ fn tests(built: &Built) -> Result<()> {
         command.args(["--skip", name]);
     }
     run(&mut command)?;
-    // Said in the middle of a long log; it is worth being seen.
+    // Repeated here, because it is hard to find in a long log.
     let counts = fs::read_to_string(&count)
         .map_err(|error| format!("the hostile suite left no count of its attempts: {error}"))?;
     eprint!("{counts}");
@@ -100,8 +100,8 @@ fn tests(built: &Built) -> Result<()> {
     Ok(())
 }
 
-/// Whether the tests would find PostgreSQL's programs, where they look for them:
-/// tests/services/src/postgres.rs.
+/// Returns whether the tests would find PostgreSQL's programs. They look where
+/// tests/services/src/postgres.rs says.
 fn has_postgresql() -> bool {
     let named = std::env::var_os("STAGEWRIGHT_POSTGRES_BIN").map(|folder| PathBuf::from(folder).join("initdb"));
     let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
@@ -109,8 +109,7 @@ fn has_postgresql() -> bool {
     programs.any(|program| program.is_file())
 }
 
-/// A virtual environment with the packages that a file lists, relative to the workspace; its folder
-/// of programs.
+/// Makes a virtual environment with the packages that a file lists. Returns its folder of programs.
 fn python(requirements: &str) -> Result<PathBuf> {
     let environment = workspace::target().join("python");
     let programs = environment.join("bin");
@@ -123,14 +122,14 @@ fn python(requirements: &str) -> Result<PathBuf> {
     Ok(programs)
 }
 
-/// A Python that writes Parquet, verifies statements and reads lineage, for the tests that compare
-/// with it.
+/// Returns a Python that writes Parquet, verifies statements and reads lineage. Tests compare with
+/// it.
 fn python_of_tests() -> Result<PathBuf> {
     python("tests/end-to-end/requirements.txt")?;
     Ok(python("host/data/tests/requirements.txt")?.join("python"))
 }
 
-/// The stage in Python, by componentize-py in a virtual environment of its own.
+/// Builds the stage in Python by componentize-py in a virtual environment of its own.
 fn python_stage(built: &Built) -> Result<()> {
     let programs = python(PYTHON_STAGE_REQUIREMENTS)?;
     let component = built.guests.join("transform-python.wasm");
@@ -140,7 +139,7 @@ fn python_stage(built: &Built) -> Result<()> {
         .arg(&component))
 }
 
-/// The tests of the stage in Python, in this machine's Python, on bindings that are made anew.
+/// Tests the stage in Python by this machine's Python, on bindings that are generated first.
 fn python_tests() -> Result<()> {
     let programs = python(PYTHON_STAGE_REQUIREMENTS)?;
     let bindings = workspace::target().join("python-bindings");
@@ -158,8 +157,8 @@ fn python_tests() -> Result<()> {
         .env("PYTHONDONTWRITEBYTECODE", "1"))
 }
 
-/// The binary for hosts without a compiler is valid, and cranelift is no part of it. Building and
-/// running it takes minutes: `cargo xtask edge`.
+/// Checks that the binary for hosts without a compiler is valid and does not contain cranelift.
+/// `cargo xtask edge` builds and runs it, which takes minutes.
 fn run_only() -> Result<()> {
     run(cargo().arg("check").args(edge::RUN_ONLY))?;
     for package in ["stagewright", workspace::STAGE] {
@@ -173,18 +172,18 @@ fn run_only() -> Result<()> {
     Ok(())
 }
 
-/// Licences, advisories, bans. Installs cargo-deny if it is missing.
+/// Checks licences, advisories and bans. Installs cargo-deny if it is missing.
 fn deny() -> Result<()> {
     let there = Command::new("cargo-deny").arg("--version").output().is_ok_and(|output| output.status.success());
     if !there {
         run(cargo()
             .args(["install", "--quiet", "--locked", "cargo-deny", "--version", CARGO_DENY])
-            // It runs for a second: what counts is how soon it is there.
+            // It runs for a second, so a quick build matters more than its speed.
             .envs([("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1"), ("CARGO_PROFILE_RELEASE_LTO", "off")])
             .env_remove("CARGO_TARGET_DIR"))?;
     }
-    // The advisory database comes from GitHub, which not every machine reaches; without it the
-    // other checks still hold.
+    // The advisory database comes from GitHub, which not every machine reaches. Without it the
+    // other checks still apply.
     let advisories = run(cargo().args(["deny", "--log-level", "error", "check", "advisories"]));
     if let Err(message) = advisories {
         if std::env::var_os("STAGEWRIGHT_REQUIRE_ADVISORIES").is_some() {

@@ -1,4 +1,4 @@
-//! The workspace: its folders, and cargo called in it.
+//! The workspace: its folders, its files, and calls of cargo in it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,17 +9,17 @@ use crate::steps::Result;
 /// The program in which stages run.
 pub(crate) const STAGE: &str = "stagewright-stage";
 
-/// The root folder of the workspace.
+/// Returns the root folder of the workspace.
 pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace").to_owned()
 }
 
-/// The target folder that cargo uses.
+/// Returns the target folder that cargo uses.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// A call of cargo in the workspace, as if a person typed it.
+/// Returns a call of cargo in the workspace, as if a person typed it.
 ///
 /// Build scripts (that of ring) look at the variables that the outer cargo sets for xtask. If they
 /// differ from one call to the next, the scripts build again.
@@ -34,9 +34,9 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// The files of the repository, relative to its root and sorted.
+/// Returns the files of the repository, relative to its root and sorted.
 ///
-/// Hidden folders, what cargo makes, and the inputs of fuzzing are left out.
+/// Hidden folders, cargo's output and the inputs of fuzzing are left out.
 pub(crate) fn files() -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders = vec![PathBuf::new()];

@@ -1,7 +1,7 @@
-//! What crossing the boundary costs: columns of each kind from the host into a guest that hands
-//! them back, every check included, as a share of what `memcpy` does with batches of the same size
-//! in the same process. In CPU time, which other programs disturb less. Run by `cargo xtask bench
-//! boundary`.
+//! Measures the cost of the sandbox's boundary. The host passes columns of each kind into a guest,
+//! which returns them; every check is included. The rate is given as a share of `memcpy` on batches
+//! of the same size in the same process. Times are CPU times, which other programs disturb less.
+//! Run by `cargo xtask bench boundary`.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use stagewright_manifest::World;
 use stagewright_runtime::EngineOptions;
 use stagewright_store::{DataType, Field, Schema, packed};
 
-/// As in the binary: fresh pages would cost more than the crossing.
+/// The binary's allocator. With the system's, fresh pages would cost more than the crossing.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -25,7 +25,7 @@ const COLUMNS: usize = 45;
 const ROWS: usize = 400_000;
 const GUEST: &str = "empty-transformation";
 
-/// What texts there are: as long as a churn table's, and as few.
+/// The values of text columns, as long and as few as those of a churn table.
 const TEXTS: [&str; 6] =
     ["Month-to-month", "One year", "Two year", "No internet service", "Fiber optic", "Bank transfer (automatic)"];
 
@@ -76,7 +76,7 @@ fn table(set_up: &SetUp, data_type: DataType, column: fn(usize, usize, usize) ->
     Ok(View::whole(writer.finish()?))
 }
 
-/// GB/s of the crossing and of copying, and the one as a share of the other.
+/// Measures the crossing and copying in GB/s, and returns both with their ratio.
 fn measure(rig: &Rig, view: &View, rounds: usize) -> Result<(f64, f64, f64)> {
     let task = Task::Binary { negative: "0".into(), positive: "1".into() };
     let context = || rig.context(GUEST, "{}");

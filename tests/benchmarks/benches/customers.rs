@@ -1,5 +1,5 @@
-//! Not a measurement: writes generated customers to a SQLite file, for `cargo xtask bench
-//! lifecycle`. The file and the number of rows are the first two arguments.
+//! Writes generated customers to a SQLite file, for `cargo xtask bench lifecycle`. It measures
+//! nothing. The first two arguments are the file and the number of rows.
 
 use std::path::PathBuf;
 
@@ -11,7 +11,7 @@ fn main() -> Result<()> {
         return Err("customers FILE ROWS: run `cargo xtask bench lifecycle`".into());
     };
     let path = PathBuf::from(path);
-    // Under its name it is whole.
+    // A file that has its final name is complete.
     let unfinished = path.with_extension("unfinished");
     if unfinished.exists() {
         std::fs::remove_file(&unfinished)?;

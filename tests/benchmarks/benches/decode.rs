@@ -1,6 +1,6 @@
-//! How fast sources are decoded: the same customers as CSV and in SQLite, as ingestion reads them
-//! in this process and in one of its own. Run by `cargo xtask bench decode [--rows N] [--repeat
-//! N]`.
+//! Measures how fast sources are decoded: the same customers as CSV and in SQLite, decoded in this
+//! process and in a child process, as ingestion does. Run by `cargo xtask bench decode [--rows N]
+//! [--repeat N]`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,14 +14,14 @@ use stagewright_manifest::World;
 use stagewright_runtime::{EngineOptions, StageProcess, Walls, decoder};
 use stagewright_store::{Formulas, export_csv};
 
-/// As in the binary.
+/// The binary's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// The program of a process that decodes.
+/// The program of the process that decodes.
 const PROGRAM: &str = "stagewright-stage";
 
-/// Rows asked for at a time, as the ingestion stage does.
+/// The rows of one call, as many as the ingestion stage asks for.
 const ROWS_PER_CALL: usize = 65_536;
 
 fn main() -> Result<()> {
@@ -68,8 +68,8 @@ fn main() -> Result<()> {
     write_json(&result)
 }
 
-/// Reads a source from end to end; returns the CPU time of this process and of the one that
-/// decodes, if another does, and notes the time on the wall.
+/// Reads a source from begin to end and adds the elapsed time to `walls`. Returns the CPU time of
+/// this process and of the decoding process, if there is one.
 fn read(
     (decoder, is_apart): (&dyn Decode, bool),
     source: &Source,
@@ -88,13 +88,13 @@ fn read(
     while let Some(batch) = cursor.next(ROWS_PER_CALL)? {
         found += batch.num_rows() as u64;
     }
-    // Its process is gone afterwards, and all of its time is told.
+    // Dropping the cursor ends its process, so that all of its time is counted.
     drop(cursor);
     walls.push(start.elapsed().as_secs_f64());
     if found != rows {
         return Err(format!("{found} rows of {rows}").into());
     }
-    // A thread's time is this process's, and told beside it.
+    // The time of a reading thread belongs to this process; it is reported separately as well.
     let apart = if is_apart { apart.load(Ordering::Relaxed) } else { 0 };
     Ok(process_cpu() - used + Duration::from_nanos(apart))
 }

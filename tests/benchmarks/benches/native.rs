@@ -1,9 +1,9 @@
-//! Each stage's work in the sandbox against the same Rust code native, one thread, in CPU time;
-//! with the compiler's NaN canonicalisation off and on. Run by `cargo xtask bench native [--rows N]
-//! [--repeat N]`.
+//! Compares each stage in the sandbox with the same Rust code compiled natively: one thread, CPU
+//! time, with the compiler's NaN canonicalisation off and on. Run by `cargo xtask bench native
+//! [--rows N] [--repeat N]`.
 //!
-//! The sandbox's code is the code of stages' processes: without epochs, because a process is
-//! killed.
+//! The sandbox runs the code of stages in child processes. That code has no epoch checks, because a
+//! process is killed instead.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use stagewright_benchmarks::work::{COMPONENTS, Inputs, Work};
 use stagewright_benchmarks::{Result, SetUp, interleaved, median, ratio, setting, write_json};
 use stagewright_runtime::EngineOptions;
 
-/// As in the binary.
+/// The binary's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -24,7 +24,7 @@ fn main() -> Result<()> {
     let plain = set_up.rig(as_in_a_process, &COMPONENTS)?;
     let canonical = set_up.rig(EngineOptions { canonicalize_nans: true, ..as_in_a_process }, &COMPONENTS)?;
     let inputs = Inputs::new(&set_up, &plain, rows)?;
-    // Told at the end: natively, stages log to standard error meanwhile.
+    // Printed at the end, because native stages log to standard error meanwhile.
     let mut told = format!(
         "{rows} customers, one thread, CPU seconds, median of {rounds}; ratios are medians of ratios by round:\n"
     );

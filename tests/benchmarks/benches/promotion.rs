@@ -1,10 +1,11 @@
-//! How fast a version is uploaded to S3 and verified there, against the SDK alone. Run by `cargo
-//! xtask bench registry`.
+//! Measures how fast a version is uploaded to S3 and verified there, against the SDK alone. Run by
+//! `cargo xtask bench registry`.
 //!
-//! One object of 100 MB, to a server in this process, which shares the processor. Rates are medians
-//! of five passes in turn. The SDK alone: `put_object` of the file, and of memory without a
-//! signature of the payload; `get_object` drained. One request each, no digest, nothing compared.
-//! Ours has the SHA-256 of the file beside the upload, and is no faster than that.
+//! The object has 100 MB. The server runs in this process and shares the processor. Rates are
+//! medians of five alternating passes. The SDK alone does one request and computes no digest:
+//! `put_object` of the file, `put_object` from memory without a signature of the payload, and
+//! `get_object` read to its end. Our upload also computes the SHA-256 of the file, and cannot be
+//! faster than that.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -100,7 +101,7 @@ fn client(endpoint: &str) -> Client {
     Client::from_conf(config.build())
 }
 
-/// A file up, memory up, and down again.
+/// Uploads the file, uploads memory, and downloads.
 async fn sdk(client: &Client, file: &Path) -> Result<(Duration, Duration, Duration)> {
     let put = || client.put_object().bucket("models").key("sdk");
     let begun = Instant::now();

@@ -1,8 +1,8 @@
-//! What the registry's changes and searches cost, durable: in SQLite, and in a PostgreSQL of this
-//! machine if there is one. Run by `cargo xtask bench registry [--rows RUNS] [--repeat N]`.
+//! Measures durable changes of the registry and searches in it: in SQLite, and in a PostgreSQL of
+//! this machine if there is one. Run by `cargo xtask bench registry [--rows RUNS] [--repeat N]`.
 //!
-//! A change is as slow as the disk's flush, which is measured beside it: so each has its time on
-//! the wall, its CPU time and its number of flushes.
+//! The time of a change depends on the disk's flush, which is measured too. Each change is given as
+//! elapsed time, CPU time and number of flushes.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -17,15 +17,15 @@ use stagewright_store::{
     ArtifactKind, Home, MetricPoint, NewRun, NewVersion, Page, Reference, Registry, RunId, ViewType, fsyncs,
 };
 
-/// As in the binary.
+/// The binary's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Runs that are searched.
+/// The number of runs in the registry that is searched.
 const RUNS: u64 = 100_000;
-/// Times that each change is made.
+/// How often each change is made.
 const REPEAT: u64 = 1000;
-/// Threads that log at once.
+/// The number of threads that log concurrently.
 const THREADS: u64 = 8;
 
 fn main() -> Result<()> {
@@ -49,7 +49,7 @@ fn main() -> Result<()> {
     write_json(&result)
 }
 
-/// What one flush of this disk costs: a page appended to a file.
+/// Measures one flush of this disk: appends a page to a file.
 fn flush(folder: &Path, repeat: u64) -> Result<Value> {
     let mut file = File::create(folder.join("flushed"))?;
     measured("flush of 4 KiB", repeat, |_| {
@@ -77,7 +77,7 @@ fn changes(home: &Home, repeat: u64) -> Result<Value> {
     Ok(result)
 }
 
-/// Several threads that log at once; per metric.
+/// Measures concurrent logging by several threads, per metric.
 fn threads(registry: &Registry, run: &RunId, repeat: u64) -> Result<Value> {
     let began = Instant::now();
     std::thread::scope(|scope| {
@@ -96,7 +96,7 @@ fn threads(registry: &Registry, run: &RunId, repeat: u64) -> Result<Value> {
     Ok(json!({ "ms": each }))
 }
 
-/// Searches over many runs, of which one in ten has a metric above the bound.
+/// Measures searches over many runs, a tenth of which have a metric above the bound.
 fn searches(folder: &Path, runs: u64) -> Result<Value> {
     let path = folder.join("many.db");
     let registry = Registry::open(&path)?;
@@ -120,7 +120,7 @@ fn searches(folder: &Path, runs: u64) -> Result<Value> {
     Ok(result)
 }
 
-/// Writes runs past the registry: with it, each would wait for the disk.
+/// Inserts runs without the registry, which would wait for the disk on each.
 fn fill(path: &Path, runs: u64) -> Result<()> {
     let mut connection = rusqlite::Connection::open(path)?;
     let transaction = connection.transaction()?;
@@ -141,8 +141,8 @@ fn fill(path: &Path, runs: u64) -> Result<()> {
     Ok(transaction.commit()?)
 }
 
-/// Does something many times; milliseconds on the wall and of CPU, and how often it waited for the
-/// disk.
+/// Makes a change many times. Returns milliseconds of elapsed time and of CPU time, and the number
+/// of flushes.
 fn measured(name: &str, repeat: u64, mut change: impl FnMut(u64) -> Result<()>) -> Result<Value> {
     let (mut walls, mut cpus) = (Vec::new(), Vec::new());
     change(0)?;
@@ -174,8 +174,7 @@ fn new_run() -> NewRun {
     NewRun { experiment: "bench".into(), pipeline: "bench".into(), parameters, ..NewRun::default() }
 }
 
-/// A version as a run registers it: four artifacts that are needed, nine metrics, twenty
-/// parameters.
+/// A version as a run registers it: four required artifacts, nine metrics, twenty parameters.
 fn new_version(home: &Home) -> Result<NewVersion> {
     let staging = home.artifacts.stage();
     let mut references = Vec::new();

@@ -1,10 +1,10 @@
-//! What each protection of the sandbox costs, as a ratio to a run without it, in CPU time of one
+//! Measures each protection of the sandbox as the ratio to a run without it, in CPU time of one
 //! thread. Run by `cargo xtask bench sandbox [--rows N] [--repeat N]`.
 //!
-//! Interruption by epochs, the limiter and the compiler's NaN canonicalisation are switched off and
-//! on. The checks of batches cannot be: Arrow's arrays would then hold whatever a guest sends. They
-//! are timed on their own, on the tables that the stages work on, and priced by the bytes that each
-//! stage passes.
+//! Interruption by epochs, the memory limiter and the compiler's NaN canonicalisation are switched
+//! off and on. The checks of batches cannot be switched off, since Arrow arrays would then hold
+//! unchecked bytes. They are timed separately on the tables of the stages, and multiplied by the
+//! bytes that each stage passes.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use stagewright_lifecycle::sandbox::View;
 use stagewright_runtime::EngineOptions;
 use stagewright_store::{DataType, Field, Schema, packed};
 
-/// As in the binary.
+/// The binary's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// How often the checks are timed.
+/// The number of passes over the checks.
 const CHECK_PASSES: usize = 9;
 
 fn main() -> Result<()> {
@@ -66,7 +66,7 @@ fn main() -> Result<()> {
         let checks = last.get().map_or(0.0, |used| prices.of_checks(used));
         let ratios = [1, 2, 3].map(|other| ratio(&seconds[0], &seconds[other]));
         let nans = ratio(&seconds[4], &seconds[0]);
-        // What the checks cost relative to a run without them.
+        // The ratio of a run with the checks to a run without them.
         let checked = with / (with - checks);
         println!(
             "{:<28} {with:>9.4} {:>8.3} {:>8.3} {:>8.3} {checked:>8.3} {nans:>8.3}",
@@ -97,11 +97,11 @@ fn main() -> Result<()> {
     }))
 }
 
-/// Seconds a byte.
+/// Seconds per byte.
 struct Prices {
-    /// All checks of a batch that a guest sent.
+    /// All checks of a batch from a guest.
     incoming: f64,
-    /// What of that is looking for NaNs, which is also done in batches that a guest gets.
+    /// The search for NaNs alone. The host also does it in batches that it hands to a guest.
     nans: f64,
 }
 
@@ -112,7 +112,7 @@ impl Prices {
             |field: &Field| Field::new(field.name.clone(), DataType::Int64).with_nullable(field.nullable);
         let whole_numbers = Schema::new(view.schema.fields().iter().map(whole_numbers).collect())?;
         let all = seconds_a_byte(&view, &view.schema)?;
-        // The same bytes as whole numbers: every check but that for NaNs.
+        // The same bytes as integers: every check except the one for NaNs.
         let without_nans = seconds_a_byte(&view, &whole_numbers)?;
         let nans = (all - without_nans).max(0.0);
         Ok(Self { incoming: all, nans })
@@ -123,7 +123,7 @@ impl Prices {
     }
 }
 
-/// Memory that checking the view's batches takes, as batches of these columns.
+/// Measures the check of the view's batches, read as batches of these columns.
 fn seconds_a_byte(view: &View, schema: &Schema) -> Result<f64> {
     let passes = (0..CHECK_PASSES).map(|_| {
         let mut bytes = 0;

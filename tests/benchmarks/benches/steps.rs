@@ -1,5 +1,5 @@
-//! The cost of finding that a thousand steps were done before: an invocation, its key, the record,
-//! its artifacts. Run by `cargo xtask bench cache`.
+//! Measures how long a plan of a thousand executed steps takes: for each step an invocation, its
+//! key, its record and its artifacts. Run by `cargo xtask bench cache`.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -13,9 +13,9 @@ use stagewright_lifecycle::run::cache;
 use stagewright_manifest::World;
 use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, FINISHED, Home, InputRecord, NewRun, StageRecord};
 
-/// Steps of the graph.
+/// The number of steps in the graph.
 const STEPS: u64 = 1000;
-/// Times that it is planned.
+/// The number of plans.
 const REPEAT: u64 = 21;
 
 fn main() -> Result<()> {
@@ -27,7 +27,7 @@ fn main() -> Result<()> {
         experiment: "bench".into(),
         ..NewRun::default()
     })?;
-    // Each step reads what the one before it made.
+    // Each step reads the output of the one before it.
     let mut input = Digest::of(b"begin");
     for step in 0..steps {
         let invocation = invocation(step, input);

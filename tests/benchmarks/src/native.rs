@@ -1,5 +1,4 @@
-//! The host's tables as the stages' native code reads them: the same batches, by a call instead of
-//! a crossing.
+//! The host's tables as native code of stages reads them: the same batches, without a crossing.
 
 use std::collections::HashMap;
 
@@ -11,7 +10,7 @@ use stagewright_kit::{Batch, Categorical, Column, DataType, Failure, Field, Role
 use stagewright_lifecycle::sandbox::View;
 use stagewright_store::{MAX_BATCH_BYTES, Schema, packed};
 
-/// A table, or part of one.
+/// A table or part of a table.
 pub struct NativeTable(pub View);
 
 impl stagewright_kit::Table for NativeTable {
@@ -51,7 +50,7 @@ impl stagewright_kit::Table for NativeTable {
     }
 }
 
-/// The columns' fields.
+/// Returns the fields of a view's columns.
 pub fn fields(view: &View) -> Vec<Field> {
     let field = |field: &stagewright_store::Field| Field {
         name: field.name.clone(),
@@ -83,7 +82,7 @@ fn column(array: &ArrayRef, data_type: stagewright_store::DataType) -> Column {
     Column { values, validity: nulls.map(|nulls| bits(nulls.inner())) }
 }
 
-/// A bitmap from bit 0 on, with trailing bits 0.
+/// Packs a bitmap from bit 0 on; unused trailing bits are 0.
 fn bits(buffer: &BooleanBuffer) -> Vec<u8> {
     let mut bits = buffer.sliced().as_slice()[..buffer.len().div_ceil(8)].to_vec();
     if let Some(last) = bits.last_mut().filter(|_| !buffer.len().is_multiple_of(8)) {
@@ -99,8 +98,8 @@ fn strings(array: &StringArray) -> Strings {
     Strings { offsets: offsets.iter().map(|offset| offset - first).collect(), bytes }
 }
 
-/// The codes, with no more categories than there are rows: a table may have more than a batch has
-/// room for.
+/// Returns the codes with at most as many categories as rows. A table may have more categories than
+/// fit into a batch.
 fn categorical(array: &DictionaryArray<Int32Type>) -> Categorical {
     let categories: &StringArray = array.values().as_string();
     let codes = array.keys().values().to_vec();

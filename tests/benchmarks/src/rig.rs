@@ -16,27 +16,28 @@ use stagewright_store::{Home, Role, Staging};
 
 use crate::Result;
 
-/// The seed of everything.
+/// The seed of every run and table.
 pub(crate) const SEED: u64 = 42;
 
-/// The column to predict.
+/// The target column.
 pub(crate) const TARGET: &str = "Churn";
 
-/// Where components are, and where artifacts go until the benchmark ends.
+/// The folders of components, and a home for the artifacts of a benchmark.
 pub struct SetUp {
     folder: tempfile::TempDir,
-    /// Makes tables and blobs.
+    /// Creates tables and blobs.
     pub staging: Staging,
     stages: PathBuf,
     guests: PathBuf,
 }
 
 impl SetUp {
-    /// Finds the components by `STAGEWRIGHT_STAGES` and `STAGEWRIGHT_GUESTS`, which `cargo xtask
-    /// bench` sets.
+    /// Opens the folders that `STAGEWRIGHT_STAGES` and `STAGEWRIGHT_GUESTS` name, which `cargo
+    /// xtask bench` sets.
     ///
     /// # Errors
-    /// They are not set, or the home cannot be made.
+    ///
+    /// A variable is not set, or the home cannot be created.
     pub fn new() -> Result<Self> {
         let named = |variable: &str| {
             std::env::var_os(variable)
@@ -49,9 +50,10 @@ impl SetUp {
         Ok(Self { staging: home.artifacts.stage(), folder, stages, guests })
     }
 
-    /// A runtime with these options and the components of these names.
+    /// Opens a runtime with these options and resolves components by name.
     ///
     /// # Errors
+    ///
     /// A component is missing or refused.
     pub fn rig(&self, options: EngineOptions, components: &[(World, &str)]) -> Result<Rig> {
         let cache = self.folder.path().join("cache");
@@ -66,7 +68,7 @@ impl SetUp {
     }
 }
 
-/// A runtime and its components.
+/// A runtime with its components.
 pub struct Rig {
     /// The sandbox.
     pub runtime: Runtime,
@@ -75,10 +77,12 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// What one stage run of a component gets: one worker, generous limits, a meter of its own.
+    /// Returns the context of one stage run of a component: one worker, generous limits, a meter of
+    /// its own.
     ///
     /// # Panics
-    /// If the component is not among the rig's.
+    ///
+    /// The rig has no such component.
     pub fn context(&self, component: &str, parameters: &str) -> Arc<StageContext> {
         let component = self.components[component].clone();
         let hours = Duration::from_secs(4 * 3600);
@@ -100,14 +104,14 @@ impl Rig {
     }
 }
 
-/// What a stage's instances have used.
+/// The resources that a stage's instances used.
 #[derive(Debug, Clone, Copy)]
 pub struct Used {
     /// CPU time.
     pub cpu: Duration,
-    /// Bytes of columns and blobs that went into guests.
+    /// Bytes of columns and blobs that guests received.
     pub bytes_in: u64,
-    /// Bytes of columns and blobs that came out of guests.
+    /// Bytes of columns and blobs that guests returned.
     pub bytes_out: u64,
 }
 
@@ -122,7 +126,7 @@ impl Used {
     }
 }
 
-/// Nobody watches.
+/// A tracker that ignores everything.
 struct Nobody;
 
 impl Tracker for Nobody {
@@ -132,7 +136,7 @@ impl Tracker for Nobody {
     fn figure(&self, _: Figure) {}
 }
 
-/// No source is granted.
+/// Grants no source.
 pub(crate) struct NoSources;
 
 impl Sources for NoSources {

@@ -1,5 +1,5 @@
-//! Tables of generated customers, as a pipeline has them after its split: no identifier, the target
-//! encoded.
+//! Tables of generated customers as a pipeline has them after its split: without identifier, the
+//! target encoded.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,27 +14,29 @@ use stagewright_store::{DataType, Field, Role, Schema, Staging, Table};
 use crate::rig::{NoSources, SEED, TARGET};
 use crate::{Result, Rig};
 
-/// What nobody learns from.
+/// The identifier column.
 const IDENTIFIER: &str = "customerID";
 
-/// The batches of a view, whole chunks where the table has them.
+/// Returns the batches of a view, one for each chunk of its table.
 pub fn batches(view: &View) -> impl Iterator<Item = Result<RecordBatch>> {
     view.table.batches(Some(&view.columns)).map(|batch| Ok(batch?))
 }
 
-/// `rows` customers as `ingest-synthetic` makes them, in the sandbox.
+/// Runs `ingest-synthetic` in the sandbox and returns `rows` customers.
 ///
 /// # Errors
-/// What the sandbox says.
+///
+/// The stage fails.
 pub fn generated(rig: &Rig, rows: u64) -> Result<Table> {
     let context = rig.context("ingest-synthetic", &format!("{{\"rows\": {rows}}}"));
     Ok(rig.runtime.ingest(context, None, Arc::new(NoSources))?)
 }
 
-/// The same without their identifier, with the target as 0 and 1.
+/// Returns generated customers without their identifier, with the target as 0 and 1.
 ///
 /// # Errors
-/// What the sandbox or the store says.
+///
+/// The stage or the store fails.
 pub fn customers(rig: &Rig, staging: &Staging, rows: u64) -> Result<Table> {
     let view = View::of(generated(rig, rows)?, |field| field.name != IDENTIFIER);
     let target = view.schema.index_of(TARGET).ok_or("the customers have no target")?;
@@ -52,10 +54,11 @@ pub fn customers(rig: &Rig, staging: &Staging, rows: u64) -> Result<Table> {
     Ok(writer.finish()?)
 }
 
-/// Features with the target that belongs to them, as training gets them.
+/// Appends the target to features, as training gets them.
 ///
 /// # Errors
-/// What the store says.
+///
+/// The store fails.
 pub fn with_target(staging: &Staging, schema: &Schema, features: &[RecordBatch], target: &View) -> Result<Table> {
     let mut fields = schema.fields().to_vec();
     fields.push(Field::new(TARGET, DataType::Int64).with_role(Role::Target).with_nullable(false));
@@ -76,17 +79,18 @@ pub fn with_target(staging: &Staging, schema: &Schema, features: &[RecordBatch],
     Ok(writer.finish()?)
 }
 
-/// Rows made and inserted at a time.
+/// The number of rows that are generated and inserted at a time.
 const ROWS_PER_BATCH: u64 = 16_384;
 
-/// Writes `rows` customers to a new SQLite file, as the table `customers`. Natively: what is
-/// measured is what reads them.
+/// Writes `rows` customers to the table `customers` of a new SQLite file. Runs natively, because
+/// benchmarks measure the reader.
 ///
 /// # Errors
+///
 /// The file cannot be written.
 pub fn write_sqlite(path: &Path, rows: u64) -> Result<()> {
     let mut connection = rusqlite::Connection::open(path)?;
-    // The file is made in one go or not at all: the caller renames it when it is whole.
+    // No journal is needed: the caller renames the file when it is complete.
     connection.execute_batch("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF")?;
     let fields = ingest_synthetic::fields();
     let column = |field: &stagewright_kit::Field| {

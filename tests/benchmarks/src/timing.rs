@@ -6,12 +6,12 @@ use rustix::time::{ClockId, clock_gettime};
 
 use crate::Result;
 
-/// This thread's CPU time: what else the machine does counts little.
+/// Returns the CPU time of this thread, which other programs hardly influence.
 pub fn cpu() -> Duration {
     read(ClockId::ThreadCPUTime)
 }
 
-/// The CPU time of all threads of this process.
+/// Returns the CPU time of all threads of this process.
 pub fn process_cpu() -> Duration {
     read(ClockId::ProcessCPUTime)
 }
@@ -21,25 +21,27 @@ fn read(clock: ClockId) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// The middle value.
+/// Returns the middle value.
 ///
 /// # Panics
-/// If there is none.
+///
+/// There are no values.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
-/// The median of what `one` was in each round relative to `other` in the same round.
+/// Returns the median of the ratio of `one` to `other` in the same round.
 pub fn ratio(one: &[f64], other: &[f64]) -> f64 {
     median(one.iter().zip(other).map(|(one, other)| one / other).collect())
 }
 
-/// Measures each variant once per round, so that all of them meet the same disturbances: seconds by
-/// variant and round. A first round that warms caches is left out.
+/// Measures each variant once per round, so that all variants meet the same disturbances. Returns
+/// seconds by variant and round. The first round fills caches and is not counted.
 ///
 /// # Errors
-/// What the variants say.
+///
+/// A variant fails.
 pub fn interleaved(variants: &mut [&mut dyn FnMut() -> Result<Duration>], rounds: usize) -> Result<Vec<Vec<f64>>> {
     let mut seconds = vec![Vec::with_capacity(rounds); variants.len()];
     for round in 0..=rounds {
@@ -53,9 +55,10 @@ pub fn interleaved(variants: &mut [&mut dyn FnMut() -> Result<Duration>], rounds
     Ok(seconds)
 }
 
-/// Writes a result to the file that `STAGEWRIGHT_BENCH_OUTPUT` names, if it does.
+/// Writes a result to the file that `STAGEWRIGHT_BENCH_OUTPUT` names, if the variable is set.
 ///
 /// # Errors
+///
 /// The file cannot be written.
 pub fn write_json(result: &serde_json::Value) -> Result<()> {
     if let Some(path) = std::env::var_os("STAGEWRIGHT_BENCH_OUTPUT") {
@@ -64,10 +67,11 @@ pub fn write_json(result: &serde_json::Value) -> Result<()> {
     Ok(())
 }
 
-/// A number that `cargo xtask bench` passes on.
+/// Reads a number that `cargo xtask bench` passes on.
 ///
 /// # Errors
-/// The variable is set, and not to a number.
+///
+/// The variable is set, but not to a number.
 pub fn setting(variable: &str, default: u64) -> Result<u64> {
     match std::env::var(variable) {
         Ok(text) => Ok(text.parse().map_err(|_| format!("{variable} is no number: {text}"))?),

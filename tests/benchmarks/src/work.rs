@@ -1,8 +1,8 @@
-//! What the stages do, natively and in the sandbox, on the same inputs.
+//! The work of the stages on the same inputs, natively and in the sandbox.
 //!
-//! Both sides are charged the CPU time of the thread that works: natively around the call, in the
-//! sandbox by the stage's meter, from entering the guest to leaving it, so that instantiating,
-//! crossings and checks count. Both sides must make the same bytes of trees and states.
+//! Both sides count the CPU time of the working thread: natively around the call, in the sandbox by
+//! the stage's meter from entering the guest to leaving it. So instantiation, crossings and checks
+//! count. Both sides must make the same bytes of trees and states.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use crate::native::{NativeTable, fields};
 use crate::rig::{SEED, Used};
 use crate::{Result, Rig, SetUp, cpu, tables};
 
-/// What [`SetUp::rig`] must resolve for all work.
+/// The components that the work needs, for [`SetUp::rig`].
 pub const COMPONENTS: [(World, &str); 7] = [
     (World::Ingestion, "ingest-synthetic"),
     (World::Validation, "validate-table"),
@@ -37,7 +37,7 @@ pub const COMPONENTS: [(World, &str); 7] = [
     (World::Evaluation, "evaluate-classifier"),
 ];
 
-/// As in config/churn-smote.toml.
+/// The parameters of config/churn-smote.toml.
 const TRANSFORMATION: &str = r#"{"numeric": {"missing": "median", "scale": "standard"}, "smote": {"k_neighbors": 5}}"#;
 
 /// A trainer.
@@ -62,8 +62,8 @@ impl Trainer {
         }
     }
 
-    /// The peers' hyperparameters, but for a third of their trees. Fewer than 100 trees are one
-    /// shard: the native side grows the whole forest too.
+    /// The hyperparameters of the Python peers with a third of their trees. A forest of fewer than
+    /// 100 trees is one shard, so the native side grows the whole forest too.
     fn parameters(self) -> &'static str {
         match self {
             Self::Logistic => "{}",
@@ -73,28 +73,27 @@ impl Trainer {
     }
 }
 
-/// What a stage does.
+/// A call of a stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Work {
     /// `validate-table` on the customers.
     Validate,
     /// `transform-table` learns from the customers.
     Fit,
-    /// `transform-table` makes features.
+    /// `transform-table` transforms the customers.
     Transform,
-    /// `transform-table` makes up rows by SMOTE.
+    /// `transform-table` adds rows by SMOTE.
     Rebalance,
     /// A trainer learns from the rebalanced features.
     Train(Trainer),
     /// A trainer's model predicts the customers' features.
     Predict(Trainer),
-    /// `evaluate-classifier` judges a boosted model; the predictions are the predictor's and not
-    /// counted.
+    /// `evaluate-classifier` evaluates a boosted model. The predictor's time is not counted.
     Evaluate,
 }
 
 impl Work {
-    /// Everything, in the order of the lifecycle.
+    /// Returns all work in the order of the lifecycle.
     fn all() -> Vec<Self> {
         let mut all = vec![Self::Validate, Self::Fit, Self::Transform, Self::Rebalance];
         all.extend(Trainer::ALL.map(Self::Train));
@@ -103,13 +102,13 @@ impl Work {
         all
     }
 
-    /// Everything, or what has the text in its name that `STAGEWRIGHT_BENCH_ONLY` gives.
+    /// Returns all work whose name contains the text of `STAGEWRIGHT_BENCH_ONLY`.
     pub fn chosen() -> Vec<Self> {
         let only = std::env::var("STAGEWRIGHT_BENCH_ONLY").unwrap_or_default();
         Self::all().into_iter().filter(|work| work.name().contains(&only)).collect()
     }
 
-    /// Component and function.
+    /// Returns the names of component and function.
     pub fn name(self) -> String {
         match self {
             Self::Validate => "validate-table".to_owned(),
@@ -122,7 +121,7 @@ impl Work {
         }
     }
 
-    /// Whether this is growing trees, for which there is a target.
+    /// Returns whether this grows trees. docs/benchmarks.md has a target for that.
     pub fn grows_trees(self) -> bool {
         matches!(self, Self::Train(Trainer::Forest | Trainer::Boosted))
     }
@@ -130,7 +129,8 @@ impl Work {
     /// Does the work in the sandbox and returns what the stage was charged.
     ///
     /// # Errors
-    /// What the sandbox says.
+    ///
+    /// The stage fails.
     pub fn sandboxed(self, inputs: &Inputs, rig: &Rig) -> Result<Used> {
         let runtime = &rig.runtime;
         match self {
@@ -169,10 +169,11 @@ impl Work {
         }
     }
 
-    /// Does the work natively and returns the CPU time.
+    /// Does the work natively and returns its CPU time.
     ///
     /// # Errors
-    /// What the stage says; or that it made other bytes than in the sandbox.
+    ///
+    /// The stage fails, or makes other bytes than in the sandbox.
     pub fn native(self, inputs: &Inputs) -> Result<Duration> {
         match self {
             Self::Validate => {
@@ -214,11 +215,11 @@ impl Work {
     }
 }
 
-/// What the stages work on.
+/// The inputs of all work.
 pub struct Inputs {
     /// Customers with their target.
     customers: View,
-    /// Customers without it.
+    /// Customers without their target.
     raw: View,
     state: Blob,
     state_bytes: Vec<u8>,
@@ -231,10 +232,11 @@ pub struct Inputs {
 }
 
 impl Inputs {
-    /// Makes `rows` customers and, in the sandbox, everything that is made of them.
+    /// Makes `rows` customers and everything that depends on them, in the sandbox.
     ///
     /// # Errors
-    /// What the sandbox says.
+    ///
+    /// A stage fails.
     pub fn new(set_up: &SetUp, rig: &Rig, rows: u64) -> Result<Self> {
         let (runtime, staging) = (&rig.runtime, &set_up.staging);
         let customers = View::whole(tables::customers(rig, staging, rows)?);
@@ -255,7 +257,7 @@ impl Inputs {
         Ok(Self { customers, raw, state_bytes: state.read_all()?, state, features, rebalanced, models })
     }
 
-    /// The customers' features, without the target.
+    /// Returns the customers' features without the target.
     pub fn features(&self) -> View {
         View::of(self.features.clone(), |field| field.role == Role::Feature)
     }
@@ -281,8 +283,8 @@ impl Inputs {
         let mut model = BlobWriter::new();
         let took = timed(|| T::train(&table, None, &kit_task(), &settings, &mut model))?;
         if trainer != Trainer::Logistic {
-            // Trees compute with basic operations only. The solver's logarithms are the platform's
-            // natively.
+            // Trees use basic operations only and give equal bytes. The logistic solver uses the
+            // platform's logarithm natively, so its bytes may differ.
             same(&model.into_bytes(), self.model(trainer), trainer.component())?;
         }
         Ok(took)
@@ -295,7 +297,8 @@ impl Inputs {
         let model = T::load(&mut BlobReader::new(&bytes), &[])?;
         let mut took = cpu() - start;
         for batch in (&table as &dyn stagewright_kit::Table).batches(None) {
-            // In the sandbox, copying the batch into the guest counts; so it does here.
+            // The sandbox copies the batch into the guest, and that time counts. So does the copy
+            // here.
             let batch = batch?.1;
             took += timed(|| model.predict(black_box(&batch).clone()))?;
         }
@@ -303,7 +306,7 @@ impl Inputs {
     }
 }
 
-/// A model whose predictions were made before.
+/// A model that returns predictions made beforehand.
 struct Foreseen(Vec<f64>);
 
 impl Foreseen {
@@ -322,7 +325,7 @@ impl Model for Foreseen {
     }
 
     fn predict(&self, rows: &Batch) -> std::result::Result<Vec<f64>, Failure> {
-        // Which of the predictions does not matter to the time it takes to judge them.
+        // The time of the evaluation does not depend on which predictions it gets.
         Ok((0..rows.len()).map(|row| self.0[row % self.0.len()]).collect())
     }
 
@@ -331,7 +334,7 @@ impl Model for Foreseen {
     }
 }
 
-/// The CPU time of a call that must not fail.
+/// Returns the CPU time of a call.
 fn timed<T>(call: impl FnOnce() -> std::result::Result<T, Failure>) -> Result<Duration> {
     let start = cpu();
     black_box(call()?);

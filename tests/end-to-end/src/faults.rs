@@ -1,44 +1,44 @@
-//! Faults at chosen file operations of the built binary, by a library that stands before the C
-//! library (`faults/faults.c`).
+//! Injects faults at chosen file operations of the built binary. A library that is preloaded before
+//! the C library does it (`faults/faults.c`).
 //!
-//! Why not a hook in the store? It would be code that makes the product fail on purpose, and it
-//! would not see SQLite's writes.
+//! A hook in the store would be code in the product that makes it fail, and would not see SQLite's
+//! writes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-/// What happens at the chosen operation; `faults.c` says it exactly.
+/// The fault at the chosen operation. `faults.c` defines each exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// From there on the disk is full.
+    /// The disk is full from this operation on.
     Full,
-    /// This operation alone fails.
+    /// This operation alone returns an error.
     Error,
-    /// The process is killed before it.
+    /// The process is killed before the operation.
     Kill,
-    /// The same, and what was not flushed is lost.
+    /// The process is killed before the operation, and unflushed writes are lost.
     Power,
-    /// The process is asked to stop, and goes on.
+    /// The process gets a signal to stop, and continues.
     Interrupt,
 }
 
-/// A file operation that a program did.
+/// A file operation of a program.
 #[derive(Clone, Debug)]
 pub struct Operation {
-    /// Counted from 1.
+    /// The number of the operation, counted from 1.
     pub number: usize,
     /// `create`, `write`, `fsync`, `rename` and so on.
     pub name: String,
-    /// Whether it needs room on the disk.
+    /// Whether the operation needs space on the disk.
     pub needs_room: bool,
     /// The file.
     pub path: PathBuf,
 }
 
 impl Fault {
-    /// The name that the library knows.
+    /// Returns the name that the library knows.
     fn name(self) -> &'static str {
         match self {
             Self::Full => "full",
@@ -50,20 +50,21 @@ impl Fault {
     }
 }
 
-/// Makes a command tell its operations on files below `folder` in the file `log`.
+/// Makes a command log its operations on files below `folder` to the file `log`.
 pub fn count(command: &mut Command, folder: &Path, log: &Path) {
     command.env("LD_PRELOAD", library()).env("FAULTS_UNDER", folder).env("FAULTS_LOG", log);
 }
 
-/// Makes an operation of a command that tells them go wrong.
+/// Makes an operation of a command that logs them fail.
 pub fn inject(command: &mut Command, fault: Fault, operation: usize) {
     command.env("FAULTS_KIND", fault.name()).env("FAULTS_AT", operation.to_string());
 }
 
-/// What a command did, from its log.
+/// Reads the operations of a command from its log.
 ///
 /// # Panics
-/// If the log cannot be read.
+///
+/// The log cannot be read.
 pub fn operations(log: &Path) -> Vec<Operation> {
     let text = fs::read_to_string(log).expect("a log: is the binary linked dynamically?");
     let operation = |line: &str| {
@@ -77,12 +78,12 @@ pub fn operations(log: &Path) -> Vec<Operation> {
     text.lines().map(operation).collect()
 }
 
-/// The library, compiled once a process and put beside the binary.
+/// Returns the library. It is compiled once per process and lies beside the binary.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
         let library = crate::binary().with_file_name("faults.so");
-        // Other test processes may use it at this moment.
+        // Another test process may use the library now, so it is replaced by a rename.
         let aside = library.with_extension(std::process::id().to_string());
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("faults/faults.c");
         let compiled = Command::new("cc")

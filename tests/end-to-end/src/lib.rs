@@ -1,5 +1,5 @@
-//! Runs the built binary in a home of its own. `cargo xtask test` names binary, guests and real
-//! tables in the environment.
+//! Runs the built binary in a home of its own. `cargo xtask test` sets variables that name binary,
+//! guests and real tables.
 
 #[cfg(target_os = "linux")]
 pub mod faults;
@@ -11,8 +11,8 @@ use std::process::{Command, Output};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The policies of walls that a runner of stages works under: each in a process of its own, and all
-/// in one.
+/// The operator's wall policies under which stages run: each in a process of its own, and all in
+/// this process.
 pub const WALLS: [&str; 2] = ["required", "sandbox-only"];
 
 /// A home, a working folder, and the binary.
@@ -22,7 +22,7 @@ pub struct Place {
     operator: Option<PathBuf>,
 }
 
-/// What a command ended with.
+/// The result of a command.
 pub struct Ended {
     /// The exit code.
     pub code: i32,
@@ -33,20 +33,22 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// Runs a command to its end. What it was told to print elsewhere is empty here.
+    /// Runs a command to its end. A stream that the command redirected is empty.
     ///
     /// # Panics
-    /// If it cannot be started or was killed.
+    ///
+    /// The command cannot be started, or a signal ended it.
     pub fn of(mut command: Command) -> Self {
         let Output { status, stdout, stderr } = command.output().expect("the binary starts");
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
         Self { code: status.code().expect("an exit code"), stdout: text(stdout), stderr: text(stderr) }
     }
 
-    /// Standard output as JSON.
+    /// Parses standard output as JSON.
     ///
     /// # Panics
-    /// If it is none.
+    ///
+    /// It is not JSON.
     pub fn json(&self) -> Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("no JSON ({error}):\n{}\n{}", self.stdout, self.stderr))
@@ -55,7 +57,8 @@ impl Ended {
     /// Asserts the exit code.
     ///
     /// # Panics
-    /// If it is another.
+    ///
+    /// The exit code differs.
     #[track_caller]
     pub fn expect(self, code: i32) -> Self {
         assert_eq!(self.code, code, "stdout:\n{}\nstderr:\n{}", self.stdout, self.stderr);
@@ -70,64 +73,67 @@ impl Default for Place {
 }
 
 impl Place {
-    /// An empty place.
+    /// Creates an empty place.
     ///
     /// # Panics
-    /// If no temporary folder can be made.
+    ///
+    /// No temporary folder can be created.
     pub fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let home = folder.path().join("home");
         Self { folder, home, operator: None }
     }
 
-    /// The same place with its home elsewhere.
+    /// Moves the home of this place.
     #[must_use]
     pub fn with_home(self, home: &Path) -> Self {
         Self { home: home.to_owned(), ..self }
     }
 
-    /// Its folder.
+    /// Returns the working folder.
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Its home.
+    /// Returns the home.
     pub fn home(&self) -> PathBuf {
         self.home.clone()
     }
 
-    /// Writes a file into the folder.
+    /// Writes a file into the working folder.
     ///
     /// # Panics
-    /// If it cannot be written.
+    ///
+    /// The file cannot be written.
     pub fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path().join(name);
         std::fs::write(&path, text).expect("a file in a temporary folder");
         path
     }
 
-    /// The same place under an operator who has this policy of walls around stages.
+    /// Sets the operator's policy for the walls around stages.
     ///
     /// # Panics
-    /// If the operator's file cannot be written.
+    ///
+    /// The operator's file cannot be written.
     #[must_use]
     pub fn with_walls(self, policy: &str) -> Self {
         let operator = Some(self.write("operator.toml", format!("walls = \"{policy}\"\n")));
         Self { operator, ..self }
     }
 
-    /// A command of the binary in this place. The compile cache is shared between tests: compiling
-    /// is not what they test.
+    /// Returns a command of the binary in this place. All tests share one compile cache, because
+    /// they do not test compilation.
     pub fn command(&self, arguments: &[&str]) -> Command {
         self.command_in(&self.home, arguments)
     }
 
-    /// The same, in another home.
+    /// Returns a command in another home.
     pub fn command_in(&self, home: &Path, arguments: &[&str]) -> Command {
         self.command_of(&binary(), home, arguments)
     }
 
-    /// The same, of another binary.
+    /// Returns a command of another binary in another home.
     pub fn command_of(&self, binary: &Path, home: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(binary);
         command.current_dir(self.path()).env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -140,7 +146,8 @@ impl Place {
     /// Runs a command to its end.
     ///
     /// # Panics
-    /// If it cannot be started or was killed.
+    ///
+    /// The command cannot be started, or a signal ended it.
     pub fn run(&self, arguments: &[&str]) -> Ended {
         Ended::of(self.command(arguments))
     }
@@ -155,24 +162,24 @@ impl Place {
         self.run(&arguments)
     }
 
-    /// Everything that lasts in the home but the clock: names and contents of artifacts, and the
-    /// aliases of models.
+    /// Returns the names of the home's artifacts. A name contains the artifact's digest.
     ///
     /// # Panics
-    /// If the home cannot be read.
+    ///
+    /// The home cannot be read.
     pub fn artifacts(&self) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(self.home().join("artifacts"))
             .map(|entries| entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
             .unwrap_or_default();
-        // What is being made lies here; the next start clears what a killed process left.
+        // Unfinished artifacts lie in `staging`. The next start removes those of a killed process.
         names.retain(|name| name != "staging");
         names.sort();
         names
     }
 }
 
-/// A manifest of the least stages (tests/guests), with the training component of this name: eight
-/// rows, no gates.
+/// Returns a manifest of the minimal stages (tests/guests) with a training component: eight rows,
+/// no gates.
 pub fn least_pipeline(training: &str) -> String {
     let head = "pipeline = \"least\"\nexperiment = \"tests\"\nmodel = \"least\"\nseed = 1\n\
         [task]\nkind = \"binary\"\ntarget = \"y\"\npositive = \"1\"\n\
@@ -189,10 +196,11 @@ pub fn least_pipeline(training: &str) -> String {
     text
 }
 
-/// The churn pipeline with two more models and a table beside it.
+/// Returns the churn pipeline with a second model and a second table.
 ///
 /// # Panics
-/// If `config/churn.toml` has another shape.
+///
+/// `config/churn.toml` has another structure.
 pub fn graph() -> String {
     let file = std::fs::read_to_string(config("churn.toml")).expect("the shipped pipeline");
     let (start, end) = (file.find("[stages.ingestion]"), file.find("[components.validate-table.parameters]"));
@@ -240,10 +248,11 @@ component = "promote-gated"
     format!("{}{stages}{}[gates]\nprimary = \"roc_auc\"\n", &file[..start], &file[end..gates])
 }
 
-/// The binary under test.
+/// Returns the binary under test.
 ///
 /// # Panics
-/// If it was not built.
+///
+/// It was not built.
 pub fn binary() -> PathBuf {
     let path =
         std::env::var_os("STAGEWRIGHT_BIN").map_or_else(|| root().join("target/release/stagewright"), PathBuf::from);
@@ -251,10 +260,11 @@ pub fn binary() -> PathBuf {
     path
 }
 
-/// The binary without a compiler.
+/// Returns the binary without a compiler.
 ///
 /// # Panics
-/// If it was not built.
+///
+/// It was not built.
 pub fn run_only() -> PathBuf {
     let path = std::env::var_os("STAGEWRIGHT_RUN_ONLY")
         .map_or_else(|| root().join("target/run-only/stagewright"), PathBuf::from);
@@ -262,22 +272,23 @@ pub fn run_only() -> PathBuf {
     path
 }
 
-/// The folder of the stages that only tests run.
+/// Returns the folder of components that only tests run.
 pub fn guests() -> PathBuf {
     std::env::var_os("STAGEWRIGHT_GUESTS").map_or_else(|| root().join("target/release/guests"), PathBuf::from)
 }
 
-/// The folder of the real tables.
+/// Returns the folder of real tables.
 ///
 /// # Panics
-/// If `STAGEWRIGHT_TEST_DATA` does not name it.
+///
+/// `STAGEWRIGHT_TEST_DATA` does not name it.
 pub fn data() -> PathBuf {
     std::env::var_os("STAGEWRIGHT_TEST_DATA")
         .map(PathBuf::from)
         .expect("STAGEWRIGHT_TEST_DATA names the folder of real tables")
 }
 
-/// A file of `config/`.
+/// Returns the path of a file in `config/`.
 pub fn config(name: &str) -> String {
     root().join("config").join(name).display().to_string()
 }
@@ -286,7 +297,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace").to_owned()
 }
 
-/// All `(stage.artifact, digest)` of a run's JSON but those of the named stages.
+/// Returns all pairs `(stage.artifact, digest)` of a run's JSON, without those of the named stages.
 pub fn digests(run: &Value) -> Vec<(String, String)> {
     let stages = run["stages"].as_array().expect("stages");
     let of_stage = |stage: &Value| {

@@ -1,4 +1,4 @@
-//! The invariants of a home after whatever happened to the process that worked in it.
+//! The invariants of a home, whatever happened to the process that worked in it.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 use stagewright_promotion::{Destination, PromotionError, Settings};
 use stagewright_store::{ArtifactKind, ArtifactStore, CHAMPION, Digest, Home, ModelVersion, Registry};
 
-/// Everything that a home may have in it.
+/// The entries that a home may have.
 const KNOWN: [&str; 8] = [
     "artifacts",
     "cache",
@@ -19,52 +19,57 @@ const KNOWN: [&str; 8] = [
     "stagewright.live",
 ];
 
-/// The problem, if there is one.
+/// Returns the problem as an error if a condition does not hold.
 ///
 /// # Errors
-/// It does not hold.
+///
+/// The condition does not hold.
 pub fn ensure(holds: bool, problem: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(problem()) }
 }
 
-/// An error in its own words.
+/// Returns the text of an error.
 pub fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-/// Names in a folder; none if there is no folder.
+/// Returns the names in a folder, or none if the folder does not exist.
 pub fn entries(folder: &Path) -> BTreeSet<String> {
     let Ok(entries) = fs::read_dir(folder) else { return BTreeSet::new() };
     entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// The files of folders that are for living processes alone.
+/// Returns the files that only running processes may have.
 pub fn temporary(home: &Path) -> BTreeSet<String> {
     ["artifacts/staging", "stagewright.live"].iter().flat_map(|folder| entries(&home.join(folder))).collect()
 }
 
-/// Nothing temporary is in a home that no process uses.
+/// Checks that a home without a running process has no temporary file.
 ///
 /// # Errors
-/// The files that are.
+///
+/// Names the temporary files.
 pub fn left_behind(home: &Path) -> Result<(), String> {
     let left = temporary(home);
     ensure(left.is_empty(), || format!("left behind: {left:?}"))
 }
 
-/// A home has nothing beside what is known.
+/// Checks that a home has only known entries.
 ///
 /// # Errors
-/// The files that nobody knows.
+///
+/// Names the unknown entries.
 pub fn only_what_is_known(home: &Path) -> Result<(), String> {
     let unknown: Vec<String> = entries(home).into_iter().filter(|name| !KNOWN.contains(&name.as_str())).collect();
     ensure(unknown.is_empty(), || format!("left in the home: {unknown:?}"))
 }
 
-/// Every published file is what its name says, and every recorded artifact is published.
+/// Checks that every published file matches its digest, and that every recorded artifact is
+/// published.
 ///
 /// # Errors
-/// The first that is not.
+///
+/// Names the first violation.
 pub fn everything_is_whole(home: &Home) -> Result<(), String> {
     every_file_is_whole(home.artifacts.directory())?;
     for (_, _, artifact) in home.registry.artifacts(usize::MAX).map_err(text)? {
@@ -73,11 +78,12 @@ pub fn everything_is_whole(home: &Home) -> Result<(), String> {
     Ok(())
 }
 
-/// Every published file in a folder of artifacts is what its name says. Others may collect garbage
+/// Checks that every published file of a folder matches its digest. Garbage collection may run
 /// meanwhile.
 ///
 /// # Errors
-/// The first that is not.
+///
+/// Names the first violation.
 pub fn every_file_is_whole(folder: &Path) -> Result<(), String> {
     let artifacts = ArtifactStore::open(folder).map_err(text)?;
     for name in entries(folder) {
@@ -104,11 +110,12 @@ fn verify(artifacts: &ArtifactStore, kind: ArtifactKind, digest: &Digest) -> Res
     opened.map_err(text)
 }
 
-/// All versions of a model: they are consecutive, and every part of each is there. The audit trail
-/// is whole too.
+/// Returns the versions of a model after checking that they are consecutive and complete and that
+/// the audit verifies.
 ///
 /// # Errors
-/// The first problem.
+///
+/// Names the first problem.
 pub fn versions(home: &Home, model: &str) -> Result<Vec<ModelVersion>, String> {
     let models = home.registry.models().map_err(text)?;
     let versions = if models.is_empty() { vec![] } else { home.registry.versions(model).map_err(text)? };
@@ -124,18 +131,20 @@ pub fn versions(home: &Home, model: &str) -> Result<Vec<ModelVersion>, String> {
     Ok(versions)
 }
 
-/// The version of a model that is champion.
+/// Returns the version of a model that is champion.
 ///
 /// # Errors
+///
 /// The registry cannot be read.
 pub fn champion(home: &Path, model: &str) -> Result<Option<u32>, String> {
     Registry::open(home.join("stagewright.db")).and_then(|it| it.alias(model, CHAMPION)).map_err(text)
 }
 
-/// The version of a model that the production location serves, verified.
+/// Returns the version of a model that the production location serves, after verifying it.
 ///
 /// # Errors
-/// It is not whole.
+///
+/// The version is incomplete or damaged.
 pub fn promoted(home: &Path, model: &str) -> Result<Option<u32>, String> {
     let uri = home.join("production").display().to_string();
     let destination = Destination::open(&uri, &Settings::default()).map_err(text)?;

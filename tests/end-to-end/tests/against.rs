@@ -15,7 +15,7 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// A copy of the contract with changes, each of which must be possible.
+/// Copies the contract with replacements, each of which must apply.
 fn changed(place: &Place, name: &str, changes: &[(&str, &str)]) -> PathBuf {
     let folder = place.path().join(name);
     fs::create_dir(&folder).expect("a folder");
@@ -50,7 +50,7 @@ fn every_component_of_ours_is_as_the_contract_says() {
     }
 }
 
-/// A folder's name, what is replaced in its WIT by what, and the differences that are named.
+/// The name of a folder, replacements in its WIT, and the expected differences.
 type Case = (&'static str, &'static [(&'static str, &'static str)], Vec<Value>);
 
 #[test]

@@ -1,4 +1,4 @@
-//! Bad input ends with a clear error that names the fix, and an unchanged store.
+//! Bad input ends with a clear error that names the fix, and leaves the store unchanged.
 
 use stagewright_end_to_end::{Ended, Place, config};
 
@@ -48,8 +48,8 @@ fn rows(count: usize) -> String {
     format!("a,b,y\n{}", (0..count).map(row).collect::<String>())
 }
 
-/// Runs on this file; asserts the code, and that the message has these words; and that no artifact
-/// and no model came of it, after which a good table works.
+/// Runs the pipeline on a file. Asserts the exit code, the words of the message, and that no
+/// artifact and no model was made; then that a good table works.
 #[track_caller]
 fn refused(contents: &[u8], code: i32, words: &[&str]) {
     let place = Place::new();

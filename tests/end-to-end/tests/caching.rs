@@ -1,5 +1,5 @@
-//! Stages of which an earlier run did the same are not executed again, and a run that was killed
-//! goes on where it was.
+//! A run does not execute a stage again that an earlier run executed with the same inputs, and a
+//! killed run resumes where it was.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -15,7 +15,7 @@ fn churn(place: &Place, more: &[&str]) -> Ended {
     place.churn(1500, &[&LOW[..], &LOGISTIC, more].concat())
 }
 
-/// The names of the stages of a run that were executed.
+/// Returns the names of the stages that a run executed.
 fn executed(run: &Value) -> Vec<&str> {
     let stages = run["stages"].as_array().expect("stages").iter();
     let executed: Vec<&str> =
@@ -32,7 +32,7 @@ fn an_unchanged_second_run_executes_nothing_and_shows_what_the_first_one_did() {
     let second = churn(&place, &[]).expect(0).json();
     assert_eq!((executed(&second).len(), &second["cached"]), (0, &json!(4)));
     assert_eq!(second["is_champion_already"], true);
-    // Its metrics are those that the champion had on these rows.
+    // The metrics are those of the champion on these rows.
     assert!(first["metrics"]["candidate"]["roc_auc"].is_f64(), "{first}");
     assert_eq!((&second["metrics"], &second["evaluation"]), (&first["metrics"], &first["evaluation"]));
     let shown =
@@ -45,14 +45,14 @@ fn an_unchanged_second_run_executes_nothing_and_shows_what_the_first_one_did() {
             assert_eq!(one[part], other[part], "{part}");
         }
     }
-    // A candidate that is rejected is so again, and nothing is executed for it.
+    // A rejected candidate is rejected again without executing anything.
     let worse = ["--set", "training.component=train-forest", "--set", "training.n_estimators=1"];
     let rejected = place.churn(1500, &[&LOW[..], &worse].concat()).expect(4).json();
     assert_eq!(executed(&rejected), ["training", "evaluation", "promotion"]);
     let again = place.churn(1500, &[&LOW[..], &worse].concat()).expect(4).json();
     assert_eq!(executed(&again), Vec::<&str>::new());
     assert_eq!((&again["metrics"], &again["decision"]), (&rejected["metrics"], &rejected["decision"]));
-    // Whoever wants all of it executed says so; limits on time are no part of what counts.
+    // `--no-cache` executes everything. Time limits are not part of a step's key.
     assert_eq!(executed(&churn(&place, &["--no-cache"]).expect(0).json()).len(), 4);
     assert_eq!(executed(&churn(&place, &["--refresh", "validation"]).expect(0).json()), ["validation"]);
     assert_eq!(executed(&churn(&place, &["--set", "training.limits.cpu=7 min"]).expect(0).json()).len(), 0);
@@ -83,7 +83,7 @@ fn a_source_is_read_again_where_its_content_may_have_changed_and_counts_by_it_al
     assert_eq!(executed(&changed)[..2], ["ingestion", "validation"]);
 }
 
-/// A component with another byte, which does the same: a section that nobody reads.
+/// Appends a custom section to a component: other bytes, the same behaviour.
 fn with_another_byte(component: &[u8]) -> Vec<u8> {
     [component, &[0, 3, 1, b'x', b'y']].concat()
 }
@@ -107,7 +107,7 @@ fn one_changed_byte_of_a_component_has_its_stage_executed_and_nothing_after_it()
         let path = place.path().join(format!("{stage}.wasm"));
         let bytes = std::fs::read(&path).expect("a component");
         std::fs::write(&path, with_another_byte(&bytes)).expect("a file");
-        // Nobody accepted it yet, and what is on record does not either.
+        // The changed file is not accepted yet, so recorded results do not apply either.
         let refused = place.run(&["run", &manifest]).expect(2).stderr;
         assert!(refused.contains("lock"), "{refused}");
         place.run(&["lock", &manifest, "--update"]).expect(0);
@@ -186,8 +186,8 @@ fn a_run_that_was_killed_in_any_stage_goes_on_where_it_was_and_makes_the_same() 
         let done = resumed["cached"].as_u64().expect("a count") as usize;
         assert!((place_of..=place_of + 1).contains(&done), "{stage}: {done} were taken over");
         let same = |run: &Value| -> BTreeSet<_> {
-            // A report of an evaluation names the version, the decision the report's figures: both
-            // are equal here.
+            // The evaluation report names the version and the decision names the report. Both are
+            // equal here.
             digests(run).into_iter().collect()
         };
         assert_eq!(same(&resumed), same(&undisturbed), "{stage}");
@@ -234,7 +234,7 @@ fn processes_that_want_the_same_at_once_compute_it_once() {
     }
     assert_eq!(sum, [4, 4], "each of the eight stages was executed once");
     assert!(made.iter().all(|made| made.len() == 1), "all of them have the same");
-    // Nothing is left of the locks.
+    // No lock file is left.
     let keys = std::fs::read_dir(place.home().join("cache/keys")).expect("a folder");
     assert_eq!(keys.count(), 0);
 }
@@ -254,7 +254,7 @@ fn metrics_are_written_so_that_they_can_be_compared() {
     assert!(names.is_sorted() && names.len() > 8, "{text}");
     let (unchanged, same) = written(&[]);
     assert_eq!((&unchanged["executed"], same), (&json!(0), text.clone()));
-    // The same measured again, as another run.
+    // The same again without the cache and under another model name.
     let (again, text_again) = written(&["--no-cache", "--register-name", "another"]);
     assert_ne!(again["run_id"], run["run_id"]);
     assert_eq!(text_again, text);
@@ -277,7 +277,7 @@ fn what_only_runs_reach_goes_past_a_size_and_is_made_again_when_it_is_wanted() {
     let places: BTreeSet<&str> =
         removed["removed"].as_array().expect("a list").iter().filter_map(|it| it["place"].as_str()).collect();
     assert_eq!(places, BTreeSet::from(["evicted"]));
-    // The champion is whole.
+    // The champion is complete.
     let csv = place.write("rows.csv", "");
     let export = ["artifacts", "export", "training.model", "--run", first["run_id"].as_str().expect("a run")];
     place.run(&[&export[..], &["--output", &csv.display().to_string()]].concat()).expect(0);

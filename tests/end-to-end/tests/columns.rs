@@ -1,12 +1,12 @@
-//! Columns as data has them: many, wide, weighted, dated, reordered. What a stage cannot hold at
-//! once passes in parts, and what cannot be right is told before anything is learnt.
+//! Columns as real data has them: many, wide, weighted, dated, reordered. Batches are split where
+//! they are too large, and wrong columns are refused before training.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 use stagewright_end_to_end::{Ended, Place};
 
-/// A manifest that reads `t.csv` with these fields; `y` is the target.
+/// Returns a manifest that reads `t.csv` with these fields. The target is `y`.
 fn manifest(fields: &str, training: &str, more: &str) -> String {
     let mut text = format!(
         "pipeline = \"p\"\nexperiment = \"p\"\nmodel = \"m\"\nseed = 1\n[task]\nkind = \"binary\"\ntarget = \"y\"\n\
@@ -26,14 +26,14 @@ fn manifest(fields: &str, training: &str, more: &str) -> String {
     text + "[gates]\n" + more
 }
 
-/// Numbers that look random, the same everywhere.
+/// Returns a pseudo-random number that is the same everywhere.
 fn noise(row: usize, column: usize) -> usize {
     let mixed = (row as u64 * 31 + column as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     ((mixed ^ mixed >> 29).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 33) as usize
 }
 
-/// Rows of `columns` columns of text with `categories` values each, of which the first one tells
-/// something about `y`.
+/// Returns rows of `columns` text columns with `categories` values each. The first column carries
+/// information about `y`.
 fn texts(rows: usize, columns: usize, categories: usize) -> String {
     let names: Vec<String> = (0..columns).map(|column| format!("c{column}")).collect();
     let mut text = format!("{},y\n", names.join(","));
@@ -58,7 +58,7 @@ fn says(ended: &Ended, words: &[&str]) {
     }
 }
 
-/// The candidate's metric, as `run --json` prints it.
+/// Returns the candidate's metric from `run --json`.
 fn auc(run: &Value) -> f64 {
     run["metrics"]["candidate"]["roc_auc"].as_f64().unwrap_or_else(|| panic!("no metric in {run}"))
 }
@@ -75,7 +75,7 @@ fn more_features_than_a_batch_has_room_for_pass_through_every_stage_and_predicti
     let first = place.run(&["predict", "m", "--input", "t.csv", "--json"]).expect(0).json();
     let first = first["predictions"].as_array().expect("predictions");
     assert_eq!(first.len(), 12_000);
-    // A few rows alone, which need no second crossing, are predicted to the same bits.
+    // A few rows alone need no second crossing and give the same bits.
     let lines: Vec<String> = texts(12_000, 5, 30).lines().map(str::to_owned).collect();
     place.write("few.csv", format!("{}\n{}\n", lines[0], lines[8_100..8_120].join("\n")));
     let few = place.run(&["predict", "m", "--input", "few.csv", "--json"]).expect(0).json();
@@ -92,8 +92,8 @@ fn one_hot_encoding_of_ten_thousand_categories_passes_in_bounded_memory() {
     let run = place.run(&["run", &path, "--json"]).expect(0).json();
     let transformation = &run["stages"][2];
     assert_eq!(transformation["name"], "transformation");
-    // Three columns of which the training rows show some 2,700 to 2,900 categories each; 4,500 rows
-    // of them are 250 MB.
+    // Three columns with 2,700 to 2,900 categories each in the training rows; 4,500 rows of them
+    // are 250 MB.
     assert!(transformation["bytes_out"].as_u64().expect("bytes") > 200 << 20, "{transformation}");
     assert!(transformation["peak_memory_bytes"].as_u64().expect("bytes") < 64 << 20, "{transformation}");
 }
@@ -114,7 +114,7 @@ fn a_row_that_is_larger_than_a_batch_is_a_fault_of_the_data_that_names_column_an
     assert!(!ended.stderr.contains("bug"), "{}", ended.stderr);
 }
 
-/// `a`, `b` and a weight of each row.
+/// Returns rows of `a`, `b` and a weight.
 fn weighted(weight: impl Fn(usize) -> String) -> String {
     let mut text = "a,b,w,y\n".to_owned();
     for row in 0..300 {
@@ -192,7 +192,7 @@ fn a_champion_finds_its_columns_by_name_whatever_their_order_and_number() {
         let difference = number(&report["candidate"]["metrics"]["roc_auc"]) - number(&host["roc_auc"]);
         assert!((difference - number(&component["auc_difference"])).abs() < 1e-12, "{fields}");
     }
-    // One that lacks a column follows `champion-unreadable`.
+    // A champion that lacks a column follows `champion-unreadable`.
     let path = place.write("m.toml", manifest("a = \"float64\"\n", "train-logistic", "")).display().to_string();
     says(
         &place.run(&["run", &path]).expect(3),

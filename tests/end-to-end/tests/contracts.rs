@@ -1,9 +1,9 @@
-//! Components and models of one version of the contract in a host of another, and those of this
-//! version, which are kept as they were built.
+//! Runs components and models of other versions of the contract, and recorded components of this
+//! version.
 //!
-//! `fixtures/home-of-contract-0.1.0` is the home that the last version with contract 0.1.0 made of
-//! a pipeline of six empty stages: its database as SQL, its artifacts and its production location,
-//! without the bytes of the model's components, which tests/components has.
+//! `fixtures/home-of-contract-0.1.0` is a home from the last version with contract 0.1.0, made by a
+//! pipeline of six empty stages: its database as SQL, its artifacts and its production location.
+//! The bytes of the model's components are in tests/components.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,12 +13,13 @@ use stagewright_store::Digest;
 
 const WORLDS: [&str; 6] = ["ingestion", "validation", "transformation", "training", "evaluation", "promotion"];
 
-/// The folder of components that were built for a version of the contract and are not built again.
+/// Returns the folder of components that were built for a version of the contract. They are not
+/// built again.
 fn kept(version: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../components").join(version)
 }
 
-/// The version of the folder wit/.
+/// Returns the version of the folder wit/.
 fn contract() -> String {
     let wit = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../wit/types.wit")).expect("wit");
     let (_, version) = wit.split_once("package stagewright:stage@").expect("a version");
@@ -33,7 +34,8 @@ fn says(ended: &Ended, parts: &[&str]) {
     }
 }
 
-/// The pipeline of six empty stages; `version` says of a world's component for which it was built.
+/// Returns a pipeline of six empty stages. `version` gives the contract version of each world's
+/// component.
 fn pipeline(place: &Place, version: impl Fn(&str) -> String) -> String {
     let mut text = "pipeline = \"kept\"\nexperiment = \"kept\"\nmodel = \"kept\"\nseed = 1\n\
         [task]\nkind = \"binary\"\ntarget = \"y\"\npositive = \"1\"\n\
@@ -60,7 +62,8 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The home that the last version with contract 0.1.0 made: version 1 of `kept` is its champion.
+/// Returns the home from the last version with contract 0.1.0. Version 1 of the model `kept` is its
+/// champion.
 fn home_of_contract_0_1_0() -> Place {
     let place = Place::new();
     let home = place.home();

@@ -1,15 +1,14 @@
-//! Verdicts after training: a person's decision, what a verdict is worth under another champion,
-//! retirement.
+//! Decisions after training: a person's verdict, a verdict under another champion, retirement.
 
 use serde_json::{Value, json};
 use stagewright_end_to_end::Place;
 
 const MODEL: &str = "churn-classifier";
 
-/// So few rows reach no high bar.
+/// Gates that models of few rows pass.
 const LOW: [&str; 4] = ["--set", "gates.minimum.roc_auc=0.5", "--set", "gates.minimum.accuracy=0.5"];
 
-/// A champion, and a version that was rejected.
+/// Returns a champion and a rejected version.
 fn two_versions() -> Place {
     let place = Place::new();
     place.churn(1500, &[&LOW[..], &["--set", "training.component=train-logistic"]].concat()).expect(0);
@@ -46,7 +45,7 @@ fn a_persons_decision_is_shown_as_such_and_ages_as_any_other() {
     assert!(verdicts[0]["reasons"].as_array().is_some_and(|reasons| !reasons.is_empty()), "{verdicts}");
     assert!(verdicts[1]["at"].as_str().is_some_and(|at| at.contains('T') && at.ends_with('Z')), "{verdicts}");
     assert!(verdicts[1]["by"].as_str().is_some_and(|by| !by.is_empty()), "{verdicts}");
-    // The list of versions has the same.
+    // The list of versions has the same verdicts.
     assert_eq!(shown(&place, MODEL)[1]["verdicts"], verdicts);
     for (command, expected) in
         [("show", "a person's decision"), ("history", "version.judged-by-person"), ("card", "a person's decision")]
@@ -57,7 +56,7 @@ fn a_persons_decision_is_shown_as_such_and_ages_as_any_other() {
 
     place.run(&["models", "promote", &second]).expect(0);
     assert_eq!(champion(&place), 2);
-    // The first one was approved while there was no champion.
+    // The first version was approved while there was no champion.
     let stale = place.run(&["models", "promote", &first]).expect(4).stderr;
     assert!(stale.contains("was approved against no champion, and version 2 is champion now"), "{stale}");
     assert!(stale.contains(&format!("hint: `stagewright gate {first} --promote` judges it again")), "{stale}");
@@ -105,7 +104,7 @@ fn a_model_that_had_a_champion_retires_and_is_deleted() {
     assert!(again.contains("has no champion"), "{again}");
     let history = place.run(&["models", "history", MODEL]).expect(0).stdout;
     assert!(history.contains("model.retired") && history.contains("the product ends"), "{history}");
-    // A rollback brings it back, to where it was.
+    // A rollback restores it.
     place.run(&["models", "rollback", MODEL]).expect(0);
     assert!(pointer.exists());
     assert_eq!(champion(&place), 1);

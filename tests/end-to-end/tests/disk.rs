@@ -1,4 +1,4 @@
-//! A full disk at the level of a run: the error says so, nothing of the run is visible, and the
+//! A run on a full disk reports the error, makes nothing visible, and leaves a home in which the
 //! next run works.
 
 use std::fs;
@@ -8,15 +8,17 @@ use std::process::{Child, Command, Stdio};
 
 use stagewright_end_to_end::{Ended, Place};
 
-/// A file system of its own with little room, for as long as this lives.
+/// A small file system that is unmounted when this is dropped.
 struct SmallDisk {
-    /// Holds the mount in a namespace of its own; the disk is reached through its `/proc` entry.
+    /// The process that holds the mount in its own namespace. The disk is reached through its entry
+    /// in `/proc`.
     holder: Child,
     folder: PathBuf,
 }
 
 impl SmallDisk {
-    /// Mounts one of this many mebibytes over `folder`; `None` where the system lets nobody mount.
+    /// Mounts a file system of so many mebibytes at `folder`. Returns `None` where the system does
+    /// not permit mounts.
     fn mount(folder: &Path, mebibytes: u32) -> Option<Self> {
         let script = "mount -t tmpfs -o size=$1m tmpfs \"$0\" && echo mounted && exec cat";
         let mut holder = Command::new("unshare")
@@ -49,13 +51,13 @@ fn says_what_to_do(ended: &Ended, cause: &str) {
     }
 }
 
-/// A small run, with gates that it passes if there is no champion.
+/// Runs a small pipeline, whose gates pass if there is no champion.
 fn small(place: &Place, more: &[&str]) -> Ended {
     let gates = ["--set", "gates.minimum.roc_auc=0.5", "--set", "gates.minimum.accuracy=0.5"];
     place.churn(500, &[&["--set", "training.component=train-logistic"], &gates[..], more].concat())
 }
 
-/// A run whose table does not fit, on a disk that has a champion already.
+/// Runs a pipeline whose table does not fit, on a disk that already has a champion.
 fn a_run_that_does_not_fit(place: &Place, run: impl Fn(&Place, &[&str]) -> Ended, cause: &str) {
     small(place, &[]).expect(0);
     let (artifacts, models) = (place.artifacts(), place.run(&["models", "--json"]).expect(0).stdout);
@@ -70,7 +72,7 @@ fn a_run_that_does_not_fit(place: &Place, run: impl Fn(&Place, &[&str]) -> Ended
     let shown = place.run(&["runs", "show", "--json"]).expect(0).json();
     assert_eq!(shown["run"]["status"], "failed");
     assert!(shown["run"]["error"]["message"].as_str().is_some_and(|message| message.contains(cause)), "{shown}");
-    // With another seed: a candidate that differs, so that everything is written anew.
+    // Another seed makes another candidate, so that everything is written anew.
     let next = small(place, &["--seed", "2"]);
     assert!([0, 4].contains(&next.code), "{}", next.stderr);
 }
@@ -86,7 +88,7 @@ fn a_run_that_fills_the_disk_says_so_and_shows_nothing_and_the_next_one_works() 
     let place = place.with_home(&disk.folder);
     a_run_that_does_not_fit(&place, Place::run, "No space left on device");
 
-    // Not even a record fits: reading works all the same.
+    // No space is left even for a record. Reading still works.
     let models = place.run(&["models", "--json"]).expect(0).stdout;
     let filler = disk.folder.join("filler");
     let full = fs::write(&filler, vec![0; 16 << 20]).expect_err("the disk is smaller");
@@ -98,19 +100,19 @@ fn a_run_that_fills_the_disk_says_so_and_shows_nothing_and_the_next_one_works() 
     small(&place, &["--register-name", "other"]).expect(0);
 }
 
-/// Runs the binary where no file may grow past this many blocks of 512 bytes: writing fails half
-/// way, as on a full disk.
+/// Runs the binary with a limit of so many blocks of 512 bytes per file. A write fails half way, as
+/// on a full disk.
 fn with_limit(place: &Place, blocks: u32, arguments: &[&str]) -> Ended {
     let inner = place.command(arguments);
     let mut command = Command::new("sh");
-    // The signal would end the process where a full disk gives an error.
+    // The signal would end the process, where a full disk gives an error.
     command.args(["-c", "trap '' XFSZ; ulimit -f \"$1\"; shift; exec \"$@\"", "sh", &blocks.to_string()]);
     command.arg(inner.get_program()).args(inner.get_args()).current_dir(place.path()).env_clear();
     command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
     Ended::of(command)
 }
 
-/// No file may grow past 8 MiB.
+/// Runs the binary with a limit of 8 MiB per file.
 fn large_files_refused(place: &Place, arguments: &[&str]) -> Ended {
     with_limit(place, 16384, arguments)
 }
@@ -157,12 +159,12 @@ fn output_that_cannot_be_written_is_told_and_never_a_panic() {
         let ended = to(arguments, "/dev/full").expect(7);
         assert!(ended.stderr.contains("cannot write to standard output"), "{}", ended.stderr);
     }
-    // Whoever read the output has seen enough.
+    // The reader of the output closes the pipe.
     let mut gone = place.command(&["runs"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
     drop(gone.stdout.take());
     let ended = gone.wait_with_output().expect("it ends");
     assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(0), ""));
-    // What cannot be shown on standard error is no reason to stop.
+    // A failing standard error is no reason to stop.
     let mut command = place.command(&["run", &stagewright_end_to_end::config("churn.toml"), "--until", "ingestion"]);
     command.args(["--set", "ingestion.component=ingest-synthetic", "--set", "ingestion.rows=100"]);
     command.stderr(fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full"));

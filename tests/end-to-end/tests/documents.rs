@@ -1,10 +1,10 @@
 //! Runs the commands of README.md and docs/ as a reader types them.
 //!
-//! The lines of a ```` ```sh ```` block run one after the other. A document that is read from its
-//! begin to its end keeps its home from block to block; in every other one each block finds a home
-//! with five versions of a model. Blocks of ```` ```sh,ignore ```` are left out, and so are
-//! programs that this machine may lack. A command that needs a server is only parsed: `--help`
-//! after it ends it once its arguments were read.
+//! The lines of a ```` ```sh ```` block run one after the other. README.md and docs/session.md tell
+//! a story, so their blocks share one home. In every other document each block starts in a home
+//! with five versions of a model. Blocks of ```` ```sh,ignore ```` are left out, as are programs
+//! that a machine may lack. A command that needs a server is only parsed: `--help` is appended,
+//! which ends it after its arguments were read.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,10 +15,10 @@ use serde_json::Value;
 use stagewright_end_to_end::{binary, config};
 use tempfile::TempDir;
 
-/// Programs that a line is run for.
+/// The programs whose lines run.
 const RUN: [&str; 5] = ["stagewright", "case", "cp", "head", "mkdir"];
 
-/// Programs whose lines are left out: they build, need a server, or are not on every machine.
+/// The programs whose lines are left out: they build, need a server, or are not on every machine.
 const LEFT_OUT: [&str; 16] = [
     "(cd",
     "/usr/bin/time",
@@ -38,11 +38,11 @@ const LEFT_OUT: [&str; 16] = [
     "venv/bin/componentize-py",
 ];
 
-/// Parts of a command that name a server, a device or a file that nobody has here.
+/// A command that contains one of these needs a server or a file that is not there.
 const ELSEWHERE: [&str; 4] = ["s3://", "https://", "postgresql://", "wasm32-wasip2"];
 
-/// Words of documents that stand for something else, and what that is here. `{run}` and `{other}`
-/// are identifiers of runs, `{head}` is the head of the audit.
+/// Placeholders in documents, and their replacements. `{run}` and `{other}` are identifiers of
+/// runs, `{head}` is the head of the audit.
 const STAND_FOR: [(&str, &str); 10] = [
     ("RUN", "{run}"),
     ("4f1c", "{run}"),
@@ -56,7 +56,7 @@ const STAND_FOR: [(&str, &str); 10] = [
     ("edge-host.key", "user/.local/state/stagewright/host.key"),
 ];
 
-/// Documents that are read from their begin to their end, and begin with an empty home.
+/// The documents whose blocks share one home, which is empty at first.
 const FROM_NOTHING: [&str; 2] = ["README.md", "docs/session.md"];
 
 /// The trainings of the five versions. The first two become champion, the others are rejected.
@@ -93,7 +93,7 @@ fn every_command_of_the_documents_runs() {
     assert!(run > 0, "the documents have no command");
 }
 
-/// README.md and the documents of users; formats and decisions have no commands to follow.
+/// Returns README.md and the documents for users. Formats and decisions have no commands to follow.
 fn documents() -> Vec<String> {
     let mut documents = vec!["README.md".to_owned()];
     let mut folders = vec!["docs".to_owned()];
@@ -116,18 +116,18 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace").to_owned()
 }
 
-/// Somebody who reads one document and types its commands.
+/// A reader who types the commands of one document.
 struct Reader {
     document: String,
     folder: TempDir,
-    /// The home that each block finds, if the document is no story.
+    /// The home in which each block starts, unless the blocks share one.
     home: Option<PathBuf>,
-    /// How many commands were run, and how many were only parsed.
+    /// The number of commands that ran, and of those that were only parsed.
     run: usize,
     parsed: usize,
     /// The programs of lines that were left out.
     left_out: Vec<String>,
-    /// What did not work.
+    /// The commands that failed.
     failures: Vec<String>,
 }
 
@@ -142,7 +142,7 @@ impl Reader {
         Self { document, folder, home, run: 0, parsed: 0, left_out: Vec::new(), failures: Vec::new() }
     }
 
-    /// Puts the home in place that a block finds.
+    /// Puts the home of a block in place.
     fn begin_block(&self) {
         let Some(home) = &self.home else { return };
         let here = self.folder.path().join(".stagewright");
@@ -152,7 +152,7 @@ impl Reader {
         copy(home, &here);
     }
 
-    /// Types every command.
+    /// Types every command of the document.
     fn read(&mut self) {
         let text = fs::read_to_string(repository().join(&self.document)).expect("a document");
         let mut in_block = None;
@@ -172,7 +172,7 @@ impl Reader {
             } else if in_block == Some("sh") {
                 command.push_str(line);
                 command.push('\n');
-                // A command may go on in the next line.
+                // A command may continue on the next line.
                 if !command.ends_with("\\\n") && self.shell(&["-n", "-c", &command]).status.success() {
                     if let Err(error) = self.command(command.trim()) {
                         self.failures.push(format!("{}:{}: {error}", self.document, at + 1));
@@ -220,7 +220,7 @@ impl Reader {
         Err(format!("`{command}` ended with {code}, not {expected}\n{}{}", said(&stdout), said(&stderr)))
     }
 
-    /// What a word of a document stands for.
+    /// Returns the replacement of a placeholder.
     fn meaning(&self, text: &str) -> String {
         let ask = |arguments: &str| -> Value {
             let output = self.shell(&["-c", &format!("stagewright {arguments} --json")]);
@@ -240,7 +240,7 @@ impl Reader {
     }
 }
 
-/// A shell in a working folder, which finds the binary under its name.
+/// Returns a shell in a working folder that finds the binary by its name.
 fn shell(folder: &Path) -> Command {
     let binary = binary();
     let programs = binary.parent().expect("a folder").display();
@@ -250,7 +250,7 @@ fn shell(folder: &Path) -> Command {
     command
 }
 
-/// Whether xtask has the command that a line of cargo calls.
+/// Checks that xtask has the command that a line calls.
 fn exists(line: &str) -> Result<(), String> {
     let Some(name) = line.strip_prefix("cargo xtask ").and_then(|rest| rest.split_whitespace().next()) else {
         return Ok(());
@@ -259,7 +259,7 @@ fn exists(line: &str) -> Result<(), String> {
     if known { Ok(()) } else { Err(format!("xtask has no command `{name}`")) }
 }
 
-/// A line of a shell, and its comment.
+/// Splits a line of a shell into its command and its comment.
 fn without_comment(line: &str) -> (String, String) {
     let mut quote = None;
     let mut before = ' ';
@@ -275,7 +275,7 @@ fn without_comment(line: &str) -> (String, String) {
     (line.to_owned(), String::new())
 }
 
-/// The files that documents speak of, and a home with five versions.
+/// Makes the files that documents mention, and a home with five versions.
 fn prepared() -> TempDir {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let path = folder.path();

@@ -1,4 +1,5 @@
-//! A host without a compiler: it runs what another one compiled for its key, and compiles nothing.
+//! A host without a compiler runs code that another host compiled for its key, and compiles
+//! nothing.
 
 use std::fs;
 use std::path::Path;
@@ -6,8 +7,8 @@ use std::process::Command;
 
 use stagewright_end_to_end::{Ended, Place, binary, config, run_only};
 
-/// The installation there: the program, and where it looks for them the program in which stages
-/// run, and the built-in stages.
+/// Installs the program, the program in which stages run, and the built-in stages at the places
+/// where the binary looks.
 fn install(to: &Path) {
     let stages = to.join("lib/stagewright/stages");
     fs::create_dir_all(&stages).and_then(|()| fs::create_dir_all(to.join("bin"))).expect("folders");
@@ -48,7 +49,8 @@ fn a_host_without_a_compiler_runs_and_predicts_what_another_one_compiled_for_it(
     let refused = edge(&run).expect(7).stderr;
     assert!(refused.contains("is not compiled for this host") && refused.contains("stage precompile"), "{refused}");
 
-    // The manifest stands for what it uses; what is typed instead for a run is named too.
+    // The manifest stands for the components that it uses. A component that an argument substitutes
+    // is named too.
     let (key, compiled) = (folder.join(first("key")).display().to_string(), place.path().join("compiled"));
     let output = compiled.display().to_string();
     let components = ["stage", "precompile", &manifest, "ingest-synthetic", "train-logistic"];

@@ -1,12 +1,12 @@
 #![cfg(target_os = "linux")]
-//! A fault at every file operation of a whole run: nothing partial becomes visible, nothing is left
-//! behind after the next start, the record says what happened, and the next run works.
+//! Injects a fault at every file operation of a whole run. Nothing partial becomes visible, the
+//! next start leaves nothing behind, the record says what happened, and the next run works.
 //!
-//! The least pipeline does some 270 operations in a new home and some 480 in one where a run was
-//! killed. Each is tried with each fault that differs there, by the built binary; of a series of
-//! one operation on one file (SQLite writing a transaction) the first, the second and the last. So
-//! that it takes half a minute, some walks take every eighth of these points, and the next run is
-//! tried after every other; `STAGEWRIGHT_FAULTS=all` takes all of them, and tries the next run
+//! The minimal pipeline does about 270 operations in a new home and about 480 in one where a run
+//! was killed. Each fault is tried at each operation where it differs. Of a series of equal
+//! operations on one file (SQLite writing a transaction), the first, the second and the last are
+//! taken. To stay within half a minute, some walks take every eighth point, and the next run is
+//! tried after every second one. `STAGEWRIGHT_FAULTS=all` takes all points and tries the next run
 //! after each.
 
 use std::collections::BTreeSet;
@@ -29,21 +29,21 @@ const MODEL: &str = "least";
 const HOST_FAILED: i32 = 7;
 const INTERRUPTED: i32 = 130;
 
-/// A run to be disturbed: where it begins and what it would do.
+/// A run to be disturbed.
 struct Scenario {
-    /// Holds manifest and prepared home.
+    /// The manifest and the prepared home.
     place: Place,
     arguments: Vec<String>,
-    /// The home it begins with; `None`: none.
+    /// The home with which it begins, if any.
     begins_with: Option<PathBuf>,
     runs_before: usize,
     champion_before: Option<u32>,
-    /// What it does when nothing goes wrong.
+    /// The operations of an undisturbed run.
     operations: Vec<Operation>,
 }
 
 impl Scenario {
-    /// The first run ever, which makes its candidate champion.
+    /// The first run in a home, which makes its candidate champion.
     fn first_run() -> Self {
         let place = Place::new();
         let manifest = place.write("least.toml", least_pipeline("empty-training")).display().to_string();
@@ -53,11 +53,11 @@ impl Scenario {
             .counted()
     }
 
-    /// A run that replaces a champion, in a home where a run was killed half way: that is cleaned
-    /// up first.
+    /// A run that replaces a champion, in a home where a run was killed half way. It first cleans
+    /// up.
     fn after_a_killed_run() -> Self {
         let Self { place, mut arguments, operations, .. } = Self::first_run();
-        // On this split of the eight rows a model is better than the champion, a constant.
+        // On this split of the eight rows the model is better than the champion, a constant.
         arguments.extend(["--set", "training.component=train-logistic"].map(str::to_owned));
         let middle = operations.iter().rposition(|it| it.name == "create").expect("a file");
         let mut killed = place.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
@@ -82,7 +82,7 @@ impl Scenario {
         self
     }
 
-    /// A home of this name as the scenario begins with it.
+    /// Makes a home with which the scenario begins.
     fn home(&self, name: &str) -> PathBuf {
         let home = self.place.path().join(name);
         if let Some(begins_with) = &self.begins_with {
@@ -96,7 +96,7 @@ impl Scenario {
         self.place.command_in(home, &arguments)
     }
 
-    /// The operations that differ for a fault.
+    /// Returns the operations at which a fault makes a difference.
     fn points(&self, fault: Fault) -> Vec<&Operation> {
         let all = &self.operations;
         let like = |at: usize, other: Option<usize>| {
@@ -107,16 +107,16 @@ impl Scenario {
             |at: usize| like(at, at.checked_sub(1)) && like(at, at.checked_sub(2)) && like(at, Some(at + 1));
         let differs = |operation: &Operation| match fault {
             Fault::Full => operation.needs_room,
-            // Bytes that were not flushed are lost, however many there were.
+            // Unflushed bytes are lost, however many there were.
             Fault::Power => !operation.name.contains("write"),
-            // At the others a loss of power is the worse.
+            // At other operations a power loss is the worse fault.
             Fault::Kill => operation.name.contains("write"),
             Fault::Error | Fault::Interrupt => true,
         };
         (0..all.len()).filter(|&at| !in_series(at) && differs(&all[at])).map(|at| &all[at]).collect()
     }
 
-    /// Disturbs the run at each point, or at every `step`th; tells all that went wrong.
+    /// Disturbs the run at every `step`th point and reports everything that went wrong.
     fn walk(&self, fault: Fault, step: usize) {
         let step = if all() { 1 } else { step };
         let points: Vec<&Operation> = self.points(fault).into_iter().step_by(step).collect();
@@ -153,13 +153,13 @@ impl Scenario {
         if at % 2 == 1 && !all() {
             return Ok(());
         }
-        // A clean run makes the same model: it promotes it, or finds it champion already.
+        // A clean run makes the same model. It promotes the model or finds it champion already.
         let clean = self.command(home).output().expect("it starts");
         let code = clean.status.code();
         ensure(code == Some(0), || format!("the next run: {code:?}: {}", String::from_utf8_lossy(&clean.stderr)))?;
         left_behind(home)?;
-        // Whatever was not finished is by now: production points to the champion, and holds nothing
-        // temporary.
+        // Unfinished promotions are finished by now: production points to the champion and has no
+        // temporary file.
         let (promoted, champion) = (promoted(home, MODEL)?, champion(home, MODEL)?);
         ensure(promoted == champion, || format!("production has {promoted:?}, the champion is {champion:?}"))?;
         let aside: Vec<String> = entries(&home.join("production/.stagewright")).into_iter().collect();
@@ -168,15 +168,15 @@ impl Scenario {
 
     fn check_ending(&self, fault: Fault, operation: Option<&Operation>, ended: &Output) -> Result<(), String> {
         if operation.is_none() {
-            // Random names make some runs a few operations shorter (SQLite's pages): nothing went
-            // wrong then.
+            // Random names make some runs a few operations shorter (SQLite's pages). Then no fault
+            // happened.
             return ensure(ended.status.code() == Some(0), || "it went wrong by itself".to_owned());
         }
         let (code, signal) = (ended.status.code(), ended.status.signal());
         let text = String::from_utf8_lossy(&ended.stderr);
         match fault {
             Fault::Kill | Fault::Power => ensure(signal == Some(9), || "it was not killed".to_owned()),
-            // Until the handler stands, the signal itself ends the process.
+            // Before the handler is installed, the signal ends the process.
             Fault::Interrupt => ensure(matches!(code, Some(0 | INTERRUPTED)) || matches!(signal, Some(2 | 15)), || {
                 "its ending".to_owned()
             }),
@@ -200,7 +200,7 @@ impl Scenario {
         ended: &Output,
     ) -> Result<(), String> {
         let died = ended.status.code().is_none();
-        // What cannot be removed stays until the next start.
+        // A file that cannot be removed stays until the next start.
         let refused = fault == Fault::Error && operation.is_some_and(|it| it.name == "unlink");
         if !died && !refused {
             let before = self.begins_with.as_deref().map(temporary).unwrap_or_default();
@@ -211,7 +211,7 @@ impl Scenario {
         left_behind(home)?;
         only_what_is_known(home)?;
         everything_is_whole(&opened)?;
-        // A commit whose flush failed may have reached the disk all the same.
+        // A commit whose flush failed may still have reached the disk.
         let unsure = fault == Fault::Error && operation.is_some_and(|it| it.name == "fsync");
         self.check_runs(&opened.registry, ended.status.code(), unsure)?;
         self.check_versions(&opened, ended.status.code())
@@ -232,20 +232,20 @@ impl Scenario {
         let fits = match code {
             Some(0) => status == Some(RunStatus::Finished),
             Some(INTERRUPTED) => status == Some(RunStatus::Killed),
-            // A record that could not be written counts as killed.
+            // A run whose end could not be recorded counts as killed.
             Some(_) => matches!(status, None | Some(RunStatus::Failed | RunStatus::Killed)),
             None => matches!(status, None | Some(RunStatus::Finished | RunStatus::Killed)),
         };
         ensure(fits || unsure, || format!("the run is recorded as {status:?}"))
     }
 
-    /// Versions are consecutive, judged, whole; the champion is approved, and production holds it,
-    /// or the one before it, whole.
+    /// Checks that versions are consecutive, judged and complete, that the champion is approved,
+    /// and that production has it or the one before it, complete.
     fn check_versions(&self, home: &Home, code: Option<i32>) -> Result<(), String> {
         let mut approved = vec![None];
         for version in versions(home, MODEL)? {
             let number = version.version;
-            // It is registered when trained; a run that came to its end judged it too.
+            // A version is registered when it is trained. A run that ended also judged it.
             let is_judged = version.verdict.is_some() || !matches!(code, Some(0 | 4));
             ensure(is_judged, || format!("version {number} is not judged"))?;
             if version.verdict == Some(Verdict::Approved) {
@@ -262,7 +262,7 @@ impl Scenario {
     }
 }
 
-/// Whether to take every point, and to try the next run after each.
+/// Returns whether to take every point and to try the next run after each.
 fn all() -> bool {
     std::env::var_os("STAGEWRIGHT_FAULTS").is_some_and(|it| it == "all")
 }

@@ -1,4 +1,4 @@
-//! The first things that somebody types: the program alone, completions, manual pages.
+//! The first commands that somebody types: the program alone, completions, manual pages.
 
 use std::process::Command;
 
@@ -8,7 +8,7 @@ use stagewright_end_to_end::{Ended, Place};
 fn the_program_alone_names_the_first_commands() {
     let place = Place::new();
     let mut command = place.command(&[]);
-    // `Place` names a home; here nothing is typed at all.
+    // `Place` names a home, and here nothing is typed at all.
     command = {
         let mut alone = Command::new(command.get_program());
         alone.current_dir(place.path()).env_clear();
@@ -37,7 +37,7 @@ fn completions_and_manual_pages_are_where_shells_look_for_them() {
     assert!(pages.len() > 40, "only {} pages", pages.len());
     let page = std::fs::read_to_string(share.join("man/man1/stagewright-models-promote.1")).expect("a page");
     assert!(page.contains("champion"), "{page}");
-    // Bash completes a command, and an option of it.
+    // Bash completes a command and an option of it.
     let script = ". \"$1\"; COMP_WORDS=(stagewright $2 $3); COMP_CWORD=$4; \
         _stagewright stagewright \"${COMP_WORDS[$4]}\" \"${COMP_WORDS[$4-1]}\"; printf '%s\\n' \"${COMPREPLY[@]}\"";
     let complete = |words: [&str; 2], place: &str| {
@@ -49,8 +49,8 @@ fn completions_and_manual_pages_are_where_shells_look_for_them() {
     assert_eq!(commands.lines().collect::<Vec<_>>(), ["resume", "reproduce"], "{commands}");
     let options = complete(["gc", "--dr"], "2");
     assert_eq!(options.trim(), "--dry-run");
-    // The same file is printed for shells that keep it elsewhere, and a second installation
-    // replaces the first.
+    // The same file is printed, for shells that keep it elsewhere. A second installation replaces
+    // the first.
     let printed = place.run(&["completions", "bash"]).expect(0);
     assert_eq!(printed.stdout, std::fs::read_to_string(&bash).expect("a script"));
     std::fs::write(share.join("man/man1/stagewright-gone.1"), "old").expect("a page");

@@ -1,4 +1,4 @@
-//! One run and one model for each of several values or segments, from the file to the champions.
+//! `[foreach]`: one run and one model for each of several values or segments, up to the champions.
 
 use std::collections::BTreeSet;
 
@@ -54,10 +54,10 @@ fn a_model_for_each_segment_is_trained_registered_and_promoted_and_nothing_is_do
     let again = run(&place, &["--json"]).expect(0).json();
     assert_eq!(again["executed"], 0, "{again}");
     assert!(children(&again).iter().all(|child| child["is_champion_already"] == true));
-    // Models serve as any other.
+    // The models serve like any other.
     let models = place.run(&["models", "list", "--json"]).expect(0).json();
     assert_eq!(models.as_array().map(Vec::len), Some(3), "{models}");
-    // However many work at once, they make the same.
+    // The result does not depend on how many runs work at once.
     let other = Place::new();
     let alone = run(&other, &["--json", "--workers", "1"]).expect(0).json();
     let digests = |run: &Value| -> BTreeSet<String> {
@@ -86,7 +86,7 @@ fn the_record_of_a_run_names_its_children_and_each_is_looked_at_resumed_and_repr
     assert_eq!(found.expect(0).json().as_array().map(Vec::len), Some(3));
     let again = place.run(&["reproduce", parent, "--json"]).expect(0).json();
     assert_eq!((&again["identical"], again["children"].as_array().map(Vec::len)), (&json!(true), Some(3)));
-    // A version leads back to the table that all segments come from.
+    // A version leads back to the table from which all segments come.
     let lineage = place.run(&["lineage", "churn-One-year/1", "--json"]).expect(0).json();
     let nodes: Vec<&str> =
         lineage["nodes"].as_array().expect("nodes").iter().filter_map(|node| node["name"].as_str()).collect();
@@ -143,7 +143,7 @@ fn events_say_which_run_and_child_they_are_of() {
 #[test]
 fn one_child_that_fails_or_is_rejected_leaves_the_others_their_models_and_decides_the_exit_code() {
     let place = Place::new();
-    // Nobody reaches this; all are registered.
+    // No candidate reaches this gate, and all are registered.
     let rejected = run(&place, &["--json", "--set", "gates.minimum.roc_auc=1.0"]).expect(4).json();
     assert!(children(&rejected).iter().all(|child| child["verdict"] == "rejected" && child["error"].is_null()));
     // More rows than two of the three segments have.
@@ -173,7 +173,7 @@ fn values_of_a_parameter_are_children_that_share_their_data() {
         ["--set", "foreach={ set = \"training.c\", values = { loose = 10.0, strict = 0.01 }, model = \"c-{value}\" }"];
     let first = run(&place, &[&values[..], &["--json"]].concat()).expect(0).json();
     assert_eq!(names(&first), ["loose", "strict"]);
-    // Ingestion, validation and transformation once; three stages for each.
+    // Ingestion, validation and transformation once, and three stages for each segment.
     assert_eq!((&first["executed"], &first["cached"]), (&json!(9), &json!(3)));
     let model = |at: usize| children(&first)[at]["run"]["stages"][3]["key"].clone();
     assert_ne!(model(0), model(1));
@@ -208,7 +208,7 @@ mod real_tables {
         assert_eq!(rows, [("Month-to-month", 3875), ("One year", 1473), ("Two year", 1695)]);
         assert!(children(&first).iter().all(|child| child["verdict"] == "approved"), "{first}");
         assert_eq!(run(&[]).expect(0).json()["executed"], 0);
-        // One customer of two years pays more: no other child is run again.
+        // One customer with a two-year contract pays more. No other child runs again.
         let line = text.lines().find(|line| line.contains("Two year")).expect("a customer");
         let cells: Vec<&str> = line.split(',').collect();
         let mut moved: Vec<String> = cells.iter().map(|cell| (*cell).to_owned()).collect();

@@ -1,4 +1,4 @@
-//! What a pipeline reaches is what its manifest grants, within what the operator allows.
+//! A pipeline reaches what its manifest grants, within what the operator allows.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::TcpListener;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use stagewright_end_to_end::{Place, config};
 
-/// A server of one file; counts its answers.
+/// Serves one file over HTTP and counts the answers.
 fn serve(body: String) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
@@ -23,7 +23,7 @@ fn serve(body: String) -> (u16, Arc<AtomicUsize>) {
             }
             counter.fetch_add(1, Ordering::SeqCst);
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-            // Who hangs up early has seen enough.
+            // A client may close the connection early.
             let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body.as_bytes()));
         }
     });
@@ -50,7 +50,7 @@ fn a_table_on_a_granted_server_is_fetched_once_and_kept() {
         arguments.extend(more);
         place.run(&arguments)
     };
-    // So few customers may not pass the gates; the lifecycle comes to its end all the same.
+    // So few customers may fail the gates. The lifecycle still ends.
     let first = run(&["--set", &grant]);
     assert!([0, 4].contains(&first.code), "{}", first.stderr);
     let first = first.json();
@@ -61,14 +61,14 @@ fn a_table_on_a_granted_server_is_fetched_once_and_kept() {
     place.run(&["artifacts", "export", "ingestion.response", "--output", "response.csv"]).expect(0);
     assert_eq!(std::fs::read_to_string(place.path().join("response.csv")).expect("the export"), csv);
 
-    // With its digest given, the run needs no server, and no grant for one.
+    // With a pinned digest, the run needs neither the server nor a grant.
     let pin = format!("sources.customers.sha256=\"{digest}\"");
     let again = run(&["--set", &pin]);
     assert!([0, 4].contains(&again.code), "{}", again.stderr);
     assert_eq!(answers.load(Ordering::SeqCst), 1);
     assert_eq!(again.json()["stages"][0]["artifacts"], first["stages"][0]["artifacts"]);
 
-    // A file that is another one is refused.
+    // A file with another digest is refused.
     let other = format!("sources.customers.sha256=\"{}\"", "0".repeat(64));
     let changed = run(&["--set", &grant, "--set", &other]).expect(2);
     assert!(changed.stdout.contains("the file has changed"), "{}", changed.stdout);

@@ -53,7 +53,7 @@ fn a_graph_is_planned_run_and_judged_and_its_artifacts_do_not_depend_on_workers(
         let run = other.run(&["run", "graph.toml", "--json", "--workers", workers]).expect(0).json();
         assert_eq!(digests(&run), digests(&first), "{workers}");
     }
-    // Beside a champion both are judged anew; what they are made of is on record.
+    // With a champion, both models are judged again. Their steps are on record.
     let again = place.run(&["run", "graph.toml", "--json"]).expect(0).json();
     assert_eq!((&again["executed"], &again["is_champion_already"]), (&2.into(), &true.into()));
     let unchanged = place.run(&["run", "graph.toml", "--json"]).expect(0).json();
@@ -142,7 +142,7 @@ fn stages_of_a_graph_run_alone_by_their_names_make_what_the_whole_run_made() {
         let ended = parts.run(&["stage", "run", stage, "--json"]).expect(0).json();
         made.extend(digests(&ended));
     }
-    // Reports name runs and versions; what models are made of is the same.
+    // Reports name runs and versions. The artifacts of models are equal.
     let of = |digests: &[(String, String, String)]| -> std::collections::BTreeSet<(String, String, String)> {
         digests.iter().filter(|(stage, ..)| !stage.starts_with("evaluation") && stage != "promotion").cloned().collect()
     };
@@ -161,7 +161,7 @@ fn a_stage_that_runs_alone_works_on_the_last_run_of_its_pipeline() {
     let hint = "hint: make what `boosted` works on: stagewright stage run customers --file other.toml; or stagewright run other.toml";
     assert!(none.stderr.contains(hint), "{}", none.stderr);
     place.run(&["stage", "run", "customers", "--file", "other.toml"]).expect(0);
-    // The last run of all is of the other pipeline.
+    // The latest run is of the other pipeline.
     let alone = place.run(&["stage", "run", "boosted", "--file", "graph.toml", "--json"]).expect(0).json();
     assert_eq!((&alone["executed"], &alone["cached"]), (&0.into(), &1.into()));
 }

@@ -1,5 +1,5 @@
-//! The host's own work for a stage is part of the stage's budget, and the host holds stages to the
-//! manifest where they keep quiet.
+//! The host's own work for a stage counts against the stage's budget, and the host applies the
+//! manifest's rules where a stage does not.
 
 use std::os::unix::process::CommandExt as _;
 use std::time::{Duration, Instant};
@@ -8,14 +8,14 @@ use rusqlite::Connection;
 use serde_json::Value;
 use stagewright_end_to_end::{Ended, Place, config, guests};
 
-/// Far more than such a run takes, and far less than one that nothing stops.
+/// Far more than such a run takes, and far less than an unstopped one.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Runs with no more than 2 GiB of data, as `prlimit --data=2147483648` does.
+/// Runs with at most 2 GiB of data, as with `prlimit --data=2147483648`.
 fn with_little_memory(place: &Place, arguments: &[&str]) -> Ended {
     let mut command = place.command(arguments);
     let limit = rustix::process::Rlimit { current: Some(2 << 30), maximum: Some(2 << 30) };
-    // SAFETY: between fork and exec, only a system call is made.
+    // SAFETY: only a system call runs between fork and exec.
     unsafe {
         command.pre_exec(move || Ok(rustix::process::setrlimit(rustix::process::Resource::Data, limit)?));
     }
@@ -26,8 +26,8 @@ fn message(ended: &Ended) -> String {
     ended.json()["error"]["message"].as_str().unwrap_or_default().to_owned()
 }
 
-/// The churn pipeline with this change to its text, on generated customers, with a validation stage
-/// that finds nothing.
+/// Runs the churn pipeline with a change of its text, on generated customers, with a validation
+/// stage that finds nothing.
 fn quiet(place: &Place, change: impl Fn(&str) -> String) -> Ended {
     let text = std::fs::read_to_string(config("churn.toml")).expect("a manifest");
     let component = guests().join("empty-validation.wasm");
@@ -43,7 +43,7 @@ fn quiet(place: &Place, change: impl Fn(&str) -> String) -> Ended {
 fn a_column_that_nobody_declared_is_found_though_validation_keeps_quiet() {
     let place = Place::new();
     for (change, told) in [
-        // The table has a column that the signature does not name, as one with the answer would be.
+        // The table has a column that the signature does not name. It could be the answer.
         (("gender = \"utf8\"\n", ""), "signature of `gender` is utf8 column, expected no such column"),
         (
             ("gender = \"utf8\"\n", "gender = \"utf8\"\nloyalty = \"int64\"\n"),
@@ -71,7 +71,7 @@ fn a_column_that_nobody_declared_is_found_though_validation_keeps_quiet() {
 #[test]
 fn what_the_host_writes_for_a_stage_counts_against_its_output() {
     let place = Place::new();
-    // Predictions of 20,000 rows are more than the evaluation stage writes itself.
+    // Predictions of 20,000 rows exceed the output of the evaluation stage itself.
     let stopped = place.churn(20_000, &["--set", "evaluation.limits.output=16 KiB"]).expect(6);
     let text = message(&stopped);
     assert!(text.contains("evaluation") && text.contains("output"), "{text}");
@@ -85,7 +85,7 @@ fn what_the_host_writes_for_a_stage_counts_against_its_output() {
 fn what_the_host_keeps_of_each_row_counts_against_the_stages_memory() {
     let place = Place::new();
     for stage in ["transformation", "evaluation"] {
-        // Enough for the stage itself, which sees a batch at a time.
+        // Enough for the stage itself, which holds one batch at a time.
         let limit = format!("{stage}.limits.memory=6 MiB");
         let stopped = place.churn(150_000, &["--set", &limit, "--until", stage]).expect(6);
         let text = message(&stopped);
@@ -100,16 +100,16 @@ fn the_hosts_work_for_a_stage_is_its_cpu_time() {
         let run = place.churn(60_000, &["--no-cache", "--until", "transformation"]).expect(0).json();
         run["stages"][2]["cpu_ms"].as_f64().expect("milliseconds")
     };
-    // The lesser of two: what a busy machine adds to one of them is no measure.
+    // The smaller of two measurements: a busy machine adds to either.
     let used = used().min(used());
-    // Half of it is the host's: splitting, encoding, writing and hashing seven tables.
+    // Half of the work is the host's: it splits, encodes, writes and hashes seven tables.
     let limit = format!("transformation.limits.cpu={} ms", (used / 2.0).max(10.0) as u64);
     let stopped = place.churn(60_000, &["--no-cache", "--until", "transformation", "--set", &limit]).expect(6);
     let text = message(&stopped);
     assert!(text.contains("transformation") && text.contains("cpu"), "{text}");
 }
 
-/// A pipeline that reads the table `v` of a database.
+/// Returns a pipeline that reads the table `v` of a database.
 fn reading(place: &Place, sql: &str, source: &str) -> String {
     let path = place.path().join("hostile.db");
     let _ = std::fs::remove_file(&path);
@@ -128,7 +128,7 @@ fn reading(place: &Place, sql: &str, source: &str) -> String {
 #[test]
 fn a_database_that_never_answers_ends_at_the_stages_limit() {
     let place = Place::new();
-    // About half an hour in one call of SQLite's, in which it asks nobody.
+    // About half an hour in one call of SQLite, which asks no callback meanwhile.
     let query = "uri = \"sqlite:hostile.db\"\nquery = \"SELECT instr(hex(zeroblob(4000000)), hex(zeroblob(2000000)) || '1') AS t, 1 AS y\"";
     let manifest = reading(&place, "CREATE TABLE x (a)", query);
     for limit in ["wall", "cpu"] {
@@ -146,10 +146,10 @@ fn files_that_cost_more_than_they_weigh_end_in_a_fault_and_never_in_an_abort() {
     let big = "CREATE TABLE x (t TEXT); INSERT INTO x VALUES (hex(zeroblob(2000000)));";
     let rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000000)";
     for view in [
-        // Terabytes of text, and what would sort them.
+        // Terabytes of text, and a sort over them.
         format!("{big} CREATE VIEW v AS {rows} SELECT t, i % 2 AS y FROM n, x"),
         format!("{big} CREATE VIEW v AS {rows} SELECT t || i AS t, i % 2 AS y FROM n, x ORDER BY 1"),
-        // A billion rows of next to nothing.
+        // A billion tiny rows.
         format!("CREATE VIEW v AS {rows} SELECT 'a' AS t, i % 2 AS y FROM n"),
     ] {
         let manifest = reading(&place, &view, "uri = \"sqlite:hostile.db#v\"");

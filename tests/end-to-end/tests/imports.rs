@@ -1,4 +1,4 @@
-//! What built-in stages import: a new capability shows in review.
+//! The imports of built-in stages. A new capability shows in review.
 
 use stagewright_end_to_end::Place;
 

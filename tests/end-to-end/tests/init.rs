@@ -1,10 +1,10 @@
-//! `init` writes manifests that run as they are, or says why not; and what its hints and others'
-//! tell to type works.
+//! `init` writes manifests that run as they are, or says why it cannot. The hints of commands work
+//! when they are followed.
 
 use stagewright_end_to_end::{Ended, Place};
 
-/// A table of `rows` rows that can be learnt: `y` follows `a` and `d`, but not always. `more` adds
-/// cells before them.
+/// Returns a table of `rows` rows that can be learnt: `y` follows `a` and `d` most of the time.
+/// `more` adds cells before them.
 fn table(head: &str, rows: usize, labels: [&str; 2], more: impl Fn(usize) -> String) -> String {
     let row = |i: usize| {
         let (a, d) = (i * 7919 % 101, i * 104_729 % 97);
@@ -14,7 +14,7 @@ fn table(head: &str, rows: usize, labels: [&str; 2], more: impl Fn(usize) -> Str
     std::iter::once(format!("{head}a,d,y\n")).chain((0..rows).map(row)).collect()
 }
 
-/// Writes a manifest for the table and runs it; returns what `init` said.
+/// Writes a manifest for the table and runs it. Returns the output of `init`.
 #[track_caller]
 fn runs(name: &str, text: &str, more: &[&str]) -> String {
     let place = Place::new();
@@ -129,8 +129,8 @@ fn what_cannot_be_learnt_is_refused_before_anything_runs() {
             assert!(!told.contains("--set"), "{name}: {told}");
         }
         assert_eq!(place.artifacts(), Vec::<String>::new(), "{name}: nothing ran");
-        // The hint: a target of two values, for which `init` writes a manifest; or stages that do
-        // not need to know.
+        // The hint: take a target of two values, for which `init` writes a manifest, or stages that
+        // do not need the task.
         place.write("table.csv", table("", 400, ["0", "1"], |_| String::new()));
         place.run(&["init", "--source", "csv:table.csv", "--target", "y", "--output", "two.toml"]).expect(0);
         place.run(&["plan", "two.toml"]).expect(0);
@@ -168,7 +168,7 @@ fn two_files_of_one_name_are_told_apart() {
     let second = init("bank", "bank.toml", &[]);
     assert!(second.contains("`data-model` already") && second.contains("`csv:shop/data.csv`"), "{second}");
     assert!(second.contains("`--name bank-data`") && second.contains("`--register-name bank-data-model`"), "{second}");
-    // Both hints do.
+    // Both hints work.
     init("bank", "named.toml", &["--name", "bank-data"]);
     place.run(&["run", "named.toml"]).expect(0);
     place.run(&["run", "bank.toml", "--register-name", "other-model"]).expect(0);
@@ -178,7 +178,7 @@ fn two_files_of_one_name_are_told_apart() {
     assert_eq!(names, ["bank-data-model", "data-model", "other-model"]);
 }
 
-/// The commands that an error proposes, each as its arguments.
+/// Returns the arguments of each command that an error proposes.
 #[track_caller]
 fn proposed(ended: &Ended) -> Vec<Vec<String>> {
     let commands =
@@ -210,7 +210,7 @@ fn the_table_of_a_folder_gets_a_pipeline_without_a_question() {
     );
     let run = place.run(&["run", "pipeline.toml", "--json"]);
     assert!([0, 4].contains(&run.code), "{}", run.stderr);
-    // The same file under its path, as an address, and by its folder: the same pipeline.
+    // The same file by its path, as an address, and by its folder gives the same pipeline.
     let split = |file: &str| {
         let text = std::fs::read_to_string(place.path().join(file)).expect("a manifest");
         text.lines().filter(|line| !line.starts_with("seed")).map(str::to_owned).collect::<Vec<_>>()
@@ -291,14 +291,14 @@ fn a_doubtful_target_is_left_to_a_person_with_the_commands_to_choose_from() {
     assert_eq!(commands, [["init", "t.csv", "--target", "group"]]);
     run_words(&place, &commands[0]).expect(0);
     place.run(&["plan", "pipeline.toml"]).expect(0);
-    // No column has two values, or a usual name.
+    // No column has two values or a usual name.
     place.write("u.csv", text.replace("\"u\"", "\"1.5\"").replace("\"v\"", "\"2.5\"") + "3,4.5,\"7.25\"\n");
     let none = place.run(&["init", "u.csv", "--output", "u.toml"]).expect(2);
     assert!(none.stderr.contains("no column looks like the one to predict"), "{}", none.stderr);
     assert_eq!(proposed(&none)[2], ["init", "u.csv", "--target", "group"]);
 }
 
-/// The key that the hint of a failure tells to set.
+/// Returns the key that the hint of a failure names.
 #[track_caller]
 fn key_of(ended: &Ended) -> String {
     let hint = ended.stderr.split("--set ").nth(1).unwrap_or_else(|| panic!("no key in:\n{}", ended.stderr));
@@ -316,7 +316,7 @@ fn a_hint_that_names_a_key_can_be_followed() {
     let larger = format!("{}=\"1 GiB\"", key_of(&small));
     let again = |arguments: &[&str]| {
         let ended = place.run(arguments);
-        // The same model again is no better than itself.
+        // The same model is no better than itself.
         assert!([0, 4].contains(&ended.code), "{arguments:?}: {}", ended.stderr);
     };
     again(&["run", "pipeline.toml", "--set", "training.limits.memory=\"1 MiB\"", "--set", &larger]);
@@ -325,12 +325,12 @@ fn a_hint_that_names_a_key_can_be_followed() {
     let unknown = place.run(&[&["run", "pipeline.toml"], &wrong[..]].concat()).expect(2);
     let right = format!("{}=[\"a\", \"d\", \"y\"]", key_of(&unknown));
     again(&[&["run", "pipeline.toml"], &wrong[..], &["--set", &right]].concat());
-    // A source that a stage misses.
+    // A missing source.
     let text = std::fs::read_to_string(place.path().join("pipeline.toml")).expect("the manifest");
     place.write("without.toml", text.replace("source = \"data\"\n", ""));
     let without = place.run(&["run", "without.toml"]).expect(2);
     again(&["run", "without.toml", "--set", &format!("{}=data", key_of(&without))]);
-    // A report of what failed.
+    // A report of failed checks.
     let unfit = place.run(&["run", "pipeline.toml", "--set", "validation.min_rows=100000"]).expect(3);
     let command =
         unfit.stderr.split("`stagewright ").nth(1).and_then(|it| it.split('`').next()).expect("a command in the hint");

@@ -1,18 +1,17 @@
-//! Tables and models larger than the memory of the stages that read and make them: both pass in
-//! pieces.
+//! Tables and models larger than the memory of the stages that read and make them pass in pieces.
 
 use serde_json::Value;
 use stagewright_end_to_end::{Place, least_pipeline};
 
 const LIMIT: u64 = 20 << 20;
 
-/// What the run says about the stage of this name.
+/// Returns a stage's part of the run's JSON.
 fn stage<'a>(run: &'a Value, name: &str) -> &'a Value {
     let mut stages = run["stages"].as_array().expect("stages").iter();
     stages.find(|stage| stage["name"] == name).unwrap_or_else(|| panic!("stage `{name}` did not run"))
 }
 
-/// Logical bytes of an artifact of the last run.
+/// Returns the logical bytes of an artifact of the last run.
 fn bytes(place: &Place, stage: &str, artifact: &str) -> u64 {
     let list = place.run(&["artifacts", "list", "--json"]).expect(0).json();
     let found = |row: &&Value| row["stage"] == stage && row["artifact"]["name"] == artifact;
@@ -48,7 +47,7 @@ fn a_model_larger_than_a_stage_may_use_passes_through_training_the_store_and_pre
     let run = place.run(&arguments).expect(0).json();
     stayed_within(&run, "training");
     assert_eq!(bytes(&place, "training", "model"), 67_108_867);
-    // The evaluation asks the model, which the store serves to another instance; prediction starts
+    // The evaluation asks the model, which another instance reads from the store. Prediction starts
     // from the registry.
     stayed_within(&run, "evaluation");
     let rows = place.write("rows.csv", "x\n1\n2\n").display().to_string();

@@ -24,8 +24,8 @@ fn a_first_run_makes_a_champion_and_a_second_is_judged_against_it() {
         assert!(first["metrics"]["candidate"][metric].is_number(), "{metric} is missing");
     }
 
-    // A model that predicts the same does not exceed the champion: the margin is strict. Trees that
-    // are never needed make it another version all the same.
+    // A model with equal predictions does not exceed the champion, since the margin is strict. Its
+    // unused trees still make it another version.
     let second = place.churn(3000, &["--set", "training.n_estimators=499"]).expect(4).json();
     assert_eq!(second["decision"]["verdict"], "rejected");
     assert_eq!(second["decision"]["judged_against"], 1);
@@ -39,7 +39,7 @@ fn a_first_run_makes_a_champion_and_a_second_is_judged_against_it() {
 #[test]
 fn artifacts_do_not_depend_on_workers_or_processes() {
     let (one, eight) = (Place::new(), Place::new());
-    // Enough rows for many pieces; few trees, which are what takes long.
+    // Enough rows for many pieces, and few trees, since those take long.
     let compare = |name: &str, set: &[&str]| {
         let common = ["--register-name", name, "--set", "gates.policy=absolute", "--set", "gates.minimum.roc_auc=0.5"];
         let arguments =
@@ -105,7 +105,7 @@ fn a_failed_gate_leaves_the_champion_and_the_aliases_as_they_were() {
     assert_eq!(bytes_before, contents(&production), "the production location is byte-identical");
 }
 
-/// Every file below a folder, by its path, with its bytes.
+/// Returns every file below a folder by its path.
 fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![folder.to_owned()];
@@ -185,7 +185,7 @@ fn rows_are_predicted_alike_from_every_source_and_keep_their_columns() {
         place.run(&["artifacts", "export", "ingestion.table", "--output", &path(name)]).expect(0);
     }
     let text = std::fs::read_to_string(path("rows.csv")).expect("the export");
-    // No cell of these customers holds a delimiter or a quote.
+    // No cell of these customers contains a delimiter or a quote.
     place.write("rows.tsv", text.replace(',', "\t"));
     place.write("semicolons.txt", format!("\u{feff}{}", text.replace(',', ";")));
     let predict = |input: &str| {
@@ -215,7 +215,7 @@ fn rows_are_predicted_alike_from_every_source_and_keep_their_columns() {
         place.run(&["predict", "churn-classifier", "--keep", "nobody", "--input", &path("rows.csv")]).expect(3);
     assert!(refused.stderr.contains("has no `nobody` to keep"), "{}", refused.stderr);
 
-    // A pipe, and a reader of the result that has seen enough after a line.
+    // A pipe whose reader closes it after one line.
     let pipe = |tail: &str| {
         let command =
             format!("cat '{}' | {} predict churn-classifier --input - {tail}", path("rows.csv"), binary().display());
@@ -275,7 +275,8 @@ fn an_interrupted_run_leaves_nothing_behind_and_the_next_one_works() {
     place.churn(3000, &[]).expect(0);
     let before = place.artifacts();
     let mut known: Vec<String> = Vec::new();
-    // Not SIGINT, which faults.rs sends: whoever starts tests in the background may ignore it.
+    // SIGTERM; faults.rs sends SIGINT, which a shell that starts tests in the background may have
+    // set to be ignored.
     for stage in ["ingestion", "transformation", "training"] {
         let manifest = config("churn.toml");
         let arguments = [
@@ -292,14 +293,14 @@ fn an_interrupted_run_leaves_nothing_behind_and_the_next_one_works() {
         let mut child =
             place.command(&arguments).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it starts");
         let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
-        // The stage has begun, and it takes a while.
+        // The stage has begun and still works.
         let began = format!("{stage}: ");
         assert!(lines.any(|line| line.expect("UTF-8").contains(&began)), "`{stage}` never began");
         let killed = Command::new("kill").args(["-TERM", &child.id().to_string()]).status().expect("kill runs");
         assert!(killed.success(), "the run was over before it could be interrupted");
         let rest: Vec<String> = lines.map(|line| line.expect("UTF-8")).collect();
         assert_eq!(child.wait().expect("it ends").code(), Some(130), "{rest:?}");
-        // What the stages before it committed stays; of the stage itself nothing is seen.
+        // The output of committed stages stays, and the interrupted stage shows none.
         let run = place.run(&["runs", "show", "--json"]).expect(0).json();
         let stages = run["stages"].as_array().expect("stages");
         let outputs = |stage: &serde_json::Value| stage["outputs"].as_array().expect("outputs").clone();
@@ -330,7 +331,7 @@ fn parameters_that_nobody_set_are_recorded_and_found() {
             let found = place.run(&[search, "search", filter, json]).expect(0).json();
             found.as_array().map(Vec::len)
         };
-        // The manifest says nothing of an intercept.
+        // The manifest does not mention an intercept.
         assert_eq!(found("params.`training.fit_intercept` = 'true'"), Some(1), "{search}");
         assert_eq!(found("params.`training.fit_intercept` = 'false'"), Some(0), "{search}");
     }

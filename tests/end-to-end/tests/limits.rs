@@ -1,4 +1,4 @@
-//! Limits hold from the start, wherever stages run; each error names the limit and how to raise it,
+//! Limits hold from the start, wherever stages run. Each error names the limit and how to raise it,
 //! and the next run works.
 
 use stagewright_end_to_end::{Place, WALLS};
@@ -14,7 +14,7 @@ fn trips_behind(walls: &str, limit: &str, word: &str) {
     let message = error["message"].as_str().expect("a message");
     assert!(message.contains(word) && message.contains("limit"), "{message}");
     assert!(error["hint"].as_str().is_some_and(|hint| hint.contains(&format!("limits.{word}"))), "{error}");
-    // The stage that tripped shows nothing.
+    // The stage that exceeded its limit shows nothing.
     let runs = place.run(&["runs", "show", "--json"]).expect(0).json();
     let last = runs["stages"].as_array().and_then(|stages| stages.last()).cloned().expect("a stage");
     assert_eq!(last["status"], "failed");
@@ -44,7 +44,7 @@ fn output() {
 
 #[test]
 fn memory_that_grows_with_the_rows_is_limited_too() {
-    // Enough for few rows, so that it is not the instance itself that the limit stops.
+    // Enough memory for the instance itself with few rows.
     let place = Place::new();
     let limit = ["--set", "training.limits.memory=8 MiB", "--set", "gates.minimum.accuracy=0.5"];
     let few = place.churn(1000, &[&limit[..], &["--set", "gates.minimum.roc_auc=0.5"]].concat()).expect(0).json();

@@ -1,12 +1,12 @@
-//! `kill -9` at every message between a run and the processes of its stages: no process is left,
-//! nothing partial is visible, and the next run makes what it would have made.
+//! Sends `kill -9` at every message between a run and the processes of its stages. No process is
+//! left, nothing partial is visible, and the next run makes what the killed one would have made.
 //!
-//! A messenger stands between the two (src/bin/messenger.rs): binary and stages' program are those
-//! that are shipped. The least pipeline passes some 190 messages of 30 kinds: a call of each
-//! export, a question for each import, something told, an answer, the end of a call. Before each is
-//! a moment to kill at, and after it. Of each kind the first message and the last are taken; of
-//! shipped stages, the first of each kind that the least ones do not have. `STAGEWRIGHT_FAULTS=all`
-//! takes every message of both.
+//! A messenger stands between the two (src/bin/messenger.rs); both programs are the shipped ones.
+//! The minimal pipeline passes about 190 messages of 30 kinds: the call of each export, a question
+//! for each import, a notification, an answer, the end of a call. A process is killed before and
+//! after a message. The first and the last message of each kind are taken, and with built-in stages
+//! the first of each kind that the minimal ones lack. `STAGEWRIGHT_FAULTS=all` takes every message
+//! of both.
 #![cfg(target_os = "linux")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,7 +39,7 @@ enum When {
     After,
 }
 
-/// A moment of a run: a message, counted from 1, and its name.
+/// A message of a run, counted from 1, with its name.
 #[derive(Clone, Debug)]
 struct Moment {
     number: usize,
@@ -54,11 +54,11 @@ struct Scenario {
     model: &'static str,
     /// The artifacts that it makes, by name.
     made: BTreeMap<String, String>,
-    /// Its messages' names.
+    /// The names of its messages.
     messages: Vec<String>,
 }
 
-/// A folder with the binary, and the messenger in the place of the program of stages.
+/// A folder with the binary, where the messenger takes the place of the program of stages.
 struct Post(PathBuf);
 
 impl Post {
@@ -70,7 +70,7 @@ impl Post {
             (Path::new(env!("CARGO_BIN_EXE_messenger")), "stagewright-stage"),
             (&shipped.with_file_name("stagewright-stage"), "inner"),
         ] {
-            // Not a link of another kind: each looks beside itself.
+            // A hard link, because each program looks for files beside itself.
             if fs::hard_link(from, folder.join(name)).is_err() {
                 fs::copy(from, folder.join(name)).expect("a program");
             }
@@ -83,7 +83,7 @@ impl Post {
         self.0.join("stagewright")
     }
 
-    /// Begins a new log, and says who is to be killed, and when.
+    /// Begins a new log and writes the plan.
     fn plan(&self, plan: Option<(Whom, &Moment)>) {
         let _ = fs::remove_file(self.0.join("log"));
         let text = plan.map(|(whom, Moment { when, number, .. })| format!("{whom:?} {when:?} {number}").to_lowercase());
@@ -97,7 +97,7 @@ impl Post {
         fs::read_to_string(self.0.join("log")).unwrap_or_default()
     }
 
-    /// The names of the messages that passed.
+    /// Returns the names of the messages that passed.
     fn messages(&self) -> Vec<String> {
         let log = self.log();
         let numbered = log.lines().filter(|line| !line.starts_with("processes ") && *line != "renewed");
@@ -110,7 +110,7 @@ impl Post {
         let numbers = log.lines().filter_map(|line| line.strip_prefix("processes ")).flat_map(|it| it.split(' '));
         let begin = Instant::now();
         for number in numbers {
-            // A number may be another process's by now, which has another name.
+            // Another process may have the number by now, but has another name.
             let lives = || {
                 let status = fs::read_to_string(format!("/proc/{number}/status")).unwrap_or_default();
                 let ours = ["Name:\tstagewright-sta\n", "Name:\tinner\n"].iter().any(|name| status.starts_with(name));
@@ -126,14 +126,14 @@ impl Post {
 }
 
 impl Scenario {
-    /// The least stages.
+    /// The minimal stages.
     fn least() -> Self {
         let place = Place::new();
         let manifest = place.write("least.toml", least_pipeline("empty-training")).display().to_string();
         Self::of(place, "least", vec![manifest])
     }
 
-    /// Shipped stages on a few customers, with a champion to compare with.
+    /// Built-in stages on a few customers, with a champion to compare with.
     fn shipped() -> Self {
         let place = Place::new();
         let arguments = [
@@ -152,7 +152,7 @@ impl Scenario {
         arguments.extend(["--json", "--workers", "1"].map(str::to_owned));
         arguments.insert(0, "run".into());
         let mut scenario = Self { place, arguments, model, made: BTreeMap::new(), messages: Vec::new() };
-        // Code is compiled, and each component asked what it is.
+        // Components are compiled and described first.
         Ended::of(scenario.command(&binary(), &scenario.place.home())).expect(0);
         let post = Post::new(scenario.place.path().join("counts"));
         post.plan(None);
@@ -171,17 +171,17 @@ impl Scenario {
         self.place.command_of(binary, home, &arguments)
     }
 
-    /// Both sides of the messages of which it is so: of the one at this place among all.
+    /// Returns both sides of the messages that a condition selects by their index.
     fn moments(&self, is_meant: impl Fn(&[String], usize) -> bool) -> Vec<Moment> {
         let chosen = (0..self.messages.len()).filter(|&at| all() || is_meant(&self.messages, at));
         let both = chosen.flat_map(|at| [When::Before, When::After].map(|when| (at, when)));
         let moments = both.map(|(at, when)| Moment { number: at + 1, name: self.messages[at].clone(), when });
-        // The run may be faster, and end the process that has returned. The moment is that before
-        // the next message.
+        // The run may end a process that has returned before it is killed. The moment before the
+        // next message covers this.
         moments.filter(|moment| moment.name != "returned" || moment.when == When::Before).collect()
     }
 
-    /// Kills at each of these moments; tells all that went wrong.
+    /// Kills at each of these moments and reports everything that went wrong.
     fn walk(&self, whom: Whom, moments: &[Moment]) {
         assert!(!moments.is_empty(), "no message is of a kind that is to be met");
         let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -227,19 +227,19 @@ impl Scenario {
         let (code, passed) = (ended.status.code(), post.messages());
         let named = passed.get(moment.number - 1);
         ensure(named == Some(&moment.name), || format!("it is `{named:?}`"))?;
-        // What has the message may go on for a moment before the signal meets it; and a run may ask
-        // other processes before it looks again at the one that is gone.
+        // A process may work for a moment before the signal reaches it. A run may also ask other
+        // processes before it looks at the dead one again.
         let alone = moment.when == When::Before;
         ensure(!alone || passed.len() == moment.number, || format!("{} after it", passed.len() - moment.number))?;
         post.is_left()?;
         let status = match whom {
             Whom::Parent => {
                 ensure(ended.status.signal() == Some(9), || "it was not killed".into())?;
-                // A process that died left what it was making; the next start removes it.
+                // A dead process leaves unfinished artifacts, which the next start removes.
                 RunStatus::Killed
             }
             Whom::Child => {
-                // No filter stands around the messenger, so the stage might have done it itself.
+                // The messenger has no filter, so the stage could have ended itself.
                 ensure(code == Some(STAGE_FAILED), || "its ending".into())?;
                 let told = String::from_utf8_lossy(&ended.stdout);
                 ensure(told.contains("by the signal `SIGKILL`"), || format!("it told {told}"))?;
@@ -259,13 +259,13 @@ impl Scenario {
         ensure(unfinished <= 1, || format!("{unfinished} stages are not finished"))?;
         let versions = versions(&home, self.model)?;
         ensure(versions.len() <= 1, || format!("{} versions", versions.len()))?;
-        // Nothing is promoted before the last word of the last stage.
+        // Nothing is promoted before the last message of the last stage.
         let (promoted, champion) = (promoted(home.path(), self.model)?, champion(home.path(), self.model)?);
         ensure(promoted.is_none() && champion.is_none(), || format!("promoted {promoted:?}, champion {champion:?}"))
     }
 }
 
-/// Whether to take every message.
+/// Returns whether to take every message.
 fn all() -> bool {
     std::env::var_os("STAGEWRIGHT_FAULTS").is_some_and(|it| it == "all")
 }

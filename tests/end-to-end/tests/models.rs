@@ -1,4 +1,5 @@
-//! Models after training: gates, promotion, rollback, comparison, cards, history, garbage.
+//! Models after training: gates, promotion, rollback, comparison, cards, history, garbage
+//! collection.
 
 use std::path::Path;
 
@@ -8,10 +9,10 @@ use stagewright_promotion::{Destination, Settings};
 
 const MODEL: &str = "churn-classifier";
 
-/// So few rows reach no high bar.
+/// Gates that models of few rows pass.
 const LOW: [&str; 4] = ["--set", "gates.minimum.roc_auc=0.5", "--set", "gates.minimum.accuracy=0.5"];
 
-/// Three versions: a champion, and two that were rejected.
+/// Returns three versions: a champion and two rejected ones.
 fn three_versions(more: &[&str]) -> Place {
     let place = Place::new();
     place.churn(1500, &[&LOW[..], &["--set", "training.component=train-logistic"], more].concat()).expect(0);
@@ -38,8 +39,8 @@ fn promotion_rollback_and_history_agree() {
         place.churn(1500, &[&LOW[..], &["--set", &component, "--register-name", name]].concat()).expect(0);
     };
     train("train-logistic", "one");
-    // Versions of one model without comparing them: each is the first of its own, then imported
-    // under one name.
+    // The versions are not compared with each other: each is the first of its own model and is then
+    // imported under one name.
     train("train-forest", "two");
     let folder = place.path().join("exported").display().to_string();
     for name in ["one", "two"] {
@@ -94,7 +95,7 @@ fn promotion_rollback_and_history_agree() {
     assert!(audit["versions"].as_u64() >= Some(2), "{audit}");
     assert_eq!((&audit["different"], &audit["without_digests"]), (&object!(0), &object!(0)), "{audit}");
 
-    // With a client of the database anything can be changed, and all of it is named.
+    // A database client can change anything, and every change is named.
     let database = rusqlite::Connection::open(place.home().join("stagewright.db")).expect("a database");
     let second = format!(
         "(SELECT versions.id FROM versions JOIN registered_models ON registered_models.id = model
@@ -126,7 +127,7 @@ fn the_production_location_points_to_the_champion_and_predicts_as_it_does() {
     let roles: Vec<&str> = loaded.objects.iter().map(|object| object.role.as_str()).collect();
     assert_eq!(roles.len(), 4, "{roles:?}");
 
-    // Another home knows nothing but what is there.
+    // Another home knows only what is at the destination.
     let other = Place::new();
     other.run(&["runs"]).expect(2);
     std::fs::create_dir(other.home()).expect("a folder");
@@ -151,7 +152,7 @@ fn production_of_another_registry_is_left_alone() {
     let refused = ours.churn(1500, &[&LOW[..], &["--set", &there]].concat()).expect(2);
     assert!(refused.json()["error"]["message"].as_str().is_some_and(|it| it.contains("another registry")));
     assert_eq!((pointer(), champion(&ours)), (before, None));
-    // Nothing stands in the way of the next promotion, to where it belongs.
+    // The next promotion to the right destination works.
     ours.run(&["models", "promote", &format!("{MODEL}/1")]).expect(0);
     assert_eq!(champion(&ours), Some(1));
 }
@@ -233,7 +234,7 @@ fn garbage_is_what_nothing_reaches() {
     assert_eq!(json(&place, &["gc", "--grace", "0s"])["removed"].as_array().map(Vec::len), Some(0));
     assert_eq!(place.artifacts(), before, "everything is reached by the run");
 
-    // A run that made other rows and no version, deleted.
+    // A deleted run that made other rows and no version.
     place.churn(900, &["--until", "transformation"]).expect(0);
     let more = place.artifacts();
     assert!(more.len() > before.len());
@@ -245,7 +246,7 @@ fn garbage_is_what_nothing_reaches() {
     let removed = json(&place, &["gc", "--grace", "0s"]);
     assert_eq!(planned["removed"], removed["removed"]);
     assert_eq!(place.artifacts(), before);
-    // Of the cache, what no run used goes; of two components one was run.
+    // Cached code that no run used is removed. One of two components was run.
     let cache = place.home().join("cache/components");
     std::fs::create_dir_all(&cache).expect("a folder");
     let used = json(&place, &["runs", "show"])["stages"][0]["digest"].as_str().expect("a digest").to_owned();

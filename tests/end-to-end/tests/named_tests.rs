@@ -1,4 +1,4 @@
-//! Every test that the documents name exists: a promise that nothing checks is none.
+//! Every test that a document names exists.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// All functions of the sources, and all files by their path.
+/// Collects all function names and all file paths of the sources.
 fn sources(folder: &Path, functions: &mut BTreeSet<String>, files: &mut BTreeSet<PathBuf>) {
     for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
         let (path, name) = (entry.path(), entry.file_name());
@@ -17,7 +17,7 @@ fn sources(folder: &Path, functions: &mut BTreeSet<String>, files: &mut BTreeSet
             }
         } else if path.extension().is_some_and(|ending| ending == "rs") {
             let text = std::fs::read_to_string(&path).expect("text");
-            // The hostile suite's rows are made from a list of names.
+            // The hostile suite's rows come from a list of names.
             let is_list = path.to_string_lossy().contains("tests/hostile/");
             let named = text.split("fn ").skip(1).chain(text.split('"').filter(|_| is_list));
             functions.extend(named.map(identifier));
@@ -26,12 +26,12 @@ fn sources(folder: &Path, functions: &mut BTreeSet<String>, files: &mut BTreeSet
     }
 }
 
-/// The name that a text begins with.
+/// Returns the identifier at the start of a text.
 fn identifier(text: &str) -> String {
     text.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect()
 }
 
-/// The words between backticks.
+/// Returns the texts between backticks.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
@@ -47,7 +47,7 @@ fn every_test_that_a_document_names_exists() {
         for line in text.lines() {
             for word in quoted(line) {
                 let name = word.rsplit("::").next().unwrap_or(word);
-                // Sentences in snake case are tests; keys and fields are shorter.
+                // Names of at least four words are tests. Keys and fields are shorter.
                 let is_sentence = name.matches('_').count() >= 3
                     && name.chars().all(|it| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '_');
                 if is_sentence {
@@ -58,8 +58,7 @@ fn every_test_that_a_document_names_exists() {
                 }
             }
             for path in line.split(['(', ')', ' ', ',', ';', '`', '|']).filter(|word| word.ends_with(".rs")) {
-                // A file is named by its path from the root, or by its name where its folder is
-                // plain.
+                // A file is named by its path from the root or by its name.
                 let is_there = files.iter().any(|file| file.ends_with(path));
                 if !is_there {
                     missing.push(format!("{document}: {path}"));

@@ -1,8 +1,8 @@
-//! Text from outside, wherever it is shown: it moves no cursor, turns and hides nothing, and begins
-//! no line that looks like the host's.
+//! Text from outside, wherever it is shown, moves no cursor, reorders and hides nothing, and starts
+//! no line that imitates the host's.
 //!
-//! A registry and files that nobody would write stand for all that components, servers and other
-//! people may say: every command that shows some of it is asked.
+//! A registry and files with such text stand for everything that components, servers and other
+//! people may send. Every command that shows some of it is called.
 
 use std::fs;
 use std::path::Path;
@@ -14,7 +14,7 @@ use stagewright_end_to_end::{Ended, Place, guests, least_pipeline};
 
 const MODEL: &str = "churn-classifier";
 
-/// What a name or a message may hold. Each forges or hides something where it is shown raw.
+/// Parts of a name or a message. Each forges or hides something where it is shown unescaped.
 const PARTS: [&str; 16] = [
     "\u{1b}[2J",
     "\u{1b}]0;title\u{7}",
@@ -34,8 +34,8 @@ const PARTS: [&str; 16] = [
     "\t\u{8}\u{7f}",
 ];
 
-/// Characters that nobody sees as what they are. Written out here, so that the product's own list
-/// is not its own judge.
+/// Returns whether a character is invisible or misleading. The list is repeated here so that the
+/// product's own list does not judge itself.
 fn is_hidden(letter: char) -> bool {
     let code = u32::from(letter);
     (code < 0x20 && letter != '\n')
@@ -69,7 +69,7 @@ fn asked(place: &Place, arguments: &[&str]) -> Ended {
     ended
 }
 
-/// Puts a text behind every text of a registry that is not a word of its own.
+/// Appends a text to every free text in a registry.
 fn soil(database: &Path, text: &str) {
     const KEPT: [&str; 30] = [
         "run_id",
@@ -113,7 +113,7 @@ fn soil(database: &Path, text: &str) {
         for column in names(&format!("SELECT name FROM pragma_table_info('{table}') WHERE type = 'TEXT'")) {
             let is_key = table == "registered_models" && column == "name";
             if !is_key && !KEPT.contains(&column.as_str()) {
-                // What a key or a trigger protects stays as it is.
+                // Texts that a key or a trigger protects stay as they are.
                 drop(
                     connection.execute(
                         &format!("UPDATE OR IGNORE \"{table}\" SET \"{column}\" = \"{column}\" || ?1"),
@@ -153,7 +153,7 @@ fn no_command_shows_text_of_a_registry_as_its_own() {
     ];
     place.churn(1500, &quick).expect(0);
     let database = place.home().join("stagewright.db");
-    // What is still in the log is part of it.
+    // The log is part of the database, so it is merged first.
     rusqlite::Connection::open(&database)
         .and_then(|connection| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())))
         .expect("one file");
@@ -212,7 +212,7 @@ fn no_command_shows_text_of_a_registry_as_its_own() {
         assert!(!fs::read_to_string(&card).expect("a card").contains("<script>alert"));
         shown
     };
-    // All at once: enough of it is shown for the test to mean something.
+    // All parts at once: the check needs some of them to be shown.
     let shown = check(format!("x{all}"));
     assert!(shown.matches("\\u{1b}[2J").count() > 20, "{shown}");
     runner
@@ -284,7 +284,7 @@ fn no_command_shows_text_of_a_file_as_its_own() {
     asked(&place, &["predict", MODEL, "--input", "nasty.csv"]);
 }
 
-/// A TOML string of any text, with everything escaped that TOML wants to be.
+/// Returns a TOML string with everything escaped that TOML requires.
 fn stagewright_toml(text: &str) -> String {
     let escaped: String = text
         .chars()
@@ -301,7 +301,7 @@ fn stagewright_toml(text: &str) -> String {
 fn names_in_a_component_are_not_shown_as_the_hosts_words() {
     let place = Place::new();
     let mut bytes = fs::read(guests().join("empty-promotion.wasm")).expect("a guest");
-    // One more export, one more import, and what tools say of themselves.
+    // One more export and one more import, with producers' metadata.
     let name = "x\nsignature  sound, by ed25519:0 (trusted)\u{1b}[2J\u{202e}";
     let section = |id: u8, content: Vec<u8>| [vec![id, u8::try_from(content.len()).expect("short")], content].concat();
     let named = |before: &[u8], after: &[u8]| [before, &[name.len() as u8][..], name.as_bytes(), after].concat();
@@ -329,7 +329,7 @@ fn what_a_stage_writes_is_an_event_of_its_step_and_begins_no_line_of_its_own() {
     let lines: Vec<Value> =
         ended.stdout.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect();
     let written: Vec<&Value> = lines.iter().filter(|line| line["event"] == "log").collect();
-    // One that it logged, and two that it printed: a line break ends one.
+    // One line that it logged and two that it printed: a line break ends a line.
     assert_eq!(
         written.iter().map(|line| line["level"].as_str()).collect::<Vec<_>>(),
         [Some("warn"), Some("info"), Some("info")]

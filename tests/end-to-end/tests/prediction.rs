@@ -1,10 +1,10 @@
-//! `predict` at work: in parallel, and under the limits of the model that it asks.
+//! `predict` in parallel, and under the limits of its model.
 
 use std::path::PathBuf;
 
 use stagewright_end_to_end::Place;
 
-/// A place with a model, trained under these settings, and a file with so many rows for it.
+/// Trains a model under these settings, and writes a file with so many rows.
 fn trained(set: &[&str], rows: usize) -> (Place, PathBuf) {
     let place = Place::new();
     place.churn(1500, set).expect(0);
@@ -28,7 +28,7 @@ fn predictions_depend_neither_on_the_number_of_workers_nor_on_walls() {
     let one = predict("1");
     let lines: Vec<&str> = one.lines().collect();
     assert_eq!(lines.len(), 20_001);
-    // The same rows over and over: in every piece, at every place.
+    // The same rows repeatedly, at every position of every piece.
     assert_eq!(lines[1..1501], lines[1501..3001]);
     assert_eq!(lines[1..1501], lines[18_001..19_501]);
     for workers in ["2", "3", "8"] {
@@ -48,11 +48,11 @@ fn a_model_predicts_under_the_limits_that_it_was_trained_under() {
     let stopped = predict(&[]).expect(6);
     assert!(stopped.stderr.contains("its limit of 60 ms cpu"), "{}", stopped.stderr);
     let hint = stopped.stderr.lines().find(|line| line.contains("hint:")).expect("a hint");
-    // What the hint says is what helps.
+    // The hint's option works.
     let option = hint.split_once("pass ").map(|(_, option)| option.trim_end_matches("...")).expect("an option");
     let (flag, setting) = option.split_once(' ').expect("a flag and its value");
     predict(&[flag, &format!("{setting}10min")]).expect(0);
-    // A limit may be lowered too, and must be one.
+    // A limit may also be lowered, and must be a valid limit.
     let stopped = predict(&["--set", "training.limits.memory=1 MiB"]).expect(6);
     assert!(stopped.stderr.contains("--set training.limits.memory=..."), "{}", stopped.stderr);
     let refused = predict(&["--set", "training.limits.memry=1 MiB"]).expect(2);

@@ -1,19 +1,19 @@
-//! Two sources become one table, by a component that is not built in, from the files to the
-//! champion.
+//! A component that is not built in joins two sources into one table; the model becomes champion.
 
 use serde_json::Value;
 use stagewright_end_to_end::{Place, WALLS, digests, guests};
 
 const CUSTOMERS: usize = 1200;
 
-/// A number in [0, 1) that looks like chance.
+/// Returns a pseudo-random number in [0, 1).
 fn noise(row: usize, column: u64) -> f64 {
     let mixed = (row as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(column * 0x517c_c1b7_2722_0a95);
     let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     ((mixed ^ (mixed >> 32)) % 10_000) as f64 / 10_000.0
 }
 
-/// Customers, and their calls in another order: every tenth never called. Who calls often leaves.
+/// Writes customers, and their calls in another order. Every tenth customer never called. Who calls
+/// often leaves.
 fn write_tables(place: &Place) {
     let (mut customers, mut calls) = (String::from("id,tenure,plan,churn\n"), String::from("id,calls,minutes\n"));
     for row in 0..CUSTOMERS {
@@ -122,7 +122,7 @@ fn run(place: &Place, more: &[&str]) -> Value {
     place.run(&[&["run", "joined.toml", "--json"], more].concat()).expect(0).json()
 }
 
-/// The steps that a run executed.
+/// Returns the steps that a run executed.
 fn executed(run: &Value) -> Vec<&str> {
     let stages = run["stages"].as_array().expect("stages").iter();
     stages.filter(|stage| stage["cached"] == false).filter_map(|stage| stage["name"].as_str()).collect()
@@ -157,7 +157,7 @@ fn two_sources_are_joined_learnt_from_and_traced_back_and_the_tables_do_not_depe
         assert_eq!(digests(&run(&place(walls), &["--workers", workers])), made, "{walls}, {workers} workers");
     }
 
-    // Where the table comes from, and the version that was learnt from it.
+    // The lineage of the table and of the version.
     let lineage = first.run(&["lineage", "joined/1"]).expect(0).stdout;
     for step in ["joined by join-tables", "customers by ingest-table", "calls by ingest-table"] {
         assert!(lineage.contains(step), "{step}: {lineage}");
@@ -170,7 +170,7 @@ fn two_sources_are_joined_learnt_from_and_traced_back_and_the_tables_do_not_depe
     other.run(&["runs", "import", &first.path().join("run.tar").display().to_string()]).expect(0);
     let elsewhere = other.run(&["reproduce", id, "--json"]).expect(0).json();
     assert_eq!(elsewhere["identical"], true, "{elsewhere}");
-    // Rows to predict are as the preparation makes them.
+    // Rows to predict have the columns that the preparation makes.
     let rows = first.write("rows.csv", "tenure,plan,calls,minutes\n3,basic,19,9.5\n3,basic,,\n");
     let predicted =
         first.run(&["predict", "joined", "--input", &rows.display().to_string(), "--json"]).expect(0).json();
@@ -183,20 +183,20 @@ fn a_join_is_done_once_and_again_when_one_of_its_tables_changes() {
     run(&place, &[]);
     let same = run(&place, &[]);
     assert_eq!((executed(&same), &same["executed"]), (Vec::new(), &0.into()));
-    // A customer without a row in the other table gets one.
+    // A customer without calls gets one.
     let calls = std::fs::read_to_string(place.path().join("calls.csv")).expect("a table");
     place.write("calls.csv", format!("{calls}c0,3,1.5\n"));
     let changed = run(&place, &[]);
     let names = executed(&changed);
     assert_eq!(names[..4], ["calls", "check-calls", "joined", "validation"], "{names:?}");
     assert!(!names.contains(&"customers"));
-    // A row that nobody has the key of changes nothing of what is made.
+    // A row whose key nobody has changes no output.
     place.write("calls.csv", format!("{calls}c0,3,1.5\nnobody,3,1.5\n"));
     let nobody = run(&place, &[]);
     assert_eq!(executed(&nobody), ["calls", "check-calls", "joined"]);
     let table = |run: &Value| digest_of(&digests(run), "joined.table").to_owned();
     assert_eq!(table(&nobody), table(&changed));
-    // Two rows of a key: whose fault it is is said, and nothing is learnt.
+    // Two rows with the same key are an error that names the table, and nothing is trained.
     place.write("calls.csv", format!("{calls}c1,3,1.5\n"));
     let twice = place.run(&["run", "joined.toml"]).expect(3);
     assert!(twice.stderr.contains("stage `joined`") && twice.stderr.contains("`c1`"), "{}", twice.stderr);

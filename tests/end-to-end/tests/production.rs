@@ -1,4 +1,4 @@
-//! Promotion to a real S3 server, and a registry in a real PostgreSQL, through the binary.
+//! Promotes to a real S3 server and uses a registry in a real PostgreSQL through the binary.
 
 use std::process::Command;
 
@@ -9,7 +9,7 @@ use stagewright_services::s3;
 
 const MODEL: &str = "churn-classifier";
 
-/// A run that promotes to this bucket.
+/// Returns a run that promotes to this bucket.
 fn training(place: &Place, server: &s3::Server, more: &[&str]) -> Command {
     let manifest = config("churn.toml");
     let endpoint = format!("production.endpoint={}", server.endpoint());
@@ -38,7 +38,7 @@ fn an_approved_candidate_is_whole_in_the_bucket_before_it_is_pointed_to() {
     let audit = place.run(&["audit", "verify", "--head", &loaded.pointer.expect("a pointer").audit]).expect(0);
     assert!(audit.stdout.contains("whole"), "{}", audit.stdout);
 
-    // A failed gate leaves the bucket byte for byte as it was.
+    // A failed gate leaves the bucket unchanged, byte for byte.
     let before: Vec<_> = server.keys().into_iter().map(|key| (server.bytes(&key), key)).collect();
     Ended::of(training(&place, &server, &["--set", "gates.minimum.roc_auc=0.999", "--seed", "9"])).expect(4);
     let after: Vec<_> = server.keys().into_iter().map(|key| (server.bytes(&key), key)).collect();
@@ -104,13 +104,13 @@ fn a_registry_in_postgresql_serves_the_whole_lifecycle() {
     run(&["audit", "verify"]).expect(0);
     run(&["gc", "--grace", "0s"]).expect(0);
     run(&["models", "card", &format!("{MODEL}/1")]).expect(0);
-    // The password never shows.
+    // The password is never shown.
     let shown = run(&["models", "show", "nothing"]).expect(2);
     let password = url.split(':').nth(2).and_then(|rest| rest.split('@').next()).expect("a password");
     assert!(!shown.stderr.contains(password), "{}", shown.stderr);
 }
 
-/// Machines that share a registry in PostgreSQL, artifacts on S3 and a location of production.
+/// Machines that share a registry in PostgreSQL, artifacts on S3 and a production location.
 struct Machines {
     url: String,
     server: s3::Server,
@@ -126,7 +126,7 @@ impl Machines {
         format!("s3://mlflow/team?endpoint={}&path-style=true", self.server.endpoint())
     }
 
-    /// A command of a machine that finds artifacts there; of one that finds none with `""`.
+    /// Returns a command of a machine with this place for artifacts; `""` is none.
     fn run(&self, machine: &Place, artifacts: &str, arguments: &[&str]) -> Ended {
         let mut command = machine.command(arguments);
         command.envs(self.server.variables()).env("STAGEWRIGHT_REGISTRY", &self.url);
@@ -134,7 +134,7 @@ impl Machines {
         Ended::of(command)
     }
 
-    /// Trains on generated customers, and promotes to where all machines look.
+    /// Trains on generated customers and promotes to the shared production location.
     fn train(&self, machine: &Place, artifacts: &str, more: &[&str]) -> Ended {
         let (manifest, endpoint) = (config("churn.toml"), format!("production.endpoint={}", self.server.endpoint()));
         let changes = [
@@ -159,7 +159,7 @@ fn machines_that_share_a_postgresql_registry_and_artifacts_need_no_shared_folder
     let (one, other, shared) = (Place::new(), Place::new(), machines.shared());
     let first = machines.train(&one, &shared, &[]).expect(0).json();
 
-    // A machine without the bytes says so before it trains, and records no stage.
+    // A machine without the bytes fails before it trains, and records no stage.
     let alone = machines.train(&other, "", &["--no-cache"]).expect(7);
     assert!(alone.stderr.contains("champion") && alone.stderr.contains("--artifacts"), "{}", alone.stderr);
     let failed = machines.run(&other, "", &["runs", "search", "attributes.status = 'FAILED'", "--json"]);
@@ -167,7 +167,7 @@ fn machines_that_share_a_postgresql_registry_and_artifacts_need_no_shared_folder
     let failed = machines.run(&other, "", &["runs", "show", &failed, "--json"]).expect(0).json();
     assert_eq!(failed["stages"].as_array().map(Vec::len), Some(0), "{failed}");
 
-    // One that names the place takes over what the first one made, without executing anything.
+    // A machine with access reuses the artifacts and executes nothing.
     let same = machines.train(&other, &shared, &[]).expect(0).json();
     assert_eq!((&same["executed"], &same["is_champion_already"]), (&0.into(), &true.into()), "{same}");
     // It asks the champion.
@@ -179,12 +179,12 @@ fn machines_that_share_a_postgresql_registry_and_artifacts_need_no_shared_folder
     let removed = found["removed"].as_array().expect("a list");
     assert!(removed.iter().all(|it| it["place"] != shared), "{found}");
 
-    // A run of another machine is executed again here, from what it needed.
+    // A run of another machine is reproduced here from its inputs.
     let id = first["run_id"].as_str().expect("a run");
     let reproduced = machines.run(&other, &shared, &["reproduce", id, "--json"]).expect(0).json();
     assert_eq!(reproduced["identical"], true);
 
-    // A home does not forget its place.
+    // A home remembers its place for artifacts.
     let forgotten = machines.run(&other, "", &["runs"]).expect(2);
     assert!(forgotten.stderr.contains("s3://mlflow/team"), "{}", forgotten.stderr);
 }
@@ -200,7 +200,7 @@ fn a_machine_serves_promotes_and_goes_back_to_what_another_trained_by_a_postgres
     let second = machines.train(&one, &shared, &["--set", "gates.minimum.roc_auc=0.999", "--seed", "9"]).expect(4);
     assert_eq!(second.json()["model"]["version"], 2);
 
-    // The other machine has seen none of it.
+    // The other machine has none of the artifacts locally.
     let (champion, candidate) = (format!("{MODEL}@champion"), format!("{MODEL}/2"));
     let asks = |machine: &Place, version: &str| {
         let asked = machines.run(machine, &shared, &["predict", version, "--input", &rows, "--json"]);
@@ -228,12 +228,12 @@ fn a_machine_serves_promotes_and_goes_back_to_what_another_trained_by_a_postgres
     does(&[&["models", "rollback", MODEL][..], &there].concat());
     served(1);
 
-    // What it collects is nobody's: the first machine loses nothing.
+    // Its garbage collection removes nothing that the first machine needs.
     let keys = machines.server.keys();
     machines.server.age(std::time::Duration::from_secs(25 * 60 * 60));
     does(&["gc", "--grace", "0s"]);
     assert_eq!(machines.server.keys(), keys, "every artifact is on somebody's record");
-    // Of a run that somebody deleted, everything goes after a day that nothing else reaches.
+    // Artifacts of a deleted run are removed after a day, unless something else reaches them.
     let extra = machines.train(&one, &shared, &["--until", "ingestion", "--seed", "11"]).expect(0).json();
     machines.server.age(std::time::Duration::from_secs(25 * 60 * 60));
     does(&["runs", "delete", extra["run_id"].as_str().expect("a run")]);

@@ -7,13 +7,13 @@ use std::process::Command;
 use serde_json::Value;
 use stagewright_end_to_end::Place;
 
-/// The interpreter with the packages of `requirements.txt`.
+/// Returns the interpreter with the packages of `requirements.txt`.
 fn python() -> Command {
     let program = std::env::var_os("STAGEWRIGHT_PYTHON").map(PathBuf::from);
     Command::new(program.expect("STAGEWRIGHT_PYTHON names a Python with tests/end-to-end/requirements.txt"))
 }
 
-/// Runs a script of `tests/fixtures`; what it printed, or what it said of its failure.
+/// Runs a script of `tests/fixtures` and returns its output or its error.
 #[track_caller]
 fn judged(script: &str, arguments: &[&Path]) -> Result<String, String> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(script);
@@ -54,7 +54,7 @@ fn a_run_goes_to_another_machine_in_one_file_and_is_reproduced_there() {
     let said = third.run(&["runs", "import", &path]).expect(2).stderr;
     assert!(said.contains("damaged") && said.contains("nothing was imported"), "{said}");
     assert_eq!(third.artifacts(), Vec::<String>::new());
-    // Where the operator requires signatures, components that nobody signed are refused.
+    // Where the operator requires signatures, unsigned components are refused.
     other.run(&["stage", "keygen", "--output", "operator"]).expect(0);
     let trust = "[trust]\nrequire-signature = true\ntrusted-keys = [\"operator.pub\"]\n";
     let operator = other.write("operator.toml", trust);
@@ -111,7 +111,7 @@ fn a_statement_is_verified_by_a_stock_tool_and_countersigned_by_who_reproduced_t
         bundle["dsseEnvelope"]["payload"].as_str().expect("a payload").to_owned()
     };
     assert_eq!(payload("own.json"), payload("second.json"), "both signed the same");
-    // A statement about another run is not signed, however it was signed before.
+    // A statement about another run is not countersigned, whoever signed it.
     let another = id(&place.churn(1000, &["--seed", "9"]).json());
     place.run(&["runs", "export", &another, "another.tar"]).expect(0);
     other.run(&["runs", "import", &path("another.tar")]).expect(0);

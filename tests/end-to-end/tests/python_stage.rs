@@ -1,4 +1,4 @@
-//! A stage in another language takes the place of one in Rust.
+//! A stage in another language replaces one in Rust.
 
 use stagewright_end_to_end::{Place, WALLS, config, guests};
 

@@ -1,4 +1,4 @@
-//! `reproduce`: a run once more, from its record alone.
+//! `reproduce` executes a run again from its record alone.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,7 +9,7 @@ use rusqlite::types::Value as Sql;
 use serde_json::Value;
 use stagewright_end_to_end::Place;
 
-/// Every row of every table of a home's registry.
+/// Returns every row of every table of a home's registry.
 fn records(home: &Path) -> BTreeMap<String, Vec<Vec<Sql>>> {
     let database = Connection::open(home.join("stagewright.db")).expect("a database");
     let mut tables = database.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").expect("a query");
@@ -24,21 +24,21 @@ fn records(home: &Path) -> BTreeMap<String, Vec<Vec<Sql>>> {
     all.collect()
 }
 
-/// A table that says what it is to learn.
+/// Returns a table with a learnable target.
 fn table(rows: usize) -> String {
     let row =
         |row: usize| format!("{},{},{},{}\n", row, (row * 37) % 101, (row * 53) % 89, u8::from(row.is_multiple_of(3)));
     format!("id,a,b,y\n{}", (0..rows).map(row).collect::<String>())
 }
 
-/// A pipeline on a table, and its run.
+/// Runs a pipeline on a table.
 fn run_on_a_table(place: &Place) -> Value {
     place.write("table.csv", table(600));
     place.run(&["init", "--source", "csv:table.csv", "--target", "y"]).expect(0);
     place.run(&["run", "pipeline.toml", "--json", "--set", "gates.policy=absolute"]).json()
 }
 
-/// Flips the lowest bit of a byte of a file that nobody may write.
+/// Flips the lowest bit of a byte of a read-only file.
 fn flip(path: &Path, offset: usize) {
     let mut bytes = fs::read(path).expect("a stored file");
     bytes[offset] ^= 1;
@@ -64,7 +64,7 @@ fn a_run_is_reproduced_and_nothing_is_published_promoted_or_recorded() {
     let said = place.run(&["reproduce", &id(&first)]).expect(0).stdout;
     assert!(said.contains("is reproduced: every artifact has the digest that is on record"), "{said}");
     assert_eq!((records(&place.home()), place.artifacts()), (records_before, artifacts));
-    // What a run needs outlives a collection of garbage.
+    // Garbage collection keeps what a run needs.
     place.run(&["gc", "--grace", "0s"]).expect(0);
     place.run(&["reproduce", &id(&second)]).expect(0);
 }

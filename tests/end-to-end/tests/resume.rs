@@ -1,11 +1,10 @@
 #![cfg(target_os = "linux")]
-//! A run that is killed in any stage, or between two, goes on by `resume` and makes what it would
-//! have made: of the six stages and of a graph of several models, with artifacts in the home and on
-//! S3.
+//! A run that is killed within or between stages resumes and makes the same artifacts: with the six
+//! stages and with a graph of several models, with artifacts in the home and on S3.
 //!
-//! In the home it is killed before a stage's artifacts are published, between publication and
-//! record, and after the record; on S3, at requests spread over the run. `STAGEWRIGHT_FAULTS=all`
-//! takes every request, and every write besides.
+//! In the home it is killed before the publication of a stage's artifacts, between publication and
+//! record, and after the record. On S3 it is killed at requests spread over the run.
+//! `STAGEWRIGHT_FAULTS=all` takes every request and every write.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -24,7 +23,7 @@ use stagewright_store::{Home, RunStatus};
 
 const MODEL: &str = "churn-classifier";
 
-/// A pipeline, and what it makes when nobody disturbs it.
+/// A pipeline, and the artifacts of an undisturbed run.
 struct Scenario {
     place: Place,
     words: Vec<String>,
@@ -71,7 +70,7 @@ impl Scenario {
         self.command(home, &self.words.iter().map(String::as_str).collect::<Vec<_>>())
     }
 
-    /// Goes on with what was killed in a home; `sharing` adds where its artifacts are shared.
+    /// Resumes a killed run in a home. `sharing` sets where its artifacts are shared.
     fn goes_on(&self, home: &Path, sharing: &dyn Fn(&mut Command)) -> Result<(), String> {
         let ended = |words: &[&str]| {
             let mut command = self.command(home, words);
@@ -97,7 +96,7 @@ impl Scenario {
             }
         };
         let made: BTreeMap<String, String> = digests(&run).into_iter().collect();
-        // It was killed after its model had become champion. That is not judged again, and the
+        // It was killed after its model became champion. That model is not judged again, and the
         // others are compared with it.
         let is_champion = run["is_champion_already"] == true;
         let differs = made.iter().filter(|(name, it)| self.made.get(*name) != Some(it));
@@ -114,13 +113,14 @@ impl Scenario {
         ensure(recorded.iter().all(|run| run.status != RunStatus::Running), || "a run is running".to_owned())
     }
 
-    /// How many stages there are.
+    /// Returns the number of stages.
     fn steps(&self) -> usize {
         let names = self.made.keys().filter_map(|name| name.split_once('.'));
         names.map(|(stage, _)| stage).collect::<std::collections::BTreeSet<_>>().len()
     }
 
-    /// Disturbs it at each of these points, two at a time; tells all that went wrong.
+    /// Disturbs the run at each of these points, two at a time, and reports everything that went
+    /// wrong.
     fn walk(&self, points: &[usize], disturb: impl Fn(&Path, usize) -> Result<(), String> + Sync) {
         assert!(points.len() >= 6, "{points:?}");
         let (next, wrong) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
@@ -139,7 +139,7 @@ impl Scenario {
         println!("{} points, {} stages", points.len(), self.steps());
     }
 
-    /// Kills it in the home.
+    /// Kills the run at operations in the home.
     fn is_killed_at_file_operations(&self) {
         let (home, log) = (self.place.path().join("counted"), self.place.path().join("operations"));
         let mut command = self.run_in(&home);
@@ -156,7 +156,7 @@ impl Scenario {
         });
     }
 
-    /// Kills it while it speaks to the server of its artifacts.
+    /// Kills the run at requests to the server of its artifacts.
     fn is_killed_at_requests(&self) {
         let server = s3::Server::start("mlflow", s3::Options::default());
         let sharing = |command: &mut Command| {
@@ -171,7 +171,7 @@ impl Scenario {
         let requests = server.log().len();
         let step = if all() { 1 } else { requests.div_ceil(9) };
         let points: Vec<usize> = (1..requests).step_by(step).collect();
-        // One after the other: requests are counted.
+        // One after the other, because requests are counted.
         let (turn, killed) = (Mutex::new(()), AtomicUsize::new(0));
         self.walk(&points, |home, at| {
             let _turn = turn.lock().expect("no panic");
@@ -194,12 +194,13 @@ impl Scenario {
     }
 }
 
-/// Whether to take every point.
+/// Returns whether to take every point.
 fn all() -> bool {
     std::env::var_os("STAGEWRIGHT_FAULTS").is_some_and(|it| it == "all")
 }
 
-/// Of each publication, the moment before it, the one after it, and the middle of what follows.
+/// Returns for each publication the moment before it, the one after it, and the middle of what
+/// follows.
 fn points(operations: &[Operation], artifacts: &Path) -> Vec<usize> {
     let publishes: Vec<bool> =
         operations.iter().map(|it| it.name == "rename" && it.path.parent() == Some(artifacts)).collect();

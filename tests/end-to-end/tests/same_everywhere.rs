@@ -1,5 +1,5 @@
 //! The same digests with 1, 2 and 8 workers, cached and not, with artifacts in a folder and on S3,
-//! with stages in processes of their own and in one.
+//! with stages in their own processes and in the host's.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use stagewright_end_to_end::{Ended, Place, WALLS, config, graph};
 use stagewright_services::s3;
 
-/// The things that must be the same wherever a pipeline runs: the artifacts of each step, its
-/// figures, its metrics, the model's and the verdict.
+/// The results that must be equal wherever a pipeline runs: the artifacts and figures of each step,
+/// its metrics, the model's metrics and the verdict.
 #[derive(Debug, PartialEq)]
 struct Made {
     steps: BTreeMap<String, Value>,
@@ -24,7 +24,7 @@ struct Made {
 struct Way<'a> {
     walls: &'static str,
     workers: &'static str,
-    /// The server of the bucket where artifacts are shared.
+    /// The server with the bucket in which artifacts are shared.
     server: Option<&'a s3::Server>,
 }
 
@@ -46,12 +46,12 @@ impl Pipeline<'_> {
         command
     }
 
-    /// Runs it in this home; how many stages were executed, and what they made.
+    /// Runs the pipeline in a home. Returns how many stages were executed, and the results.
     fn run(&self, place: &Place, way: Way<'_>) -> (u64, Made) {
         place.write("pipeline.toml", self.text);
         let mut words = vec!["run", "pipeline.toml", "--json", "--workers", way.workers];
         words.extend(self.changes.iter().flat_map(|change| ["--set", change]));
-        // Gates refuse it, so that it is judged again.
+        // Gates reject the candidate, so that the next run judges again.
         let run = Ended::of(self.command(place, way, &words)).expect(4).json();
         let id = run["run_id"].as_str().expect("a run");
         let shown = Ended::of(self.command(place, way, &["runs", "show", id, "--json"])).expect(0).json();
@@ -78,7 +78,7 @@ impl Pipeline<'_> {
     }
 }
 
-/// Tells the first step that differs: all of them fill a screen each.
+/// Reports the first step that differs; all of them would fill the screen.
 fn is_same(made: &Made, first: &Made, told: &str) {
     assert!(made.steps.keys().eq(first.steps.keys()), "{told}: {:?}", made.steps.keys());
     for (name, step) in &made.steps {
@@ -87,7 +87,7 @@ fn is_same(made: &Made, first: &Made, told: &str) {
     assert_eq!(made, first, "{told}");
 }
 
-/// Compares a pipeline's whole matrix.
+/// Compares the results of all ways to run a pipeline.
 fn is_the_same_everywhere(pipeline: &Pipeline<'_>) {
     let server = s3::Server::start("mlflow", s3::Options::default());
     let mut first: Option<(u64, Made)> = None;
@@ -105,7 +105,7 @@ fn is_the_same_everywhere(pipeline: &Pipeline<'_>) {
                 assert_eq!(cached.0, 0, "{told}, cached");
                 is_same(&cached.1, made, &format!("{told}, cached"));
                 if way.server.is_some() {
-                    // What is at the shared place alone is as good.
+                    // Artifacts at the shared place alone are as good.
                     let folder = place.home().join("artifacts");
                     std::fs::remove_dir_all(&folder).expect("a folder");
                     let fetched = pipeline.run(&place, way);
@@ -128,7 +128,7 @@ fn a_pipeline_of_six_makes_the_same_with_any_workers_cached_or_not_on_a_folder_a
         changes: &[
             "ingestion.component=ingest-synthetic",
             "ingestion.rows=700",
-            // Several instances at once, and a merge of what they learnt.
+            // Several instances at once, and a merge of their results.
             "training.component=train-forest",
             "training.n_estimators=6",
             "gates.minimum.roc_auc=0.9999",

@@ -1,4 +1,4 @@
-//! Which rows are measured on, and in which order: seen from outside.
+//! Which test rows are chosen, and in which order, as seen from outside.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ max_null_ratio = 0.9
 primary = "roc_auc"
 "#;
 
-/// Rows of `a`, `b`, `y` with many equals, sorted by `y`.
+/// Returns rows of `a`, `b`, `y` with many equal ones, sorted by `y`.
 fn rows(count: usize) -> Vec<String> {
     let mut rows: Vec<[String; 3]> = (0..count)
         .map(|i| {
@@ -54,7 +54,7 @@ fn rows(count: usize) -> Vec<String> {
     rows.iter().map(|row| row.join(",")).collect()
 }
 
-/// The splitting alone, of these rows, with more arguments: digests by artifact.
+/// Runs only the split of these rows. Returns digests by artifact.
 fn split(place: &Place, header: &str, rows: &[String], more: &[&str]) -> BTreeMap<String, String> {
     place.write("rows.csv", format!("{header}\n{}\n", rows.join("\n")));
     let manifest = place.write("small.toml", MANIFEST).display().to_string();
@@ -62,7 +62,7 @@ fn split(place: &Place, header: &str, rows: &[String], more: &[&str]) -> BTreeMa
     digests(&run.expect(0).json()).into_iter().collect()
 }
 
-/// The test rows of the last run, as they stand in the artifact.
+/// Returns the test rows of the last run in the order of the artifact.
 fn test_rows(place: &Place) -> Vec<String> {
     let file = place.path().join("test.csv");
     std::fs::remove_file(&file).ok();
@@ -91,8 +91,7 @@ fn another_seed_of_the_run_and_another_order_of_rows_leave_the_split_alone() {
         assert_eq!(first[artifact], seeded[artifact], "{artifact}");
     }
 
-    // Backwards, with the columns the other way round: another table, and the same test rows in the
-    // same order.
+    // Reversed rows and reversed columns: another table, but the same test rows in the same order.
     let backwards: Vec<String> =
         table.iter().rev().map(|row| row.split(',').rev().collect::<Vec<_>>().join(",")).collect();
     let moved = split(&place, "y,b,a", &backwards, &[]);
@@ -126,8 +125,8 @@ fn a_source_that_is_sorted_by_its_target_gives_test_rows_that_are_not() {
             negatives += 1;
         }
     }
-    // The AUC of a model that answers with a row's position: 0.5 with a standard deviation of
-    // 0.035.
+    // The AUC of a model that predicts a row's position has a standard deviation of 0.035 around
+    // 0.5.
     let auc = f64::from(pairs) / f64::from(negatives) / (targets.len() as f64 - f64::from(negatives));
     assert!((auc - 0.5).abs() < 0.175, "{auc}");
 }

@@ -1,5 +1,5 @@
-//! A run's spans at a collector: those of a real one (rotel), and what a run does where there is
-//! none, a slow one, or something else.
+//! A run's spans at a real collector (rotel), and a run whose collector is missing, slow or
+//! something else.
 
 use std::collections::BTreeSet;
 use std::io::{Read as _, Write as _};
@@ -20,31 +20,32 @@ use stagewright_end_to_end::{Ended, Place, config, least_pipeline};
 
 const ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 
-/// Spans go when the run ends, in one request: several could overtake each other.
+/// Spans are sent when the run ends, in one request. Several requests could overtake each other.
 const ALL_AT_ONCE: (&str, &str) = ("OTEL_BSP_SCHEDULE_DELAY", "600000");
 
-/// A run gives a collector two seconds: the tests of this file do not take them from each other.
+/// A run waits two seconds for a collector. The tests of this file run one after the other, so that
+/// they do not slow each other.
 static TURN: Mutex<()> = Mutex::new(());
 
 fn turn() -> MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How long spans may be on their way on a machine that does other things.
+/// The longest time that spans may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A request that came to a server.
+/// A request that arrived at a server.
 struct Came {
     head: String,
     body: Vec<u8>,
 }
 
-/// Answers each request with these bytes, and tells of it.
+/// Answers each request with these bytes and passes the request on.
 fn server(answer: &'static [u8]) -> (SocketAddr, Receiver<Came>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = listener.local_addr().expect("an address");
     let (sender, came) = mpsc::channel();
-    // It ends with the test's process.
+    // The thread ends with the test's process.
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let Some(request) = request(&stream) else { continue };
@@ -55,7 +56,7 @@ fn server(answer: &'static [u8]) -> (SocketAddr, Receiver<Came>) {
     (address, came)
 }
 
-/// A request of a known length.
+/// Reads a request of a known length.
 fn request(mut stream: &TcpStream) -> Option<Came> {
     stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let mut bytes = Vec::new();
@@ -76,11 +77,11 @@ fn request(mut stream: &TcpStream) -> Option<Came> {
     Some(Came { head, body })
 }
 
-/// An answer of a collector that took everything, and closes the connection.
+/// A collector's answer that it accepted everything. It closes the connection.
 const TAKEN: &[u8] =
     b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
 
-/// A collector in a process of its own, which passes on what it took to a server of the test.
+/// A collector in its own process, which forwards to a server of the test.
 struct Collector {
     process: Child,
     endpoint: String,
@@ -94,7 +95,7 @@ impl Drop for Collector {
     }
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that was free a moment ago.
 fn port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }
@@ -128,8 +129,8 @@ impl Collector {
         Self { process, endpoint: format!("http://{http}"), passed_on }
     }
 
-    /// Spans, until one of this name is there, and all that was said of whose they are. The run's
-    /// is the last that ends.
+    /// Receives spans until one has this name, and returns them with the resource attributes. The
+    /// run's span ends last.
     fn spans_until(&self, last: &str) -> (Vec<Span>, Vec<KeyValue>) {
         let (mut spans, mut resource) = (Vec::new(), Vec::new());
         while !spans.iter().any(|span: &Span| span.name == last) {
@@ -144,14 +145,13 @@ impl Collector {
     }
 }
 
-/// The bytes that the collector compressed: a header of ten bytes stands before it, and a checksum
-/// behind.
+/// Decompresses a request: a header of ten bytes precedes the data and a checksum follows it.
 fn unzipped(came: &Came) -> Vec<u8> {
     assert!(came.head.contains("content-encoding: gzip") && came.body[3] == 0, "{}", came.head);
     miniz_oxide::inflate::decompress_to_vec(&came.body[10..]).expect("gzip")
 }
 
-/// A run of the least stages with this in its environment.
+/// Runs the minimal stages with these variables in the environment.
 fn least(place: &Place, more: &[&str], environment: &[(&str, &str)]) -> Ended {
     place.write("least.toml", least_pipeline("empty-training"));
     let mut arguments = vec!["run", "least.toml"];
@@ -239,7 +239,7 @@ fn a_collector_sees_a_run_and_in_it_each_step_with_what_it_used() {
     let starts = |execute: &Span| spans.iter().filter(|span| span.parent_span_id == execute.span_id).count();
     assert!(executes.len() == 6 && executes.into_iter().all(|execute| starts(execute) > 0), "instances start");
     assert_eq!(named(&spans, "record").len(), 6);
-    // Nothing is left alone, and whatever has parts lasts as long as they do.
+    // Every span has its parent, and a parent lasts at least as long as its children.
     for span in &spans {
         let Some(parent) = spans.iter().find(|it| it.span_id == span.parent_span_id) else {
             assert_eq!(span.name, "run");
@@ -249,7 +249,7 @@ fn a_collector_sees_a_run_and_in_it_each_step_with_what_it_used() {
         assert!(span.end_time_unix_nano <= parent.end_time_unix_nano, "{} in {}", span.name, parent.name);
     }
 
-    // What was taken over is told as such, and costs nothing.
+    // A reused step is marked as such and costs nothing.
     let again = least(&place, &["--json"], &environment).expect(0).json();
     let (spans, _) = collector.spans_until("run");
     assert_ne!(again["trace_id"], told["trace_id"]);
@@ -278,7 +278,7 @@ fn a_step_that_fails_is_an_error_of_which_nothing_but_the_kind_is_told() {
         assert_eq!(span.status.as_ref().map(|status| status.message.as_str()), Some("limit"));
     }
     assert!(!format!("{spans:?}").contains("ran past"), "messages may cite the data");
-    // A cell that is wrong is cited to whoever runs, and to nobody else.
+    // A wrong cell appears in the user's output and nowhere else.
     let cell = "cell-of-somebody";
     place.write("rows.csv", format!("a,y\n0.5,1\n{cell},0\n"));
     let manifest = least_pipeline("empty-training")
@@ -313,7 +313,7 @@ fn the_trace_of_whatever_started_a_run_goes_on() {
     let (spans, _) = collector.spans_until("run");
     assert!(spans.iter().all(|span| hex(&span.trace_id) == trace));
     assert_eq!(hex(&named(&spans, "run")[0].parent_span_id), parent);
-    // One that is not sampled is not continued, and one that is none is no parent.
+    // An unsampled parent is not continued, and an invalid one is no parent.
     let unsampled = format!("00-{trace}-{parent}-00");
     let environment = [(ENDPOINT, collector.endpoint.as_str()), ("TRACEPARENT", &unsampled)];
     assert!(least(&place, &["--json"], &environment).expect(0).json()["trace_id"].is_null());
@@ -324,7 +324,7 @@ fn the_trace_of_whatever_started_a_run_goes_on() {
     assert!(named(&spans, "run")[0].parent_span_id.is_empty());
 }
 
-/// Runs with a collector that does not do what one does; returns standard error.
+/// Runs with a collector that misbehaves. Returns standard error.
 #[track_caller]
 fn untroubled(place: &Place, endpoint: &str, reason: &str) -> String {
     let secret = "s3cret-of-a-header";
@@ -353,7 +353,7 @@ fn a_collector_that_is_down_slow_or_none_costs_a_run_a_warning() {
     let down = "http://127.0.0.1:9";
     let said = untroubled(&place, down, "efused");
     assert!(said.contains(down) && said.contains("hint: see that it takes OTLP over HTTP there"), "{said}");
-    // Whoever connects is heard by nobody.
+    // Accepts connections and never answers.
     let deaf = TcpListener::bind("127.0.0.1:0").expect("a port");
     let address = format!("http://{}", deaf.local_addr().expect("an address"));
     let began = Instant::now();
@@ -410,7 +410,7 @@ fn nothing_is_sent_unless_the_environment_names_a_collector() {
     quiet(&[(ENDPOINT, &endpoint), ("OTEL_SDK_DISABLED", "true")]);
     quiet(&[(ENDPOINT, &endpoint), ("OTEL_TRACES_EXPORTER", "none")]);
     quiet(&[("TRACEPARENT", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")]);
-    // A folder does not decide to whom a run is told.
+    // A folder's `.env` does not choose the collector.
     place.write(".env", format!("{ENDPOINT}={endpoint}\n"));
     let said = quiet(&[]);
     assert!(said.contains(&format!("`{ENDPOINT}` in .env is ignored")), "{said}");

@@ -1,4 +1,5 @@
-//! Verdicts: what a candidate was compared with, on which rows, and what follows from it.
+//! Verdicts: with which champion a candidate was compared, on which rows, and with which
+//! consequence.
 
 use std::process::{Child, Stdio};
 
@@ -7,9 +8,9 @@ use stagewright_end_to_end::{Ended, Place, config, digests};
 
 const MODEL: &str = "churn-classifier";
 
-/// So few rows reach no high bar.
+/// Gates that models of few rows pass.
 const LOW: [&str; 4] = ["--set", "gates.minimum.roc_auc=0.5", "--set", "gates.minimum.accuracy=0.5"];
-/// A model that is worse than a logistic regression on everything.
+/// A model that is worse than a logistic regression by every metric.
 const WORSE: [&str; 4] = ["--set", "training.component=train-forest", "--set", "training.n_estimators=1"];
 const BETTER: [&str; 2] = ["--set", "training.component=train-logistic"];
 
@@ -43,7 +44,7 @@ fn an_evaluation_of_before_promotes_nothing_past_the_champion_that_came_since() 
     assert_eq!(better["decision"]["judged_against"], Value::Null);
     assert_eq!(champion(&place), Some(2));
 
-    // The evaluation was reached while there was no champion: it is made again.
+    // The evaluation was made while there was no champion, so it is made again.
     let late = place.run(&["stage", "run", "promotion", "--run", &run, "--json"]).expect(4).json();
     assert_eq!(late["decision"]["verdict"], "rejected");
     assert_eq!(late["decision"]["judged_against"], 2);
@@ -61,7 +62,7 @@ fn a_verdict_is_good_for_one_champion() {
     churn(&place, &[&BETTER]).expect(0);
     assert_eq!(champion(&place), Some(2));
 
-    // Going back needs no verdict; coming again does.
+    // A rollback needs no verdict. Becoming champion again does.
     place.run(&["models", "rollback", MODEL, "--reason", "complaints"]).expect(0);
     assert_eq!(champion(&place), Some(1));
     let withdrawn = format!("{MODEL}/2");
@@ -70,13 +71,13 @@ fn a_verdict_is_good_for_one_champion() {
     place.run(&["gate", &withdrawn, "--promote"]).expect(0);
     assert_eq!(champion(&place), Some(2));
 
-    // The first one was approved while there was no champion.
+    // The first version was approved while there was no champion.
     let stale = place.run(&["models", "promote", &format!("{MODEL}/1")]).expect(4);
     let command = format!("stagewright gate {MODEL}/1 --promote");
     assert!(stale.stderr.contains(&command), "{}", stale.stderr);
     assert_eq!(champion(&place), Some(2));
 
-    // The command that is named judges it against the champion of the moment.
+    // The command that the hint names judges the version against the current champion.
     let judged = place.run(&["gate", &format!("{MODEL}/1"), "--promote", "--json"]).expect(4).json();
     assert_eq!((&judged["judged_against"], &judged["policy"]), (&2.into(), &"better".into()));
     assert_eq!(champion(&place), Some(2));
@@ -91,7 +92,7 @@ fn a_verdict_is_good_for_one_champion() {
 fn a_policy_says_what_is_asked_of_a_candidate() {
     let place = Place::new();
     churn(&place, &[&BETTER]).expect(0);
-    // Worse than the champion, and good enough by itself.
+    // Worse than the champion, but good enough by the absolute gates.
     let rejected = churn(&place, &[&WORSE]).expect(4).json();
     assert_eq!(rejected["decision"]["policy"], "better");
     let difference = &rejected["decision"]["difference"];
@@ -152,7 +153,7 @@ fn the_same_model_again_is_no_new_version_and_a_champion_is_not_judged_against_i
     ]);
     let told = told.expect(0).stdout;
     assert!(told.contains("the champion already"), "{told}");
-    // The champion may be confirmed, and no verdict unmakes it.
+    // The champion may be approved again. No verdict can reject it.
     let version = format!("{MODEL}/1");
     let confirmed = json(&place, &["gate", &version, "--policy", "better", "--record"]);
     assert_eq!((&confirmed["passed"], &confirmed["recorded"]), (&true.into(), &false.into()));
@@ -200,8 +201,7 @@ fn six_stages_one_after_the_other_make_what_one_run_makes() {
         last = parts.run(&["stage", "run", stage, "--json"]).expect(0).json();
         made.extend(digests(&last));
     }
-    // Reports and decisions name runs and versions; the artifacts that models are made of are the
-    // same.
+    // Reports and decisions name runs and versions. The artifacts of models are equal.
     let of = |digests: Vec<(String, String)>| -> Vec<(String, String)> {
         digests.into_iter().filter(|(name, _)| !name.ends_with(".report")).collect()
     };
@@ -209,7 +209,7 @@ fn six_stages_one_after_the_other_make_what_one_run_makes() {
     assert_eq!(last["model"]["name"], "mine");
     assert_eq!(last["model"]["aliases"], serde_json::json!(["champion"]));
 
-    // A model is not put together of one component's training and another's code.
+    // A model cannot combine one component's training with another component's code.
     let mixed = parts.run(&["stage", "run", "promotion", "--set", "training.component=train-boosted"]).expect(2);
     assert!(mixed.stderr.contains("stage run training"), "{}", mixed.stderr);
 }
@@ -237,7 +237,7 @@ fn first_runs_at_once_leave_one_champion_and_none_fails() {
         let mut command = place.command(&[&fixed[..], &LOW, &BETTER].concat());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts")
     };
-    // Four with models of their own, two with the same one.
+    // Four runs with different models and two with the same one.
     let running: Vec<Child> = [1, 2, 3, 4, 5, 5].into_iter().map(start).collect();
     let mut codes = Vec::new();
     for child in running {
@@ -249,7 +249,7 @@ fn first_runs_at_once_leave_one_champion_and_none_fails() {
     }
     assert!(codes.contains(&0));
     let champion = u32::try_from(champion(&place).expect("a champion")).expect("a number");
-    // Whoever is champion was judged against the one before it, or against none.
+    // The champion was judged against the one before it, or against none.
     let last = verdicts(&place, champion).pop().expect("a verdict");
     assert_eq!(last["verdict"], "approved");
     place.run(&["audit", "verify"]).expect(0);
@@ -265,13 +265,14 @@ fn a_champion_that_learnt_from_the_test_rows_is_compared_on_the_others() {
     let run = run.json();
     let rows = |name: &str| run["evaluation"][name].as_u64().expect("a count");
     assert_eq!(rows("candidate_overlap_rows"), 0);
-    // The champion learnt from four of five rows, and so from about four of five test rows.
+    // The champion learnt from four fifths of the rows, and so from about four fifths of the test
+    // rows.
     assert!(rows("champion_overlap_rows") > rows("test_rows") / 2, "{}", run["evaluation"]);
     assert_eq!(rows("compared_rows") + rows("champion_overlap_rows"), rows("test_rows"));
     let message = churn(&place, &[&WORSE, &seed("split.seed=3"), &["--set", "gates.champion-overlap=error"]]);
     assert!(message.expect(3).stderr.contains("champion-overlap"));
 
-    // Another seed of the run leaves the test rows as they are.
+    // Another seed of the run leaves the test rows unchanged.
     let same = churn(&place, &[&WORSE, &seed("split.seed=1"), &["--seed", "9"]]).expect(4).json();
     let stays = champion(&place) == Some(1);
     let overlap = same["evaluation"]["champion_overlap_rows"].as_u64().expect("a count");
@@ -327,7 +328,7 @@ fn a_model_that_was_deleted_can_be_trained_again() {
     place.run(&["models", "retire", MODEL, "--reason", "moved"]).expect(0);
     place.run(&["models", "delete", MODEL]).expect(0);
     let again = churn(&place, &[&BETTER]).expect(0).json();
-    // The production location still has the first one's bytes under its number.
+    // The production location still has the first version's bytes under that number.
     assert_eq!((&again["model"]["version"], &again["decision"]["verdict"]), (&2.into(), &"approved".into()));
 }
 

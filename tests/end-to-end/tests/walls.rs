@@ -1,5 +1,5 @@
-//! The walls around stages: which stand, that the process of a stage is locked in while it works,
-//! and that what is made does not depend on them.
+//! The walls around stages: which ones stand, that a stage's process is locked in while it works,
+//! and that results do not depend on them.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeSet;
@@ -10,22 +10,22 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use stagewright_end_to_end::{Ended, Place, config};
 
-/// A command under an operator's policy.
+/// Sets an operator's policy for a command.
 fn operated(mut command: Command, place: &Place, policy: &str) -> Command {
     command.env("STAGEWRIGHT_OPERATOR", place.write("operator.toml", format!("walls = \"{policy}\"\n")));
     command
 }
 
-/// A command that runs the churn pipeline on so many generated customers, under a policy.
+/// Returns a run of the churn pipeline on so many generated customers under a policy.
 fn churn(place: &Place, policy: &str, rows: u32, more: &[&str]) -> Command {
     let (manifest, rows) = (config("churn.toml"), format!("ingestion.rows={rows}"));
     let mut command = place.command(&["run", &manifest, "--json", "--set", "ingestion.component=ingest-synthetic"]);
-    // No walls stand around what was executed before.
+    // A cached step has no walls to report.
     command.args(["--no-cache", "--set", &rows]).args(more);
     operated(command, place, policy)
 }
 
-/// The walls of each stage that a run tells.
+/// Returns the walls that a run reports for each stage.
 fn walls(run: &Value) -> BTreeSet<String> {
     let stages = run["stages"].as_array().expect("stages");
     assert!(!stages.is_empty(), "{run}");
@@ -41,7 +41,7 @@ fn every_stage_tells_the_walls_that_stood_around_it() {
         assert_eq!(walls(&run), BTreeSet::from([stood.to_string()]), "{policy}");
         let shown = place.run(&["runs", "show", run["run_id"].as_str().expect("a run"), "--json"]).expect(0).json();
         assert_eq!(walls(&shown), BTreeSet::from([stood.to_string()]), "{policy}, recorded");
-        // People are told of what did not stand.
+        // The output reports walls that did not stand.
         let mut command = place.command(&["run", &config("churn.toml"), "--until", "ingestion", "--no-cache"]);
         command.args(["--set", "ingestion.component=ingest-synthetic"]);
         let told = Ended::of(operated(command, &place, policy)).expect(0).stdout;
@@ -64,7 +64,7 @@ fn what_is_made_depends_neither_on_walls_nor_on_workers() {
     }
 }
 
-/// A process that is ended with the test.
+/// A process that is killed when this is dropped.
 struct Running(Child);
 
 impl Drop for Running {
@@ -74,7 +74,7 @@ impl Drop for Running {
     }
 }
 
-/// The processes that a process started: number, and what `/proc/N/status` says.
+/// Returns the children of a process: number, and the text of `/proc/N/status`.
 fn children(parent: u32) -> Vec<(u32, String)> {
     let processes = fs::read_dir("/proc").expect("/proc").flatten();
     let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -83,7 +83,7 @@ fn children(parent: u32) -> Vec<(u32, String)> {
     statuses.filter(|(_, status)| status.contains(&format!("\nPPid:\t{parent}\n"))).collect()
 }
 
-/// Looks again and again until something is there.
+/// Polls until something is there.
 fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     let begin = Instant::now();
     loop {
@@ -95,7 +95,7 @@ fn wait_for<T>(what: &str, look: impl Fn() -> Option<T>) -> T {
     }
 }
 
-/// A run that works for long, and a process of its stage that is locked in.
+/// Starts a long run and returns it with a locked process of its stage.
 fn at_work(place: &Place) -> (Running, u32, String) {
     Ended::of(churn(place, "required", 7_043, &[])).expect(0);
     let mut command = churn(place, "required", 300_000, &["--until", "training"]);
@@ -117,7 +117,7 @@ fn while_a_stage_works_its_process_is_locked_in() {
     }
 }
 
-/// A run that decodes a database for as long as it is let: what it asks has no end.
+/// Starts a run whose query has no end, so that it decodes a database until it is stopped.
 fn decodes(place: &Place, more: &[&str]) -> Command {
     rusqlite::Connection::open(place.path().join("rows.db"))
         .and_then(|database| database.execute_batch("CREATE TABLE IF NOT EXISTS rows (x, y)"))
@@ -141,9 +141,9 @@ fn decodes(place: &Place, more: &[&str]) -> Command {
 #[test]
 fn a_file_is_decoded_in_a_process_that_is_locked_in_and_ends_with_it_alone() {
     let place = Place::new();
-    // Components are asked for what they are once, in processes of their own.
+    // Components are described first, in processes of their own.
     Ended::of(churn(&place, "required", 7_043, &[])).expect(0);
-    // The decoder begins last.
+    // The decoder starts last.
     let locked = |run: u32| {
         let all = children(run).into_iter();
         let locked: Vec<_> = all.filter(|(_, status)| status.contains("Seccomp:\t2")).collect();
@@ -168,17 +168,17 @@ fn a_file_is_decoded_in_a_process_that_is_locked_in_and_ends_with_it_alone() {
         let staging = fs::read_dir(place.home().join("artifacts/staging")).expect("a folder");
         assert_eq!(staging.count(), 0, "{signal}: something was left of the stage");
     }
-    // It counts against the stage's limits.
+    // The decoder's time counts against the stage's limits.
     let ended = Ended::of(decodes(&place, &["--set", "ingestion.limits.cpu=500 ms"])).expect(6);
     let told = message(&ended.stdout);
     assert!(told.contains("ran past its limit of 500 ms cpu: it used "), "{told}");
     Ended::of(churn(&place, "required", 7_043, &[])).expect(0);
 }
 
-/// When a process began, in the kernel's ticks.
+/// Returns the start time of a process in the kernel's ticks.
 fn begun(number: u32) -> u64 {
     let said = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
-    // The name, in parentheses, may have anything in it.
+    // The name, in parentheses, may contain anything.
     let (_, rest) = said.rsplit_once(')').unwrap_or_default();
     rest.split_whitespace().nth(19).and_then(|ticks| ticks.parse().ok()).unwrap_or_default()
 }
@@ -193,14 +193,14 @@ fn no_process_of_a_stage_outlives_its_run() {
         let status = fs::read_to_string(format!("/proc/{number}/status")).unwrap_or_default();
         (!status.contains("stagewright-sta") || status.contains("State:\tZ")).then_some(())
     });
-    // Whatever it was doing, the next run finds a home in order.
+    // The next run finds a home in order.
     Ended::of(churn(&place, "required", 7_043, &[])).expect(0);
 }
 
 #[test]
 fn a_process_of_a_stage_that_is_killed_or_stopped_is_the_stages_fault() {
     let place = Place::new();
-    // What components say of themselves is asked once, in processes of its own.
+    // Components are described first, in processes of their own.
     Ended::of(churn(&place, "required", 7_043, &[])).expect(0);
     for (signal, code, fault) in [("KILL", 7, "was ended from outside in `"), ("STOP", 6, "wall")] {
         let limits =
@@ -220,7 +220,7 @@ fn a_process_of_a_stage_that_is_killed_or_stopped_is_the_stages_fault() {
         let ended = run.wait_with_output().expect("it ends");
         let told = String::from_utf8_lossy(&ended.stdout).into_owned();
         assert!(sent.success() && ended.status.code() == Some(code) && told.contains(fault), "{signal}: {told}");
-        // Nobody is told of a bug of the component's, and nothing is tried again.
+        // The message blames no bug of the component, and nothing is retried.
         let said = String::from_utf8_lossy(&ended.stderr);
         assert!(signal != "KILL" || said.contains("hint: Stagewright did not end it"), "{said}");
         assert!(!said.contains("tried again"), "{said}");

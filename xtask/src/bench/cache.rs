@@ -1,5 +1,5 @@
-//! Runs of which nothing has to be executed, and runs that are executed again: what is left of
-//! their cost. Graphs of many steps are in [`super::graphs`].
+//! Measures runs of which nothing needs to be executed, and reproductions. Graphs of many steps are
+//! in [`super::graphs`].
 
 use std::fs::{self, File};
 use std::io::Write as _;
@@ -16,13 +16,13 @@ use crate::build::{self, Built};
 use crate::steps::Result;
 use crate::workspace;
 
-/// Repeats, if nobody says: a run takes some ten milliseconds.
+/// The default number of repeats. A run takes about ten milliseconds.
 const REPEAT: usize = 21;
-/// Repeats of what takes seconds.
+/// The default number of repeats of measurements that take seconds.
 const REPEAT_LONG: usize = 5;
-/// Bytes of the file whose content counts.
+/// The size of the source file in bytes.
 const BYTES: u64 = 1 << 30;
-/// For so long a file that was written is read again: longer than the host waits.
+/// A file that changed within this time is read again. It is longer than the host's own limit.
 const SETTLED: Duration = Duration::from_millis(2500);
 
 pub(super) fn cache(options: &Options) -> Result<()> {
@@ -31,7 +31,7 @@ pub(super) fn cache(options: &Options) -> Result<()> {
     clear(&work)?;
     let repeat = options.repeat.unwrap_or(REPEAT);
     let repeat_long = options.repeat.unwrap_or(REPEAT_LONG);
-    // Each by its name, so that one can be measured alone.
+    // Each part has a name, so that it can be measured alone.
     let parts: [(&str, &dyn Fn() -> Result<String>); 5] = [
         ("unchanged", &|| unchanged(&built, &work, repeat)),
         ("content", &|| content(&built.binary, &work, repeat_long)),
@@ -49,14 +49,14 @@ pub(super) fn cache(options: &Options) -> Result<()> {
     if is_wanted("steps") { in_process("steps", options) } else { Ok(()) }
 }
 
-/// The file of the Telco customers.
+/// Returns the file of the Telco customers.
 fn telco() -> Result<PathBuf> {
     let data = std::env::var_os("STAGEWRIGHT_TEST_DATA")
         .ok_or("set STAGEWRIGHT_TEST_DATA to the folder of telco_churn.csv")?;
     Ok(Path::new(&data).join("telco_churn.csv"))
 }
 
-/// A run of the shipped pipeline over the Telco customers, in a home under `work`.
+/// Returns a run of the shipped pipeline over the Telco customers, in a home under `work`.
 fn churn(built: &Built, home: &Path, csv: &Path) -> Command {
     let mut command = Command::new(&built.binary);
     command.arg("--home").arg(home).arg("run").arg(workspace::root().join("config/churn.toml"));
@@ -64,7 +64,7 @@ fn churn(built: &Built, home: &Path, csv: &Path) -> Command {
     command
 }
 
-/// The Telco pipeline, once and then unchanged.
+/// Measures the Telco pipeline, once and then unchanged.
 fn unchanged(built: &Built, work: &Path, repeat: usize) -> Result<String> {
     let (home, csv) = (work.join("telco"), telco()?);
     let first = measure(&mut churn(built, &home, &csv))?;
@@ -79,7 +79,7 @@ fn unchanged(built: &Built, work: &Path, repeat: usize) -> Result<String> {
     Ok(format!("{{\"first_ms\":{:.2},\"wall_ms\":{},\"cpu_ms\":{}}}", first.wall_ms(), wall.json(), cpu.json()))
 }
 
-/// A plan over a CSV file of a gibibyte: its content is hashed once, and remembered.
+/// Measures a plan over a CSV file of a gibibyte, whose content is hashed once and then remembered.
 fn content(binary: &Path, work: &Path, repeat: usize) -> Result<String> {
     let csv = work.join("large.csv");
     let failed = |error: std::io::Error| error.to_string();
@@ -106,10 +106,11 @@ fn content(binary: &Path, work: &Path, repeat: usize) -> Result<String> {
     plan()?;
     let (mut peers, mut once, mut again, mut shares) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for _ in 0..repeat {
-        // Another time of change: what was remembered of the content does not count any more.
+        // Another modification time: the remembered hash does not apply any more.
         file.set_modified(std::time::SystemTime::now()).map_err(failed)?;
         std::thread::sleep(SETTLED);
-        // The fastest that most machines have: with the processor's instructions, as the host.
+        // The fastest widely available hash: openssl uses the processor's instructions, as the host
+        // does.
         let peer = measure(Command::new("openssl").args(["dgst", "-sha256"]).arg(&csv))?.wall_ms();
         let (hashed, remembered) = (plan()?, plan()?);
         shares.push(peer / (hashed - remembered));
@@ -130,14 +131,14 @@ fn content(binary: &Path, work: &Path, repeat: usize) -> Result<String> {
     ))
 }
 
-/// A run of the Telco pipeline, and the same reproduced, in turn.
+/// Measures a run of the Telco pipeline and its reproduction, alternately.
 fn reproduced(built: &Built, work: &Path, repeat: usize) -> Result<String> {
     let (home, csv) = (work.join("reproduced"), telco()?);
     // Fills the compile cache.
     measure(&mut churn(built, &home, &csv))?;
     let (mut runs, mut again) = (Vec::new(), Vec::new());
     for round in 0..repeat {
-        // A model of its own has no champion, so that all six stages are executed.
+        // A model name of its own has no champion, so that all six stages are executed.
         let mut command = churn(built, &home, &csv);
         command.args(["--no-cache", "--register-name", &format!("round-{round}")]);
         let run = measure(&mut command)?;

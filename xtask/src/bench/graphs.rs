@@ -1,4 +1,4 @@
-//! Graphs of many steps that do the least they may: what a step costs the host.
+//! Graphs of many minimal steps: the host's cost of a step.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -10,18 +10,18 @@ use crate::bench::process::{Cost, Spread, measure, number_after};
 use crate::build::Built;
 use crate::steps::Result;
 
-/// Steps of the graph that is planned.
+/// The number of steps of the graph that is planned.
 const PLANNED: usize = 1000;
-/// Steps of the graph that is executed.
+/// The number of steps of the graph that is executed.
 const EXECUTED: usize = 200;
-/// Steps of a pipeline of one model.
+/// The number of steps of a pipeline of one model.
 const ROW: usize = 6;
-/// Runs after which nothing is left to execute: the second judges the models again, beside the
+/// The most runs until nothing is left to execute. The second judges the models again, against the
 /// champion of the first.
 const SETTLES: usize = 4;
 
-/// A graph of so many steps, of which all but four are trainings and their evaluations. No two
-/// trainings have one key.
+/// Returns a graph of so many steps. All but four are trainings and their evaluations, and no two
+/// trainings have the same key.
 fn manifest(built: &Built, steps: usize) -> String {
     let one = overhead::pipeline(&built.guests);
     let trainings: String = (0..(steps - 4) / 2).fold(String::new(), |mut text, at| {
@@ -35,14 +35,14 @@ fn manifest(built: &Built, steps: usize) -> String {
     one.replace("[stages.training]\ncomponent = \"empty-training\"\n", &trainings)
 }
 
-/// Writes a graph; the file.
+/// Writes a graph and returns the file.
 fn written(built: &Built, work: &Path, steps: usize) -> Result<PathBuf> {
     let file = work.join(format!("graph-{steps}.toml"));
     fs::write(&file, manifest(built, steps)).map_err(|error| error.to_string())?;
     Ok(file)
 }
 
-/// The plan of a graph of which every step is on record.
+/// Measures the plan of a graph of which every step is on record.
 pub(super) fn planned(built: &Built, work: &Path, repeat: usize) -> Result<String> {
     let (file, home) = (written(built, work, PLANNED)?, work.join("planned"));
     let run = || {
@@ -65,7 +65,7 @@ pub(super) fn planned(built: &Built, work: &Path, repeat: usize) -> Result<Strin
         command.arg("--home").arg(&home).arg("plan").arg(file).args(arguments);
         command
     };
-    // What starting, the manifest and the components take, whatever is on record, is told apart.
+    // The time that starting, the manifest and the components take is measured separately.
     let costs = |arguments: &[&str]| -> Result<Vec<Cost>> {
         (0..repeat).map(|_| measure(&mut command(arguments, &file))).collect()
     };
@@ -82,7 +82,8 @@ pub(super) fn planned(built: &Built, work: &Path, repeat: usize) -> Result<Strin
     ))
 }
 
-/// A graph that is executed, less a pipeline of six steps, over the steps that it has more.
+/// Measures a graph's execution minus that of a pipeline of six steps, divided by the difference in
+/// steps.
 pub(super) fn overhead(built: &Built, work: &Path, repeat: usize) -> Result<String> {
     let files = [written(built, work, EXECUTED)?, written(built, work, ROW)?];
     let mut figures = Vec::new();

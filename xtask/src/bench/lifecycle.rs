@@ -1,5 +1,5 @@
-//! The whole churn lifecycle as a process, from a SQLite table of generated customers; on request a
-//! Python program that does the same beside it.
+//! Measures the whole churn lifecycle as a process, from a SQLite table of generated customers. On
+//! request, a Python program does the same job for comparison.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use crate::build::{self, Built};
 use crate::steps::{Result, run};
 use crate::workspace::{self, cargo};
 
-/// Rows of the public churn table.
+/// The number of rows of the public churn table.
 const ROWS: u64 = 7043;
 
-/// Repeats, if nobody says; from a million rows on, one.
+/// The default number of repeats. From a million rows on it is one.
 const REPEAT: usize = 5;
 
 pub(super) fn lifecycle(options: &Options) -> Result<()> {
@@ -33,7 +33,7 @@ pub(super) fn lifecycle(options: &Options) -> Result<()> {
         clear(&work.join("home"))?;
         measure(&mut run_of(&built, options, &work, &table))
     };
-    // A cache of compiled components is warm in daily use: this fills it, and is left out.
+    // Fills the cache of compiled components, which is warm in daily use. This run is not counted.
     ours()?;
     let mut costs = Vec::with_capacity(repeat);
     let mut peer_costs: Vec<Vec<Cost>> = peers.iter().map(|_| Vec::new()).collect();
@@ -71,7 +71,7 @@ fn with(options: &Options) -> &'static str {
     if options.smote { " with SMOTE" } else { "" }
 }
 
-/// Prints what runs of one program cost, and returns it as members of a JSON object.
+/// Prints the cost of a program's runs, and returns it as members of a JSON object.
 fn told(who: &str, costs: &[Cost], found: &Medians) -> String {
     let Medians { wall_s, cpu_s, peak_mib } = found;
     let auc = costs.last().and_then(|cost| number_after(&cost.stdout, "roc_auc")).unwrap_or(f64::NAN);
@@ -100,7 +100,7 @@ fn run_of(built: &Built, options: &Options, work: &Path, table: &Path) -> Comman
     command
 }
 
-/// The hyperparameters of the peers.
+/// Returns the hyperparameters of the peers.
 fn peer_parameters(model: &str) -> Vec<String> {
     let parameters: &[&str] = match model {
         "forest" => &["training.n_estimators=200", "training.max_depth=12", "training.min_samples_leaf=5"],
@@ -119,7 +119,7 @@ fn peer_parameters(model: &str) -> Vec<String> {
     parameters.iter().flat_map(|parameter| ["--set".to_owned(), (*parameter).to_owned()]).collect()
 }
 
-/// Wall and CPU time by stage, from the run's JSON.
+/// Prints elapsed and CPU time by stage from a run's JSON.
 fn stages(json: &str) {
     for part in json.split("\"name\": \"").skip(1) {
         let name = part.split('"').next().unwrap_or_default();
@@ -130,7 +130,7 @@ fn stages(json: &str) {
     }
 }
 
-/// Generated customers in a SQLite table; kept between benchmarks.
+/// Returns a SQLite table of generated customers. It is kept between benchmarks.
 fn customers(work: &Path, rows: u64) -> Result<PathBuf> {
     let database = work.join("generated.db");
     if !database.exists() {
@@ -151,7 +151,7 @@ struct Peer {
 }
 
 impl Peer {
-    /// The peers of our model: for boosting both libraries that it stands for.
+    /// Returns the peers of our model: for boosting the two libraries that it is compared with.
     fn all(python: &Path, options: &Options, table: &Path) -> Result<Vec<Self>> {
         let models: &[&'static str] = match options.model.as_str() {
             "forest" => &["forest"],
@@ -177,7 +177,7 @@ impl Peer {
         command
     }
 
-    /// Says which packages are missing.
+    /// Checks that the packages are there, and names those that are missing.
     fn check(&self) -> Result<()> {
         let shown = self.python.display();
         let output =

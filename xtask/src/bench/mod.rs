@@ -1,7 +1,7 @@
-//! Measures: whole processes here, what happens inside one in `tests/benchmarks`.
+//! Runs benchmarks: of whole processes here, of parts of one process in `tests/benchmarks`.
 //!
-//! Every figure is a median over repeats in one invocation; JSON goes to `target/bench/`. What each
-//! benchmark found, and how it was called, stands in docs/benchmarks.md.
+//! Every figure is a median over repeats in one invocation. JSON goes to `target/bench/`.
+//! docs/benchmarks.md has the results with their commands.
 
 mod cache;
 mod graphs;

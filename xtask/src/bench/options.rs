@@ -13,11 +13,11 @@ pub(super) const USAGE: &str =
 
 /// The options of a benchmark.
 pub(super) struct Options {
-    /// Rows of the table; each benchmark has its own default.
+    /// The rows of the table. Each benchmark has its own default.
     pub(super) rows: Option<u64>,
     pub(super) model: String,
     pub(super) smote: bool,
-    /// Stages, or parts of a benchmark, whose name has this in it.
+    /// Selects stages or parts of a benchmark whose name contains this.
     pub(super) only: Option<String>,
     pub(super) workers: Option<u32>,
     pub(super) repeat: Option<usize>,
@@ -62,7 +62,7 @@ impl Options {
     }
 }
 
-/// The interpreter that was named, or `STAGEWRIGHT_BENCH_PYTHON`, or the system's.
+/// Returns the named interpreter, that of `STAGEWRIGHT_BENCH_PYTHON`, or the system's.
 fn python(named: Option<&String>) -> PathBuf {
     let given = named.map(PathBuf::from).or_else(|| std::env::var_os("STAGEWRIGHT_BENCH_PYTHON").map(PathBuf::from));
     given.unwrap_or_else(|| "python3".into())

@@ -1,4 +1,4 @@
-//! Six stages that do the least they may: what the host itself costs.
+//! Measures six minimal stages: the cost of the host itself.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use crate::bench::results::{clear, folder, write};
 use crate::build;
 use crate::steps::Result;
 
-/// Repeats, if nobody says: a run takes some ten milliseconds.
+/// The default number of repeats. A run takes about ten milliseconds.
 const REPEAT: usize = 21;
 
 pub(super) fn overhead(options: &Options) -> Result<()> {
@@ -35,14 +35,13 @@ pub(super) fn overhead(options: &Options) -> Result<()> {
         ]);
         command
     };
-    // Fills the compile cache; its version of the model becomes champion, so that later runs
-    // compare with one.
+    // Fills the compile cache. The version becomes champion, so that later runs compare with one.
     for (_, name, operator) in &places {
         measure(&mut command(name, operator))?;
     }
     let repeat = options.repeat.unwrap_or(REPEAT);
     let mut costs = [const { Vec::new() }; 2];
-    // In turn, so that whatever else the machine does hits both alike.
+    // Alternately, so that other programs disturb both alike.
     for _ in 0..repeat {
         for ((_, name, operator), costs) in places.iter().zip(&mut costs) {
             costs.push(measure(&mut command(name, operator))?);

@@ -1,4 +1,4 @@
-//! What a process costs: wall time, CPU time, peak memory.
+//! The cost of a process: elapsed time, CPU time, peak memory.
 
 use std::process::{Command, Stdio};
 use std::time::Instant;
@@ -7,7 +7,7 @@ use wait4::Wait4 as _;
 
 use crate::steps::Result;
 
-/// What one process cost.
+/// The cost of one process.
 pub(super) struct Cost {
     pub(super) wall_s: f64,
     pub(super) cpu_s: f64,
@@ -25,10 +25,10 @@ impl Cost {
     }
 }
 
-/// The exit code of a run whose candidate was rejected, which costs as much.
+/// The exit code of a run whose candidate was rejected. Such a run costs as much.
 const REJECTED: i32 = 4;
 
-/// Runs a process to its end.
+/// Runs a process to its end and measures it.
 pub(super) fn measure(command: &mut Command) -> Result<Cost> {
     let shown = format!("{command:?}");
     let start = Instant::now();
@@ -68,7 +68,7 @@ fn median(values: Vec<f64>) -> f64 {
     Spread::of_values(values).median
 }
 
-/// The middle of several figures, and the half of them around it.
+/// The median of several figures, with the quartiles around it.
 #[derive(Clone, Copy)]
 pub(super) struct Spread {
     median: f64,
@@ -77,12 +77,12 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    /// A figure of several runs of one command.
+    /// Summarises one figure of several runs of a command.
     pub(super) fn of(costs: &[Cost], figure: fn(&Cost) -> f64) -> Self {
         Self::of_values(costs.iter().map(figure).collect())
     }
 
-    /// There is at least one value.
+    /// Summarises values, of which there must be at least one.
     pub(super) fn of_values(mut values: Vec<f64>) -> Self {
         values.sort_by(f64::total_cmp);
         let at = |quarters: usize| values[(values.len() * quarters / 4).min(values.len() - 1)];
@@ -104,14 +104,14 @@ impl std::fmt::Display for Spread {
     }
 }
 
-/// The number behind the first `"key":` of a JSON text.
+/// Returns the number after the first `"key":` of a JSON text.
 pub(super) fn number_after(text: &str, key: &str) -> Option<f64> {
     let rest = text.split_once(&format!("\"{key}\":"))?.1.trim_start();
     let end = rest.find(|c: char| !(c.is_ascii_digit() || ".-e+".contains(c)))?;
     rest[..end].parse().ok()
 }
 
-/// The text behind the first `"key":` of a JSON text, if nothing in it is escaped.
+/// Returns the text after the first `"key":` of a JSON text. It must have no escapes.
 pub(super) fn text_after<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     let rest = text.split_once(&format!("\"{key}\":"))?.1.trim_start().strip_prefix('"')?;
     rest.split_once('"').map(|(found, _)| found)

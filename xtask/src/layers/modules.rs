@@ -151,7 +151,7 @@ impl Crate<'_> {
             "macro_rules" if file.text(1) == "!" => {
                 self.module(&module).items.insert(file.text(2).to_owned());
                 let end = closing(file.tokens, file.at + 3);
-                // Other names in its body are those of whoever calls it.
+                // Other names in its body are resolved at the caller.
                 let paths = (file.at..end).filter(|at| file.tokens[*at].text == "crate");
                 self.module(&module).paths.extend(paths.map(|at| written(file.tokens, at)));
                 file.at = end;
@@ -175,8 +175,8 @@ impl Crate<'_> {
         (file.test, file.path, file.public) = (false, None, false);
     }
 
-    /// Reads an attribute, whose `[` is `open` tokens ahead: whether the next item is only there in
-    /// tests, its file, and the path in a `with = "..."` of serde.
+    /// Reads an attribute whose `[` is `open` tokens ahead. Notes whether the next item exists only
+    /// in tests, its file, and the path in a `with = "..."` of serde.
     fn attribute(&mut self, file: &mut File, module: &[String], open: usize) {
         let start = file.at + open;
         let end = closing(file.tokens, start);
@@ -194,7 +194,7 @@ impl Crate<'_> {
                 self.module(module).paths.push(Written { segments, line: value.line });
             }
         }
-        // `#![cfg(test)]`: the whole file is.
+        // `#![cfg(test)]` applies to the whole file.
         file.at = if test && open == 2 { file.tokens.len() } else { end };
     }
 
@@ -225,7 +225,7 @@ impl Crate<'_> {
         self.modules.entry(path.to_vec()).or_default()
     }
 
-    /// The imports between the modules' files.
+    /// Returns the imports between the files of modules.
     fn edges(&self) -> Imports {
         let mut imports = Imports::new();
         for (path, module) in &self.modules {
@@ -247,7 +247,8 @@ impl Crate<'_> {
         imports
     }
 
-    /// A path from the crate's root, or `None` if it leads out of the crate or names a local thing.
+    /// Returns a path from the crate's root, or `None` if it leads out of the crate or names a
+    /// local item.
     fn absolute(&self, module: &ModulePath, segments: &[String], depth: usize) -> Option<ModulePath> {
         let (first, rest) = segments.split_first()?;
         match first.as_str() {
@@ -274,7 +275,8 @@ impl Crate<'_> {
         }
     }
 
-    /// The module that defines what a path from the root names: it follows imports and re-exports.
+    /// Returns the module that defines the item of a path from the root. Follows imports and
+    /// re-exports.
     fn defining(&self, path: &[String], depth: usize) -> ModulePath {
         let known = (0..=path.len()).rev().find(|length| self.modules.contains_key(&path[..*length])).unwrap_or(0);
         let module_path = path[..known].to_vec();
@@ -304,7 +306,7 @@ fn join(base: &[String], rest: &[String]) -> ModulePath {
     [base, rest].concat()
 }
 
-/// The path that starts at a token.
+/// Reads the path that starts at a token.
 fn written(tokens: &[Token], at: usize) -> Written {
     let mut segments = vec![tokens[at].text.clone()];
     let mut next = at + 1;
@@ -318,7 +320,7 @@ fn written(tokens: &[Token], at: usize) -> Written {
     Written { segments, line: tokens[at].line }
 }
 
-/// The names that a tree of `use` brings in, each with its whole path.
+/// Collects the names that a tree of `use` imports, each with its whole path.
 fn use_tree(tokens: &[Token], prefix: &[String], names: &mut Vec<(Written, String)>) {
     let mut segments = prefix.to_vec();
     let mut at = 0;
@@ -355,7 +357,7 @@ fn use_tree(tokens: &[Token], prefix: &[String], names: &mut Vec<(Written, Strin
     }
 }
 
-/// The token after the bracket that closes the one at `open`.
+/// Returns the index after the bracket that closes the one at `open`.
 fn closing(tokens: &[Token], open: usize) -> usize {
     let mut depth = 0_usize;
     for (at, token) in tokens.iter().enumerate().skip(open) {
@@ -371,7 +373,7 @@ fn closing(tokens: &[Token], open: usize) -> usize {
     tokens.len()
 }
 
-/// The token after the item, field or statement that starts at `start`.
+/// Returns the index after the item, field or statement that starts at `start`.
 fn item_end(tokens: &[Token], start: usize) -> usize {
     const ITEMS: [&str; 14] = [
         "pub", "use", "mod", "fn", "impl", "struct", "enum", "const", "static", "type", "trait", "unsafe", "async",

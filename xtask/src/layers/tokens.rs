@@ -1,6 +1,6 @@
-//! Splits Rust source into tokens: as much of the language as finding modules and paths needs.
+//! Splits Rust source into tokens, as far as finding modules and paths needs it.
 //!
-//! Comments are dropped. A string keeps its text after a leading `"`, `::` is one token, every
+//! Comments are dropped. A string keeps its text after a leading `"`, `::` is one token, and every
 //! other punctuation character is a token of its own.
 
 /// A token and the line on which it starts, counted from 1.
@@ -152,7 +152,7 @@ impl Reader<'_> {
     }
 }
 
-/// The bytes before the text of a raw string, if one starts here.
+/// Returns the length before the text of a raw string, if one starts here.
 fn raw_string(source: &str) -> Option<usize> {
     let marks = source.strip_prefix("r").or_else(|| source.strip_prefix("br")).or_else(|| source.strip_prefix("cr"))?;
     let text = marks.trim_start_matches('#').strip_prefix('"')?;

@@ -1,12 +1,12 @@
 //! Rules for comments in source files.
 
-/// The widest comment, in characters with its indentation.
+/// The maximum width of a comment in characters, with its indentation.
 const WIDEST: usize = 100;
 
-/// Checks the comments of a file: a line and what is wrong with it.
+/// Checks the comments of a file. Returns lines with their problems.
 ///
 /// `marks` are the beginnings of a comment in its language. Only comments on lines of their own are
-/// looked at; the width of code is rustfmt's matter.
+/// checked; rustfmt checks the width of code.
 pub(super) fn wrong(text: &str, marks: &[&str]) -> Vec<(usize, String)> {
     let mut wrong = Vec::new();
     let mut before = None;
@@ -21,7 +21,6 @@ pub(super) fn wrong(text: &str, marks: &[&str]) -> Vec<(usize, String)> {
         if begins && mark.len() == 3 && body.split(' ').next() == Some("What") {
             wrong.push((at + 1, "a doc comment begins with \"What\"; say what it is or does".to_owned()));
         }
-        // A heading or an empty line does not begin a doc comment.
         before = Some(mark);
         if body.starts_with("```") {
             in_code = !in_code;

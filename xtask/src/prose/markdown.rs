@@ -1,14 +1,14 @@
-//! A Markdown document, read line by line: as much of it as the rules of prose need.
+//! A Markdown document, read line by line as far as the rules of prose need it.
 
-/// The widest line of a paragraph, in characters.
+/// The maximum width of a line in characters.
 const WIDEST: usize = 100;
 
-/// The most words of a table's cell.
+/// The maximum number of words in a table's cell.
 const CELL: usize = 40;
 
 /// A document.
 pub(super) struct Document {
-    /// The lines outside of code blocks, with their numbers from 1 and without code spans' text.
+    /// The lines outside of code blocks, with their numbers from 1.
     prose: Vec<(usize, Line)>,
     /// The anchors of its headings.
     pub(super) anchors: Vec<String>,
@@ -16,11 +16,11 @@ pub(super) struct Document {
 
 struct Line {
     text: String,
-    /// With each code span replaced by as many spaces.
+    /// The text with each code span replaced by as many spaces.
     without_code: String,
 }
 
-/// A link, as it is written.
+/// A link as it is written.
 pub(super) struct Link {
     pub(super) line: usize,
     pub(super) target: String,
@@ -51,7 +51,7 @@ impl Document {
         document
     }
 
-    /// The anchor of a heading, with a number if an earlier one has the same.
+    /// Returns the anchor of a heading, numbered if an earlier heading has the same.
     fn new_anchor(&self, heading: &str) -> String {
         let slug: String = heading
             .to_lowercase()
@@ -66,10 +66,10 @@ impl Document {
         numbered.find(|anchor| !self.anchors.contains(anchor)).unwrap_or(slug)
     }
 
-    /// The links to files and headings; not those to other servers.
+    /// Returns the links to files and headings, without those to other servers.
     pub(super) fn links(&self) -> Vec<Link> {
         let mut links = Vec::new();
-        // A link may be broken over two lines between its text and nothing else: `](` is one word.
+        // The target follows its text directly, so both are on one line.
         for (line, Line { text, without_code }) in &self.prose {
             let inline = without_code.match_indices("](").map(|(at, found)| (at + found.len(), ')'));
             let trimmed = without_code.trim_start();
@@ -84,7 +84,7 @@ impl Document {
         links
     }
 
-    /// The texts in code spans, with their lines.
+    /// Returns the texts in code spans with their lines.
     pub(super) fn code_spans(&self) -> impl Iterator<Item = (usize, &str)> {
         self.prose.iter().flat_map(|(number, line)| {
             let spans = line.text.split('`').skip(1).step_by(2);
@@ -92,7 +92,7 @@ impl Document {
         })
     }
 
-    /// Checks widths: a line and what is wrong with it.
+    /// Checks widths. Returns lines with their problems.
     pub(super) fn wrong(&self) -> Vec<(usize, String)> {
         let mut wrong = Vec::new();
         for (number, line) in &self.prose {
@@ -113,13 +113,13 @@ impl Document {
     }
 }
 
-/// The text of a heading.
+/// Returns the text of a heading.
 fn heading(line: &str) -> Option<&str> {
     let text = line.trim_start_matches('#');
     ((1..=6).contains(&(line.len() - text.len())) && text.starts_with(' ')).then(|| text.trim())
 }
 
-/// A line in which code spans are blank, byte for byte.
+/// Replaces code spans by spaces, byte for byte.
 fn without_code(line: &str) -> String {
     let mut blank = String::with_capacity(line.len());
     let mut rest = line;
@@ -135,7 +135,7 @@ fn without_code(line: &str) -> String {
     blank + rest
 }
 
-/// A line without the targets of its links, which cannot be broken.
+/// Removes the targets of links, which cannot be wrapped.
 fn without_targets(line: &str) -> String {
     let mut kept = String::new();
     let mut rest = line;
@@ -147,7 +147,7 @@ fn without_targets(line: &str) -> String {
     kept + rest
 }
 
-/// The cells of a row of a table.
+/// Returns the cells of a table's row.
 fn cells(line: &Line) -> Vec<&str> {
     let bars = line.without_code.match_indices('|').map(|(at, _)| at);
     let bars: Vec<usize> = bars.filter(|at| *at == 0 || line.text.as_bytes()[at - 1] != b'\\').collect();

@@ -1,21 +1,21 @@
-//! Files and items that documents name in code spans: they must exist.
+//! Checks that files and items exist that documents name in code spans.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::markdown::Document;
 
-/// A code span that begins with one of these is the path of a file or a folder.
+/// A code span with one of these prefixes is the path of a file or a folder.
 const FOLDERS: [&str; 9] = ["config/", "docs/", "fuzz/", "host/", "registry/", "stages/", "tests/", "wit/", "xtask/"];
 
-/// Names paths of the past.
+/// The document that names paths of the past.
 const HISTORY: &str = "CHANGELOG.md";
 
-/// The questions that ARCHITECTURE.md answers with a file and an item, as parts of their sentences.
+/// The questions that ARCHITECTURE.md answers with a file and an item, each a part of its sentence.
 const QUESTIONS: [&str; 6] =
     ["batch of a component checked", "verdict made", "limit enforced", "add a metric", "add a source", "add a command"];
 
-/// The paths in code spans that lead to nothing.
+/// Returns the paths in code spans that do not exist.
 pub(super) fn lost_paths(documents: &BTreeMap<PathBuf, Document>, exists: &dyn Fn(&Path) -> bool) -> Vec<String> {
     let mut lost = Vec::new();
     for (file, document) in documents.iter().filter(|(file, _)| *file != Path::new(HISTORY)) {
@@ -23,7 +23,7 @@ pub(super) fn lost_paths(documents: &BTreeMap<PathBuf, Document>, exists: &dyn F
             let path = span.split_once(':').map_or(span, |(path, _)| path);
             let is_path = FOLDERS.iter().any(|folder| path.starts_with(folder))
                 && path.chars().all(|letter| letter.is_ascii_alphanumeric() || "/._-".contains(letter))
-                // A part in capitals stands for a name.
+                // A part in capitals is a placeholder.
                 && !path.split('/').any(|part| !part.is_empty() && part.chars().all(|letter| letter.is_ascii_uppercase()));
             if is_path && !exists(Path::new(path)) {
                 lost.push(format!("{}:{line}: there is no `{path}`", file.display()));
@@ -33,7 +33,7 @@ pub(super) fn lost_paths(documents: &BTreeMap<PathBuf, Document>, exists: &dyn F
     lost
 }
 
-/// What is wrong with the answers of the section "Where to look", a list with an item a question.
+/// Checks the answers of the section "Where to look", a list with one entry per question.
 ///
 /// Every item that an answer names in a code span must be defined in a file that it names.
 pub(super) fn lost_answers(section: &str, read: &dyn Fn(&str) -> Option<String>) -> Vec<String> {
@@ -58,7 +58,7 @@ pub(super) fn lost_answers(section: &str, read: &dyn Fn(&str) -> Option<String>)
     lost
 }
 
-/// Whether a source file defines a function or a type.
+/// Returns whether a source file defines a function or a type.
 fn defines(text: &str, item: &str) -> bool {
     ["fn", "struct", "enum", "trait", "type"].iter().any(|kind| {
         let head = format!("{kind} {item}");

@@ -1,17 +1,17 @@
-//! A program between a run and the process of a stage, which counts their messages and can kill
-//! either side at any of them.
+//! A program between a run and the process of a stage. It counts their messages and can kill either
+//! side at any of them.
 //!
-//! Why not a hook in the product? Code that counts would have to be built in, and what is built
-//! with it is not what is shipped. This program is started in the place of `stagewright-stage`, by
-//! the shipped binary, and starts the shipped `stagewright-stage` itself. To the run it is a child
-//! that does not lock itself in; to the stage's process it is a parent, behind all walls. So it is
-//! two processes: a *relay*, which has the run's messages, and a *keeper*, which has the stage's,
-//! and counts, and kills.
+//! A hook in the product would do the same, but then the tested binary would not be the shipped
+//! one. This program takes the place of `stagewright-stage`: the shipped binary starts it, and it
+//! starts the shipped `stagewright-stage`. For the run it is a child that does not lock itself in.
+//! For the stage's process it is a parent, behind all walls. It consists of two processes. The
+//! *relay* holds the channel to the run. The *keeper* holds the channel to the stage, counts
+//! messages, and kills.
 //!
-//! Beside it lie `inner`, which is the stage's program; `log`, which it writes; and `plan`, if
-//! anybody is to be killed: `parent` or `child`, `before` or `after`, and a message's number, in
-//! the order in which all of a run's messages pass, from 1. What lets an instance go has no number:
-//! it has no answer, and nobody waits for it.
+//! Its folder holds `inner`, the stage's program; `log`, which it writes; and, if a process is to
+//! be killed, `plan`: `parent` or `child`, `before` or `after`, and the number of a message,
+//! counted from 1 over all messages of a run. The release of an instance has no number, because it
+//! has no answer and the run does not wait for it.
 
 #[cfg(target_os = "linux")]
 fn main() {
@@ -41,7 +41,7 @@ mod linux {
     use seccompiler::{SeccompAction, SeccompFilter};
     use stagewright_jail::{Channel, Child, Event, Rules, Started, TimeBudget, end};
 
-    /// The version of the host that starts it.
+    /// The version of the host that starts this program.
     const VERSION: &str = env!("CARGO_PKG_VERSION");
 
     /// Kinds of messages of a stage's process (host/runtime/src/process).
@@ -54,18 +54,18 @@ mod linux {
     const ANSWER: u32 = 2;
     const RENEW: u32 = 3;
 
-    /// Bytes at the end of every message, and more at the end of a stage's: how long what is before
-    /// them is, and memory.
+    /// The length of the light part at the end of every message, and the memory figure at the end
+    /// of a stage's messages.
     const LENGTH: usize = 4;
     const MEMORY: usize = 8;
 
     /// Where the first packet of a run says which walls it requires (host/jail/src/hello.rs).
     const REQUIRED: std::ops::Range<usize> = 8..12;
 
-    /// Descriptors that a packet of a run can have here.
+    /// The most descriptors that a packet of a run carries here.
     const DESCRIPTORS: usize = 20;
 
-    /// Time that is no limit: the run's own limits are what counts.
+    /// A time that no test reaches. The run's own limits apply.
     const LONG: Duration = Duration::from_secs(600);
 
     type Failed = Box<dyn std::error::Error>;
@@ -91,8 +91,7 @@ mod linux {
             .args(["keeper", &run.as_raw_pid().to_string()])
             .stdin(OwnedFd::from(keepers))
             .spawn()?;
-        // The jail closes every descriptor above 2: this one stands in the place of standard
-        // output.
+        // The jail closes every descriptor above 2, so this one takes the place of standard output.
         put(own, 1)?;
         require_no_wall()?;
         // SAFETY: nothing in this process owns a descriptor above 2 any more, and it has one
@@ -108,7 +107,7 @@ mod linux {
         }
     }
 
-    /// Puts a descriptor in the place of a standard one.
+    /// Moves a descriptor to the number of a standard one.
     fn put(descriptor: impl Into<OwnedFd>, place: i32) -> io::Result<()> {
         let descriptor: OwnedFd = descriptor.into();
         // SAFETY: replaces a standard descriptor, which nobody in this process owns.
@@ -119,7 +118,7 @@ mod linux {
         }
     }
 
-    /// Changes the packet that waits at standard input, so that it asks for no wall.
+    /// Changes the packet that waits at standard input, so that it requires no wall.
     fn require_no_wall() -> Result<(), Failed> {
         let mut bytes = [0; 256];
         let (length, descriptors) = receive_with(io::stdin().as_fd(), &mut bytes)?;
@@ -138,7 +137,7 @@ mod linux {
         Ok(())
     }
 
-    /// Makes system calls that build walls answer as on a kernel that has none of them.
+    /// Makes system calls that build walls fail as on a kernel without them.
     fn be_without_walls() -> Result<(), Failed> {
         let calls = [libc::SYS_seccomp, libc::SYS_landlock_create_ruleset, libc::SYS_prlimit64];
         let filter = SeccompFilter::new(
@@ -151,7 +150,7 @@ mod linux {
         Ok(seccompiler::apply_filter(&program)?)
     }
 
-    /// Passes a message of the run on, and what comes of it back.
+    /// Passes a message of the run to the keeper, and the answers back.
     fn pass_down(channel: &mut Channel, keeper: &mut UnixStream) -> Result<(), Failed> {
         let mut bytes = Vec::new();
         let kind = channel.receive(&mut bytes)?;
@@ -237,7 +236,8 @@ mod linux {
 
         fn down(&mut self, kind: u32, bytes: &[u8]) -> Result<(), Failed> {
             if kind == RENEW {
-                // Nobody waits for it: when it passes, others may pass too, in any order.
+                // The run does not wait for a release, so it and other messages pass in any order.
+                // It gets no number.
                 self.log.line("renewed")?;
                 return Ok(self.child.send(kind, &[bytes])?);
             }
@@ -251,7 +251,7 @@ mod linux {
             let number = self.log.message(&name_of_the_stages(kind, bytes))?;
             self.log.kill(number, "before")?;
             write(&mut self.socket, kind, &[bytes])?;
-            // The relay says that the run has it.
+            // The relay confirms that the run has the message.
             read(&mut self.socket, &mut Vec::new())?;
             self.log.kill(number, "after")
         }
@@ -275,7 +275,7 @@ mod linux {
         }
     }
 
-    /// The number of an export or an import: the first byte of a message's light part.
+    /// Returns the number of an export or an import, the first byte of a message's light part.
     fn head(bytes: &[u8]) -> u8 {
         let Some((rest, length)) = bytes.split_last_chunk::<LENGTH>() else { return u8::MAX };
         let at = rest.len().checked_sub(u32::from_le_bytes(*length) as usize);
@@ -310,7 +310,7 @@ mod linux {
     impl Log {
         fn line(&self, line: &str) -> io::Result<String> {
             let mut file = OpenOptions::new().create(true).read(true).append(true).open(&self.file)?;
-            // Until it is closed: a run may have several stages' processes.
+            // The lock is held until the file is closed. A run may have several stage processes.
             rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)?;
             let mut before = String::new();
             file.read_to_string(&mut before)?;
@@ -318,20 +318,20 @@ mod linux {
             Ok(before)
         }
 
-        /// Writes that a message is about to pass; returns its number.
+        /// Logs a message that is about to pass, and returns its number.
         fn message(&self, name: &str) -> io::Result<usize> {
             let before = self.line(name)?;
             Ok(1 + before.lines().filter(|line| !line.starts_with("processes ") && *line != "renewed").count())
         }
 
-        /// Kills whom the plan names, if this is the moment.
+        /// Kills the process that the plan names, if this is the planned moment.
         fn kill(&self, number: usize, when: &str) -> Result<(), Failed> {
             let Some(plan) = self.plan.as_ref().filter(|plan| plan.number == number && plan.when == when) else {
                 return Ok(());
             };
             let whom = if plan.whom == "parent" { self.run } else { self.relay };
             kill_process(whom, Signal::KILL)?;
-            // This process ends with the one or the other.
+            // The kill of either side ends this process.
             std::thread::sleep(LONG);
             Err("it is still there".into())
         }

@@ -1,3 +1,3 @@
-//! Inputs that failed once.
+//! Inputs that once failed.
 
 mod real_tables;

@@ -1,4 +1,4 @@
-//! Small inputs that failed once, kept beside the real tables: each folder has a script, and a
+//! Small inputs that once failed, kept beside the real tables. Each folder has a script and a
 //! sentence that says what is right.
 
 use std::path::{Path, PathBuf};
@@ -6,10 +6,10 @@ use std::process::Command;
 
 use stagewright_end_to_end::{Ended, Place, binary, data};
 
-/// Checks what a case's script printed.
+/// Checks the output of a case's script.
 type Check = fn(&str);
 
-/// The folder's name without its number, and its check.
+/// The folder's name without its number, with its check.
 const CHECKS: [(&str, Check); 15] = [
     ("split_by_whole_row", split_by_whole_row),
     ("champion_reads_columns_by_position", columns_by_position),
@@ -18,7 +18,7 @@ const CHECKS: [(&str, Check); 15] = [
     ("range_of_a_text_column", range_of_a_text_column),
     ("champion_saw_the_test_rows", champion_saw_the_test_rows),
     ("parquet_int96_9999", parquet_int96),
-    // Two of its three tables hold the same rows, and so make the same model.
+    // Two of its three tables hold the same rows and make the same model.
     ("csv_options_in_the_uri", |printed| each_ran(printed, 2)),
     ("weights_of_train_logistic", weights),
     ("init_two_dates", |printed| each_ran(printed, 1)),
@@ -63,7 +63,7 @@ fn every_case_gives_what_it_expects() {
     assert!(checked > 0, "no case in {} has a check", folder.display());
 }
 
-/// Runs a case's script in a copy of its folder and in a fresh home.
+/// Runs a case's script in a copy of its folder with a fresh home.
 fn run(case: &Path) -> String {
     let place = Place::new();
     for file in std::fs::read_dir(case).expect("a folder").flatten() {
@@ -72,8 +72,8 @@ fn run(case: &Path) -> String {
     }
     let mut command = Command::new("bash");
     command.arg("run.sh").current_dir(place.path());
-    // As the other tests start the binary: with another home folder, another key would vouch for
-    // the shared cache.
+    // The environment is that of the other tests. Another HOME would mean another host key for the
+    // shared cache.
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command.env("BIN", binary()).env("STAGEWRIGHT_HOME", place.home());
     command.env("STAGEWRIGHT_CACHE", binary().with_file_name("test-cache"));
@@ -120,7 +120,7 @@ fn champion_saw_the_test_rows(printed: &str) {
         .filter(|line| line.contains("roc_auc") && line.contains('│'))
         .flat_map(|line| line.split(['│', '┆']).filter_map(|cell| cell.trim().parse::<f64>().ok()).collect::<Vec<_>>())
         .collect();
-    // Nobody gets the figure that a forest has on rows that it learnt from.
+    // No model is measured on rows that it learnt from, which would give a higher figure.
     assert!(figures.len() >= 2 && figures.iter().all(|auc| *auc < 0.9), "{figures:?}");
 }
 
@@ -130,8 +130,8 @@ fn parquet_int96(printed: &str) {
     assert!(value || fault, "another value");
 }
 
-/// Nothing failed, and so many models were approved. A run whose model equals the champion says
-/// neither.
+/// Asserts that nothing failed and how many models were approved. A run whose model equals the
+/// champion reports neither.
 fn each_ran(printed: &str, models: usize) {
     let approved = printed.lines().filter(|line| line.starts_with("approved")).count();
     let refused = printed.contains("error") || printed.contains("rejected");
@@ -172,7 +172,7 @@ fn aws_key(printed: &str) {
 fn group_is_null(printed: &str) {
     let counts: Vec<u32> = printed.lines().filter_map(|line| line.parse().ok()).collect();
     assert_eq!(counts.len(), 6);
-    // A fifth of 600 rows, some of which stay together.
+    // About a fifth of 600 rows, some of which stay together.
     let rows = counts.iter().all(|count| (80..=165).contains(count));
     assert!(rows, "{counts:?}");
 }

@@ -20,7 +20,7 @@ fn auc(run: &Value) -> f64 {
     run["metrics"]["candidate"]["roc_auc"].as_f64().expect("an AUC")
 }
 
-/// The CSV as a SQLite table of text, as `sqlite3 .import` makes it.
+/// Loads the CSV into a SQLite table of text, as `sqlite3 .import` does.
 fn database(place: &Place) -> PathBuf {
     let path = place.path().join("telco.db");
     let text = std::fs::read_to_string(data().join("telco_churn.csv")).expect("the table");

@@ -32,7 +32,7 @@ fn an_import_that_is_not_granted_is_shown_and_refused_before_anything_is_compile
     let place = Place::new();
     let manifest = pipeline(&place, "");
     let file = stage(&place, "promotion");
-    // One more import section: the function `wasi:http/handler`.
+    // One more import: the function `wasi:http/handler`.
     let name = b"wasi:http/handler@0.2.0";
     let mut bytes = fs::read(&file).expect("a component");
     bytes.extend([&[10, name.len() as u8 + 5, 1, 0, name.len() as u8][..], name, &[1, 0]].concat());
@@ -96,7 +96,7 @@ fn what_compiling_may_take_is_the_operators() {
 #[test]
 fn the_program_in_which_stages_run_is_the_installations_and_no_variable_names_another() {
     let place = Place::new();
-    // Without an operator's word, it is needed where all walls can be built.
+    // Without an operator's policy, the program is needed where all walls can be built.
     let walls = place.run(&["doctor", "--json"]).expect(0).json();
     let found = walls.as_array().expect("findings").iter().find(|finding| finding["check"] == "walls");
     let is_needed = found.expect("the walls are told")["policy"] == "required";

@@ -1,4 +1,4 @@
-//! Compiled code: only what this host made is run.
+//! Compiled code: only code that this host wrote runs.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -28,8 +28,7 @@ fn cached_code_that_was_changed_is_reported_and_made_again() {
     assert_eq!(warned.matches("is not used").count(), 3, "{warned}");
     assert_eq!(alone(&place, &["plan", &manifest]).expect(0).stderr, "");
 
-    // Another key: everything is foreign. Then a folder that anybody could have written: nothing
-    // starts.
+    // Under another key, all code is foreign. In a folder that everybody may write, nothing starts.
     fs::remove_file(cache(&place).join("host.key")).expect("the key");
     let warned = alone(&place, &["plan", &manifest]).expect(0).stderr;
     assert_eq!(warned.matches("the compiled code of").count(), 6, "{warned}");
@@ -48,8 +47,7 @@ fn a_home_that_was_made_elsewhere_brings_no_code_with_it() {
         Ended::of(command).expect(0).stderr
     };
     assert_eq!(plan("theirs"), "");
-    // What an archive could bring: the code, and the key that it was written under, where one
-    // without a HOME would lie.
+    // An archive could bring code with its key, placed where a process without HOME looks.
     let key = place.path().join("theirs/.local/state/stagewright/host.key");
     fs::copy(key, place.home().join("cache/host.key")).expect("the key that was made");
     let warned = plan("ours");
@@ -87,7 +85,7 @@ fn stages_are_precompiled_for_another_host() {
     let (folder, key) = (place.path().join("compiled").display().to_string(), key.display().to_string());
     let arguments = ["stage", "precompile", "promote-gated", "--output", &folder, "--key", &key, "--baseline"];
     let made = place.run(&arguments).expect(0);
-    // One for hosts whose stages run in processes of their own, one for others.
+    // One file for hosts whose stages run in their own processes, and one for others.
     let files: Vec<&str> = made.stdout.lines().filter_map(|line| line.strip_prefix("promote-gated: ")).collect();
     assert!(files.len() == 2 && files[0] != files[1], "{}", made.stdout);
     for file in files {

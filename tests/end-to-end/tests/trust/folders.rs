@@ -1,4 +1,4 @@
-//! A stranger's folder: what comes with it decides nothing.
+//! A stranger's folder decides nothing by the files that come with it.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -35,14 +35,13 @@ fn a_file_that_comes_with_a_folder_does_not_decide_which_code_is_run() {
     assert_eq!(warned.lines().count(), 8, "{warned}");
     assert!(!place.path().join("theirs").exists());
     assert!(place.path().join("mine/cache/host.key").exists(), "a home may be named");
-    // The process's own environment is heard, and nothing is said of what it has.
+    // The process's own environment counts, and its variables cause no warning.
     let warned = run(&[("STAGEWRIGHT_CACHE", "cache"), ("HOME", "/nowhere"), ("STAGEWRIGHT_HOST_KEY", "cache/key")]);
     assert!(place.path().join("cache/key").exists());
     assert_eq!(warned.lines().count(), 5, "{warned}");
 }
 
-/// Runs a command in a folder, with a plain environment and no home but the one that the folder
-/// names.
+/// Runs a command in a folder with a plain environment. Only the folder names a home.
 fn plainly(folder: &Path, arguments: &[&str]) -> Ended {
     let path = std::env::var_os("PATH").expect("a PATH");
     let mut command = Command::new(binary());
@@ -87,7 +86,7 @@ fn a_file_env_that_somebody_else_could_have_written_is_refused() {
     let file = place.write(".env", "STAGEWRIGHT_HOME=mine\n");
     let inner = place.path().join("inner");
     fs::create_dir(&inner).expect("a folder");
-    // No folder above is searched.
+    // No parent folder is searched.
     plainly(&inner, &["plan", &manifest]).expect(0);
     assert!(inner.join(".stagewright").exists() && !inner.join("mine").exists());
     for mode in [0o620, 0o602, 0o666] {
@@ -98,7 +97,7 @@ fn a_file_env_that_somebody_else_could_have_written_is_refused() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("owned");
     plainly(place.path(), &["plan", &manifest]).expect(0);
     assert!(place.path().join("mine").exists());
-    // Only root can give a file away.
+    // Only root can change a file's owner.
     if std::os::unix::fs::chown(&file, Some(65_534), None).is_ok() {
         let refused = plainly(place.path(), &["plan", &manifest]).expect(2).stderr;
         says(&refused, &["it belongs to another user (uid 65534)"]);

@@ -1,4 +1,4 @@
-//! Components are pinned by the lock file: a changed one is refused until somebody accepts it.
+//! The lock file pins components. A changed one is refused until somebody accepts it.
 
 use std::fs;
 
@@ -46,8 +46,8 @@ fn locked_refuses_what_is_not_pinned_and_writes_nothing() {
     assert!(!place.path().join("stagewright.lock").exists());
     place.run(&["lock", &manifest]).expect(0);
     place.run(&["run", &manifest, "--locked", "--json"]).expect(0);
-    // A path that is typed is for one run: not compared, not pinned, and refused where only what is
-    // pinned may run.
+    // A path on the command line is for one run: it is neither compared nor pinned, and it is
+    // refused where only pinned components may run.
     let before = fs::read(place.path().join("stagewright.lock")).expect("the lock");
     change(&stage(&place, "training"));
     let typed = ["--set", "components.empty-training.path=empty-training.wasm"];

@@ -1,5 +1,4 @@
-//! Whose components run: pinned, signed, cached code that nobody changed, and nothing that was not
-//! looked at first.
+//! Which components run: pinned and signed ones, from unchanged cached code, after inspection.
 
 mod admission;
 mod cached;
@@ -14,7 +13,7 @@ use stagewright_end_to_end::{Ended, Place, guests};
 
 const WORLDS: [&str; 6] = ["ingestion", "validation", "transformation", "training", "evaluation", "promotion"];
 
-/// A pipeline of six empty stages, all of them files beside the manifest.
+/// Returns a pipeline of six empty stages, all of them files beside the manifest.
 fn pipeline(place: &Place, more: &str) -> String {
     let mut text = "pipeline = \"empty\"\nexperiment = \"trust\"\nmodel = \"empty\"\nseed = 1\n\
         [task]\nkind = \"binary\"\ntarget = \"y\"\npositive = \"1\"\n\
@@ -34,8 +33,7 @@ fn stage(place: &Place, world: &str) -> PathBuf {
     place.path().join(format!("empty-{world}.wasm"))
 }
 
-/// The same component to a compiler, other bytes to everybody else: an empty custom section named
-/// `x`.
+/// Appends an empty custom section named `x`: other bytes, the same code.
 fn change(file: &Path) {
     let mut bytes = fs::read(file).expect("a component");
     bytes.extend([0, 2, 1, b'x']);

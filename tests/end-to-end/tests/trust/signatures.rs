@@ -1,4 +1,4 @@
-//! Signatures of components, wherever one is about to run.
+//! Signatures of components, checked wherever one is about to run.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -68,7 +68,8 @@ fn what_the_operator_wants_signed_no_manifest_and_no_environment_loosens() {
         command.envs(more.iter().copied());
         Ended::of(command)
     };
-    // The manifest trusts a key of its own, or asks for nothing at all: neither is enough.
+    // The manifest trusts its own key or requires no signature. Neither loosens the operator's
+    // policy.
     let manifest = pipeline(&place, &format!("[trust]\ntrusted-keys = [\"{own_public}\"]\n"));
     let files: Vec<String> = WORLDS.iter().map(|world| stage(&place, world).display().to_string()).collect();
     let sign = |key: &str, files: &[String]| {
@@ -86,7 +87,7 @@ fn what_the_operator_wants_signed_no_manifest_and_no_environment_loosens() {
     sign(&operators, &files);
     under(&["run", &manifest, "--json"], &[]).expect(0);
 
-    // A manifest may want more.
+    // A manifest may require more.
     let stricter = place.write(
         "stricter.toml",
         fs::read_to_string(&manifest).expect("the manifest").replace("[trust]", "[trust]\nrequire-signature = true"),
@@ -101,7 +102,7 @@ fn what_the_operator_wants_signed_no_manifest_and_no_environment_loosens() {
         &["none of them is trusted", "[trust] in", "stricter.toml"],
     );
 
-    // Stages of the installation need no signature; what the environment puts in their place does.
+    // Built-in stages of the installation need no signature. Replacements from the environment do.
     let elsewhere = binary().with_file_name("stages");
     under(&["stage", "inspect", "promote-gated"], &[]).expect(0);
     let shown = under(&["stage", "inspect", "promote-gated"], &[("STAGEWRIGHT_STAGES", &elsewhere)]).expect(0).stdout;
@@ -120,7 +121,7 @@ fn what_the_operator_wants_signed_holds_for_registered_models_too() {
         command.env("STAGEWRIGHT_OPERATOR", &operator);
         Ended::of(command)
     };
-    // Where nothing is asked, a model is made of components that nobody signed.
+    // Where no signature is required, a model may consist of unsigned components.
     let manifest = pipeline(&place, "");
     place.run(&["run", &manifest, "--json"]).expect(0);
     place.run(&["artifacts", "export", "ingestion.table", "--output", "rows.csv"]).expect(0);
@@ -143,8 +144,8 @@ fn what_the_operator_wants_signed_holds_for_registered_models_too() {
         "nothing was registered"
     );
 
-    // Signed by a key that the operator does not trust, and then by one that they do: kept when a
-    // pipeline admits them.
+    // Signed by a key that the operator does not trust, then by one that they do. The signature is
+    // kept when a pipeline admits the components.
     let strange = place.path().join("strange.key").display().to_string();
     place.run(&["stage", "keygen", "--output", &strange]).expect(0);
     let files: Vec<String> = WORLDS.iter().map(|world| stage(&place, world).display().to_string()).collect();
@@ -160,7 +161,7 @@ fn what_the_operator_wants_signed_holds_for_registered_models_too() {
     under(&home, &predict).expect(0);
     under(&home, &promote).expect(0);
 
-    // Brought with a model from elsewhere.
+    // Signatures that come with an imported model.
     let signature = |world: usize| format!("{}.sig", files[world]);
     let with = |first: &str, second: &str| {
         under(&other, &[&import[..], &["--signatures", first, "--signatures", second]].concat())
@@ -168,7 +169,7 @@ fn what_the_operator_wants_signed_holds_for_registered_models_too() {
     says(&with(&signature(0), &signature(3)).expect(2).stderr, &["which the model does not have"]);
     with(&signature(2), &signature(3)).expect(0);
     under(&other, &predict).expect(0);
-    // What is kept is worth what its signature is.
+    // A kept signature is verified again.
     for entry in fs::read_dir(other.join("signatures")).expect("the signatures").flatten() {
         let text = fs::read_to_string(entry.path()).expect("signatures");
         fs::write(entry.path(), text.replace("ed25519:", "ed25519:0")).expect("written");
