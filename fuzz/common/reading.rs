@@ -1,4 +1,4 @@
-//! Any bytes as a file that a pipeline reads.
+//! Reads arbitrary bytes as a source file of a pipeline.
 
 use std::cell::OnceCell;
 use std::fs;
@@ -12,8 +12,8 @@ thread_local! {
     static FOLDER: OnceCell<TempDir> = const { OnceCell::new() };
 }
 
-/// Reads bytes as the file of an address in which `FILE` stands for its path: rows in batches of
-/// bounded size, or an error.
+/// Reads bytes as the file of an address in which `FILE` stands for the path. The result is rows in
+/// batches of bounded size, or an error.
 pub fn read(bytes: &[u8], address: &str) {
     FOLDER.with(|folder| {
         let folder = folder.get_or_init(|| tempfile::tempdir().expect("a temporary folder"));

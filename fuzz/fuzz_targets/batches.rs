@@ -1,6 +1,6 @@
 #![no_main]
-//! Arbitrary bytes against arbitrary fields: refused, or valid Arrow that crosses back to a guest
-//! unchanged.
+//! Arbitrary bytes against arbitrary fields are refused, or are valid Arrow that crosses back to a
+//! guest unchanged.
 
 use arbitrary::Arbitrary;
 use arrow_array::Array as _;
@@ -15,13 +15,13 @@ struct Sent {
     pieces: Vec<Piece>,
 }
 
-/// Pieces of a batch, so that text and codes are reached.
+/// A part of a batch. Structured input reaches the checks of text and codes.
 #[derive(Arbitrary, Debug)]
 enum Piece {
     Bytes(Vec<u8>),
     Words(Vec<u64>),
     Numbers(Vec<i32>),
-    /// Offsets that fit their text.
+    /// Text with matching offsets.
     Strings(Vec<String>),
 }
 

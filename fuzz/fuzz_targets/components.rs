@@ -1,6 +1,6 @@
 #![no_main]
-//! Any bytes as a component, of which nothing is compiled or run: what it says of itself, in
-//! bounded lists of text that is safe to show, or an error.
+//! Arbitrary bytes as a component, which is neither compiled nor run. The result is its
+//! description, in bounded lists of text that is safe to show, or an error.
 
 use std::cell::OnceCell;
 use std::fs;

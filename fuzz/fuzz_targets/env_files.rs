@@ -1,6 +1,6 @@
 #![no_main]
-//! Any text as a file `.env`: assignments to names, or lines with a reason; and what is written as
-//! a quoted value reads back.
+//! Arbitrary text as a file `.env`. The result is assignments, and lines with the reason why they
+//! are refused. A value that is quoted by us reads back.
 
 #[path = "../../host/cli/src/environment/assignments.rs"]
 mod assignments;
@@ -23,7 +23,7 @@ fuzz_target!(|text: &str| {
             })
             .collect();
         let again = format!("{name}=\"{quoted}\"");
-        // A carriage return ends a line for `lines` only before a line feed.
+        // `lines` treats a carriage return as the end of a line only before a line feed.
         if !value.contains('\r') {
             assert_eq!(assignments::read(&again).next(), Some((1, Ok((name, value)))));
         }

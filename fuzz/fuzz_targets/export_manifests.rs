@@ -1,6 +1,6 @@
 #![no_main]
-//! Any bytes as what lies at a destination: the manifest of a version, the model in it, the pointer
-//! to a champion. Each is an error, or reads back as it is written.
+//! Arbitrary bytes as the files of a destination: a version's manifest, its model, the pointer to a
+//! champion. Each is an error, or reads back as it is written.
 
 use libfuzzer_sys::fuzz_target;
 use stagewright_lifecycle::model::RegisteredModel;

@@ -1,6 +1,6 @@
 #![no_main]
-//! Any text as a lock file: digests by name, or problems that can be shown; what was read is
-//! written so that it reads back.
+//! Arbitrary text as a lock file. The result is digests by name, or problems that can be shown.
+//! What was read is written so that it reads back.
 
 use libfuzzer_sys::fuzz_target;
 use stagewright_manifest::Lock;

@@ -1,5 +1,5 @@
 #![no_main]
-//! Any bytes as a logistic model: refused, or a model that predicts probabilities.
+//! Arbitrary bytes as a logistic model are refused, or are a model that predicts probabilities.
 
 use libfuzzer_sys::fuzz_target;
 use stagewright_kit::{Batch, BlobReader, Column};
@@ -12,6 +12,6 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(model.importance().len(), width);
     let columns = vec![Column::from(vec![0.0, -1.5, f64::MAX, f64::MIN, 5e-324]); width];
     let predictions = model.predict(Batch::new(5, columns)).expect("finite numbers, a column per feature");
-    // The sum of huge terms of both signs is NaN; anything else is a probability.
+    // A sum of huge terms of both signs is NaN. Every other result is a probability.
     assert!(predictions.iter().all(|it| it.is_nan() || (0.0..=1.0).contains(it)), "{predictions:?}");
 });

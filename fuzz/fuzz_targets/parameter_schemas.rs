@@ -1,8 +1,8 @@
 #![no_main]
-//! Any JSON as a component's schema of its parameters, and any values as the parameters: the check
-//! ends within its steps, and what it says is a page at most.
+//! Arbitrary JSON as a component's parameter schema, and arbitrary values as its parameters. The
+//! check ends within its number of steps, and its message has at most a page.
 //!
-//! Before the first NUL stands the schema, after it the parameters: as JSON, and as the TOML of a
+//! The schema precedes the first NUL. The parameters follow it, as JSON and as the TOML of a
 //! pipeline file.
 
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 use serde_json::Value;
 use stagewright_manifest::{Manifest, Overrides, World, check_cost};
 
-/// Steps that a check may take.
+/// The number of steps that a check may take.
 const MOST_STEPS: u64 = 10_000_000;
 
 const MANIFEST: &str = include_str!("../../host/manifest/tests/fixtures/whole.toml");
@@ -25,7 +25,7 @@ fuzz_target!(|text: &str| {
             Err(reason) => assert!(!reason.is_empty() && reason.len() < 2000, "{reason}"),
         }
     }
-    // The section's own table takes whatever may follow `training.parameters =`.
+    // The section's own table accepts any text after `training.parameters =`.
     let set = vec![format!("components.train-boosted.parameters.fuzzed={parameters}")];
     let overrides = Overrides { set, ..Overrides::default() };
     let Ok(manifest) = Manifest::parse("pipeline.toml", MANIFEST.to_owned(), PathBuf::new(), &overrides) else {
@@ -34,7 +34,7 @@ fuzz_target!(|text: &str| {
     let problems = manifest.check_parameters(manifest.stage(World::Training), &schema);
     assert!(problems.len() <= 300, "{}", problems.len());
     for problem in &problems {
-        // Names of parameters are the file's own, and may be as long as they like.
+        // Parameter names come from the file and may have any length.
         assert!(problem.message.len() <= 20_000 + 8 * parameters.len());
     }
     if !problems.is_empty() {

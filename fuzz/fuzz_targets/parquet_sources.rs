@@ -1,5 +1,5 @@
 #![no_main]
-//! Any bytes as a Parquet file that a pipeline reads: rows in batches of bounded size, or an error.
+//! Arbitrary bytes as a Parquet source. The result is rows in batches of bounded size, or an error.
 
 #[path = "../common/reading.rs"]
 mod reading;

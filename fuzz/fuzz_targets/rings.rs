@@ -1,5 +1,5 @@
 #![no_main]
-//! Arbitrary bytes in the ring of a jailed child: bounded messages, or a fault.
+//! Arbitrary bytes in the ring of a jailed child. The result is bounded messages, or a fault.
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
@@ -8,7 +8,7 @@ use stagewright_jail::{PIECE, Rules, read_ring};
 #[derive(Arbitrary, Debug)]
 struct Written {
     pieces: Vec<Piece>,
-    /// Where the writer says that it is; where its pieces end, if it is honest.
+    /// The writer's claimed position. An honest writer gives the end of its pieces.
     head: Option<u64>,
     rest: Vec<u8>,
 }
@@ -17,7 +17,7 @@ struct Written {
 struct Piece {
     kind: u8,
     flags: u8,
-    /// The header, where it does not say the length.
+    /// The length in the header, if it differs from the piece's.
     length: Option<u64>,
     bytes: Vec<u8>,
 }

@@ -1,6 +1,6 @@
 #![no_main]
-//! Any text as a filter and as an order of every kind of record: one that prints as a text of the
-//! same meaning, or a problem with its place. And as a pattern: what it matches ends in time.
+//! Arbitrary text as a filter and as an order for every kind of record. The result prints as text
+//! of the same meaning, or is a problem with its position. As a pattern, a match ends in time.
 
 use libfuzzer_sys::fuzz_target;
 use stagewright_store::search::{Entity, Filter, OrderBy, like, like_to_glob};
@@ -19,7 +19,7 @@ fuzz_target!(|text: &str| {
             assert!(!order.total(entity).keys().is_empty());
         }
     }
-    // What follows the first line is matched by it.
+    // The text after the first line is matched against it.
     if let Some((pattern, text)) = text.split_once('\n') {
         assert!(like(pattern, text, true) || !like(pattern, text, false));
         assert!(like_to_glob(pattern).len() <= 3 * pattern.len());

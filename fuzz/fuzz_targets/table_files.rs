@@ -1,6 +1,6 @@
 #![no_main]
-//! Any bytes as a table's file, which the host maps into memory: an error, or cells that are valid
-//! Arrow wherever it reads.
+//! Arbitrary bytes as a table file, which the host maps into memory. The result is an error, or
+//! cells that are valid Arrow wherever it reads.
 
 use std::cell::OnceCell;
 use std::fs;
@@ -45,6 +45,6 @@ fn read(store: &ArtifactStore, bytes: &[u8]) {
     for batch in table.batches(None).take(100).flatten() {
         batch.columns().iter().for_each(|column| column.to_data().validate_full().expect("valid cells"));
     }
-    // Nobody finds bytes whose digest is this one.
+    // No input has this digest.
     assert!(table.verify().is_err());
 }

@@ -1,5 +1,5 @@
 #![no_main]
-//! Any bytes as a fitted transformation: refused, or one that makes a feature per field of any
+//! Arbitrary bytes as a fitted transformation are refused, or make a feature per field from any
 //! batch of its columns.
 
 use libfuzzer_sys::fuzz_target;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use stagewright_kit::{Batch, BlobReader, Column, Transformation as _};
 use transform_table::Features;
 
-/// A column of four rows, one null, of the type that the state names.
+/// Returns a column of four rows, one of them null, of the type that the state names.
 fn column(data_type: &Value) -> Option<Column> {
     let column = match data_type.as_str()? {
         "boolean" => Column::boolean([true, false, true, false]),

@@ -1,11 +1,11 @@
 #![no_main]
-//! Any bytes as a model of trees: refused, or a model that is written back byte for byte and
-//! predicts any row.
+//! Arbitrary bytes as a tree model are refused, or are a model that is written back byte for byte
+//! and predicts any row.
 
 use libfuzzer_sys::fuzz_target;
 use stagewright_trees::TreeModel;
 
-/// Values that decisions are made on; a batch is made of them.
+/// Values around which decisions are made. Batches consist of them.
 const ROWS: [f64; 6] = [0.0, -1.5, f64::NAN, f64::INFINITY, f64::MIN, 5e-324];
 
 fn read(bytes: &[u8]) {
@@ -25,7 +25,7 @@ fn read(bytes: &[u8]) {
 
 fuzz_target!(|bytes: &[u8]| {
     read(bytes);
-    // No mutation hits a checksum: set right, it lets through what else is wrong.
+    // A mutation never matches the checksum, so it is corrected, which lets the rest be checked.
     if let Some(content) = bytes.len().checked_sub(4) {
         let sum = crc32fast::hash(&bytes[..content]);
         read(&[&bytes[..content], &sum.to_le_bytes()[..]].concat());

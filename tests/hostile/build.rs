@@ -1,7 +1,7 @@
-//! Encodes the shapes: components that no Rust author could write, as core modules in text form
-//! that `wit-component` makes components of, or as components outright.
+//! Encodes the shapes: components that no Rust author could write. Most are core modules in text
+//! form, which `wit-component` turns into components; some are whole components.
 //!
-//! What must come of each stands in `tests/hostile/shapes.rs`, under the same name.
+//! `tests/hostile/shapes.rs` has what must become of each, under the same name.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ fn main() {
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     std::fs::write(out.join("imports.txt"), imports()).expect("a file in OUT_DIR");
     let folder = out.join("shapes");
-    // What is no shape any more must not lie there.
+    // Files of removed shapes must not stay.
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("a folder in OUT_DIR");
     for (name, shape) in shapes() {
@@ -25,7 +25,7 @@ fn main() {
     }
 }
 
-/// The functions that the worlds import, a line each: interface and name.
+/// Returns the functions that the worlds import, a line each: interface and name.
 fn imports() -> String {
     let mut resolve = Resolve::default();
     let (stage, _) = resolve.push_path(WIT).unwrap_or_else(|error| panic!("{WIT}: {error:#}"));
@@ -50,16 +50,16 @@ fn imports() -> String {
 
 /// An endless loop.
 const LOOP: &str = "(loop (br 0))";
-/// The schema of a component that takes whatever there is.
+/// The schema of a component that accepts every parameter.
 const SCHEMA: &str = r#"{"type":"object"}"#;
 
-/// All shapes by name.
+/// Returns all shapes by name.
 fn shapes() -> Vec<(&'static str, Shape)> {
     let plain = |items: &str, describe| Shape::Core { items: items.into(), describe, schema: SCHEMA.into() };
     let schema = |schema: String| Shape::Core { items: String::new(), describe: "", schema };
     let text = |text: &str| Shape::Component(text.into());
     let recursion = "(func $deep (call $deep) (call $deep))";
-    // As many core instances of one module.
+    // That many core instances of one module.
     let instances = |count: usize, module: &str| -> Shape {
         let instances = "(core instance (instantiate $m))".repeat(count);
         Shape::Component(exporting(&format!("(core module $m {module}) {instances}")))
@@ -142,7 +142,7 @@ fn shapes() -> Vec<(&'static str, Shape)> {
     ]
 }
 
-/// A component with the names of a promotion's exports and nothing in them, around other items.
+/// Returns a component with the names of a promotion's exports and no content, around other items.
 fn exporting(items: &str) -> String {
     format!(
         r#"(component {items} (instance $none)
@@ -151,7 +151,8 @@ fn exporting(items: &str) -> String {
     )
 }
 
-/// Components in one another, in binary: the text form's parser refuses to go so deep.
+/// Returns components nested in each other, in binary, because the parser of the text form refuses
+/// such depth.
 fn nested(depth: usize) -> Vec<u8> {
     const PREAMBLE: [u8; 8] = *b"\0asm\x0d\0\x01\0";
     const COMPONENT_SECTION: u8 = 4;
@@ -169,8 +170,8 @@ fn nested(depth: usize) -> Vec<u8> {
     })
 }
 
-/// Sixty definitions that refer twice to the one before, by names that read otherwise once they are
-/// decoded: what stands under the names as they are is harmless.
+/// Returns sixty definitions, each of which refers twice to the one before. Their names differ once
+/// they are decoded; under the names as written, the definitions are harmless.
 fn doubling() -> String {
     let encoded = |level: u32| format!("l%{:x}", u32::from(b'0') + level % 10) + &"x".repeat(level as usize / 10);
     let decoded = |level: u32| format!("l{}", level % 10) + &"x".repeat(level as usize / 10);
@@ -187,18 +188,18 @@ fn many_patterns() -> String {
     (0..200).map(|number| format!(r#""^a{number}$":{{}}"#)).collect::<Vec<_>>().join(",")
 }
 
-/// An import of a made-up interface of this name.
+/// Returns a shape that imports an invented interface.
 fn import(interface: &'static str) -> Shape {
     Shape::Import { wit: "", module: interface, function: "open", parameters: "" }
 }
 
-/// An import of WASI's random numbers, as a version that is not out yet has them.
+/// Returns a shape that imports WASI's random numbers in a future version.
 fn random() -> Shape {
     let wit = "package wasi:random@0.2.99;\ninterface random { get-random-u64: func() -> u64; }";
     Shape::Import { wit, module: "wasi:random/random@0.2.99", function: "get-random-u64", parameters: "(result i64)" }
 }
 
-/// An import of ours that the world `promotion` does not have.
+/// Returns a shape that imports an interface of ours that the world `promotion` lacks.
 fn ours(interface: &'static str) -> Shape {
     let (module, function, parameters) = match interface {
         "sources" => ("stagewright:stage/sources@0.2.0", "open", "(param i32 i32 i32)"),
@@ -208,7 +209,7 @@ fn ours(interface: &'static str) -> Shape {
     Shape::Import { wit: "ours", module, function, parameters }
 }
 
-/// WIT of a package with one interface of one function.
+/// Returns the WIT of a package with one interface of one function.
 fn package_of(interface: &str) -> String {
     let (path, version) = interface.split_once('@').expect("a version");
     let (package, name) = path.split_once('/').expect("an interface");
@@ -234,10 +235,10 @@ fn build(shape: &Shape) -> Vec<u8> {
 
 /// A component.
 enum Shape {
-    /// A core module for the world `promotion`: what stands before `describe`, the body of
+    /// A core module for the world `promotion`: its items before `describe`, the body of
     /// `describe`, and the schema that it returns.
     Core { items: String, describe: &'static str, schema: String },
-    /// The same, with an import of an interface from a package of this WIT.
+    /// A core module with an import of an interface from a package of this WIT.
     Import { wit: &'static str, module: &'static str, function: &'static str, parameters: &'static str },
     /// A component in text form.
     Component(String),
@@ -245,8 +246,8 @@ enum Shape {
     Binary(Vec<u8>),
 }
 
-/// A core module that describes itself well: strings in its memory at 256, the record of their
-/// places at 64.
+/// Returns a core module with a valid description: strings in its memory at 256, the record of
+/// their positions at 64.
 fn core(items: &str, describe: &str, schema: &str) -> String {
     let escaped: String = schema.bytes().map(|byte| format!("\\{byte:02x}")).collect();
     let places = [(256, 5), (264, 5), (272, 0), (512, schema.len() as u32), (0, 0)];
@@ -277,7 +278,7 @@ fn core(items: &str, describe: &str, schema: &str) -> String {
     )
 }
 
-/// Makes a component of a core module, for the world `promotion` with further imports.
+/// Makes a component for the world `promotion`, with further imports, from a core module.
 fn component(module: &str, imports: Option<(&str, &str)>) -> Vec<u8> {
     let mut resolve = Resolve::default();
     let (stage, _) = resolve.push_path(WIT).unwrap_or_else(|error| panic!("{WIT}: {error:#}"));

@@ -1,8 +1,8 @@
-//! The place where the hostile suite works: one process with one engine and one home, in which
-//! hostile and well-behaved runs follow each other.
+//! The workshop of the hostile suite: one process with one engine and one home, in which hostile
+//! and well-behaved runs follow each other.
 //!
-//! It drives the lifecycle as the binary does, in process, because the suite must show that *this*
-//! process lives on.
+//! It drives the lifecycle as the binary does, but in this process, because the suite must show
+//! that this process survives.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -20,13 +20,14 @@ use stagewright_runtime::{
 use stagewright_store::{Home, RunId, StageRecord};
 use tempfile::TempDir;
 
-/// Rows of the suite's table.
+/// The rows of the suite's table.
 pub const ROWS: usize = 90;
 
-/// Limits of `describe` are the operator's; ten seconds would be long for a suite.
+/// The operator sets the limits of `describe`. The default of ten seconds would be long for a
+/// suite.
 const DESCRIBE_CPU: std::time::Duration = std::time::Duration::from_millis(150);
 
-/// One engine, one home, and a run in it that went well.
+/// One engine, one home, and a successful run in it.
 pub struct Workshop {
     place: Place,
     folder: TempDir,
@@ -38,42 +39,42 @@ pub struct Workshop {
     expected: BTreeMap<String, String>,
 }
 
-/// What is tried.
+/// An attempt: the stages, and what is changed in them.
 #[derive(Clone)]
 pub struct Attempt {
-    /// The stages that run, on the artifacts of the run that went well.
+    /// The stages that run, on the artifacts of the successful run.
     pub stages: RangeInclusive<World>,
-    /// Changes to the manifest, as `--set` has them.
+    /// Changes of the manifest, as in `--set`.
     pub set: Vec<String>,
     /// Another component for a stage.
     pub component: Option<Arc<Component>>,
-    /// Cancels the run when a stage logs this.
+    /// Cancels the run when a stage logs this text.
     pub cancel_at: Option<&'static str>,
 }
 
-/// What came of it.
+/// The result of an attempt.
 pub struct Ended {
-    /// The run.
+    /// The run's summary.
     pub summary: Summary,
-    /// Its error.
+    /// The run's error, if it failed.
     pub result: Result<(), RunError>,
-    /// Its stages as they were recorded.
+    /// The recorded stages.
     pub record: Vec<StageRecord>,
-    /// What its stages logged.
+    /// The lines that the stages logged.
     pub lines: Vec<String>,
-    /// Artifacts that are there now and were not before.
+    /// Artifacts that did not exist before.
     pub visible: BTreeSet<String>,
-    /// Files that are being made, after the run is over.
+    /// Unfinished files after the end of the run.
     pub left_over: Vec<PathBuf>,
 }
 
 impl Ended {
-    /// The error's text, or nothing.
+    /// Returns the error's text, or an empty one.
     pub fn error(&self) -> String {
         self.result.as_ref().err().map(ToString::to_string).unwrap_or_default()
     }
 
-    /// The digests of what the stages made, by stage and name.
+    /// Returns the digests of the stages' artifacts by stage and name.
     pub fn digests(&self) -> BTreeMap<String, String> {
         let of_stage = |stage: &StageSummary| {
             let name = stage.name.clone();
@@ -84,7 +85,7 @@ impl Ended {
     }
 }
 
-/// Collects what stages say, and cancels at a word.
+/// Collects log lines, and cancels at a text.
 struct Listener {
     lines: Mutex<Vec<String>>,
     cancel: Cancel,
@@ -158,7 +159,7 @@ primary = "roc_auc"
 minimum = { roc_auc = 0.99999 }
 "#;
 
-/// The same with a stage that makes a table of the ingested one, for attempts that begin with it.
+/// Returns the manifest with a preparation of the ingested table, for attempts that start there.
 fn preparing() -> String {
     let stage = r#"[stages.preparation]
 component = "misbehave-preparation"
@@ -168,7 +169,7 @@ inputs = { table = "ingestion", again = "ingestion.table" }
     MANIFEST.replacen("[stages.validation]", stage, 1)
 }
 
-/// Customers whose `x` tells the target, but for some.
+/// Returns customers whose `x` mostly tells the target.
 fn customers() -> String {
     let mut text = String::from("id,x,y,plan,note,flag,churn\n");
     for row in 0..ROWS {
@@ -181,7 +182,7 @@ fn customers() -> String {
     text
 }
 
-/// The folder of the stages that only tests run.
+/// Returns the folder of components that only tests run.
 pub fn guests() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace");
     std::env::var_os("STAGEWRIGHT_GUESTS").map_or_else(|| root.join("target/release/guests"), PathBuf::from)
@@ -196,10 +197,11 @@ pub enum Place {
     Here,
 }
 
-/// The processes of stages, with the program that was built with this suite.
+/// Returns the processes of stages, with the program that was built with this suite.
 ///
 /// # Panics
-/// If it was not built.
+///
+/// The program was not built.
 pub fn process() -> StageProcess {
     let program = guests().with_file_name("stagewright-stage");
     assert!(program.is_file(), "{} is missing: run `cargo build --release --workspace`", program.display());
@@ -211,20 +213,22 @@ fn runtime(place: Place, ceilings: Ceilings) -> Runtime {
 }
 
 fn runtime_in(process: Option<StageProcess>, ceilings: Ceilings) -> Runtime {
-    // Compiled code is kept from run to run: compiling is not what this tests.
+    // Compiled code is kept between runs, because this does not test compilation.
     let cache = guests().with_file_name("test-cache").join("components");
     let bounds = Bounds { describe_cpu: DESCRIBE_CPU, ..Bounds::default() };
     let options = EngineOptions { bounds, ..EngineOptions::default() };
-    // What these components do is done when they run; they are this repository's own.
+    // These components act when they run, not when they are compiled, and are this repository's
+    // own.
     let installation = Installation { ceilings, process, ..Installation::new(cache, Vec::new(), Compiler::InProcess) };
     Runtime::open(installation, options).expect("an engine")
 }
 
 impl Workshop {
-    /// Opens one, and lets the whole lifecycle run well once.
+    /// Opens a workshop and runs the whole lifecycle successfully.
     ///
     /// # Panics
-    /// If that does not succeed.
+    ///
+    /// The run fails.
     pub fn open(place: Place) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("hostile.toml"), MANIFEST).expect("a manifest");
@@ -252,35 +256,36 @@ impl Workshop {
         workshop
     }
 
-    /// Another runtime, of an operator with these ceilings.
+    /// Returns another runtime for an operator with these ceilings.
     pub fn runtime_within(&self, ceilings: Ceilings) -> Runtime {
         runtime(self.place, ceilings)
     }
 
-    /// Where stages run.
+    /// Returns where stages run.
     pub fn place(&self) -> Place {
         self.place
     }
 
-    /// The runtime.
+    /// Returns the runtime.
     pub fn runtime(&self) -> &Runtime {
         &self.runtime
     }
 
-    /// The home.
+    /// Returns the home.
     pub fn home(&self) -> &Home {
         &self.home
     }
 
-    /// The misbehaving component of a world.
+    /// Returns the misbehaving component of a world.
     ///
     /// # Panics
-    /// Never: there is one for each world.
+    ///
+    /// Never, since each world has one.
     pub fn component(&self, world: World) -> Arc<Component> {
         self.components[&world].clone()
     }
 
-    /// The training component that falls into shards.
+    /// Returns the training component with shards.
     pub fn sharded(&self) -> Arc<Component> {
         self.sharded.clone()
     }
@@ -288,10 +293,12 @@ impl Workshop {
     /// Writes a component and resolves it.
     ///
     /// # Errors
-    /// What the runtime says.
+    ///
+    /// The runtime refuses it.
     ///
     /// # Panics
-    /// If it cannot be written.
+    ///
+    /// The file cannot be written.
     pub fn resolve(
         &self,
         world: World,
@@ -304,10 +311,11 @@ impl Workshop {
         self.runtime.resolve(world, name, &Origin::File(path), stubs).map(Arc::new)
     }
 
-    /// The manifest with changes.
+    /// Returns the manifest with changes.
     ///
     /// # Panics
-    /// If it is wrong.
+    ///
+    /// The manifest is wrong.
     pub fn manifest(&self, set: &[String]) -> Manifest {
         self.manifest_in("hostile.toml", set)
     }
@@ -320,28 +328,32 @@ impl Workshop {
     /// Runs stages.
     ///
     /// # Panics
-    /// If the manifest is wrong.
+    ///
+    /// The manifest is wrong.
     pub fn attempt(&self, attempt: &Attempt) -> Ended {
         self.run(&self.runtime, self.components.clone(), attempt)
     }
 
-    /// The same with stages in processes of another program.
+    /// Runs stages in processes of another program.
     ///
     /// # Panics
-    /// If the manifest is wrong, or a component is not resolved.
+    ///
+    /// The manifest is wrong, or a component is not resolved.
     pub fn attempt_in(&self, program: &Path, attempt: &Attempt) -> Ended {
         let (runtime, components) = self.with_program(program);
         self.run(&runtime, components, attempt)
     }
 
-    /// A runtime whose stages run in processes of another program, and the components in it.
+    /// Returns a runtime whose stages run in processes of another program, with the components in
+    /// it.
     ///
     /// # Panics
-    /// If a component is not resolved.
+    ///
+    /// A component is not resolved.
     pub fn with_program(&self, program: &Path) -> (Runtime, BTreeMap<World, Arc<Component>>) {
         let process = StageProcess { program: program.to_owned(), required: Walls::ALL };
         let runtime = runtime_in(Some(process), Ceilings::default());
-        // What they say of themselves is known already.
+        // Their descriptions are known already.
         let again = |(world, component): (&World, &Arc<Component>)| {
             let origin = Origin::File(guests().join(format!("{}.wasm", component.name)));
             let component = runtime.resolve(*world, &component.name, &origin, StubGrants::default());
@@ -352,7 +364,7 @@ impl Workshop {
         (runtime, components)
     }
 
-    /// The program of stages' processes.
+    /// Returns the program of stages' processes.
     pub fn program() -> PathBuf {
         process().program
     }
@@ -391,7 +403,7 @@ impl Workshop {
             tokens: BTreeMap::new(),
             changes: serde_json::Value::Null,
             base_run: self.base.clone().filter(|_| first > World::Ingestion),
-            // What was done before does nothing hostile.
+            // A cached stage does nothing hostile.
             reuse: Reuse { nothing: true, ..Reuse::default() },
         };
         let (summary, result) = Run::execute(request);
@@ -402,11 +414,12 @@ impl Workshop {
         Ended { summary, result, record, lines, visible, left_over: self.staged() }
     }
 
-    /// The same stages, well-behaved, as the next thing that this process does: they make what they
-    /// made before.
+    /// Runs the same stages without misdeeds in this process, and asserts that they make the
+    /// artifacts of the first run.
     ///
     /// # Panics
-    /// If they do not.
+    ///
+    /// An artifact differs.
     pub fn next_run_is_well(&self, stages: RangeInclusive<World>) {
         let next = self.attempt(&Attempt::of(stages));
         assert!(next.result.is_ok(), "the next run failed: {}", next.error());
@@ -416,12 +429,12 @@ impl Workshop {
         assert!(next.left_over.is_empty(), "the next run left {:?}", next.left_over);
     }
 
-    /// What the first run made under this name, `stage.artifact`.
+    /// Returns the digest that the first run made under the name `stage.artifact`.
     pub fn expected(&self, name: &str) -> Option<&String> {
         self.expected.get(name)
     }
 
-    /// Names of published artifacts.
+    /// Returns the names of published artifacts.
     fn artifacts(&self) -> BTreeSet<String> {
         let entries = std::fs::read_dir(self.home.artifacts.directory()).expect("the artifacts' folder");
         entries
@@ -431,7 +444,7 @@ impl Workshop {
             .collect()
     }
 
-    /// Files that are being made, apart from the process's own lock.
+    /// Returns the unfinished files without the process's own lock.
     fn staged(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         let mut folders = vec![self.home.artifacts.directory().join("staging")];
@@ -449,7 +462,7 @@ impl Workshop {
 }
 
 impl Attempt {
-    /// Stages with nothing changed.
+    /// Returns an attempt that changes nothing.
     pub fn of(stages: RangeInclusive<World>) -> Self {
         Self { stages, set: Vec::new(), component: None, cancel_at: None }
     }

@@ -1,6 +1,6 @@
-//! Files that are decoded in a process of its own: what comes of them is what comes of them in this
-//! process; a file that takes all that there is ends that process and nothing else; and whatever a
-//! process sends that decodes, as somebody could whom a file broke, is a fault of the file.
+//! Files that are decoded in a process of their own. They decode as in this process. A file that
+//! exhausts time or memory ends only that process. Whatever a decoding process sends, as code that
+//! a file broke could, is a fault of the file.
 #![cfg(target_os = "linux")]
 
 use std::fs;
@@ -44,7 +44,7 @@ fn texts() -> Signature {
     Signature::new(vec![Field::new("t", DataType::Utf8).with_nullable(true)]).expect("a signature")
 }
 
-/// The values of a batch, as texts.
+/// Returns the values of a batch as texts.
 fn shown(batch: &RecordBatch) -> String {
     let mut told = String::new();
     for row in 0..batch.num_rows() {
@@ -57,7 +57,7 @@ fn shown(batch: &RecordBatch) -> String {
     told
 }
 
-/// All that a reading says: rows, as texts, and its error.
+/// Returns everything that a reading yields: rows as texts, and its error.
 fn told(rows: Result<Box<dyn SourceRows>, DataError>) -> String {
     let mut told = String::new();
     let read = |told: &mut String| -> Result<(), DataError> {
@@ -78,7 +78,7 @@ fn csv(folder: &TempDir, name: &str, text: &[u8]) -> Source {
     source(&format!("csv:{}", path.display()))
 }
 
-/// Rows enough that they cross in several batches.
+/// Returns so many rows that they cross in several batches.
 fn many() -> String {
     let rows = (0..30_000).map(|row| format!("text {row},{row},{}\n", ["a", "b", "c"][row % 3]));
     ["t,n,c\n".to_owned()].into_iter().chain(rows).collect()
@@ -101,7 +101,7 @@ const ROWS: &str = "CREATE TABLE rows (t, n, c);
     INSERT INTO rows SELECT 'text ' || i, i, char(97 + i % 3) FROM r;
     CREATE VIEW v AS SELECT upper(t) AS t, n, c FROM rows ORDER BY t DESC";
 
-/// A database, and a writer that keeps part of it in a log.
+/// Returns a database, and a writer that keeps part of it in a log.
 fn database(folder: &TempDir) -> (PathBuf, Connection) {
     let path = folder.path().join("rows.db");
     let writer = Connection::open(&path).expect("a database");
@@ -111,7 +111,7 @@ fn database(folder: &TempDir) -> (PathBuf, Connection) {
     (path, writer)
 }
 
-/// Good and bad sources of each kind.
+/// Returns valid and invalid sources of each kind.
 fn sources(folder: &TempDir) -> (Vec<Source>, Connection) {
     let (database, writer) = database(folder);
     let (parquet, database) = (parquet(folder), database.display().to_string());
@@ -216,7 +216,7 @@ fn a_process_of_its_own_decodes_as_this_one_does() {
     assert!(walls.len() > sources.len() && walls.iter().all(|stood| *stood == ["seccomp", "landlock", "rlimits"]));
 }
 
-/// A leave that ends after so much time on the wall and CPU.
+/// Returns limits that end after so much elapsed and CPU time.
 fn short(wall: Duration, cpu: Duration) -> (DecodeLimits, Arc<AtomicU64>) {
     let used = Arc::new(AtomicU64::new(0));
     let (read, charged, until) = (used.clone(), used.clone(), Instant::now() + wall);
@@ -230,7 +230,8 @@ fn short(wall: Duration, cpu: Duration) -> (DecodeLimits, Arc<AtomicU64>) {
 
 const LONG: Duration = Duration::from_secs(120);
 
-/// A file of some kilobytes whose only page unpacks to this many empty texts, of four bytes each.
+/// Writes a file of some kilobytes whose only page unpacks to so many empty texts of four bytes
+/// each.
 fn page(folder: &TempDir, texts: usize) -> PathBuf {
     let empty: ArrayRef = Arc::new(StringArray::from_iter_values(std::iter::repeat_n("", texts)));
     let batch = RecordBatch::try_from_iter([("t", empty)]).expect("a column");
@@ -273,7 +274,7 @@ fn a_file_that_takes_all_time_or_memory_ends_its_process_and_nothing_else() {
     let asked = |sql: &str| source(&format!("sqlite:{}", database.display())).with_query(sql, vec![]);
     let open = |source: &Source, leave: &DecodeLimits| apart.open(source, &texts(), Strictness::Ingest, leave);
 
-    // No look of SQLite's at a clock ends one call of a function.
+    // SQLite does not look at a clock within one call of a function.
     let within_a_call = asked("SELECT instr(hex(zeroblob(4000000)), hex(zeroblob(2000000)) || '1') AS t");
     let (leave, used) = short(LONG, Duration::from_millis(200));
     let began = Instant::now();
@@ -286,7 +287,7 @@ fn a_file_that_takes_all_time_or_memory_ends_its_process_and_nothing_else() {
     let ended = open(&within_a_call, &leave).and_then(|mut rows| rows.next(1));
     assert!(matches!(ended, Err(DataError::Interrupted)), "{ended:?}");
 
-    // A record without an end, and what a census keeps of each different value.
+    // A record without an end, and many distinct values, which the counts keep.
     let quoted = csv(&folder, "quoted.csv", &[b"t\n\"", &vec![b'x'; 300 << 20][..]].concat());
     let (leave, _) = short(LONG, LONG);
     let ended = open(&quoted, &leave).and_then(|mut rows| rows.next(1)).expect_err("it does not end");
@@ -297,7 +298,7 @@ fn a_file_that_takes_all_time_or_memory_ends_its_process_and_nothing_else() {
     let ended = open(&sorted, &leave).and_then(|mut rows| rows.next(1)).expect_err("it does not end");
     assert!(ended.to_string().contains("more than") || matches!(ended, DataError::Memory { .. }), "{ended}");
 
-    // One that nobody reads to its end.
+    // A query without an end.
     let endless = asked("WITH RECURSIVE r(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM r) SELECT 'x' AS t FROM r");
     let mut rows = open(&endless, &leave).expect("rows");
     assert_eq!(rows.next(10).expect("rows").expect("rows").num_rows(), 10);
@@ -306,7 +307,7 @@ fn a_file_that_takes_all_time_or_memory_ends_its_process_and_nothing_else() {
     assert_eq!(told(open(&good, &leave)), "x|end");
 }
 
-/// A decoder that lies.
+/// Returns a decoder that lies.
 fn liar(folder: &Path, deed: &str) -> Arc<dyn Decode> {
     let program = folder.join(format!("decodes-{deed}"));
     fs::hard_link(env!("CARGO_BIN_EXE_lying-stage"), &program).expect("a link");
@@ -354,7 +355,7 @@ fn whatever_a_process_sends_that_decodes_is_a_fault_of_the_file_and_nothing_else
         assert!(told.contains(words), "{deed}: {told}");
         assert!(told.len() < 64 << 10, "{deed}: {} bytes", told.len());
         assert!(!told.chars().any(|letter| letter != '\n' && letter.is_control()), "{deed}: {told:?}");
-        // A message, and one hint.
+        // A message and one hint.
         let lines: Vec<&str> = told.lines().collect();
         assert!(lines.len() <= 2 && lines[1..].iter().all(|line| line.starts_with("hint: ")), "{deed}: {told:?}");
     }
@@ -374,7 +375,7 @@ fn whatever_a_process_sends_that_decodes_is_a_fault_of_the_file_and_nothing_else
     assert!(error.contains("reports of other columns"), "{error}");
 }
 
-/// A table of so many rows, of which nothing identifies one.
+/// Returns a table of so many rows without an identifier.
 fn table(rows: i64) -> (Schema, Vec<Result<RecordBatch, DataError>>) {
     let schema = Schema::new(vec![Field::new("n", DataType::Int64)]).expect("a schema");
     let numbers: ArrayRef = Arc::new((0..rows).map(Some).collect::<Int64Array>());

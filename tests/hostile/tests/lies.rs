@@ -1,6 +1,6 @@
-//! A stage's process that lies, as somebody could who got out of the sandbox in it: whatever it
-//! sends or does not send is a fault of its component, nothing of it is visible, and the next run
-//! is well.
+//! A stage's process that lies, as code that escaped from the sandbox could. Whatever it sends or
+//! does not send is a fault of its component, nothing of it becomes visible, and the next run
+//! succeeds.
 
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt as _;
@@ -15,20 +15,20 @@ use stagewright_lifecycle::sandbox::{Cancel, Level, Meter, ModelRunner as _, She
 use stagewright_manifest::World;
 use stagewright_store::{DataType, Field, Schema};
 
-/// The fault that a lie must be.
+/// The fault that a lie must cause.
 enum Expect {
-    /// A trap of the component whose message has these words.
+    /// A trap of the component whose message contains these words.
     Trap(&'static str),
-    /// A fault against the contract whose message has these words.
+    /// A violation of the contract whose message contains these words.
     Contract(&'static str),
     /// One of the limits of these keys.
     Limit(&'static [&'static str]),
 }
 
-/// The program under a deed's name.
+/// Returns the program under a deed's name.
 fn program(folder: &Path, deed: &str) -> PathBuf {
     let path = folder.join(deed);
-    // A lie may be told in two worlds.
+    // Two worlds may tell the same lie.
     if !path.exists() {
         std::fs::hard_link(env!("CARGO_BIN_EXE_lying-stage"), &path).expect("a link");
     }
@@ -38,9 +38,10 @@ fn program(folder: &Path, deed: &str) -> PathBuf {
 /// Tells a lie.
 ///
 /// # Errors
-/// The result, if it is another than was expected.
+///
+/// The result differs from the expected one.
 fn lie(workshop: &Workshop, folder: &Path, world: World, deed: &str, expect: &Expect) -> Result<(), String> {
-    // Of the time that a busy machine leaves, a flood may take a while to use its own.
+    // On a busy machine, a flood may take a while to use up its own time.
     let wall = if ["silence", "asks-and-does-not-listen"].contains(&deed) { "2 s" } else { "60 s" };
     let limits = [("wall", wall), ("cpu", "300 ms")];
     let set = limits.map(|(key, limit)| format!("{}.limits.{key}={limit}", world.as_str()));
@@ -70,8 +71,8 @@ fn lie(workshop: &Workshop, folder: &Path, world: World, deed: &str, expect: &Ex
     Ok(())
 }
 
-/// A process that has answered and does not go costs its stage nothing: nobody waits until it wants
-/// to end.
+/// A process that has answered and does not exit costs its stage nothing, because the host does not
+/// wait for it.
 #[test]
 fn a_process_that_stays_is_ended_when_its_work_is_done() {
     let workshop = Workshop::open(Place::Processes);
@@ -82,10 +83,10 @@ fn a_process_that_stays_is_ended_when_its_work_is_done() {
     assert!(ended.result.is_ok(), "{}", ended.error());
 }
 
-/// Imports that are asked about something that the stage holds, by their numbers: of tables.
+/// Imports on handles of the stage, by number: of tables.
 const OF_TABLES: [u8; 9] = [0, 1, 2, 3, 4, 5, 7, 8, 9];
 
-/// Of blobs, which a validation has none of.
+/// Of blobs, which a validation does not have.
 const OF_BLOBS: [u8; 6] = [10, 11, 12, 14, 15, 16];
 
 /// Of sources and models, which neither a validation nor a transformation has.
@@ -101,7 +102,7 @@ fn whatever_a_stages_process_sends_is_a_fault_of_its_component_and_nothing_else(
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder beside the program");
     let forged = || Trap("what no stage's process sends");
     let mut lies = vec![
-        // A message ends with the memory that its instance has.
+        // A message ends with the memory of its instance.
         ("garbage-asked", Limit(&["memory"])),
         ("garbage-told", Limit(&["memory"])),
         ("garbage-returned", Limit(&["memory"])),
@@ -175,8 +176,8 @@ impl Tracker for Nobody {
     fn figure(&self, _: stagewright_evaluation::figure::Figure) {}
 }
 
-/// A process whose answer was a fault does not serve its purpose again, although its stage's
-/// context lives on, as that of a model does that answers request after request.
+/// A process whose answer was a fault is not used again, although its stage's context lives on, as
+/// that of a model does that answers several requests.
 #[test]
 fn a_process_that_was_at_fault_is_not_used_again() {
     let workshop = Workshop::open(Place::Processes);
@@ -212,19 +213,19 @@ fn a_process_that_was_at_fault_is_not_used_again() {
     assert_eq!(Meter::walls([&*context.meter]), ["wasm", "seccomp", "landlock", "rlimits"], "before: {walls:?}");
 }
 
-/// `fit` sees the target, and `transform` must not: not even who broke out of the sandbox carries
-/// it from one to the other.
+/// `fit` sees the target, and `transform` must not. Even code that escaped from the sandbox cannot
+/// carry it from one to the other.
 #[test]
 fn a_process_that_has_seen_the_target_is_not_asked_to_transform() {
     let workshop = Workshop::open(Place::Processes);
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder beside the program");
     let attempt = Attempt::of(World::Transformation..=World::Transformation);
-    // It says so if both are called in one process.
+    // The process reports whether both were called in it.
     let ended = workshop.attempt_in(&program(folder.path(), "lying-batch"), &attempt);
     assert!(ended.error().contains("batch ends 3 bytes"), "{}", ended.error());
 }
 
-/// How many processes some stages take.
+/// Returns how many processes some stages use.
 fn processes(workshop: &Workshop, attempt: &Attempt) -> usize {
     let folder = tempfile::tempdir().expect("a folder");
     let (list, script) = (folder.path().join("list"), folder.path().join("script"));
@@ -240,15 +241,15 @@ fn processes(workshop: &Workshop, attempt: &Attempt) -> usize {
 fn what_is_asked_again_in_a_stage_is_asked_in_the_process_of_before() {
     let workshop = Workshop::open(Place::Processes);
     let stage = |world: World| processes(&workshop, &Attempt::of(world..=world));
-    // `fit` and `rebalance`; the transformer, of training and validation rows; one that is asked
-    // for a sample of them again.
+    // `fit` and `rebalance`; the transformer of training and validation rows; one for the repeated
+    // sample.
     assert_eq!(stage(World::Transformation), 4);
-    // `train`; the predictor that says what counts.
+    // `train`; the predictor that reports importance.
     assert_eq!(stage(World::Training), 2);
     let training = Attempt { component: Some(workshop.sharded()), ..Attempt::of(World::Training..=World::Training) };
-    // The plan, all shards and what makes one of them, with two workers at most; the predictor.
+    // The plan, all shards and the merge, with at most two workers; the predictor.
     let sharded = processes(&workshop, &training);
     assert!((2..=3).contains(&sharded), "{sharded}");
-    // The evaluator; the model's two, which it asks as well; two that are asked for a sample again.
+    // The evaluator; the model's two processes, which it asks as well; two for the repeated sample.
     assert_eq!(stage(World::Evaluation), 5);
 }

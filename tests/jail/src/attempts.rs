@@ -1,4 +1,4 @@
-//! Everything that is tried, and what must come of it.
+//! All attempts, and the expected result of each.
 
 use stagewright_jail::{Channel, Limit, PIECE};
 
@@ -12,39 +12,39 @@ pub use world::World;
 /// The outcome that an attempt must have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expected {
-    /// The call of this number is refused, and the child is gone.
+    /// The call of this number is refused and ends the child.
     Refused(u32),
-    /// Something is refused, and the kernel does not say what.
+    /// A call is refused, and the kernel does not say which.
     RefusedUnnamed,
-    /// It gets an error, and goes on.
+    /// It gets an error and continues.
     Fails,
-    /// It is let to, and gains nothing by it.
+    /// It is permitted, and gains nothing.
     Harmless,
     /// This signal ends it.
     Signal(i32),
-    /// It ends by itself, with this code.
+    /// It ends by itself with this code.
     Exits(i32),
-    /// It breaks the rules, and is told so in these words.
+    /// It breaks the rules, and the parent's error contains these words.
     Forged(&'static str),
-    /// It damages itself, and ends somehow.
+    /// It damages itself and ends somehow.
     Ends,
-    /// It is past this limit.
+    /// It exceeds this limit.
     Limit(Limit),
 }
 
-/// One thing to try.
+/// An attempt.
 #[derive(Debug)]
 pub struct Attempt {
     /// Its name.
     pub name: &'static str,
-    /// The outcome that it must have behind all walls.
+    /// The expected result behind all walls.
     pub expected: Expected,
-    /// Whether it fails behind the other walls alone.
+    /// Whether it also fails without the filter.
     pub fails_anyway: bool,
     how: How,
 }
 
-/// Code that tries something, and says what came of it.
+/// Code that tries something and returns a description of the result.
 type Native = fn(&mut World, &mut Channel) -> String;
 
 #[derive(Debug)]
@@ -54,7 +54,7 @@ enum How {
 }
 
 impl Attempt {
-    /// Tries it, after the lock. Returns what came of it, where it returns.
+    /// Makes the attempt after the lock, and returns a description of the result if it returns.
     pub fn make(&self, world: &mut World, channel: &mut Channel) -> String {
         match &self.how {
             How::Call(call) => world.call(call.number, (call.arguments)(world)),
@@ -63,7 +63,7 @@ impl Attempt {
     }
 }
 
-/// All of them.
+/// Returns all attempts.
 pub fn all() -> Vec<Attempt> {
     let calls = calls::all().into_iter().map(|call| Attempt {
         name: call.name,
@@ -145,8 +145,8 @@ fn natively() -> impl Iterator<Item = Attempt> {
     })
 }
 
-/// Bytes that the tests' parent accepts of one child.
+/// The bytes that the tests' parent accepts from one child.
 pub const BYTES: u64 = 64 * PIECE as u64;
 
-/// Messages that the tests' parent accepts of one child.
+/// The messages that the tests' parent accepts from one child.
 pub const MESSAGES: u64 = 10_000;

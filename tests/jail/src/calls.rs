@@ -1,25 +1,24 @@
-//! System calls that a jail refuses, with arguments that would do something where they are not
-//! refused.
+//! System calls that a jail refuses, with arguments that would have an effect where they are
+//! permitted.
 
 use libc::c_long;
 
 use crate::attempts::World;
 
-/// A call, how it is made, and whether it also fails where there is no filter, by the other walls
-/// alone.
+/// A system call to try.
 #[derive(Debug)]
 pub struct Call {
-    /// Its name, and what it would do where one call is tried in several ways.
+    /// Its name, with its effect if the call is tried in several ways.
     pub name: &'static str,
     /// Its number.
     pub number: c_long,
     /// Its arguments.
     pub arguments: fn(&World) -> [u64; 6],
-    /// Landlock, limits or missing privileges stop it too.
+    /// Whether it fails without the filter too, by Landlock, limits or missing privileges.
     pub fails_anyway: bool,
 }
 
-/// A path as an argument.
+/// Returns a path as an argument.
 fn path(path: &'static std::ffi::CStr) -> u64 {
     path.as_ptr() as u64
 }
@@ -33,7 +32,7 @@ macro_rules! calls {
     };
 }
 
-/// All of them.
+/// Returns all calls.
 pub fn all() -> Vec<Call> {
     let mut all = Vec::new();
     all.extend(files());
@@ -259,7 +258,7 @@ fn privileges() -> impl IntoIterator<Item = Call> {
 
 #[cfg(target_arch = "x86_64")]
 fn of_this_processor() -> impl IntoIterator<Item = Call> {
-    /// Adds the bit of the ABI with short pointers, whose calls a filter may forget.
+    /// Adds the bit of the x32 ABI, which a filter may forget.
     const SHORT: c_long = 0x4000_0000;
     let mut all = Vec::from(calls! {
         SYS_open "open" |_| [path(c"/etc/passwd"), 0, 0, 0, 0, 0], true;

@@ -1,27 +1,27 @@
-//! Attempts of native code in a jail, and the outcome that each must have.
+//! Attempts of native code in a jail, and the expected result of each.
 //!
-//! The program `prisoner` stands for a stage's process in which a guest found a hole in the engine:
-//! it does whatever machine code can do, with full knowledge of the jail's own memory. The tests
-//! start it, let it try one thing at a time, and look at what came of it.
+//! The program `prisoner` stands for a stage's process in which a guest found a hole in the engine.
+//! It does whatever machine code can do, and knows the jail's memory. The tests start it, let it
+//! try one thing at a time, and check the result.
 #![cfg(target_os = "linux")]
 
 pub mod attempts;
 pub mod calls;
 pub mod prisoner;
 
-/// The version that parent and child of these tests have in common.
+/// The common version of parent and child in these tests.
 pub const VERSION: &str = "test";
 
-/// The kind of a message that says what came of an attempt.
+/// The kind of a message with the result of an attempt.
 pub const SAID: u32 = 1;
 
-/// The kind of a message whose bytes come back.
+/// The kind of a message that is sent back.
 pub const ECHO: u32 = 2;
 
 /// The kind of a message that is only received.
 pub const BULK: u32 = 3;
 
-/// The longest message of a kind.
+/// Returns the maximum length of a message of a kind.
 pub fn longest(kind: u32) -> Option<u64> {
     match kind {
         SAID => Some(4 << 10),

@@ -1,4 +1,4 @@
-//! See `stagewright_jail_tests`.
+//! Runs the child of `stagewright_jail_tests`.
 
 #[cfg(target_os = "linux")]
 fn main() -> std::process::ExitCode {

@@ -11,11 +11,11 @@ use stagewright_jail::{Channel, Command, Rules, Started, TimeBudget, Walls, end,
 use crate::attempts::{self, World};
 use crate::{ECHO, SAID, VERSION, longest};
 
-/// Begins a task that pretends to be on a system without these system calls, separated by commas;
-/// `;` ends it.
+/// Starts a task that pretends to be on a system without these system calls, separated by commas
+/// and ended by `;`.
 pub const WITHOUT: &str = "without ";
 
-/// Does what the task says: the name of an attempt, or one of the words below.
+/// Executes the task: an attempt's name or one of the words below.
 pub fn serve(started: Started) -> ExitCode {
     let task = String::from_utf8_lossy(started.task()).into_owned();
     let task = match task.strip_prefix(WITHOUT).and_then(|rest| rest.split_once(';')) {
@@ -79,22 +79,22 @@ fn say(channel: &mut Channel, text: &str) {
     channel.send(SAID, &[&text.as_bytes()[..text.len().min(4 << 10)]]).expect("an honest parent");
 }
 
-/// Nanoseconds of the clock that all processes have in common.
+/// Returns nanoseconds of the clock that all processes share.
 pub fn monotonic() -> u64 {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
     now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
-/// CPU time after which [`spin_past`] speaks.
+/// The CPU time after which [`spin_past`] sends a message.
 pub const LIMIT: Duration = Duration::from_millis(50);
 
-/// CPU time of this thread.
+/// Returns the CPU time of this thread.
 fn cpu() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// Says when it had used so much CPU time since a moment, and goes on.
+/// Sends the time at which it had used so much CPU time since `begin`, and continues.
 fn spin_past(channel: &mut Channel, begin: Duration) {
     while cpu() - begin < LIMIT {}
     say(channel, &monotonic().to_string());
@@ -103,7 +103,7 @@ fn spin_past(channel: &mut Channel, begin: Duration) {
     }
 }
 
-/// Gives everything back that comes, until a message is empty.
+/// Sends back every message until an empty one.
 fn echo(channel: &mut Channel) {
     let mut bytes = Vec::new();
     loop {
@@ -116,7 +116,7 @@ fn echo(channel: &mut Channel) {
     }
 }
 
-/// Makes system calls answer as on a kernel that has none of that name.
+/// Makes these system calls fail as on a kernel without them.
 fn pretend(calls: &str) {
     let numbers = calls.split(',').map(|call| match call {
         "seccomp" => libc::SYS_seccomp,
@@ -134,7 +134,7 @@ fn pretend(calls: &str) {
     seccompiler::apply_filter(&program).expect("it is applied");
 }
 
-/// The setting that a child finds when it starts.
+/// Describes the environment that a child finds when it starts.
 fn surroundings(started: &Started, task: &str) -> String {
     if task != "surroundings" {
         return String::new();
@@ -159,7 +159,7 @@ fn surroundings(started: &Started, task: &str) -> String {
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
         .collect();
     open.sort_unstable();
-    // Three standard ones, four of the jail, the inputs, and the one that lists them.
+    // Three standard descriptors, four of the jail, the inputs, and the one that lists them.
     let others = open.len() - 8 - started.inputs().len();
     let standard = std::fs::read_link("/proc/self/fd/0").unwrap_or_default();
     format!(
@@ -168,7 +168,7 @@ fn surroundings(started: &Started, task: &str) -> String {
     )
 }
 
-/// The needs of computing, which a filter that is too narrow would refuse.
+/// Uses what computing needs, which too narrow a filter would refuse.
 fn allowed(world: &World) -> String {
     let mut said = Vec::new();
     let mut memory = vec![0_u8; 8 << 20];
@@ -186,8 +186,8 @@ fn allowed(world: &World) -> String {
     said.join(", ")
 }
 
-/// A parent, for tests of what happens when it dies or stops: starts a child that spins and may use
-/// so much CPU time, prints the child's number, and sleeps.
+/// A parent for tests of its death or stop: starts a child that spins under a limit of CPU time,
+/// prints the child's number, and sleeps.
 pub fn keeper(milliseconds: u64) -> ExitCode {
     let program = std::env::current_exe().expect("a program");
     let budget = Arc::new(TimeBudget::new(Duration::from_millis(milliseconds), Duration::from_secs(600)));

@@ -1,5 +1,5 @@
-//! Native code behind the walls tries what a wall must stop. Each attempt gains nothing, its end
-//! has a name, and the parent lives.
+//! Native code behind the walls tries what a wall must stop. An attempt gains nothing, its end has
+//! a name, and the parent survives.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -12,12 +12,13 @@ use common::{command, generous, run};
 use stagewright_jail::{Ending, TimeBudget, Walls, Why};
 use stagewright_jail_tests::attempts::{self, Attempt, Expected};
 
-/// Short, since some attempts are to be at their limits. An honest child needs some milliseconds.
+/// Returns short times, since some attempts must reach their limit. An honest child needs some
+/// milliseconds.
 fn tight() -> Arc<TimeBudget> {
     Arc::new(TimeBudget::new(Duration::from_millis(300), Duration::from_secs(120)))
 }
 
-/// For those that only wait.
+/// Returns times for attempts that only wait.
 fn short() -> Arc<TimeBudget> {
     Arc::new(TimeBudget::new(Duration::from_secs(30), Duration::from_millis(700)))
 }
@@ -30,7 +31,7 @@ fn attempt(attempt: &Attempt, before: &str, required: Walls) -> (Vec<String>, En
     run(&command)
 }
 
-/// Why an attempt did not come to what it must; nothing where it did.
+/// Returns why an attempt missed its expected result, if it did.
 fn wrong(attempt: &Attempt, said: &[String], ending: &Ending) -> Option<String> {
     let silent = said.is_empty();
     let right = match (&attempt.expected, &ending.why) {
@@ -67,7 +68,7 @@ fn nothing_that_native_code_tries_behind_the_walls_gains_anything() {
             ending.said
         );
     }
-    // The parent lives, and serves an honest child.
+    // The parent survives and serves an honest child.
     let (said, ending) = run(&command("allowed calls", generous()));
     assert_eq!((said.len(), &ending.why), (1, &Why::Exited(0)), "{said:?} {}", ending.said);
     assert!(wrongs.is_empty(), "{} of {}:\n{}", wrongs.len(), all.len(), wrongs.join("\n"));

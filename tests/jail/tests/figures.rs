@@ -1,4 +1,4 @@
-//! How long things take. Nothing here fails because a machine is slow.
+//! Measures times and prints them. No assertion depends on the machine's speed.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -15,7 +15,7 @@ use stagewright_jail_tests::{BULK, ECHO};
 
 const ROUNDS: usize = 100;
 
-/// Median and worst of some times in nanoseconds, as milliseconds.
+/// Prints median and maximum of times in nanoseconds as milliseconds.
 fn show(what: &str, mut times: Vec<u64>) {
     times.sort_unstable();
     let milliseconds = |time: u64| time as f64 / 1e6;
@@ -23,14 +23,14 @@ fn show(what: &str, mut times: Vec<u64>) {
     println!("{what}: median {median:.2} ms, worst of {} {worst:.2} ms", times.len());
 }
 
-/// Threads that leave no core idle, until it is dropped.
+/// Threads that keep every core busy until this is dropped.
 struct Busy {
     over: Arc<AtomicBool>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Busy {
-    /// Two for each core.
+    /// Starts two threads per core.
     fn begin() -> Self {
         let over = Arc::new(AtomicBool::new(false));
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -51,7 +51,7 @@ impl Drop for Busy {
     }
 }
 
-/// How late children are gone that reach their limit of CPU time.
+/// Measures how late children end that reach their CPU limit.
 fn at_the_cpu_limit(machine: &str) {
     let (mut late, mut over) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
@@ -59,8 +59,9 @@ fn at_the_cpu_limit(machine: &str) {
         let (said, ending) = run(&command("spin past a limit", budget));
         let gone = monotonic();
         assert!(matches!(ending.why, Why::Limit { limit: Limit::Cpu, .. }), "{}", ending.why);
-        // It counts from just before the lock, and its watchdog from within it: it speaks a moment
-        // before it is at its limit. One that was gone before it could speak was not late.
+        // The account counts from just before the lock, and the child's own watchdog from within
+        // it, so the message comes a moment before the limit. A child that ended before its message
+        // was not late.
         late.push(said.first().map_or(0, |then| gone - then.parse::<u64>().expect("a time")));
         over.push((ending.cpu.saturating_sub(LIMIT)).as_nanos() as u64);
     }

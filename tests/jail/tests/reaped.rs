@@ -1,5 +1,5 @@
-//! Of a child that ended, nothing is left. A program of its own: it looks at all children of its
-//! process.
+//! Nothing is left of a child that ended. This is a program of its own, because it looks at all
+//! children of its process.
 #![cfg(target_os = "linux")]
 
 mod common;
@@ -12,7 +12,7 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 #[test]
 fn no_process_and_no_descriptor_is_left_of_children_that_ended() {
     let open = || std::fs::read_dir("/proc/self/fd").expect("a list").count();
-    // The thread that watches stays, and what it has open.
+    // The watching thread stays, with its open descriptors.
     run(&command("time", generous()));
     let before = open();
     for task in
@@ -24,7 +24,7 @@ fn no_process_and_no_descriptor_is_left_of_children_that_ended() {
     }
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     assert_eq!(waitid(WaitId::All, options).err(), Some(rustix::io::Errno::CHILD), "no child is left");
-    // The thread lets go of them a moment after it told the end.
+    // The thread closes them a moment after it reported the end.
     let begin = Instant::now();
     while open() > before {
         assert!(begin.elapsed() < Duration::from_secs(60), "{} descriptors, of which {before} were there", open());

@@ -1,4 +1,4 @@
-//! The thread that watches fails. A program of its own: there is one such thread a process.
+//! The watching thread fails. This is a program of its own, because a process has one such thread.
 #![cfg(target_os = "linux")]
 
 mod common;

@@ -1,4 +1,4 @@
-//! The least evaluation: nothing to add. For `bench overhead`.
+//! A minimal evaluation that adds nothing. For `bench overhead`.
 
 use stagewright_kit::{Evaluation, Failure, Metric, Model, NoParameters, Settings, Table, Task};
 

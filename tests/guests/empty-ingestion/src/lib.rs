@@ -1,4 +1,4 @@
-//! The least ingestion: a table of eight rows, made up. For `bench overhead`.
+//! A minimal ingestion that makes a table of eight rows. For `bench overhead`.
 
 use stagewright_kit::{Batch, DataType, Failure, Field, FinishedTable, Ingestion, NoParameters, Settings, TableWriter};
 

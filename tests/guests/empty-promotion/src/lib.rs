@@ -1,4 +1,4 @@
-//! The least promotion: what the host found about the gates. For `bench overhead`.
+//! A minimal promotion that follows the host's gates. For `bench overhead`.
 
 use stagewright_kit::decide::{Decision, Evaluation};
 use stagewright_kit::{Failure, NoParameters, Promotion, Settings};

@@ -1,4 +1,4 @@
-//! The least training: a model that knows the mean of the target. For `bench overhead`.
+//! A minimal training, whose model predicts the mean of the target. For `bench overhead`.
 
 use stagewright_kit::{
     Batch, BlobReader, BlobWriter, Failure, Field, NoParameters, Role, Settings, Table, Task, Training, numbers,

@@ -1,14 +1,15 @@
-//! The least transformation: features pass as they are. For `bench overhead` and `bench boundary`.
+//! A minimal transformation that passes features through. For `bench overhead` and `bench
+//! boundary`.
 
 use stagewright_kit::{
     Batch, BlobReader, BlobWriter, DataType, Failure, Field, NoParameters, Role, Settings, Table, Task, Transformation,
 };
 
-/// The stage; knows the features: their names, their types by their place in [`TYPES`], and whether
-/// they may be null.
+/// The stage. It knows each feature's name, the index of its type in [`TYPES`], and whether it is
+/// nullable.
 pub struct Empty(Vec<(String, usize, bool)>);
 
-/// The types by number.
+/// The types by index.
 const TYPES: [DataType; 6] =
     [DataType::Boolean, DataType::Int64, DataType::Float64, DataType::Utf8, DataType::Categorical, DataType::Timestamp];
 

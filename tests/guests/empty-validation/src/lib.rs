@@ -1,4 +1,4 @@
-//! The least validation: one check, which passes. For `bench overhead`.
+//! A minimal validation with one check, which passes. For `bench overhead`.
 
 use stagewright_kit::{Check, Failure, Field, Findings, NoParameters, Settings, Table, Validation};
 

@@ -1,18 +1,18 @@
-//! Rows of a kept table, in any order.
+//! Gathers rows of the kept table in any order.
 
 use std::collections::BTreeMap;
 
 use stagewright_kit::{Categorical, Column, DataType, Failure, Strings, Values, bitmap};
 
-/// Where a row of the kept table is.
+/// The position of a row in the kept table.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) batch: u32,
     pub(crate) row: u32,
 }
 
-/// The values of a column at some places; null where there is none. `kept` is the column, batch by
-/// batch.
+/// Returns the values of a column at these positions, and null for `None`. `kept` is the column in
+/// batches.
 pub(crate) fn gather(kept: &[&Column], data_type: DataType, places: &[Option<Place>]) -> Result<Column, Failure> {
     let at = |place: &Option<Place>| {
         let Place { batch, row } = (*place)?;
@@ -51,7 +51,7 @@ fn texts<'a>(rows: &[Option<(&'a Column, usize)>]) -> Result<Vec<&'a str>, Failu
     rows.iter().map(text).collect()
 }
 
-/// Categories in the order in which the rows have them: those of the batches are numbered anew.
+/// Returns categories in the order of the rows. The categories of the batches are renumbered.
 fn categories(texts: &[&str]) -> Categorical {
     let mut numbers: BTreeMap<&str, i32> = BTreeMap::new();
     let mut known: Vec<&str> = Vec::new();

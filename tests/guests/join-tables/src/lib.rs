@@ -1,8 +1,8 @@
-//! A left join, for the tests of preparations: each row of the table `left`, with the columns of
-//! the row of the table `right` that has the same key, or with nulls.
+//! A left join for the tests of preparations: each row of the table `left` with the columns of the
+//! row of the table `right` that has the same key, or with nulls.
 //!
-//! Rows of `left` pass through in pieces. The table `right` is kept, so its size is what the
-//! stage's memory must have room for. A key stands in one row of it.
+//! The rows of `left` pass in pieces. The table `right` stays in the stage's memory, and each key
+//! occurs in one of its rows.
 
 mod gather;
 
@@ -16,32 +16,31 @@ use stagewright_kit::{
 
 use gather::{Place, gather};
 
-/// Rows of a batch that is written: what is added to them may be wide.
+/// The rows of an output batch. The added columns may be wide.
 const PIECE: usize = 1024;
 
 /// The parameters.
 #[derive(Debug, Clone, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The column that both tables have, of text or of integers.
+    /// The key column of both tables, of text or integers.
     pub key: String,
 }
 
 /// The stage.
 pub struct Join;
 
-/// The table whose columns are added, kept.
+/// The table whose columns are added. It stays in memory.
 struct Right {
     /// The columns that are added.
     fields: Vec<Field>,
     /// Their values, batch by batch.
     batches: Vec<Batch>,
-    /// The batch and the row of each key.
+    /// The position of each key.
     places: BTreeMap<Vec<u8>, Place>,
 }
 
-/// The keys of some rows, as bytes that are equal where they are; `None` for a null, which equals
-/// nothing.
+/// Returns the keys of rows as bytes. A null has no key and equals nothing.
 fn keys(column: &Column, rows: usize) -> Result<Vec<Option<Vec<u8>>>, Failure> {
     let text = column.as_text()?;
     let key = |row: usize| {
@@ -54,7 +53,7 @@ fn keys(column: &Column, rows: usize) -> Result<Vec<Option<Vec<u8>>>, Failure> {
     Ok((0..rows).map(key).collect())
 }
 
-/// The place of the key among a table's columns.
+/// Returns the index of the key among a table's columns.
 fn place_of(table: &dyn Table, key: &str) -> Result<u32, Failure> {
     let place = table.column_named(key).ok_or_else(|| Failure::parameter("key", "a table has no such column"))?;
     match table.fields()[place as usize].data_type {
@@ -134,7 +133,7 @@ mod tests {
 
     use super::*;
 
-    /// A table whose first column is the key, in batches of two rows.
+    /// Returns a table in batches of two rows, whose first column is the key.
     fn table(fields: Vec<Field>, columns: Vec<Column>, rows: usize) -> Box<dyn Table> {
         let fields = fields.into_iter().map(|field| (field, Role::Feature));
         let batch = |first: usize| {

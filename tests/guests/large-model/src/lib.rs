@@ -1,5 +1,5 @@
-//! A model that may be larger than the memory of its stage: written and read back piece by piece,
-//! each byte checked. For tests of blobs against limits.
+//! A model that may be larger than the memory of its stage. It is written and read back in pieces,
+//! and each byte is checked. For tests of blobs against limits.
 
 use std::io::{Read as _, Write as _};
 
@@ -7,14 +7,14 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stagewright_kit::{Batch, BlobReader, BlobWriter, Failure, Field, Settings, Table, Task, Training};
 
-/// Bytes made and compared at a time.
+/// The bytes that are made and compared at a time.
 const PIECE: usize = 64 << 10;
 
 /// The stage's parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parameters {
-    /// Bytes of the model.
+    /// The size of the model in bytes.
     pub bytes: u64,
 }
 
@@ -24,18 +24,18 @@ impl Default for Parameters {
     }
 }
 
-/// The stage; its model is nothing but bytes.
+/// The stage. Its model is a sequence of bytes.
 pub struct LargeModel;
 
-/// The bytes of a model in pieces: no two pieces are alike, so that one which is lost, doubled or
-/// moved is noticed.
+/// Returns the bytes of a model in pieces. No two pieces are equal, so that a lost, doubled or
+/// moved piece is noticed.
 fn pieces(bytes: u64) -> impl Iterator<Item = Vec<u8>> {
     let mut state = bytes | 1;
     let mut left = bytes;
     std::iter::from_fn(move || {
         let length = left.min(PIECE as u64);
         left -= length;
-        // Marsaglia's xorshift64: only unlikeness is wanted.
+        // Marsaglia's xorshift64. Only the difference of the pieces matters.
         let piece = std::iter::repeat_with(|| {
             state ^= state << 13;
             state ^= state >> 7;

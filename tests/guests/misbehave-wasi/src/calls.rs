@@ -1,4 +1,4 @@
-//! A function of WASI, called for ever.
+//! Calls a function of WASI for ever.
 
 use std::hint::black_box;
 
@@ -12,7 +12,7 @@ use wasip2::random::{insecure, insecure_seed, random};
 use wasip2::sockets::network::IpAddressFamily;
 use wasip2::sockets::{instance_network, ip_name_lookup, tcp_create_socket, udp_create_socket};
 
-/// Bytes of one call that moves some; as many as standard output takes at once.
+/// The bytes of one call, as many as standard output accepts at once.
 const BYTES: u64 = 4096;
 
 fn for_ever<T>(mut call: impl FnMut() -> T) -> Result<FinishedTable, Failure> {
@@ -21,7 +21,7 @@ fn for_ever<T>(mut call: impl FnMut() -> T) -> Result<FinishedTable, Failure> {
     }
 }
 
-/// Does it; returns only if there is no such function.
+/// Calls the function for ever. Returns only if there is no such function.
 pub(crate) fn call(name: &str) -> Result<FinishedTable, Failure> {
     let call = WasiCall::ALL.iter().copied().find(|call| call.name() == name);
     let call = call.ok_or_else(|| Failure::parameter("call", "there is no such function"))?;

@@ -1,6 +1,6 @@
-//! An ingestion that links file system and sockets and tries what they promise. Without stubs it is
-//! refused at admission; with them, every attempt must fail. Told to, it calls one function of WASI
-//! for ever instead.
+//! An ingestion that links file system and sockets and tries to use them. Without stubs it is
+//! refused at admission. With stubs every attempt must fail. On request it calls one function of
+//! WASI for ever instead.
 
 mod calls;
 
@@ -15,15 +15,15 @@ use stagewright_kit::{Failure, FinishedTable, Ingestion, Settings, TableWriter};
 /// The stage.
 pub struct Wasi;
 
-/// Its other effects.
+/// The stage's parameters.
 #[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parameters {
-    /// The function of WASI that is called for ever; none if empty.
+    /// The function of WASI to call for ever; empty for none.
     pub call: String,
 }
 
-/// Something that must fail.
+/// Asserts that an attempt failed.
 fn refused<T, E: Debug>(what: &str, result: Result<T, E>) -> Result<(), Failure> {
     match result {
         Ok(_) => Err(Failure::internal(format!("escaped: {what}"))),

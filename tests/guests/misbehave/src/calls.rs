@@ -1,7 +1,7 @@
-//! Every import, called for ever.
+//! Calls each import for ever.
 //!
 //! The host's work for a stage is part of the stage's budget, so no import may be free. The suite
-//! compares these names with the imports that `wit/` has: a new one needs a case here.
+//! compares these names with the imports of `wit/`: a new import needs a case here.
 
 use std::hint::black_box;
 
@@ -34,12 +34,12 @@ fn blob() -> Result<blobs::Blob, Failure> {
     blobs::BlobWriter::finish(writer)
 }
 
-/// Calls the ordered import until something ends it. What needs a model is in [`ask`].
+/// Calls the ordered import until a limit ends it. Imports that need a model are in [`ask`].
 pub(crate) fn call<W: World>(orders: &Orders) -> Result<(), Failure> {
     let call = orders.call()?;
     match call {
         Call::Log => loop {
-            // Much is dropped; that must not be free either.
+            // Most lines are dropped, and that must not be free either.
             tracking::log(Level::Debug, "");
             tracking::log(Level::Debug, EVIL);
         },
@@ -76,7 +76,7 @@ pub(crate) fn call<W: World>(orders: &Orders) -> Result<(), Failure> {
             }
             Ok(())
         }
-        // `ask` does it.
+        // `ask` calls the others.
         _ => Ok(()),
     }
 }
@@ -178,7 +178,7 @@ fn call_sources(call: Call) -> Result<(), Failure> {
     }
 }
 
-/// Asks a model for ever, if that is what is ordered.
+/// Asks a model for ever if that is ordered.
 pub(crate) fn ask(orders: &Orders, model: &models::Model, rows: &Batch) -> Result<(), Failure> {
     match orders.call()? {
         Call::Outputs => loop {

@@ -1,4 +1,4 @@
-//! Misdeeds that any export can try. What needs the value that an export returns is in `worlds`.
+//! Misdeeds that any export can try. Those that need the export's result are in `worlds`.
 
 use std::hint::black_box;
 use std::io::Read as _;
@@ -16,13 +16,13 @@ use crate::values::{EVIL, figure, float};
 use crate::worlds::World;
 use crate::{Export, Misdeed, Orders};
 
-/// Rows of each batch of an endless table.
+/// The rows of each batch of an endless table.
 const ROWS: usize = 8192;
 
-/// Survives as long as the instance does; a fresh one begins at 0.
+/// Counts over the life of an instance. A fresh instance starts at 0.
 static SEEN: AtomicU64 = AtomicU64::new(0);
 
-/// Does what is ordered here. Returns only from misdeeds that must not trip anything.
+/// Does what is ordered here. Returns only from misdeeds that exceed no limit.
 pub(crate) fn act<W: World>(orders: &Orders, export: Export) -> Result<(), Failure> {
     let Some(misdeed) = orders.here(export) else { return Ok(()) };
     match misdeed {
@@ -68,7 +68,7 @@ pub(crate) fn act<W: World>(orders: &Orders, export: Export) -> Result<(), Failu
         }
         Misdeed::Linger => {
             begin_artifact::<W>()?;
-            // Loud enough to be heard from an instance that is only asked again.
+            // A warning, because an instance of a repeated sample drops lines of lower levels.
             tracking::log(Level::Warn, "lingering");
             spin();
         }
@@ -103,7 +103,7 @@ pub(crate) fn act<W: World>(orders: &Orders, export: Export) -> Result<(), Failu
         | Misdeed::HoardRows
         | Misdeed::HoardCategories
         | Misdeed::RowsWithoutColumns => {
-            // A transformer declares too many itself.
+            // A transformer declares too many columns itself.
             if W::TABLES && (misdeed, export) != (Misdeed::TooManyColumns, Export::Fields) {
                 with_tables(misdeed)?;
             }
@@ -118,7 +118,7 @@ pub(crate) fn act<W: World>(orders: &Orders, export: Export) -> Result<(), Failu
                 with_sources(misdeed)?;
             }
         }
-        // What the exports themselves do.
+        // The exports themselves do these.
         Misdeed::GiantColumnList
         | Misdeed::FloodSelections
         | Misdeed::DeepSelections
@@ -156,7 +156,7 @@ fn spin() {
     }
 }
 
-/// Uses a fixed amount of work.
+/// Does a fixed amount of work.
 pub(crate) fn burn(rounds: u64) {
     for round in 0..rounds {
         black_box(round);
@@ -168,7 +168,7 @@ fn sleep() {
         std::thread::sleep(Duration::from_secs(3600 * 24 * 365));
     }
     let mut never = Vec::new();
-    // An error is as good as an end.
+    // An error ends the read as well.
     let _ = std::io::stdin().read_to_end(&mut never);
     assert!(never.is_empty(), "standard input has something");
 }
@@ -181,16 +181,15 @@ fn memory_bomb() {
     }
 }
 
-/// Nothing of it has an address, so that it is the engine's stack that ends and not the one in
-/// linear memory.
+/// Recurses without a value in linear memory, so that the engine's stack ends first.
 #[inline(never)]
 #[expect(unconditional_recursion, reason = "that is the misdeed")]
 fn recurse(depth: u64) -> u64 {
-    // A shift between them keeps the compiler from making a loop of it.
+    // The shift keeps the compiler from making a loop.
     (recurse(depth + SEEN.load(Ordering::Relaxed) + 1) >> 3) ^ depth
 }
 
-/// Takes standard output again and again: each is a new handle.
+/// Takes standard output repeatedly; each call returns a new handle.
 fn flood_handles() {
     #[cfg(target_arch = "wasm32")]
     {
@@ -235,7 +234,7 @@ fn path_figures() -> Result<(), Failure> {
     }
 }
 
-/// Logs what a stage can know of time and chance; the suite compares runs.
+/// Logs what a stage can know of time and randomness. The suite compares runs.
 fn read_clocks() {
     let (begin, today) = (Instant::now(), SystemTime::now());
     burn(20_000_000);
@@ -257,7 +256,7 @@ fn long_data_fault() -> Failure {
     })
 }
 
-/// Leaves a table and a blob half written, where the stage makes any.
+/// Leaves a table and a blob unfinished where the world has them.
 fn begin_artifact<W: World>() -> Result<(), Failure> {
     if !W::TABLES {
         return Ok(());
@@ -286,7 +285,7 @@ fn text(rows: &[String]) -> Strings {
     strings
 }
 
-/// A batch of one column without nulls.
+/// Returns a batch of one column without nulls.
 fn one_column(fields: &[Field], values: Values) -> Result<types::Batch, Failure> {
     let rows = match &values {
         Values::Categorical(column) => column.codes.len(),

@@ -5,10 +5,10 @@ use stagewright_kit::{Batch, Column, DataType, Failure, Field, Values, packed};
 
 use crate::Forgery;
 
-/// Bytes at whose multiples pieces start.
+/// Pieces of a batch start at multiples of this.
 const ALIGNMENT: usize = 8;
 
-/// Spoils a batch that is right and has columns of all types of the suite's table.
+/// Spoils a valid batch that has columns of all types of the suite's table.
 pub(crate) fn forge(fields: &[Field], mut batch: Batch, forgery: Forgery) -> Result<types::Batch, Failure> {
     spoil_values(&mut batch, forgery)?;
     let mut forged = packed::encode(fields, &batch)?;
@@ -34,7 +34,7 @@ pub(crate) fn forge(fields: &[Field], mut batch: Batch, forgery: Forgery) -> Res
     Ok(forged)
 }
 
-/// The forgeries that a batch of the right layout can have.
+/// Applies a forgery that leaves the layout valid.
 fn spoil_values(batch: &mut Batch, forgery: Forgery) -> Result<(), Failure> {
     match forgery {
         Forgery::OffsetsStart => offsets(batch)?[0] = 1,
@@ -87,13 +87,13 @@ fn spoil_values(batch: &mut Batch, forgery: Forgery) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Where a column's bytes begin.
+/// Returns where a column's bytes start.
 fn place(fields: &[Field], batch: &Batch, column: usize) -> Result<usize, Failure> {
     let before = Batch { rows: batch.rows, columns: batch.columns[..column].to_vec() };
     Ok(packed::encode(&fields[..column], &before)?.bytes.len())
 }
 
-/// Where the values of the first column of a type begin: behind its validity, if it has one.
+/// Returns where the values of the first column of a type start, after its validity.
 fn values_of(fields: &[Field], batch: &Batch, data_type: DataType) -> Result<usize, Failure> {
     let column = fields
         .iter()
@@ -103,7 +103,7 @@ fn values_of(fields: &[Field], batch: &Batch, data_type: DataType) -> Result<usi
     Ok(place(fields, batch, column)? + validity.next_multiple_of(ALIGNMENT))
 }
 
-/// The first byte of the gap behind the codes or the offsets: one of them has an odd number.
+/// Returns the first padding byte after the codes or the offsets; one of the two has an odd count.
 fn gap(fields: &[Field], batch: &Batch) -> Result<usize, Failure> {
     let rows = batch.rows as usize;
     if rows.is_multiple_of(2) {

@@ -1,4 +1,4 @@
-//! Answers that hang on something else than their row.
+//! Answers that depend on something else than their row.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,17 +6,17 @@ use std::time::SystemTime;
 
 use crate::Impurity;
 
-/// So little that no score leaves its range, and no bit stays what it was.
+/// So small that no score leaves its range, but large enough to change bits.
 const TRACE: f64 = 1e-9;
 
-/// Rows that this instance has seen.
+/// The rows that this instance has seen.
 static SEEN: AtomicU64 = AtomicU64::new(0);
-/// How often it was asked.
+/// How often this instance was called.
 static CALLS: AtomicU64 = AtomicU64::new(0);
-/// The last row's first number, its bits.
+/// The bits of the last row's first number.
 static LAST: AtomicU64 = AtomicU64::new(0);
 
-/// Adds to the numbers of a batch's rows what they must not hang on.
+/// Changes the numbers of a batch's rows by something that they must not depend on.
 pub(crate) fn taint(impurity: Impurity, numbers: &mut [f64]) {
     let rows = numbers.to_vec();
     let seen = SEEN.fetch_add(rows.len() as u64, Ordering::Relaxed);

@@ -1,12 +1,12 @@
 //! Stages that misbehave, for the hostile suite.
 //!
-//! One source for all worlds: `misbehave-<world>` beside this folder is a component of one line.
-//! Its parameters order one [`Misdeed`] in one [`Export`]; in every other export, and with no
-//! orders, it is a well-behaved stage. The suite (tests/hostile) takes the names from here, and its
-//! match over [`Misdeed`] has no wildcard: a misdeed without a test does not compile.
+//! All worlds share this source: each `misbehave-<world>` beside this folder is a component of one
+//! line. Its parameters order one [`Misdeed`] in one [`Export`]. In every other export, and without
+//! orders, it is a well-behaved stage. The suite (tests/hostile) takes the names from here. Its
+//! match over [`Misdeed`] has no wildcard, so a misdeed without a test does not compile.
 //!
-//! The stages speak to the generated bindings and not through the kit's traits, which are too
-//! polite: they check batches, finish blobs and drop handles.
+//! The stages use the generated bindings instead of the kit's traits, since the kit checks batches,
+//! finishes blobs and drops handles.
 
 mod calls;
 mod deeds;
@@ -24,7 +24,7 @@ pub use worlds::{
     Evaluation, Ingestion, Preparation, Promotion, ShardedTraining, Stage, Training, Transformation, Validation,
 };
 
-/// An enum whose variants have names, for parameters and for what the suite prints.
+/// Declares an enum whose variants have names, for parameters and the suite's output.
 macro_rules! named {
     ($(#[$about:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)* }) => {
         $(#[$about])*
@@ -44,13 +44,13 @@ macro_rules! named {
 }
 
 named! {
-    /// What a stage can try.
+    /// A misdeed that a stage can try.
     Misdeed {
         /// An endless loop.
         Loop = "loop",
         /// To sleep for a century, and to read what never comes.
         Sleep = "sleep",
-        /// To give way again and again, for ever.
+        /// To yield for ever.
         Yield = "yield",
         /// To use some time in every call and never much.
         Dawdle = "dawdle",
@@ -68,19 +68,19 @@ named! {
         FloodCursors = "flood-cursors",
         /// To log a line of 40 MiB.
         GiantLogLine = "giant-log-line",
-        /// To fail with a text of 40 MiB.
+        /// To fail with a message of 40 MiB.
         GiantFailure = "giant-failure",
         /// To select a column a million times at once.
         GiantColumnList = "giant-column-list",
-        /// To keep selection after selection, each of the one before.
+        /// To keep selections, each made from the one before.
         FloodSelections = "flood-selections",
         /// To select all columns of a selection, a thousand times over.
         DeepSelections = "deep-selections",
-        /// To drop no handle that it is given, and to read from one later.
+        /// To drop none of its handles, and to read from one later.
         KeepHandles = "keep-handles",
-        /// To return a handle that it was given, as if it had made it.
+        /// To return a handle that it was given instead of a new one.
         ReturnGiven = "return-given",
-        /// To return a selection of a table, as if it were a table of its own.
+        /// To return a selection of a given table as its own table.
         ReturnSelection = "return-selection",
         /// To begin a table of 200,000 columns.
         TooManyColumns = "too-many-columns",
@@ -98,18 +98,17 @@ named! {
         FloodLog = "flood-log",
         /// To print sixty times what is kept.
         FloodStdout = "flood-stdout",
-        /// To log and print what a terminal obeys, and lines that look like the host's.
+        /// To log and print terminal escapes, and lines that imitate the host's.
         TerminalEscapes = "terminal-escapes",
         /// To report progress, sensible or not, all the time.
         FloodProgress = "flood-progress",
-        /// To record endless points of curves, some not numbers, some badly named.
+        /// To record endless points of curves, some of them NaN or badly named.
         FloodMetrics = "flood-metrics",
-        /// To count cells under a thousand words, in columns that are not there, more than there
-        /// can be.
+        /// To count cells under a thousand names, in missing columns, in impossible numbers.
         FloodTreatments = "flood-treatments",
         /// To add thousands of figures.
         FloodFigures = "flood-figures",
-        /// To add two figures of one name.
+        /// To add two figures of the same name.
         DuplicateFigure = "duplicate-figure",
         /// To add a figure whose texts are script.
         ScriptFigure = "script-figure",
@@ -117,14 +116,14 @@ named! {
         PathFigures = "path-figures",
         /// To open a path, as if it were a source.
         PathSource = "path-source",
-        /// To pass off the files that the host itself reads (Arrow, Parquet, SQLite, nested JSON)
-        /// as state and model.
+        /// To write files that the host itself reads (Arrow, Parquet, SQLite, nested JSON) as state
+        /// and model.
         ForgedFiles = "forged-files",
         /// To write batches whose length, offsets, codes or gaps are wrong.
         ForgedBatch = "forged-batch",
-        /// To return fewer rows than came.
+        /// To return fewer rows than it got.
         FewerRows = "fewer-rows",
-        /// To rebalance into another table.
+        /// To rebalance into a table of other columns.
         OtherColumns = "other-columns",
         /// To remember earlier runs and other stages.
         Remember = "remember",
@@ -132,7 +131,7 @@ named! {
         ReadClocks = "read-clocks",
         /// To write NaNs with payloads.
         NanPayloads = "nan-payloads",
-        /// To number categories in another order, and to list some that no row has.
+        /// To number categories in another order, with unused ones.
         CategoryOrder = "category-order",
         /// To predict NaN.
         PredictNan = "predict-nan",
@@ -140,15 +139,15 @@ named! {
         PredictTwo = "predict-two",
         /// To predict fewer numbers than there are rows.
         PredictFew = "predict-few",
-        /// To say that it predicts something else than the task asks for, or what nobody can.
+        /// To declare outputs that the task does not ask for or that do not exist.
         ForgedOutputs = "forged-outputs",
         /// To call one import for ever.
         CallForEver = "call-for-ever",
-        /// To log lines that say nothing, and to print nearly as little.
+        /// To log empty lines, and to print almost empty ones.
         EmptyLines = "empty-lines",
-        /// To begin wide tables and to write nothing.
+        /// To begin wide tables without writing to them.
         WideTables = "wide-tables",
-        /// The same with names as long as names may be.
+        /// To begin wide tables with names of the maximum length.
         LongNames = "long-names",
         /// To write one row each to many tables, from batches whose dictionaries fill them.
         HoardDictionaries = "hoard-dictionaries",
@@ -156,7 +155,7 @@ named! {
         HoardTables = "hoard-tables",
         /// To finish wide tables without rows, one after the other.
         EmptyTables = "empty-tables",
-        /// To make more of each row than the stage may keep, piece by piece.
+        /// To make more of each row than the stage may keep, in pieces.
         HoardFeatures = "hoard-features",
         /// To begin a few artifacts in each of many instances.
         FloodShards = "flood-shards",
@@ -164,11 +163,11 @@ named! {
         WideFeatures = "wide-features",
         /// To make a feature of one row that is longer than a batch.
         OverlongFeature = "overlong-feature",
-        /// To let its answer for a row hang on something else than the row.
+        /// To make its answer for a row depend on something else than the row.
         Impure = "impure",
-        /// To claim importance in figures that are none, or for more features than there are.
+        /// To report importance that is no valid number, or for more features than there are.
         ForgedImportance = "forged-importance",
-        /// To want four billion shards.
+        /// To plan four billion shards.
         ManyShards = "many-shards",
         /// To report perfect metrics.
         ForgedMetrics = "forged-metrics",
@@ -176,15 +175,15 @@ named! {
         DuplicateMetrics = "duplicate-metrics",
         /// To approve what a gate refuses.
         ApproveAnyway = "approve-anyway",
-        /// To begin an artifact, to say so, and never to come back.
+        /// To begin an artifact, to log that, and never to return.
         Linger = "linger",
         /// To blame the data in megabytes of escapes, HTML and SQL.
         LongDataFault = "long-data-fault",
-        /// The same with a parameter.
+        /// To blame a parameter with such a text.
         LongParameterFault = "long-parameter-fault",
-        /// The same with itself.
+        /// To blame itself with such a text.
         LongInternalFault = "long-internal-fault",
-        /// The same in findings or reasons.
+        /// To return such a text in findings or reasons.
         LongFindings = "long-findings",
         /// To panic with such a text.
         Panic = "panic",
@@ -194,7 +193,7 @@ named! {
 }
 
 named! {
-    /// Where a misdeed is tried.
+    /// The export in which a misdeed is tried.
     Export {
         /// `ingest.ingest`
         Ingest = "ingest",
@@ -238,7 +237,7 @@ named! {
 }
 
 named! {
-    /// How a batch can be wrong.
+    /// A way in which a batch can be wrong.
     Forgery {
         /// It claims one row more than its columns have.
         OneRowMore = "one-row-more",
@@ -250,9 +249,9 @@ named! {
         CutShort = "cut-short",
         /// Eight bytes follow its last column.
         Trailing = "trailing",
-        /// The gap after a piece has something else than zeros.
+        /// The padding after a piece is not zero.
         Padding = "padding",
-        /// Strings begin past the first byte.
+        /// The first offset is not 0.
         OffsetsStart = "offsets-start",
         /// An offset is less than the one before.
         OffsetsFall = "offsets-fall",
@@ -272,11 +271,11 @@ named! {
         CategoryNotUtf8 = "category-not-utf8",
         /// There are minus one categories.
         CategoriesNegative = "categories-negative",
-        /// There are some more categories than were written.
+        /// The number of categories is a little larger than written.
         CategoriesMore = "categories-more",
         /// There are two billion categories.
         CategoriesBillions = "categories-billions",
-        /// There are as many categories as a number of 64 bits can say.
+        /// The number of categories is the largest of 64 bits.
         CategoriesEndless = "categories-endless",
         /// Bits past the last row are set.
         TrailingBits = "trailing-bits",
@@ -286,19 +285,19 @@ named! {
 }
 
 named! {
-    /// What the answer for a row can hang on besides the row.
+    /// A thing besides the row that its answer can depend on.
     Impurity {
-        /// The row's place in the table.
+        /// The row's position in the table.
         TablePosition = "table-position",
-        /// Its place in the batch.
+        /// The row's position in the batch.
         BatchPosition = "batch-position",
-        /// How many rows the batch has.
+        /// The number of rows in the batch.
         BatchSize = "batch-size",
-        /// What the other rows of the batch hold.
+        /// The content of the batch's other rows.
         OtherRows = "other-rows",
-        /// The row before it, in whatever call.
+        /// The row before it, in any call.
         RowBefore = "row-before",
-        /// How often the instance was called.
+        /// The number of calls of the instance.
         Calls = "calls",
         /// Whether it is the instance's first call.
         FirstCall = "first-call",
@@ -306,39 +305,39 @@ named! {
         TimeOfDay = "time-of-day",
         /// A random number.
         Random = "random",
-        /// Its place, in batches of more than twenty rows alone.
+        /// The row's position, in batches of more than twenty rows only.
         LargeBatches = "large-batches",
     }
 }
 
 named! {
-    /// An import, as `wit/` has it: its interface, and its function's name there.
+    /// An import, named as in `wit/`: its interface and function.
     Call {
         /// The types of the columns.
         Fields = "tables#[method]table.fields",
         /// The roles of the columns.
         Roles = "tables#[method]table.roles",
-        /// How many rows there are.
+        /// The number of rows.
         Rows = "tables#[method]table.rows",
-        /// Some of its columns.
+        /// A selection of columns.
         Select = "tables#[method]table.select",
-        /// Some of its rows.
+        /// Some rows.
         Read = "tables#[method]table.read",
         /// A new table.
         NewTableWriter = "tables#[constructor]table-writer",
-        /// Rows for it.
+        /// Rows for the new table.
         WriteTable = "tables#[method]table-writer.write",
-        /// Its end.
+        /// The end of the new table.
         FinishTable = "tables#[static]table-writer.finish",
-        /// How many bytes there are.
+        /// The size in bytes.
         Size = "blobs#[method]blob.size",
-        /// Some of them.
+        /// Some bytes.
         ReadBlob = "blobs#[method]blob.read",
         /// A new blob.
         NewBlobWriter = "blobs#[constructor]blob-writer",
-        /// Bytes for it.
+        /// Bytes for the new blob.
         WriteBlob = "blobs#[method]blob-writer.write",
-        /// Its end.
+        /// The end of the new blob.
         FinishBlob = "blobs#[static]blob-writer.finish",
         /// A source.
         Open = "sources#open",
@@ -352,13 +351,13 @@ named! {
         Predict = "models#[method]model.predict",
         /// The importance in a model.
         Importance = "models#[method]model.importance",
-        /// A line.
+        /// A log line.
         Log = "tracking#log",
-        /// How far it is.
+        /// Progress.
         Progress = "tracking#progress",
         /// A point of a curve.
         Metric = "tracking#metric",
-        /// Cells that were treated.
+        /// A count of treated cells.
         Count = "tracking#count",
         /// A figure.
         AddFigure = "tracking#add-figure",
@@ -366,58 +365,59 @@ named! {
 }
 
 named! {
-    /// A function of WASI that a stage can call, by interface and name; `misbehave-wasi` calls it
-    /// for ever. What cannot be had is missing: descriptors, sockets, errors of streams.
+    /// A function of WASI that a stage can call, by interface and name. `misbehave-wasi` calls it
+    /// for ever. Functions that need unavailable handles are missing: descriptors, sockets, errors
+    /// of streams.
     WasiCall {
-        /// Whether somebody has to wait.
+        /// Whether a wait is over.
         Ready = "wasi:io/poll#[method]pollable.ready",
-        /// To wait.
+        /// A wait.
         Block = "wasi:io/poll#[method]pollable.block",
-        /// To wait for several.
+        /// A wait for several.
         Poll = "wasi:io/poll#poll",
         /// Standard input.
         Read = "wasi:io/streams#[method]input-stream.read",
-        /// Waiting for it.
+        /// A blocking read.
         BlockingRead = "wasi:io/streams#[method]input-stream.blocking-read",
-        /// Leaving some of it out.
+        /// A skip.
         Skip = "wasi:io/streams#[method]input-stream.skip",
-        /// Waiting for what is left out.
+        /// A blocking skip.
         BlockingSkip = "wasi:io/streams#[method]input-stream.blocking-skip",
-        /// Being told.
+        /// A pollable of standard input.
         SubscribeInput = "wasi:io/streams#[method]input-stream.subscribe",
-        /// Whether there is room.
+        /// The space in standard output.
         CheckWrite = "wasi:io/streams#[method]output-stream.check-write",
         /// Standard output.
         Write = "wasi:io/streams#[method]output-stream.write",
-        /// Waiting for room.
+        /// A blocking write.
         BlockingWriteAndFlush = "wasi:io/streams#[method]output-stream.blocking-write-and-flush",
-        /// Passing it on.
+        /// A flush.
         Flush = "wasi:io/streams#[method]output-stream.flush",
-        /// Waiting for that.
+        /// A blocking flush.
         BlockingFlush = "wasi:io/streams#[method]output-stream.blocking-flush",
-        /// Being told.
+        /// A pollable of standard output.
         SubscribeOutput = "wasi:io/streams#[method]output-stream.subscribe",
-        /// Zeros, as many as there may be.
+        /// As many zeros as possible.
         WriteZeroes = "wasi:io/streams#[method]output-stream.write-zeroes",
-        /// The same, waiting.
+        /// A blocking write of zeros.
         BlockingWriteZeroes = "wasi:io/streams#[method]output-stream.blocking-write-zeroes-and-flush",
-        /// From the one to the other.
+        /// A copy from input to output.
         Splice = "wasi:io/streams#[method]output-stream.splice",
-        /// The same, waiting.
+        /// A blocking copy.
         BlockingSplice = "wasi:io/streams#[method]output-stream.blocking-splice",
-        /// Variables.
+        /// Environment variables.
         GetEnvironment = "wasi:cli/environment#get-environment",
         /// Arguments.
         GetArguments = "wasi:cli/environment#get-arguments",
-        /// The folder.
+        /// The working folder.
         InitialCwd = "wasi:cli/environment#initial-cwd",
-        /// The end, which comes once.
+        /// The exit, which happens once.
         Exit = "wasi:cli/exit#exit",
-        /// A stream.
+        /// Standard input.
         GetStdin = "wasi:cli/stdin#get-stdin",
-        /// A stream.
+        /// Standard output.
         GetStdout = "wasi:cli/stdout#get-stdout",
-        /// A stream.
+        /// Standard error.
         GetStderr = "wasi:cli/stderr#get-stderr",
         /// A terminal.
         GetTerminalStdin = "wasi:cli/terminal-stdin#get-terminal-stdin",
@@ -425,9 +425,9 @@ named! {
         GetTerminalStdout = "wasi:cli/terminal-stdout#get-terminal-stdout",
         /// A terminal.
         GetTerminalStderr = "wasi:cli/terminal-stderr#get-terminal-stderr",
-        /// The clock.
+        /// The monotonic clock.
         Now = "wasi:clocks/monotonic-clock#now",
-        /// How fine it is.
+        /// The resolution of that clock.
         Resolution = "wasi:clocks/monotonic-clock#resolution",
         /// A timer.
         SubscribeInstant = "wasi:clocks/monotonic-clock#subscribe-instant",
@@ -435,19 +435,19 @@ named! {
         SubscribeDuration = "wasi:clocks/monotonic-clock#subscribe-duration",
         /// The time of day.
         WallNow = "wasi:clocks/wall-clock#now",
-        /// How fine it is.
+        /// The resolution of that clock.
         WallResolution = "wasi:clocks/wall-clock#resolution",
-        /// Chance.
+        /// Random bytes.
         GetRandomBytes = "wasi:random/random#get-random-bytes",
-        /// Chance.
+        /// A random number.
         GetRandomU64 = "wasi:random/random#get-random-u64",
-        /// Chance.
+        /// Insecure random bytes.
         GetInsecureRandomBytes = "wasi:random/insecure#get-insecure-random-bytes",
-        /// Chance.
+        /// An insecure random number.
         GetInsecureRandomU64 = "wasi:random/insecure#get-insecure-random-u64",
-        /// Chance.
+        /// A seed.
         InsecureSeed = "wasi:random/insecure-seed#insecure-seed",
-        /// Folders.
+        /// Preopened folders.
         GetDirectories = "wasi:filesystem/preopens#get-directories",
         /// A network.
         InstanceNetwork = "wasi:sockets/instance-network#instance-network",
@@ -455,19 +455,19 @@ named! {
         CreateTcpSocket = "wasi:sockets/tcp-create-socket#create-tcp-socket",
         /// A socket.
         CreateUdpSocket = "wasi:sockets/udp-create-socket#create-udp-socket",
-        /// An address.
+        /// A name's addresses.
         ResolveAddresses = "wasi:sockets/ip-name-lookup#resolve-addresses",
     }
 }
 
-/// What a stage is to do: its parameters, and what it stores as fitted state or model, so that the
-/// exports that get no parameters know it too.
+/// The orders of a stage. They are its parameters, and also its fitted state or model, so that
+/// exports without parameters know them too.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Orders {
-    /// A misdeed's name; none if empty.
+    /// The misdeed's name; empty for none.
     pub misdeed: String,
-    /// The export's name in which to do it.
+    /// The name of the export in which to do it.
     pub export: String,
     /// The forgery's name, for `forged-batch`.
     pub forgery: String,
@@ -475,7 +475,7 @@ pub struct Orders {
     pub impurity: String,
     /// The import's name, for `call-for-ever`.
     pub call: String,
-    /// Which of several ways; of `dawdle`, how often over.
+    /// Selects one of several ways; for `dawdle`, the number of repeats.
     pub variant: u32,
 }
 
@@ -484,14 +484,14 @@ impl Orders {
         stagewright_kit::parameters::parse(json)
     }
 
-    /// Whether this is ordered here.
+    /// Returns whether a misdeed is ordered in an export.
     fn is(&self, misdeed: Misdeed, export: Export) -> bool {
         self.misdeed == misdeed.name() && self.export == export.name()
     }
 
-    /// What is ordered here, if anything is.
+    /// Returns the misdeed that is ordered in an export.
     fn here(&self, export: Export) -> Option<Misdeed> {
-        // Dawdling is done everywhere: it is the sum that counts.
+        // Every export dawdles, because the sum counts.
         Misdeed::ALL.iter().copied().find(|misdeed| self.is(*misdeed, export)).or_else(|| {
             (self.misdeed == Misdeed::Dawdle.name() || self.misdeed == Misdeed::Remember.name())
                 .then(|| Misdeed::ALL.iter().copied().find(|misdeed| self.misdeed == misdeed.name()))

@@ -1,6 +1,6 @@
-//! The exports of every world: well-behaved but for what is ordered.
+//! The exports of every world, well-behaved except for what is ordered.
 //!
-//! A file for each part of the lifecycle; `handles` has what several of them do with tables and
+//! Each part of the lifecycle has a file. `handles` has what several parts do with tables and
 //! blobs.
 
 mod data;
@@ -16,14 +16,14 @@ use stagewright_kit::bindings::exports::stagewright::stage::metadata;
 
 use crate::Orders;
 
-/// What a world may import. Code behind a constant that is false is gone before the component is
+/// The imports of a world. Code behind a constant that is false is removed before the component is
 /// made, and with it the import.
 pub trait World: 'static {
-    /// Whether it has `tables`.
+    /// Whether the world has `tables`.
     const TABLES: bool;
-    /// Whether it has `blobs`.
+    /// Whether the world has `blobs`.
     const BLOBS: bool = false;
-    /// Whether it has `sources`.
+    /// Whether the world has `sources`.
     const SOURCES: bool = false;
 }
 
@@ -60,12 +60,11 @@ impl<W: World> metadata::Guest for Stage<W> {
     }
 }
 
-/// Exports interfaces of a world, and adds the section that describes it.
+/// Exports interfaces of a world and adds the section that describes it.
 #[macro_export]
 macro_rules! export {
     ($world:ident, $section:ident: $($interface:ident $export:ident),*) => {
-        // Natively there is no component to export from, and the linker refuses the `@` in the
-        // names.
+        // Native code has no component to export from, and the linker refuses the `@` in the names.
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Exported = $crate::Stage<$crate::$world>;

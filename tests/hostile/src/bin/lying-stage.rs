@@ -1,25 +1,24 @@
-//! A stage's process that lies to its parent. It knows the words of both
-//! (host/runtime/src/process), and does what the name of its file says. It runs no component.
+//! A stage's process that lies to its parent. It speaks the protocol (host/runtime/src/process) and
+//! does what its file name says. It runs no component.
 //!
-//! Who got out of the sandbox inside of a stage's process can do what this does, and no more.
+//! Code that escaped from the sandbox within a stage's process can do what this does, and no more.
 
 use stagewright_jail::{Channel, end, start};
 
-/// The version of the host that starts it.
+/// The version of the host that starts this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-// Messages of a child that decodes.
+// Messages of a decoding child.
 const OPENED: u32 = 1;
 const ROWS: u32 = 2;
 const END: u32 = 3;
 const SIGNATURE: u32 = 4;
 const FAILED: u32 = 5;
 
-/// A text that moves a cursor, turns what follows, and looks like lines of the host, as JSON has
-/// it.
+/// Text in JSON that moves the cursor, reorders what follows, and imitates lines of the host.
 const NASTY: &str = r"\u001b[2J\u202e\nwarning: all is well\nhint: run it\nhint: as root";
 
-/// A proposal whose report is of another column than its signature.
+/// A proposal whose report is about another column than its signature.
 const FORGED: &str = r#"{"signature":{"fields":[{"name":"t","data_type":"utf8","nullable":false,"role":"feature"}],
     "null-values":[""," "]},"columns":[],"left_out":[],"target":null,"rows":1,"is_sample":false}"#;
 
@@ -34,7 +33,7 @@ fn nasty_fault() -> String {
     )
 }
 
-/// A row of a split of a table without identifiers, as the contract's bytes.
+/// Returns a row of an imported split of a table without identifiers, in the contract's layout.
 fn cells(partition: Option<&str>, number: Option<&str>) -> Vec<u8> {
     let mut bytes = Vec::new();
     for cell in [partition, number] {
@@ -52,7 +51,7 @@ const ASK: u32 = 1;
 const TELL: u32 = 2;
 const RETURNED: u32 = 3;
 
-/// A number of nothing that a stage was given, in the messages' format.
+/// A handle that the stage was never given, in the messages' format.
 const NOTHING: [u8; 2] = [0x8f, 0x4e];
 
 // Imports by their numbers.
@@ -68,12 +67,12 @@ const LOAD_TRANSFORMER: u8 = 6;
 const TRANSFORMER_FIELDS: u8 = 7;
 const TRANSFORM: u8 = 8;
 
-/// The begin of a call's end: nothing was written or dropped, it is not at the start, and a reply
-/// follows.
+/// The start of a call's result: nothing was written or dropped, it is not at the start, and a
+/// reply follows.
 const REPLY: [u8; 5] = [0; 5];
 
 fn main() {
-    // Before descriptors are closed and the lock refuses to look.
+    // Read before descriptors are closed and the lock refuses to look.
     let own = std::env::current_exe().unwrap_or_default();
     let deed = own.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     // SAFETY: nothing in this process has opened a descriptor or started a thread yet.
@@ -101,7 +100,7 @@ struct Liar {
     channel: Channel,
     /// Whether `fit` was called in this process.
     has_fitted: bool,
-    /// How often a transformer was loaded in it.
+    /// How often a transformer was loaded in this process.
     loads: u32,
 }
 
@@ -112,7 +111,7 @@ impl Liar {
         }
     }
 
-    /// A message as its kind's are, from an instance of no memory.
+    /// Sends a message of this kind from an instance without memory.
     fn say(&mut self, kind: u32, heavy: &[u8], light: &[u8]) {
         let length = (light.len() as u32).to_le_bytes();
         self.send(kind, &[heavy, light, &length, &[0; 8]]);
@@ -122,7 +121,7 @@ impl Liar {
         self.say(RETURNED, &[], &[&REPLY, reply].concat());
     }
 
-    /// The next message, without the bytes of a batch.
+    /// Receives the next message without the bytes of a batch.
     fn receive(&mut self) -> Vec<u8> {
         let mut bytes = Vec::new();
         if self.channel.receive(&mut bytes).is_err() {
@@ -168,7 +167,7 @@ impl Liar {
             "a-table-of-nobody" => self.returned(&[&[2], &NOTHING[..]].concat()),
             "a-blob-of-nobody" => self.returned(&[&[4], &NOTHING[..]].concat()),
             "stays" => {
-                // Findings of no check and no column; then it hears nothing any more.
+                // Findings of no check and no column. After that it receives nothing.
                 self.returned(&[3, 0, 0]);
                 loop {
                     std::thread::park();
@@ -205,13 +204,13 @@ impl Liar {
         }
     }
 
-    /// Does the deed instead of decoding a file of one column `t` of text.
+    /// Does the deed instead of decoding a file with one text column `t`.
     fn decode(&mut self, deed: &str) {
         let is_first = deed.starts_with("failed-first") || deed.starts_with("split");
         if !["unopened", "opened-with-bytes", "forged-signature"].contains(&deed) && !is_first {
             self.send(OPENED, &[]);
         }
-        // Offsets of one text of a byte, and the byte.
+        // The offsets of one text of one byte, and the byte.
         let row = [0, 0, 0, 0, 1, 0, 0, 0, b'x', 0, 0, 0, 0, 0, 0, 0];
         let one = 1_u32.to_le_bytes();
         match deed {
@@ -265,9 +264,9 @@ impl Liar {
         }
     }
 
-    /// Asks an import about something that the stage was not given.
+    /// Calls an import with a handle that the stage was never given.
     fn name_nothing(&mut self, import: u8) {
-        // Numbers and lists that follow the first, all of them 0.
+        // The further numbers and lists of that import, all of them 0.
         let zeros = match import {
             3 | 14 | 19 => 1,
             4 | 7 | 11 | 22 => 2,
@@ -296,11 +295,11 @@ impl Liar {
         self.say(RETURNED, &[], &[&[0, 0, 0, 1, 3, words.len() as u8], words.as_bytes()].concat());
     }
 
-    /// A transformation of one feature whose rows are these bytes.
+    /// Answers as a transformation with one feature, whose rows are these bytes.
     fn transform(&mut self, call: &[u8], rows: &[u8]) {
         match call.first() {
             Some(&FIT) => {
-                // Of an answer that the guest may hear fail, the first byte says that it did not.
+                // The first byte of an answer that a guest may see fail says that it did not fail.
                 self.has_fitted = true;
                 let writer = self.ask(&[BEGIN_BLOB]);
                 let blob = self.ask(&[&[FINISH_BLOB], &writer[..]].concat());

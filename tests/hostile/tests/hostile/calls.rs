@@ -1,4 +1,5 @@
-//! Row 28: every import of `wit/` and of WASI, called for ever. Each ends at a limit that is named.
+//! Row 28: every import of `wit/` and of WASI is called for ever. Each call ends at a limit that is
+//! named.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,31 +12,31 @@ use stagewright_runtime::StubGrants;
 use crate::misdeeds::{attempt, judge_as};
 use crate::plans::Expect;
 
-/// The imports of all worlds, as the build script found them in `wit/`.
+/// The imports of all worlds, which the build script found in `wit/`.
 const IMPORTS: &str = include_str!(concat!(env!("OUT_DIR"), "/imports.txt"));
 
 /// The source that links WASI.
 const LINKED: &str = include_str!("../../../../host/runtime/src/wasi/linker.rs");
 
-/// Interfaces that are linked and of which a stage can call nothing: handles that nobody gives, or
-/// no functions at all.
+/// Interfaces that are linked but that a stage cannot call, because it gets no handle or they have
+/// no functions.
 const OUT_OF_REACH: &[&str] = &[
-    // No stream of ours fails.
+    // No stream of ours returns such an error.
     "wasi:io/error",
-    // No terminal is there.
+    // There is no terminal.
     "wasi:cli/terminal-input",
     "wasi:cli/terminal-output",
-    // No folder is open.
+    // There is no open folder.
     "wasi:filesystem/types",
-    // A network does nothing; sockets are refused.
+    // A network does nothing, and sockets are refused.
     "wasi:sockets/network",
     "wasi:sockets/tcp",
     "wasi:sockets/udp",
 ];
 
-/// Where an import is called, and the limit that ends it. No wildcard: an import of `misbehave`
-/// without a limit does not compile, and one of `wit/` that `misbehave` does not have fails the
-/// suite.
+/// Returns where an import is called, and the limit that ends it. There is no wildcard: an import
+/// of `misbehave` without a limit does not compile, and an import of `wit/` that `misbehave` lacks
+/// fails the suite.
 fn limit_of(call: Call) -> (Export, &'static str) {
     match call {
         Call::Fields | Call::Roles | Call::Rows | Call::Select | Call::Read => (Export::Fit, "cpu"),
@@ -70,7 +71,7 @@ pub(crate) fn imports(workshop: &Workshop) -> usize {
     Call::ALL.len()
 }
 
-/// The interfaces of WASI that are linked.
+/// Returns the interfaces of WASI that are linked.
 fn linked() -> BTreeSet<String> {
     let interface = |line: &str| {
         let path = line.trim().strip_suffix('(').unwrap_or(line.trim()).split("::add_to_linker").next()?;
@@ -81,7 +82,7 @@ fn linked() -> BTreeSet<String> {
     LINKED.lines().filter(|line| line.contains("::add_to_linker")).filter_map(interface).collect()
 }
 
-/// Calls every function of WASI that can be reached.
+/// Calls every function of WASI that a stage can reach.
 pub(crate) fn wasi(workshop: &Workshop) -> usize {
     let interface = |call: &WasiCall| call.name().split_once('#').map(|(interface, _)| interface.to_owned());
     let tried: BTreeSet<String> = WasiCall::ALL.iter().filter_map(interface).collect();
@@ -102,7 +103,7 @@ pub(crate) fn wasi(workshop: &Workshop) -> usize {
             ..Attempt::of(World::Ingestion..=World::Ingestion)
         });
         let expect = match call {
-            // It cannot be called twice.
+            // It can be called only once.
             WasiCall::Exit => Expect::Fault("trap", &["crashed in"]),
             _ => Expect::Limit("cpu"),
         };

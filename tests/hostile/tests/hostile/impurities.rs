@@ -1,4 +1,5 @@
-//! Answers that hang on something else than their row, and time that is not a stage's own.
+//! Answers that depend on something else than their row, and elapsed time that is not a stage's
+//! own.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,8 +20,8 @@ use crate::misdeeds::{attempt, fault, nothing_is_visible};
 use crate::plans::place;
 use crate::specials::well;
 
-/// Row 26: whatever else an answer hangs on, the export and a row are named, and nothing of the
-/// stage is kept.
+/// Row 26: whatever else an answer depends on, the error names the export and a row, and nothing of
+/// the stage is kept.
 pub(crate) fn impure(workshop: &Workshop, export: Export) -> usize {
     let asked = if export == Export::Predict { "predictor.predict" } else { "transformer.transform" };
     for impurity in Impurity::ALL {
@@ -29,8 +30,8 @@ pub(crate) fn impure(workshop: &Workshop, export: Export) -> usize {
         let ended = attempt(workshop, Misdeed::Impure, export, &[], &parameters);
         fault(&what, "contract", &[asked, "row ", "when asked again", "on its row alone"], &ended);
         nothing_is_visible(&what, &ended);
-        // In a prediction it shows where it is first done: as the transformation asks for a sample
-        // again, or in the evaluation.
+        // A prediction fails where it is first used: in the transformation's repeated sample, or in
+        // the evaluation.
         let failed = ended.record.last().map(|stage| stage.name.as_str());
         let late =
             export == Export::Predict || (export, *impurity) == (Export::TransformServed, Impurity::LargeBatches);
@@ -67,7 +68,7 @@ fn context(workshop: &Workshop, world: World, workers: usize) -> Arc<StageContex
     })
 }
 
-/// A table of several chunks with the features of the suite's.
+/// Returns a table of several chunks with the features of the suite's table.
 fn long_table(workshop: &Workshop) -> Table {
     let field = |name: &str, data_type| Field::new(name, data_type).with_nullable(false);
     let fields = vec![
@@ -94,7 +95,7 @@ fn long_table(workshop: &Workshop) -> Table {
     writer.finish().expect("a table")
 }
 
-/// A state or model that gives orders.
+/// Returns a state or a model with orders.
 fn orders(workshop: &Workshop, export: Export, impurity: Option<Impurity>) -> Blob {
     let json = impurity.map_or_else(
         || "{}".to_owned(),
@@ -108,8 +109,8 @@ fn orders(workshop: &Workshop, export: Export, impurity: Option<Impurity>) -> Bl
     writer.finish().expect("a blob")
 }
 
-/// Row 26: what a sample would not show makes no difference between one worker and several. A
-/// component that counts its calls does so anew for every chunk.
+/// Row 26: effects that a sample would miss do not depend on the number of workers. A component
+/// that counts its calls starts anew with every chunk.
 pub(crate) fn workers(workshop: &Workshop) -> usize {
     let rows = View::whole(long_table(workshop));
     let runtime = workshop.runtime();
@@ -151,13 +152,12 @@ pub(crate) fn workers(workshop: &Workshop) -> usize {
     2 * kept.len()
 }
 
-/// Row 27: a model's time on the wall is over while the evaluator that asked it does something
-/// else.
+/// Row 27: a model's elapsed time does not count while its evaluator does something else.
 pub(crate) fn evaluators_time(workshop: &Workshop) -> usize {
     const LIMIT_MS: f64 = 250.0;
     let limits = ["transformation", "training"].map(|stage| format!("{stage}.limits.wall={LIMIT_MS} ms"));
-    // The evaluator's work lies between the model's first answer, which the host asks for, and the
-    // one that it asks for itself.
+    // The evaluator works between the model's first answer, which the host asks for, and the one
+    // that it asks for itself.
     let dawdles = ["evaluation.misdeed=dawdle", "evaluation.variant=79"].map(str::to_owned);
     let ended = workshop
         .attempt(&Attempt { set: [limits, dawdles].concat(), ..Attempt::of(World::Evaluation..=World::Evaluation) });
@@ -167,7 +167,8 @@ pub(crate) fn evaluators_time(workshop: &Workshop) -> usize {
     1
 }
 
-/// Row 27: an evaluator's time on the wall is over while models answer, to the host or to it.
+/// Row 27: an evaluator's elapsed time does not count while models answer the host or the
+/// evaluator.
 pub(crate) fn models_time(workshop: &Workshop) -> usize {
     const LIMIT_MS: f64 = 1000.0;
     let set = [

@@ -1,11 +1,11 @@
 //! The hostile suite: every row of docs/hostile.md that a stage can try from inside, in every
 //! export where it can.
 //!
-//! Each attempt is followed by a well-behaved run of the same stages in this same process, which
-//! must make what it made before. The suite runs twice: with stages in processes of their own,
-//! behind all walls, and at the same time with stages in one process that is pinned to one core. A
-//! program of its own and no `#[test]`s: the attempts share one engine and one home on purpose, one
-//! after the other, and the count at the end is part of what it says.
+//! After each attempt, the same stages run without misdeeds in this process and must make the same
+//! artifacts as before. The suite runs twice at the same time: with stages in processes of their
+//! own behind all walls, and with stages in one process that is pinned to one core. It is a program
+//! without `#[test]`s, because the attempts deliberately share one engine and one home, one after
+//! the other, and the count at the end is part of the result.
 
 mod calls;
 mod impurities;
@@ -20,14 +20,14 @@ use std::time::Instant;
 
 use stagewright_hostile::{Place, Workshop};
 
-/// Set for the child that is pinned to one core.
+/// This variable is set for the child that is pinned to one core.
 const PINNED: &str = "STAGEWRIGHT_HOSTILE_PINNED";
 
-/// The number of a row in docs/hostile.md, what it promises, and its attempts; returns how many
+/// The number of a row in docs/hostile.md, its promise, and its attempts, which return how many
 /// there were.
 type Row = (u8, &'static str, fn(&Workshop) -> usize);
 
-/// The rows. Where a row has several entries, all of them hold it.
+/// The rows. If a row has several entries, all of them must hold.
 const ROWS: &[Row] = &[
     (1, "an_endless_loop_ends_at_the_cpu_limit_in_every_export", |it| misdeeds::row(it, 1) + shapes::row(it, 1)),
     (2, "nothing_blocks_and_the_wall_limit_holds", |it| misdeeds::row(it, 2) + specials::wall(it)),
@@ -56,7 +56,7 @@ const ROWS: &[Row] = &[
     (30, "what_the_host_works_is_the_stages_time", specials::host_work),
 ];
 
-/// Rows that other suites hold, and which.
+/// Rows that other suites check, and where.
 const ELSEWHERE: &[(u8, &str)] = &[
     (14, "tests/end-to-end/tests/grants.rs, host/data/src/source/http/tests.rs"),
     (15, "host/data/src/source/http/tests.rs, tests/end-to-end/tests/grants.rs"),
@@ -66,8 +66,8 @@ const ELSEWHERE: &[(u8, &str)] = &[
     (31, "host/runtime/src/component_sections.rs"),
 ];
 
-/// Names of rows that are wanted and that are skipped, as `cargo test` passes them to every test
-/// program of the workspace: all options but `--skip` are flags.
+/// Splits arguments into wanted and skipped names of rows. `cargo test` passes the same arguments
+/// to every test program; all options except `--skip` are flags.
 fn named(arguments: &[String]) -> (Vec<&String>, Vec<&String>) {
     let (mut wanted, mut skipped) = (Vec::new(), Vec::new());
     let mut arguments = arguments.iter();
@@ -99,8 +99,8 @@ fn main() -> ExitCode {
     }
     every_row_has_its_place();
     shapes::every_shape_is_tried();
-    // A child that is pinned to one core shares the machine with this process, so that both
-    // together take little longer than one.
+    // The child on one core shares the machine with this process, so that both together take little
+    // longer than one.
     let pinned = std::thread::spawn({
         let arguments = arguments.clone();
         move || pinned(&arguments)
@@ -115,7 +115,7 @@ fn main() -> ExitCode {
     if pinned && here { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Tries rows, and sums up.
+/// Tries rows and sums up.
 fn run(rows: &[&Row], name: &str, place: Place) -> (String, bool) {
     let began = Instant::now();
     let workshop = Workshop::open(place);
@@ -150,8 +150,7 @@ fn run(rows: &[&Row], name: &str, place: Place) -> (String, bool) {
     )
 }
 
-/// Runs everything once more where it has a single core. Threads inherit what their parent may run
-/// on, and so do processes.
+/// Runs everything again on a single core. Threads and processes inherit the affinity.
 fn pinned(arguments: &[String]) -> bool {
     let mut cores = rustix::thread::CpuSet::new();
     let allowed = rustix::thread::sched_getaffinity(None).expect("this thread's cores");
@@ -162,7 +161,7 @@ fn pinned(arguments: &[String]) -> bool {
     Command::new(this).args(arguments).env(PINNED, "1").status().is_ok_and(|status| status.success())
 }
 
-/// docs/hostile.md and this suite name the same rows.
+/// Checks that docs/hostile.md and this suite name the same rows.
 fn every_row_has_its_place() {
     let page = include_str!("../../../../docs/hostile.md");
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace");

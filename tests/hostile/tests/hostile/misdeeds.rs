@@ -9,7 +9,7 @@ use stagewright_store::RunStatus;
 use crate::plans::{Expect, clean, is_sharded, place, plan};
 use crate::{impurities, specials};
 
-/// All attempts of a row; returns how many.
+/// Makes all attempts of a row and returns how many there were.
 pub(crate) fn row(workshop: &Workshop, row: u8) -> usize {
     let mut attempts = 0;
     for misdeed in Misdeed::ALL.iter().copied() {
@@ -46,8 +46,8 @@ pub(crate) fn attempt(
     parameters: &[String],
 ) -> Ended {
     let (world, stages) = place(export);
-    // What gets round every other limit must not keep the suite for ever; a plan's own limit comes
-    // later, and wins.
+    // An attempt that evades every other limit must not run for ever. A plan's own limit follows
+    // and takes precedence.
     let limits = ["limits.cpu=20 s"].iter().chain(limits);
     let mut set: Vec<String> = limits.map(|limit| format!("{world}.{limit}")).collect();
     if is_sharded(export) {
@@ -64,18 +64,18 @@ pub(crate) fn attempt(
     })
 }
 
-/// Looks that what was expected came of it, that nothing is visible of a stage that failed, and
-/// that the next run is well.
+/// Checks that the expected result came, that nothing of a failed stage is visible, and that the
+/// next run succeeds.
 pub(crate) fn judge(workshop: &Workshop, misdeed: Misdeed, export: Export, expect: Expect, ended: &Ended) {
     let expect = match (misdeed, workshop.place()) {
-        // So many long names are more than a question to another process may have.
+        // So many long names exceed one message between processes.
         (Misdeed::LongNames, Place::Processes) => Expect::Limit("bytes of one call"),
         _ => expect,
     };
     judge_as(workshop, &format!("`{}` in `{}`", misdeed.name(), export.name()), export, expect, ended);
 }
 
-/// The same under another name.
+/// Judges an attempt under another name.
 pub(crate) fn judge_as(workshop: &Workshop, what: &str, export: Export, expect: Expect, ended: &Ended) {
     match expect {
         Expect::Limit(key) => limit(what, key, ended),
@@ -118,7 +118,7 @@ fn limit(what: &str, key: &str, ended: &Ended) {
     assert!(names, "{what}: the hint does not say who raises it: {hint}");
 }
 
-/// The error is of a kind (any, if empty), says all parts, and can be shown.
+/// Asserts that the error is of a kind (any, if empty), contains all parts, and is safe to show.
 pub(crate) fn fault(what: &str, kind: &str, parts: &[&str], ended: &Ended) {
     let fault = stage_fault(what, ended);
     let found = match fault {
@@ -145,10 +145,9 @@ pub(crate) fn fault(what: &str, kind: &str, parts: &[&str], ended: &Ended) {
     clean(&recorded.expect("the record has the error"));
 }
 
-/// A stage that failed made nothing that anybody sees: what is new belongs to stages that
-/// succeeded.
+/// Asserts that new artifacts belong to successful stages only.
 pub(crate) fn nothing_is_visible(what: &str, ended: &Ended) {
-    // The component of a stage that succeeded is kept, so that the stage can be executed again.
+    // The component of a successful stage is kept, so that the stage can be executed again.
     let kept = ended.record.iter().filter(|stage| stage.status == "finished").map(|stage| stage.digest.to_string());
     let made: Vec<String> = ended.digests().into_values().chain(kept).collect();
     let made: Vec<&str> = made.iter().map(|digest| digest.trim_start_matches("sha256:")).collect();
@@ -162,7 +161,7 @@ pub(crate) fn nothing_is_visible(what: &str, ended: &Ended) {
     assert!(ended.left_over.is_empty(), "{what} left files: {:?}", ended.left_over);
 }
 
-/// A column or a row that a forgery's error names.
+/// Tries forgeries whose errors name a column or a row.
 fn forgeries(workshop: &Workshop, export: Export) -> usize {
     for forgery in Forgery::ALL.iter().copied() {
         let parts: &[&str] = match forgery {
@@ -184,7 +183,7 @@ fn forgeries(workshop: &Workshop, export: Export) -> usize {
         let ended = attempt(workshop, Misdeed::ForgedBatch, export, &[], &[format!("forgery={}", forgery.name())]);
         let what = format!("`{}` in `{}`", forgery.name(), export.name());
         let kind = match (export, forgery) {
-            // What a row becomes is too large: a shorter text is what helps.
+            // The output of a row is too large, so the hint is a shorter text.
             (Export::Transform, Forgery::TooLarge) => "data",
             (Export::Transform, _) => "contract",
             _ => "internal",

@@ -1,4 +1,4 @@
-//! What must come of each misdeed, and where it is tried.
+//! The plan of each misdeed: where it is tried, and the expected result.
 
 use std::ops::RangeInclusive;
 
@@ -11,34 +11,34 @@ use Export::{
     Prepare, Rebalance, Train, TrainShard, Transform, TransformServed, Validate,
 };
 
-/// What must come of an attempt.
+/// The expected result of an attempt.
 #[derive(Clone, Copy)]
 pub(crate) enum Expect {
-    /// The stage ends at this limit; used and allowed are told.
+    /// The stage ends at this limit. The error has used and allowed amounts.
     Limit(&'static str),
-    /// The stage fails, the error is of this kind and says all of this.
+    /// The stage fails with an error of this kind that contains these words.
     Fault(&'static str, &'static [&'static str]),
-    /// The run succeeds, and this holds.
+    /// The run succeeds, and this check passes.
     Harmless(fn(&Ended)),
     /// The run is cancelled.
     Cancelled,
-    /// Another function tries it, beside others that it is compared with.
+    /// Another function tries it, because it compares several runs.
     Special,
 }
 
 /// How a misdeed is tried.
 pub(crate) struct Plan {
-    /// The row that it belongs to.
+    /// Its row in docs/hostile.md.
     pub(crate) row: u8,
-    /// Where it is tried.
+    /// The exports in which it is tried.
     pub(crate) exports: &'static [Export],
-    /// The stage's limits for it, without the stage.
+    /// The stage's limits, without the stage's name.
     pub(crate) limits: &'static [&'static str],
-    /// What must come of it.
+    /// The expected result.
     pub(crate) expect: Expect,
 }
 
-/// The stage whose component has an export, and the stages that run until it is called.
+/// Returns the stage whose component has an export, and the stages that run until it is called.
 pub(crate) fn place(export: Export) -> (World, RangeInclusive<World>) {
     match export {
         Ingest => (World::Ingestion, World::Ingestion..=World::Ingestion),
@@ -55,7 +55,7 @@ pub(crate) fn place(export: Export) -> (World, RangeInclusive<World>) {
     }
 }
 
-/// Whether an export needs the training component that falls into shards.
+/// Returns whether an export needs the training component with shards.
 pub(crate) fn is_sharded(export: Export) -> bool {
     matches!(export, PlanShards | TrainShard | Merge)
 }
@@ -104,37 +104,37 @@ const WITH_TABLES: &[Export] = &[
     Evaluate,
 ];
 
-/// Those of them that work for a stage that makes artifacts, not for a prediction.
+/// Exports with tables that work for a stage with artifacts, not for a prediction.
 const MAKING_TABLES: &[Export] = &[
     Ingest, Prepare, Validate, Fit, Load, Fields, Transform, Rebalance, Train, Importance, PlanShards, TrainShard,
     Merge, Evaluate,
 ];
 
-/// The same with blobs.
+/// Exports with blobs that work for a stage with artifacts.
 const MAKING_BLOBS: &[Export] =
     &[Fit, Load, Fields, Transform, Rebalance, Train, Importance, PlanShards, TrainShard, Merge];
 
-/// Exports that are called once in a stage's run.
+/// Exports that are called once in a stage.
 const ONCE: &[Export] =
     &[Ingest, Prepare, Validate, Fit, Rebalance, Train, Importance, PlanShards, Merge, Evaluate, Decide];
 
-/// Exports that are handed a table.
+/// Exports that are given a table.
 const READING: &[Export] = &[Prepare, Validate, Fit, Rebalance, Train, PlanShards, TrainShard, Evaluate];
 
-/// Exports into which or out of which batches go.
+/// Exports that take or return batches.
 const WITH_BATCHES: &[Export] =
     &[Ingest, Prepare, Validate, Fit, Rebalance, Train, PlanShards, TrainShard, Transform, Evaluate];
 
-/// Exports that are handed a table or a blob.
+/// Exports that are given a table or a blob.
 const GIVEN: &[Export] =
     &[Prepare, Validate, Fit, Load, Rebalance, Train, PlanShards, TrainShard, LoadPredictor, Evaluate];
 
-/// Little time, so that the suite is quick; work before the misdeed takes a few milliseconds.
+/// Little time keeps the suite quick. Work before the misdeed takes a few milliseconds.
 const LITTLE_TIME: &[&str] = &["limits.cpu=100 ms"];
 
 fn nothing(_: &Ended) {}
 
-/// Lines were dropped, and what was kept is within the limit.
+/// Asserts that lines were dropped, and that the kept ones are within the limit.
 fn lines_were_dropped(ended: &Ended) {
     let dropped: u64 = ended.summary.stages.iter().map(|stage| stage.usage.log_lines_dropped).sum();
     assert!(dropped > 0, "no line was counted as dropped");
@@ -142,18 +142,18 @@ fn lines_were_dropped(ended: &Ended) {
     assert!(kept < 4 << 20, "{kept} bytes of lines were kept");
 }
 
-/// A hundred thousand lines that say nothing are not kept for nothing.
+/// Asserts that of a hundred thousand empty lines only as many are kept as the limit allows.
 fn empty_lines_were_dropped(ended: &Ended) {
     lines_were_dropped(ended);
-    // Of the stage that misbehaves, and of one that works for it: a mebibyte of log each.
+    // Two stages: the one that misbehaves and one that works for it, with a mebibyte of log each.
     let most = 2 * (1 << 20) / 256;
     assert!(ended.lines.len() <= most, "{} lines were kept", ended.lines.len());
 }
 
-/// No line, in the record or on the way there, has what a terminal obeys, or begins like the
-/// host's.
+/// Asserts that no line contains terminal escapes or imitates the host's, neither in the record nor
+/// on the way there.
 fn lines_are_clean(ended: &Ended) {
-    // In the record a line stands beside its stage, which people are shown in front of it.
+    // In the record, a line has its stage beside it, which is printed before it.
     let recorded =
         ended.record.iter().flat_map(|stage| stage.logs.iter().map(|line| format!("{}: {}", stage.name, line.message)));
     let lines: Vec<String> = ended.lines.iter().cloned().chain(recorded).collect();
@@ -163,7 +163,7 @@ fn lines_are_clean(ended: &Ended) {
     }
 }
 
-/// Text of a guest as it may be shown.
+/// Asserts that a guest's text is safe to show.
 pub(crate) fn clean(text: &str) {
     let bad = |character: char| (character.is_control() && character != '\n') || character == '\u{202e}';
     assert!(!text.contains(bad), "{text:?} has what a terminal obeys");
@@ -171,7 +171,7 @@ pub(crate) fn clean(text: &str) {
     assert!(text.len() < 32 << 10, "{} bytes are shown", text.len());
 }
 
-/// Dropped metrics were counted, and the kept ones are well named.
+/// Asserts that dropped points were counted and that the kept ones have valid names.
 fn points_were_dropped(ended: &Ended) {
     lines_were_dropped(ended);
     let metrics: Vec<_> = ended.record.iter().flat_map(|stage| &stage.metrics).collect();
@@ -179,7 +179,7 @@ fn points_were_dropped(ended: &Ended) {
     assert!(metrics.iter().all(|metric| metric.name == "loss"), "a badly named metric was kept");
 }
 
-/// A misdeed's plan. No wildcard: a misdeed without a test does not compile.
+/// Returns a misdeed's plan. There is no wildcard, so a misdeed without a test does not compile.
 pub(crate) fn plan(misdeed: Misdeed) -> Plan {
     use Expect::{Cancelled, Fault, Harmless, Limit, Special};
     let (row, exports, limits, expect): (u8, &[Export], &[&str], Expect) = match misdeed {
@@ -250,7 +250,7 @@ pub(crate) fn plan(misdeed: Misdeed) -> Plan {
         Misdeed::WideTables | Misdeed::LongNames => {
             (29, &[Ingest, Prepare, Train], &["limits.memory=512 MiB", "limits.cpu=5 min"], Limit("memory"))
         }
-        // The host keeps no dictionary of a batch, so there is nothing to hoard but writers.
+        // The host keeps no dictionary of a batch, so only writers accumulate.
         Misdeed::HoardDictionaries => {
             (29, &[Ingest, Fit], &["limits.memory=96 MiB", "limits.cpu=5 min"], Limit("artifacts"))
         }

@@ -1,7 +1,7 @@
 //! Components that no Rust author could write; `build.rs` encodes them.
 //!
-//! Most are refused or trip before or in `describe`, where no parameter reaches a stage; so each
-//! misdeed is a component of its own.
+//! Most are refused or fail before or in `describe`, which gets no parameters. So each misdeed is a
+//! component of its own.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,24 +12,24 @@ use stagewright_lifecycle::fault::StageFault;
 use stagewright_manifest::{Ceilings, Limits, World};
 use stagewright_runtime::{Origin, RuntimeError, StubGrants};
 
-/// What must come of a shape.
+/// The expected result of a shape.
 enum Expect {
-    /// It is refused or trips while it is admitted and describes itself; the error says all of
-    /// this.
+    /// It is refused, or fails while it is admitted and describes itself. The error contains these
+    /// words.
     Refused(&'static [&'static str]),
-    /// It is admitted, and describes itself.
+    /// It is admitted and describes itself.
     Admitted,
-    /// It speaks these versions of the contract, and is refused for it.
+    /// It uses these versions of the contract and is refused for it.
     Contract(&'static str),
     /// An import is refused by name.
     Import(&'static str),
-    /// It is admitted; its schema is refused with this when parameters are checked.
+    /// It is admitted. Its schema is refused with this text when parameters are checked.
     Schema(&'static str),
-    /// It is admitted; `decide` ends at this limit.
+    /// It is admitted. `decide` ends at this limit.
     Limit(&'static str),
 }
 
-/// All shapes: row, name, what must come of it.
+/// Returns all shapes: row, name, expected result.
 fn shapes() -> Vec<(u8, &'static str, Expect)> {
     let cpu: &[&str] = &["ran past its limit of 150 ms cpu: it used "];
     vec![
@@ -77,7 +77,7 @@ fn shapes() -> Vec<(u8, &'static str, Expect)> {
     ]
 }
 
-/// All shapes of a row; returns how many there are.
+/// Tries all shapes of a row and returns how many there are.
 pub(crate) fn row(workshop: &Workshop, row: u8) -> usize {
     let shapes: Vec<_> = shapes().into_iter().filter(|shape| shape.0 == row).collect();
     for (_, name, expect) in &shapes {
@@ -131,7 +131,7 @@ pub(crate) fn row(workshop: &Workshop, row: u8) -> usize {
     shapes.len()
 }
 
-/// `describe` has no manifest, but it has an operator.
+/// Tries shapes under an operator's limits, since `describe` has no manifest.
 pub(crate) fn ceilings(workshop: &Workshop) -> usize {
     let ceiling = Limits { memory: 32 << 20, cpu: Duration::from_millis(50), ..Limits::greatest() };
     let runtime = workshop.runtime_within(Ceilings::all(ceiling));
@@ -147,7 +147,7 @@ pub(crate) fn ceilings(workshop: &Workshop) -> usize {
     expected.len()
 }
 
-/// Every shape that was built has its expectation.
+/// Checks that every shape has an expectation.
 pub(crate) fn every_shape_is_tried() {
     let built = std::fs::read_dir(Path::new(env!("OUT_DIR")).join("shapes")).expect("the shapes").count();
     assert_eq!(built, shapes().len(), "a shape is built and not tried");

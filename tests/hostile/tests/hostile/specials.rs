@@ -1,4 +1,4 @@
-//! Misdeeds that show only beside another run, or in what a run made.
+//! Misdeeds that show only in comparison with another run or in the artifacts of a run.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use stagewright_store::CHAMPION;
 use crate::misdeeds::{attempt, fault, judge, nothing_is_visible};
 use crate::plans::{Expect, clean, place};
 
-/// What was logged, in an order that does not depend on which worker came first.
+/// Returns the log lines in an order that does not depend on workers.
 fn lines(ended: &Ended) -> Vec<String> {
     let mut lines = ended.lines.clone();
     lines.sort();
     lines
 }
 
-/// The bytes of an artifact of the last stage that ran.
+/// Returns the bytes of an artifact of the last stage that ran.
 fn artifact(workshop: &Workshop, ended: &Ended, name: &str) -> String {
     let outputs = ended.record.iter().flat_map(|stage| &stage.outputs);
     let record = outputs.into_iter().find(|output| output.name == name).expect("an artifact of this name");
@@ -35,8 +35,8 @@ pub(crate) fn well(what: &str, ended: &Ended) {
     nothing_is_visible(what, ended);
 }
 
-/// Row 2: whatever a stage does with its time, the wall limit ends it. Little of it, so that the
-/// suite is quick.
+/// Row 2: the wall limit ends a stage whatever it does. The limit is small, so that the suite is
+/// quick.
 pub(crate) fn wall(workshop: &Workshop) -> usize {
     for export in Export::ALL.iter().copied() {
         let ended = attempt(workshop, Misdeed::Loop, export, &["limits.wall=100 ms"], &[]);
@@ -45,12 +45,12 @@ pub(crate) fn wall(workshop: &Workshop) -> usize {
     Export::ALL.len()
 }
 
-/// Row 3: no call uses much, and all calls together use too much.
+/// Row 3: no single call uses much CPU time, but all of them together use too much.
 pub(crate) fn dawdle(workshop: &Workshop) -> usize {
     let freely = attempt(workshop, Misdeed::Dawdle, Export::Fit, &[], &[]);
     well("`dawdle` with time enough", &freely);
     let spent = freely.summary.stages[0].usage.cpu_ms;
-    // Its six calls use about the same; half of their sum is more than any of them and less than
+    // Its six calls use about the same. Half of their sum is more than any of them and less than
     // all.
     let limit = format!("limits.cpu={} ms", (spent / 2.0).ceil().max(10.0));
     let stopped = attempt(workshop, Misdeed::Dawdle, Export::Fit, &[&limit], &[]);
@@ -65,7 +65,8 @@ pub(crate) fn dawdle(workshop: &Workshop) -> usize {
     2
 }
 
-/// Row 11: what the host reads from its own store, a stage may write; it is never read as that.
+/// Row 11: a stage may write bytes that look like the store's own files. They are never read as
+/// such.
 pub(crate) fn forged_files(workshop: &Workshop, export: Export) -> usize {
     let ended = attempt(workshop, Misdeed::ForgedFiles, export, &[], &[]);
     well("`forged-files`", &ended);
@@ -73,15 +74,15 @@ pub(crate) fn forged_files(workshop: &Workshop, export: Export) -> usize {
     let outputs = ended.record.iter().flat_map(|stage| &stage.outputs);
     let record = outputs.into_iter().find(|output| output.name == name).expect("a blob of this name");
     let blob = workshop.home().artifacts.open_blob(&record.digest).expect("it is opened as bytes");
-    // Parts of a training are merged, and what they were is gone.
+    // The parts of a training are merged, so their own bytes are gone.
     assert!(export == Export::TrainShard || blob.size() > 1 << 20, "{} bytes", blob.size());
-    // As what it pretends to be, nothing opens it.
+    // Nothing opens it as what it pretends to be.
     assert!(workshop.home().artifacts.open_table(&record.digest).is_err());
     workshop.next_run_is_well(place(export).1);
     1
 }
 
-/// Row 13: file system and sockets are refused by name without a grant, and refuse everything with
+/// Row 13: file system and sockets are refused by name without a grant, and refuse every call with
 /// it.
 pub(crate) fn wasi(workshop: &Workshop) -> usize {
     let bytes = std::fs::read(guests().join("misbehave-wasi.wasm")).expect("a guest: run `cargo xtask stages`");
@@ -101,7 +102,7 @@ pub(crate) fn wasi(workshop: &Workshop) -> usize {
     }
     let stubs = StubGrants { filesystem: true, sockets: true };
     let component = workshop.resolve(World::Ingestion, "misbehave-wasi", &bytes, stubs).expect("with stubs it links");
-    // Of the same bytes, nothing is ready that links less.
+    // Without stubs, no prepared code of the same bytes exists.
     let bare = Component { stubs: Vec::new(), ..Component::clone(&component) };
     let refused = workshop.attempt(&Attempt {
         component: Some(Arc::new(bare)),
@@ -114,7 +115,7 @@ pub(crate) fn wasi(workshop: &Workshop) -> usize {
         set: vec!["ingestion.component=misbehave-wasi".into()],
         ..Attempt::of(World::Ingestion..=World::Ingestion)
     });
-    // It fails if anything succeeds.
+    // The component fails if any attempt succeeds.
     well("`misbehave-wasi`", &ended);
     assert!(ended.lines.len() > 20, "it tried {} things", ended.lines.len());
     assert!(!std::path::Path::new("/tmp/owned.txt").exists());
@@ -145,7 +146,7 @@ pub(crate) fn remember(workshop: &Workshop) -> usize {
         );
         assert_eq!(runs[0].digests(), runs[1].digests());
         // Each of these is the first call of an instance; `fields` and `transform` follow `load` in
-        // one.
+        // the same one.
         let own = format!(": {}: seen 0", export.name());
         assert!(runs[1].lines.iter().any(|line| line.ends_with(&own)), "{export:?} logged {:?}", runs[1].lines);
         for first in [
@@ -196,8 +197,7 @@ pub(crate) fn promotion(workshop: &Workshop) -> usize {
     2
 }
 
-/// Row 20: what a model says that it predicts is what a model can predict, and what the task asks
-/// for.
+/// Row 20: a model's outputs must be possible, and must be what the task asks for.
 pub(crate) fn outputs(workshop: &Workshop) -> usize {
     let parts: [&[&str]; 8] = [
         &["1000000 outputs; at most 1024"],
@@ -219,7 +219,7 @@ pub(crate) fn outputs(workshop: &Workshop) -> usize {
     parts.len()
 }
 
-/// Row 20: importance is of features that are there, in figures that add up.
+/// Row 20: importance must belong to existing features and be valid numbers.
 pub(crate) fn importance(workshop: &Workshop) -> usize {
     let parts: [&[&str]; 5] = [
         &["importance of `x` is NaN"],
@@ -238,7 +238,7 @@ pub(crate) fn importance(workshop: &Workshop) -> usize {
     parts.len()
 }
 
-/// Row 20: a figure's texts are text on the page.
+/// Row 20: a figure's texts are only text on the page.
 pub(crate) fn script_figure(workshop: &Workshop, export: Export) -> usize {
     let ended = attempt(workshop, Misdeed::ScriptFigure, export, &[], &[]);
     well("`script-figure`", &ended);
@@ -249,9 +249,8 @@ pub(crate) fn script_figure(workshop: &Workshop, export: Export) -> usize {
     1
 }
 
-/// Row 30: what the host does with features that a stage hands over counts as the stage's own time.
-/// The stage does little with them: a column of theirs is a check, a digest and a place in a file
-/// to the host.
+/// Row 30: the host's work with a stage's features counts as the stage's own time. The stage does
+/// little with them, but each column costs the host a check, a digest and a position in a file.
 pub(crate) fn host_work(workshop: &Workshop) -> usize {
     let before = process_cpu();
     let ended = attempt(workshop, Misdeed::WideFeatures, Export::Transform, &["limits.cpu=10 min"], &[]);
@@ -264,7 +263,7 @@ pub(crate) fn host_work(workshop: &Workshop) -> usize {
     2
 }
 
-/// The CPU time of this process, in seconds.
+/// Returns the CPU time of this process in seconds.
 fn process_cpu() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
@@ -275,7 +274,7 @@ fn page_is_clean(page: &str) {
     assert!(!page.contains('\u{1b}') && !page.contains('\u{202e}'), "the page has what turns or hides text");
 }
 
-/// Row 22: clocks start where the manifest says, and move with what is done, not with time.
+/// Row 22: clocks start where the manifest says, and move with calls instead of time.
 pub(crate) fn clocks(workshop: &Workshop) -> usize {
     for export in Export::ALL.iter().copied() {
         let runs = [(); 2].map(|()| attempt(workshop, Misdeed::ReadClocks, export, &[], &[]));
@@ -283,7 +282,8 @@ pub(crate) fn clocks(workshop: &Workshop) -> usize {
         assert_eq!(lines(&runs[0]), lines(&runs[1]), "in `{}`", export.name());
         let elapsed: Vec<u64> =
             runs[0].lines.iter().filter_map(|line| line.split_once("elapsed ")?.1.parse().ok()).collect();
-        // Twenty million rounds take milliseconds; the clock moves by a microsecond a reading.
+        // Twenty million rounds take milliseconds, and the clock moves by a microsecond per
+        // reading.
         assert!(!elapsed.is_empty() && elapsed.iter().all(|elapsed| *elapsed < 100_000), "{elapsed:?} ns");
         assert!(runs[0].lines.iter().any(|line| line.contains("environment []")), "{:?}", runs[0].lines);
         workshop.next_run_is_well(place(export).1);
@@ -291,7 +291,7 @@ pub(crate) fn clocks(workshop: &Workshop) -> usize {
     2 * Export::ALL.len()
 }
 
-/// Row 23: two ways to write the same values give the same artifacts.
+/// Row 23: two encodings of the same values give the same artifacts.
 pub(crate) fn canonical(workshop: &Workshop) -> usize {
     let mut attempts = 0;
     for (misdeed, export) in [
@@ -305,7 +305,7 @@ pub(crate) fn canonical(workshop: &Workshop) -> usize {
         let variants = ["variant=0", "variant=1"];
         let runs = variants.map(|variant| attempt(workshop, misdeed, export, &[], &[variant.to_owned()]));
         runs.iter().for_each(|run| well(misdeed.name(), run));
-        // The fitted state holds the orders, and the variant is among them.
+        // The fitted state holds the orders, which include the variant.
         let made = runs.each_ref().map(|run| {
             let mut digests = run.digests();
             digests.remove("transformation.state");

@@ -9,10 +9,10 @@ use crate::{BULK, ECHO, SAID};
 
 const PRIVATE: u64 = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS) as u64;
 
-/// The writer's flag of a piece that is not the last.
+/// The writer's flag of a piece that is not the message's last.
 const MORE: u32 = 1;
 
-/// Bytes that a full piece takes in the ring.
+/// The bytes of a full piece in the ring.
 const FULL: u64 = PIECE as u64 + 64;
 
 /// Wakes the parent and waits to be killed.
@@ -32,7 +32,7 @@ pub(super) fn reserve_much(world: &mut World, _: &mut Channel) -> String {
 }
 
 pub(super) fn write_code(world: &mut World, _: &mut Channel) -> String {
-    // It cannot be made executable again. Of another page than the one that runs.
+    // The page cannot become executable again. It is not the page of the running code.
     world.call(libc::SYS_mprotect, [world.page(), 4096, 3, 0, 0, 0])
 }
 
@@ -55,7 +55,7 @@ pub(super) fn allocate_for_ever(_: &mut World, _: &mut Channel) -> String {
 }
 
 pub(super) fn write_past_the_ring(world: &mut World, _: &mut Channel) -> String {
-    // What lies behind is its own memory, until somewhere there is none.
+    // The memory behind it belongs to the process, up to an address without any.
     for page in 0..1 << 20 {
         let at = world.up.end() + page * 4096;
         // SAFETY: none: this is what an attacker does.
@@ -84,7 +84,7 @@ pub(super) fn loop_while_blocked(world: &mut World, channel: &mut Channel) -> St
 }
 
 pub(super) fn handle_refusals(_: &mut World, _: &mut Channel) -> String {
-    // SAFETY: asks for another handler; that it is refused is the point.
+    // SAFETY: asks for another handler, which must be refused.
     unsafe { libc::signal(libc::SIGSYS, libc::SIG_IGN) };
     "it handles them".into()
 }
@@ -176,7 +176,7 @@ pub(super) fn forge_head(world: &mut World, _: &mut Channel) -> String {
 
 pub(super) fn forge_head_back(world: &mut World, channel: &mut Channel) -> String {
     let _ = channel.send(ECHO, &[b"honest"]);
-    // Its answer says that the parent has read it.
+    // The answer shows that the parent has read it.
     let _ = channel.receive(&mut Vec::new());
     world.up.head().store(0, SeqCst);
     await_the_end(world)
@@ -212,7 +212,8 @@ pub(super) fn pieces_without_end(world: &mut World, _: &mut Channel) -> String {
             world.write(world.wake(), &1_u64.to_ne_bytes());
             std::hint::spin_loop();
         }
-        // A header may not lie across the end of this single mapping: places are multiples of 64.
+        // A header does not cross the end of this single mapping, because positions are multiples
+        // of 64.
         world.up.header((head % (4 << 20)) as usize, ECHO, MORE, PIECE as u64);
         head += FULL;
         world.up.head().store(head, SeqCst);
@@ -249,7 +250,8 @@ pub(super) fn flood_bytes(_: &mut World, channel: &mut Channel) -> String {
 }
 
 pub(super) fn forge_tail(world: &mut World, _: &mut Channel) -> String {
-    // The parent answers this, and finds a reader that has read more than there ever was.
+    // The parent answers this message, and then finds a reader that has read more than was ever
+    // written.
     world.down.tail().store(1 << 40, SeqCst);
     world.up.header(0, ECHO, 0, PIECE as u64);
     for at in 1..5 {
@@ -267,8 +269,8 @@ pub(super) fn change_while_read(world: &mut World, channel: &mut Channel) -> Str
     let much = vec![1; PIECE];
     for round in 0..20 {
         let _ = channel.send(ECHO, &[&much]);
-        // Everything but the headers, which lie at the begin of each piece: the message changes,
-        // and what is made of it is the reader's business.
+        // Everything except the headers at the start of each piece. The message changes, and its
+        // receiver must cope.
         for at in 0..64 {
             world.up.put((round * FULL as usize + 4096 * at + 64) % (4 << 20), &[2; 64]);
         }
@@ -282,8 +284,8 @@ pub(super) fn change_while_read(world: &mut World, channel: &mut Channel) -> Str
 pub(super) fn write_parents_page(world: &mut World, channel: &mut Channel) -> String {
     let _ = channel.send(ECHO, &[b"honest"]);
     let _ = channel.receive(&mut Vec::new());
-    // The parent's own place is in its private memory: it reads on where it was. This side no
-    // longer knows how much room there is, so it writes by hand.
+    // The parent's position is in its private memory, so it continues where it was. This side has
+    // lost its position and writes by hand.
     world.up.spoil_readers_page();
     world.up.header(64, SAID, 0, 6);
     world.up.put(64 + 16, b"spoilt");

@@ -1,5 +1,4 @@
-//! The means of an attacker in a jail: all of the process's memory, and the numbers of what is
-//! open.
+//! The means of an attacker in a jail: all memory of the process, and its descriptors.
 
 use std::fs;
 use std::os::fd::RawFd;
@@ -7,7 +6,7 @@ use std::sync::atomic::AtomicU64;
 
 use libc::c_long;
 
-/// Prepared before the lock, as code in the process could find all of it afterwards.
+/// Prepared before the lock, because code in the process could find all of it afterwards.
 #[derive(Debug)]
 pub struct World {
     parent: u64,
@@ -20,14 +19,14 @@ pub struct World {
     scratch: *mut [u64; 512],
     vector: Box<[u64; 2]>,
     capabilities: Box<[u32; 2]>,
-    /// The ring to the parent, and the one from it.
+    /// The ring to the parent.
     pub up: Ring,
-    /// See `up`.
+    /// The ring from the parent.
     pub down: Ring,
 }
 
 impl World {
-    /// Looks around. To be called before the lock.
+    /// Looks around. Must be called before the lock.
     pub fn look() -> Self {
         let (mut rings, mut wake, mut report) = (Vec::new(), -1, -1);
         let mut open: Vec<RawFd> = fs::read_dir("/proc/self/fd")
@@ -72,67 +71,67 @@ impl World {
         }
     }
 
-    /// Its parent's process number.
+    /// Returns the process number of the parent.
     pub fn parent(&self) -> u64 {
         self.parent
     }
 
-    /// Its own.
+    /// Returns the process number of this process.
     pub fn own(&self) -> u64 {
         std::process::id().into()
     }
 
-    /// The path of its parent's memory.
+    /// Returns the path of the parent's memory.
     pub fn parent_memory(&self) -> u64 {
         self.parent_memory.as_ptr() as u64
     }
 
-    /// The descriptor that wakes its parent.
+    /// Returns the descriptor that wakes the parent.
     pub fn wake(&self) -> u64 {
         self.wake as u64
     }
 
-    /// The descriptor that its reports go to.
+    /// Returns the descriptor of the reports.
     pub fn report(&self) -> u64 {
         self.report as u64
     }
 
-    /// A page that can be written.
+    /// Returns a writable page.
     pub fn page(&self) -> u64 {
         self.page as u64
     }
 
-    /// A page of code.
+    /// Returns a page of code.
     pub fn code(&self) -> u64 {
         (Self::look as *const () as u64) & !4095
     }
 
-    /// 4 KiB of zeroes.
+    /// Returns 4 KiB of zeroes.
     pub fn zeroes(&self) -> u64 {
         self.zeroes as u64
     }
 
-    /// 4 KiB of ones.
+    /// Returns 4 KiB of ones.
     pub fn ones(&self) -> u64 {
         self.ones as u64
     }
 
-    /// 4 KiB to write into.
+    /// Returns 4 KiB to write into.
     pub fn scratch(&self) -> u64 {
         self.scratch as u64
     }
 
-    /// A vector of one buffer of 8 bytes.
+    /// Returns a vector of one buffer of 8 bytes.
     pub fn vector(&self) -> u64 {
         self.vector.as_ptr() as u64
     }
 
-    /// The header of a call about capabilities.
+    /// Returns the header of a call about capabilities.
     pub fn capabilities(&self) -> u64 {
         self.capabilities.as_ptr() as u64
     }
 
-    /// Makes a system call and says what came of it.
+    /// Makes a system call and returns a description of the result.
     pub fn call(&self, number: c_long, [a, b, c, d, e, f]: [u64; 6]) -> String {
         // SAFETY: none: this is what an attacker does. What is written to is this value's, or the
         // process's end is the point.
@@ -146,8 +145,7 @@ impl World {
     }
 }
 
-/// A ring's memory, mapped once more than the jail maps it. Where its words lie, an attacker knows
-/// from the source.
+/// A ring's memory, mapped once more. An attacker knows from the source where its words are.
 #[derive(Debug, Clone, Copy)]
 pub struct Ring {
     base: *mut u8,
@@ -166,12 +164,12 @@ impl Ring {
         Self { base: base.cast(), page }
     }
 
-    /// The writer's place.
+    /// Returns the writer's position.
     pub fn head(&self) -> &AtomicU64 {
         self.word(0)
     }
 
-    /// The reader's place.
+    /// Returns the reader's position.
     pub fn tail(&self) -> &AtomicU64 {
         self.word(self.page)
     }
@@ -181,7 +179,7 @@ impl Ring {
         unsafe { &*self.base.add(at).cast() }
     }
 
-    /// Writes bytes at a place of the data.
+    /// Writes bytes at a position of the data.
     pub fn put(&self, at: usize, bytes: &[u8]) {
         assert!(at + bytes.len() <= 4 << 20, "within the data");
         // SAFETY: within the mapping, which nobody has a reference into.
@@ -195,12 +193,12 @@ impl Ring {
         unsafe { std::ptr::write_bytes(self.base.add(self.page), 0xff, self.page) }
     }
 
-    /// The address behind the data.
+    /// Returns the address after the data.
     pub fn end(&self) -> usize {
         self.base as usize + 2 * self.page + (4 << 20)
     }
 
-    /// A header, and the piece that it is for is `length` long.
+    /// Writes a header for a piece of `length` bytes.
     pub fn header(&self, at: usize, kind: u32, flags: u32, length: u64) {
         let mut bytes = [0; 16];
         bytes[..4].copy_from_slice(&kind.to_le_bytes());

@@ -8,28 +8,27 @@ use stagewright_jail::{Account, Child, Command, Ending, Event, Rules, TimeBudget
 use stagewright_jail_tests::attempts::{BYTES, MESSAGES};
 use stagewright_jail_tests::{ECHO, SAID, VERSION, longest};
 
-/// The child's program.
+/// Returns the child's program.
 pub(crate) fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_prisoner"))
 }
 
-/// The bounds of the tests' parent.
+/// The rules of the tests' parent.
 pub(crate) const RULES: Rules = Rules { longest, messages: MESSAGES, bytes: BYTES };
 
-/// CPU time and time on the wall that are no limit to an honest child, on a busy machine.
+/// Returns times that no honest child reaches on a busy machine.
 pub(crate) fn generous() -> Arc<TimeBudget> {
     Arc::new(TimeBudget::new(Duration::from_secs(30), Duration::from_secs(120)))
 }
 
-/// A child with a task and all walls.
+/// Returns the command of a child with a task and all walls.
 pub(crate) fn command<'a>(task: &'a str, account: Arc<dyn Account>) -> Command<'a> {
     let mut command = Command::new(program(), VERSION, account, RULES);
     command.task = task.as_bytes();
     command
 }
 
-/// Answers a child until it has ended: gives back what is to be given back, and collects what it
-/// says.
+/// Answers a child until it ends: sends back echoes and collects results.
 pub(crate) fn serve(mut child: Child) -> (Vec<String>, Ending) {
     let (mut said, mut bytes) = (Vec::new(), Vec::new());
     loop {
@@ -42,7 +41,7 @@ pub(crate) fn serve(mut child: Child) -> (Vec<String>, Ending) {
     }
 }
 
-/// Starts a child, and serves it.
+/// Starts a child and serves it.
 pub(crate) fn run(command: &Command<'_>) -> (Vec<String>, Ending) {
     serve(spawn(command).expect("a child"))
 }

@@ -1,4 +1,4 @@
-//! Tables and blobs, as several worlds read and write them.
+//! Reads and writes of tables and blobs that several worlds share.
 
 use stagewright_kit::bindings::stagewright::stage::{blobs, tables, types};
 use stagewright_kit::{Batch, Categorical, Failure, Field, Strings, Values, packed};
@@ -10,7 +10,7 @@ pub(super) fn read_all(blob: &blobs::Blob) -> Result<Vec<u8>, Failure> {
     blob.read(0, 8 << 20)
 }
 
-/// The orders that stand at the head of a state or a model.
+/// Reads the orders at the head of a state or a model.
 pub(super) fn orders_of(blob: &blobs::Blob) -> Result<Orders, Failure> {
     let bytes = read_all(blob)?;
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
@@ -18,7 +18,7 @@ pub(super) fn orders_of(blob: &blobs::Blob) -> Result<Orders, Failure> {
     Orders::parse(json)
 }
 
-/// A state or a model: the orders, and forged files behind them if that is ordered.
+/// Writes a state or a model: the orders, followed by forged files if that is ordered.
 pub(super) fn write_orders(parameters: &str, orders: &Orders, export: Export) -> Result<blobs::Blob, Failure> {
     let writer = blobs::BlobWriter::new();
     writer.write(parameters.as_bytes())?;
@@ -29,7 +29,7 @@ pub(super) fn write_orders(parameters: &str, orders: &Orders, export: Export) ->
     blobs::BlobWriter::finish(writer)
 }
 
-/// Writes a table's rows again, each batch as `change` makes it.
+/// Copies a table's rows, each batch changed by `change`.
 pub(super) fn copy(
     table: &tables::Table,
     change: impl Fn(&[Field], Batch) -> Result<types::Batch, Failure>,
@@ -47,7 +47,7 @@ pub(super) fn copy(
     }
 }
 
-/// Misdeeds with a table that is read. Most end in the failure that the host gives back.
+/// Does misdeeds with a table that is read. Most end in the failure that the host returns.
 pub(super) fn with_table(orders: &Orders, export: Export, table: &tables::Table) -> Result<(), Failure> {
     match orders.here(export) {
         Some(Misdeed::GiantColumnList) => {
@@ -77,19 +77,20 @@ pub(super) fn with_table(orders: &Orders, export: Export, table: &tables::Table)
     }
 }
 
-/// The end of a table that was given: it is dropped, unless something else is ordered.
+/// Drops a given table unless something else is ordered.
 pub(super) fn end(orders: &Orders, export: Export, table: tables::Table) {
     if orders.is(Misdeed::KeepHandles, export) {
         std::mem::forget(table);
     }
 }
 
-/// The first float64 column with NaNs whose payloads depend on the variant, and a -0.0.
+/// Puts NaNs with payloads that depend on the variant, and a -0.0, into the first float64 column.
 pub(super) fn with_nans(mut batch: Batch, variant: u32) -> Batch {
     for column in &mut batch.columns {
         if let Values::Float64(values) = &mut column.values {
             for value in values {
-                // By what the row holds, and not by its place: no other answer is allowed.
+                // Depends on the row's content and not on its position, since no other answer is
+                // allowed.
                 let bits = value.to_bits() >> 40;
                 match bits % 3 {
                     0 => *value = f64::from_bits(0x7ff8_0000_0000_0000 | ((u64::from(variant) * 77 + 1) * (bits + 1))),
@@ -103,7 +104,7 @@ pub(super) fn with_nans(mut batch: Batch, variant: u32) -> Batch {
     batch
 }
 
-/// Categories in another order, with one that no row has.
+/// Puts categories into another order and adds an unused one.
 pub(super) fn with_other_order(mut batch: Batch, variant: u32) -> Batch {
     for column in &mut batch.columns {
         if let (Values::Categorical(column), 1..) = (&mut column.values, variant) {
@@ -126,7 +127,7 @@ pub(super) fn with_other_order(mut batch: Batch, variant: u32) -> Batch {
     batch
 }
 
-/// Whether a handle that is kept is still good: what it reads begins like orders.
+/// Checks that a kept handle is still valid: its content starts like orders.
 pub(super) fn look(kept: Option<&blobs::Blob>) -> Result<(), Failure> {
     match kept.map(|blob| blob.read(0, 1)).transpose()? {
         Some(bytes) if bytes != b"{" => Err(Failure::internal("escaped: another blob is read")),

@@ -32,7 +32,7 @@ impl<W: World> train::Guest for Stage<W> {
 pub struct Predictor<W> {
     orders: Orders,
     inputs: Vec<Field>,
-    /// The model's bytes, if they are kept.
+    /// The model's bytes, if the handle is kept.
     kept: Option<blobs::Blob>,
     world: PhantomData<W>,
 }
@@ -41,7 +41,7 @@ impl<W: World> predict::Guest for Stage<W> {
     type Predictor = Predictor<W>;
 }
 
-/// Outputs that no model can have.
+/// Returns outputs that no model can have.
 fn forged_outputs(variant: u32) -> Vec<Output> {
     let first = Output::Probability(1);
     match variant {
@@ -56,7 +56,7 @@ fn forged_outputs(variant: u32) -> Vec<Output> {
     }
 }
 
-/// Importance that no model can have, of `inputs` inputs.
+/// Returns importance that no model of `inputs` inputs can have.
 fn forged_importance(variant: u32, inputs: usize) -> Vec<f64> {
     let mut numbers = vec![0.5; inputs];
     match variant {

@@ -17,7 +17,7 @@ use crate::{Export, Misdeed, Orders};
 pub struct Transformer {
     orders: Orders,
     inputs: Vec<Field>,
-    /// The state, if it is kept.
+    /// The state, if the handle is kept.
     kept: Option<blobs::Blob>,
 }
 
@@ -61,7 +61,7 @@ impl rebalance::Guest for Stage<Transformation> {
     }
 }
 
-/// The raw features of the suite's table, which pass as they are.
+/// Returns the raw features of the suite's table, which pass unchanged.
 fn features() -> Vec<Field> {
     let field = |name: &str, data_type| Field { name: name.into(), data_type, nullable: false };
     vec![
@@ -73,9 +73,10 @@ fn features() -> Vec<Field> {
     ]
 }
 
-/// Whether this instance works for an evaluation or a prediction: then it may make no tables.
+/// Returns whether this instance works for an evaluation or a prediction, where it may make no
+/// tables.
 fn is_served() -> bool {
-    // Looked at once: an instance may begin so many tables.
+    // Looked up once, because an instance may begin only so many tables.
     static SERVED: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
     *SERVED.get_or_init(|| {
         let writer = tables::TableWriter::new(&[float("x")]);
