@@ -1,15 +1,16 @@
 //! The program of stages shares compiled crates with the host.
 //!
-//! Cargo builds that program by itself, so it chooses the features of each dependency by itself too. A
-//! crate with other features is compiled again, with every crate above it. `host/stage/Cargo.toml`
-//! names the features that the host has, and this check compares them.
+//! Cargo builds that program by itself, so it chooses the features of each dependency by itself
+//! too. A crate with other features is compiled again, with every crate above it.
+//! `host/stage/Cargo.toml` names the features that the host has, and this check compares them.
 
 use std::collections::BTreeSet;
 
 use crate::steps::{Result, output};
 use crate::workspace::{STAGE, cargo};
 
-/// The crates that differ on purpose: those that bring the compiler, and ours without PostgreSQL and S3.
+/// The crates that differ on purpose: those that bring the compiler, and ours without PostgreSQL
+/// and S3.
 const DIFFERENT: [&str; 7] =
     ["gimli", "object", "pulley-interpreter", "stagewright-", "wasmtime", "wasmtime-environ", "wasmtime-internal-"];
 

@@ -12,11 +12,12 @@ pub(super) fn wrong(text: &str, marks: &[&str]) -> Vec<(usize, String)> {
     let mut before = None;
     let mut in_code = false;
     for (at, line) in text.lines().enumerate() {
-        let comment = marks.iter().find_map(|mark| Some((*mark, line.trim_start().strip_prefix(mark)?.trim())));
-        let Some((mark, body)) = comment else {
+        let comment = marks.iter().find_map(|mark| Some((*mark, line.trim_start().strip_prefix(mark)?)));
+        let Some((mark, text)) = comment else {
             (before, in_code) = (None, false);
             continue;
         };
+        let body = text.trim();
         let begins = before != Some(mark);
         if begins && mark.len() == 3 && body.split(' ').next() == Some("What") {
             wrong.push((at + 1, "a doc comment begins with \"What\"; say what it is or does".to_owned()));
@@ -26,7 +27,9 @@ pub(super) fn wrong(text: &str, marks: &[&str]) -> Vec<(usize, String)> {
             in_code = !in_code;
         }
         let width = line.chars().count();
-        let as_it_is = in_code || body.starts_with('|') || body.contains("://") || !body.contains(' ');
+        // Text that is indented in its comment is code too.
+        let as_it_is =
+            in_code || text.starts_with("   ") || body.starts_with('|') || body.contains("://") || !body.contains(' ');
         if width > WIDEST && !as_it_is {
             wrong.push((at + 1, format!("a comment of {width} columns; {WIDEST} are the most")));
         }
@@ -60,6 +63,6 @@ mod tests {
             [0; 0]
         );
         assert_eq!(lines(&format!("/// ```\n/// ```\n/// {words}")), [3]);
-        assert_eq!(lines(&format!("// {}", "x".repeat(120))), [0; 0]);
+        assert_eq!(lines(&format!("// {}\n//     {words}", "x".repeat(120))), [0; 0]);
     }
 }
