@@ -1,7 +1,7 @@
-//! Every hint can be followed: what messages of the source tell people to type parses today.
+//! Advice can be followed: commands, options and keys in messages and in the pages of errors exist.
 //!
-//! The texts are taken from the source itself, so that a hint that is written tomorrow is held to
-//! it too. What a hint leads to is tested where it is given; that it can be typed at all, here.
+//! The messages are taken from the sources themselves, so that a new hint is checked too. Other
+//! tests, beside the code that gives a hint, check where it leads.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use clap::{CommandFactory as _, Parser as _};
 use stagewright_manifest::{Manifest, Overrides};
 
 use crate::arguments::Arguments;
+use crate::error_code::ErrorCode;
 
 /// Folders with messages for people.
 const FOLDERS: [&str; 3] = ["host", "registry", "stages"];
@@ -88,11 +89,41 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace")
+}
+
+/// The messages of the sources, and the prose of the pages of errors.
 fn messages() -> Vec<Message> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace");
     let mut files = Vec::new();
-    FOLDERS.iter().for_each(|folder| sources(&root.join(folder), &mut files));
-    files.iter().flat_map(|file| texts(&std::fs::read_to_string(file).expect("a source"), file)).collect()
+    FOLDERS.iter().for_each(|folder| sources(&root().join(folder), &mut files));
+    let of_sources = files.iter().flat_map(|file| texts(&std::fs::read_to_string(file).expect("a source"), file));
+    let of_page = |code: &ErrorCode| {
+        let prose = code.page().split("\n## Example\n").next().unwrap_or_default();
+        // A line break in prose is a space.
+        Message { place: format!("docs/errors/{code}.md"), text: prose.replace('\n', " ") }
+    };
+    of_sources.chain(ErrorCode::ALL.iter().map(of_page)).collect()
+}
+
+/// The commands of this program in the examples of a page, as a shell splits them.
+fn example_commands(page: &str) -> Vec<Vec<String>> {
+    let split = |line: &str| {
+        let (mut words, mut quoted) = (vec![String::new()], false);
+        for letter in line.chars() {
+            match letter {
+                '\'' => quoted = !quoted,
+                ' ' if !quoted => words.push(String::new()),
+                other => words.last_mut().expect("a word").push(other),
+            }
+        }
+        words
+    };
+    page.lines()
+        .filter_map(|line| line.strip_prefix("$ "))
+        .filter(|it| it.starts_with("stagewright "))
+        .map(split)
+        .collect()
 }
 
 /// Puts examples where a message has what it learns when it is shown.
@@ -168,6 +199,62 @@ fn every_command_that_a_message_names_exists() {
 }
 
 #[test]
+fn every_command_in_an_example_of_a_page_can_be_typed() {
+    let mut wrong = Vec::new();
+    for code in ErrorCode::ALL {
+        let commands = example_commands(code.page());
+        for words in &commands {
+            if let Err(error) = Arguments::try_parse_from(words) {
+                wrong.push(format!("docs/errors/{code}.md: `{}`: {}", words.join(" "), error.kind()));
+            }
+        }
+        // The example begins with the command that fails.
+        assert!(!commands.is_empty(), "docs/errors/{code}.md has no example");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn every_page_is_of_a_code_and_has_all_parts() {
+    let folder = root().join("docs/errors");
+    let pages = std::fs::read_dir(&folder).expect("the pages").flatten();
+    let mut names: Vec<String> = pages.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    names.retain(|name| name != "README.md");
+    names.sort();
+    let codes: Vec<String> = ErrorCode::ALL.iter().map(|code| format!("{code}.md")).collect();
+    assert_eq!(names, codes, "pages and codes differ, or the codes are not in their order");
+    for code in ErrorCode::ALL {
+        let page = code.page();
+        let heading = format!("# {code}: {}\n\nExit code {}.\n", code.title(), code.exit_code() as u8);
+        assert!(page.starts_with(&heading), "docs/errors/{code}.md does not begin with:\n{heading}");
+        for part in ["\n## Why it is refused\n", "\n## How to go on\n", "\n## Example\n"] {
+            assert!(page.contains(part), "docs/errors/{code}.md has no part `{}`", part.trim());
+        }
+        assert!(page.contains(&format!("\nerror[{code}]: ")), "docs/errors/{code}.md has no message in its example");
+        assert!((15..=40).contains(&page.lines().count()), "docs/errors/{code}.md has another length");
+    }
+}
+
+#[test]
+fn the_list_of_pages_is_whole() {
+    let list = std::fs::read_to_string(root().join("docs/errors/README.md")).expect("the list");
+    let rows: Vec<&str> = list.lines().filter(|line| line.starts_with("| [SW")).collect();
+    let expected: Vec<String> = ErrorCode::ALL
+        .iter()
+        .map(|code| format!("| [{code}]({code}.md) | {} | {} |", code.title(), code.exit_code() as u8))
+        .collect();
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn the_nearest_code_is_found() {
+    assert_eq!(ErrorCode::from_text("sw0103"), Some(ErrorCode::NoHome));
+    assert_eq!(ErrorCode::from_text("0103"), None);
+    assert_eq!(ErrorCode::nearest("0103"), ErrorCode::NoHome);
+    assert_eq!(ErrorCode::nearest("SW0998"), ErrorCode::Unexpected);
+}
+
+#[test]
 fn every_option_that_a_message_names_exists() {
     fn collect(command: &clap::Command, options: &mut BTreeSet<String>) {
         options.extend(command.get_arguments().filter_map(|it| Some(format!("--{}", it.get_long()?))));
@@ -196,8 +283,7 @@ fn every_option_that_a_message_names_exists() {
 
 #[test]
 fn every_key_that_a_message_tells_to_set_is_one() {
-    let config =
-        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace").join("config/churn.toml");
+    let config = root().join("config/churn.toml");
     let mut seen = 0;
     let mut wrong = Vec::new();
     for Message { place, text } in messages() {

@@ -92,7 +92,8 @@ fn fault_code(fault: &StageFault) -> ErrorCode {
 
 pub(crate) fn run_error_code(error: &RunError) -> ErrorCode {
     match error {
-        RunError::Stage(fault) | RunError::Server(fault) => fault_code(fault),
+        RunError::Stage(fault) => fault_code(fault),
+        RunError::Server(_) => ErrorCode::SourceUnreachable,
         RunError::Children { why, .. } => run_error_code(why),
         RunError::Unfit { .. } => ErrorCode::FailedValidation,
         RunError::MissingArtifact { .. } => ErrorCode::NothingToWorkOn,
@@ -272,13 +273,12 @@ fn reproduce_hint(error: &ReproduceError) -> Option<String> {
 /// A mistyped source is wrong usage; the content of a source is data.
 fn data_code(error: &DataError) -> ErrorCode {
     match error {
-        DataError::Fault(_) => ErrorCode::BadData,
+        DataError::Fault(_) | DataError::Plan { .. } => ErrorCode::BadData,
         DataError::Uri { .. } => ErrorCode::SourceAddress,
-        DataError::Unreadable { .. } | DataError::TooLarge { .. } | DataError::Memory { .. } => {
-            ErrorCode::SourceUnreadable
-        }
-        DataError::Query { .. } => ErrorCode::Query,
-        DataError::Plan { .. } => ErrorCode::Signature,
+        DataError::Unreadable { .. }
+        | DataError::Query { .. }
+        | DataError::TooLarge { .. }
+        | DataError::Memory { .. } => ErrorCode::SourceUnreadable,
         DataError::Unreachable { .. } | DataError::Denied { .. } => ErrorCode::SourceUnreachable,
         DataError::Host(_) => ErrorCode::HostFailed,
         DataError::Interrupted => ErrorCode::Cancelled,

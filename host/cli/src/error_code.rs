@@ -34,6 +34,13 @@ macro_rules! error_codes {
                     $(Self::$name => ExitCode::$exit,)*
                 }
             }
+
+            /// The page of the code, in Markdown.
+            pub(crate) fn page(self) -> &'static str {
+                match self {
+                    $(Self::$name => include_str!(concat!("../../../docs/errors/SW", $number, ".md")),)*
+                }
+            }
         }
     };
 }
@@ -73,11 +80,9 @@ error_codes! {
     // Data and its sources.
     SourceAddress "0301" Usage,
     SourceUnreadable "0302" Data,
-    Query "0303" Data,
-    Signature "0304" Data,
-    SourceUnreachable "0305" Data,
-    BadData "0306" Data,
-    FailedValidation "0307" Data,
+    SourceUnreachable "0303" Data,
+    BadData "0304" Data,
+    FailedValidation "0305" Data,
     // Faults of stages.
     StageFailed "0401" Stage,
     StageCrashed "0402" Stage,
@@ -162,6 +167,26 @@ error_codes! {
     StoreDamaged "0905" Host,
     SharedPlace "0906" Host,
     Unexpected "0999" Host,
+}
+
+impl ErrorCode {
+    /// The code that a text names, in upper or lower case.
+    pub(crate) fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|code| code.as_str().eq_ignore_ascii_case(text))
+    }
+
+    /// The code with the fewest characters that differ from a text; of several, the first.
+    pub(crate) fn nearest(text: &str) -> Self {
+        let text = text.to_ascii_uppercase();
+        let distance = |code: &Self| strsim::levenshtein(code.as_str(), &text);
+        Self::ALL.iter().copied().min_by_key(distance).unwrap_or(Self::Unexpected)
+    }
+
+    /// The title of the page: its heading without the code.
+    pub(crate) fn title(self) -> &'static str {
+        let heading = self.page().lines().next().unwrap_or_default();
+        heading.split_once(": ").map_or(heading, |(_, title)| title)
+    }
 }
 
 impl fmt::Display for ErrorCode {

@@ -36,7 +36,7 @@ pub(crate) struct Arguments {
 }
 
 const AFTER_HELP: &str = "Exit codes: 0 done or accepted, 2 usage or manifest, 3 data, 4 rejected by a gate or not reproduced, 5 stage fault, \
-6 limit, 7 host fault, 130 interrupted.\n\nBegin with: stagewright init FILE";
+6 limit, 7 host fault, 130 interrupted.\n\nBegin with: stagewright init FILE\nAn error has a code, which `stagewright explain CODE` explains.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -77,6 +77,11 @@ pub(crate) enum Command {
     Init(InitArguments),
     /// Checks this installation and its home.
     Doctor(JsonArgument),
+    /// Explains an error by its code, such as `SW0103`; without a code, lists all codes.
+    Explain {
+        /// The code that the message of the error begins with.
+        code: Option<String>,
+    },
     /// Prints the completions of a shell.
     Completions {
         /// The shell.

@@ -4,6 +4,7 @@ mod artifacts;
 mod audit;
 mod compare;
 mod doctor;
+mod explain;
 mod foreach;
 mod gate;
 mod gc;
@@ -57,6 +58,7 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Artifacts(command) => artifacts::artifacts(location, &command),
         Command::Init(arguments) => init::init(location, &arguments),
         Command::Doctor(arguments) => doctor::doctor(location, &arguments),
+        Command::Explain { code } => explain::explain(code.as_deref()),
         Command::Completions { shell } => Ok(shell_files::completions(shell)),
         Command::ShareFiles { folder } => shell_files::share_files(&folder),
     }

@@ -1,0 +1,63 @@
+//! Errors of production: SW08.
+
+use std::process::Command;
+
+use stagewright_end_to_end::{Ended, Place};
+use stagewright_services::s3;
+
+use crate::{Case, MODEL, files, flip, provoke, registry, trained};
+
+pub(crate) const CASES: &[Case] = &[
+    ("SW0801", || promote("gs://bucket/models")),
+    ("SW0802", || promote("s3://bucket/models")),
+    ("SW0803", bucket_that_is_missing),
+    ("SW0805", store_that_is_gone),
+    ("SW0807", place_of_another_registry),
+    ("SW0809", || trained().run(&["models", "import", MODEL, "--destination", "empty"])),
+    ("SW0810", || registry::imported().run(&["models", "export", "imported/1", "--destination", "out"])),
+    ("SW0811", damaged_production),
+];
+
+#[test]
+fn errors_of_production() {
+    provoke(CASES);
+}
+
+fn promote(destination: &str) -> Ended {
+    trained().run(&["models", "promote", &format!("{MODEL}/1"), "--destination", destination])
+}
+
+fn promote_to(place: &Place, destination: &str, endpoint: &str) -> Command {
+    let version = format!("{MODEL}/1");
+    place.command(&["models", "promote", &version, "--destination", destination, "--endpoint", endpoint])
+}
+
+fn bucket_that_is_missing() -> Ended {
+    let (place, server) = (trained(), s3::Server::start("models", s3::Options::default()));
+    let mut command = promote_to(&place, "s3://missing/models", &server.endpoint());
+    command.envs(server.variables());
+    Ended::of(command)
+}
+
+fn store_that_is_gone() -> Ended {
+    let place = trained();
+    let mut command = promote_to(&place, "s3://bucket/models", "http://127.0.0.1:9");
+    command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "secret").env("AWS_REGION", "eu-central-1");
+    Ended::of(command)
+}
+
+fn place_of_another_registry() -> Ended {
+    let low = ["--set", "gates.minimum.roc_auc=0.5", "--set", "gates.minimum.accuracy=0.5"];
+    let theirs = Place::new();
+    theirs.churn(1500, &[&low[..], &["--set", "training.component=train-logistic"]].concat()).expect(0);
+    promote(&theirs.home().join("production").display().to_string())
+}
+
+fn damaged_production() -> Ended {
+    let place = trained();
+    files(place.home().join("production/objects/sha256"), "").iter().for_each(|object| flip(object));
+    let other = Place::new();
+    std::fs::create_dir(other.home()).expect("a folder");
+    let production = place.home().join("production").display().to_string();
+    other.run(&["models", "import", MODEL, "--destination", &production])
+}
