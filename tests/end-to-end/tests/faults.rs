@@ -182,7 +182,7 @@ impl Scenario {
             }),
             Fault::Error | Fault::Full => {
                 ensure(matches!(code, Some(0 | HOST_FAILED)), || "its ending".to_owned())?;
-                let told = code == Some(0) || text.starts_with("error: ") || text.contains("\nerror: ");
+                let told = code == Some(0) || text.lines().any(|line| line.starts_with("error[SW"));
                 ensure(told, || "no error is told".to_owned())?;
                 let hint = fault != Fault::Full
                     || code == Some(0)
