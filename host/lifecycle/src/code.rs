@@ -1,10 +1,10 @@
-//! Where a manifest comes from: the commit, the branch, and whether anything was changed since.
+//! The commit that a manifest comes from: its id, its branch, and whether files were changed since.
 //!
-//! A repository may come from anybody, and its settings name programs: hooks, filters, monitors,
-//! transports, helpers. So commit and branch are read from its files ([`repository`]), and `git` is
-//! asked one question, whether files differ, in a folder of its own with settings of ours
-//! ([`changes`]). What cannot be told so is unknown; nothing fails for it
-//! (docs/decisions/git-by-the-program.md).
+//! A repository may come from anybody, and its settings can name programs: hooks, filters,
+//! monitors, transports and helpers. The commit and the branch are therefore read from its files
+//! ([`repository`]). `git` is asked one question, whether files differ, in a separate folder with
+//! settings of our own ([`changes`]). If something cannot be found out this way, it is unknown; it
+//! is never an error (docs/decisions/git-by-the-program.md).
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use crate::model::Code;
 mod changes;
 mod repository;
 
-/// The state of the repository that holds `folder`, if there is one.
+/// Returns the state of the repository that contains `folder`, if there is one.
 pub fn of(folder: &Path) -> Option<Code> {
     let repository = repository::Repository::around(folder)?;
     let head = repository.head()?;

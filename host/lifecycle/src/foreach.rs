@@ -1,10 +1,10 @@
 //! One run for each of several values or segments.
 //!
-//! The run that was asked for becomes the parent: it does what is done once, and its record names
-//! nothing but that. Each child is a run of its own, with its own model, registered and judged as
-//! any other, and tagged with its parent as MLflow does it. Children work at once, within the one
-//! budget of the process; none reads what another one makes, so neither results nor records hang on
-//! their order.
+//! The requested run becomes the parent: it does the steps that are done once, and its record has
+//! only these. Each child is a run with its own model, which is registered and judged like any
+//! other, and is tagged with its parent as in MLflow. Children run at the same time within the
+//! budget of the process. No child reads artifacts of another one, so neither results nor records
+//! depend on their order.
 
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
@@ -35,53 +35,54 @@ pub use crate::run::config::{ChildOf, PARENT_TAG};
 /// A run with its children.
 #[derive(Debug)]
 pub struct Family {
-    /// The work that was done once.
+    /// The steps that were done once.
     pub summary: Summary,
     /// The children, in the order of their values.
     pub children: Vec<ChildRun>,
 }
 
 impl Family {
-    /// How many steps were executed, and how many were not, by parent and children.
+    /// Returns the numbers of executed and of cached steps, of the parent and the children.
     pub fn counts(&self) -> (usize, usize) {
         let all = self.children.iter().filter_map(ChildRun::summary).chain([&self.summary]);
         all.fold((0, 0), |(executed, cached), it| (executed + it.executed, cached + it.cached))
     }
 }
 
-/// A child, and what became of it.
+/// A child that was run, or was to be run.
 #[derive(Debug)]
 pub struct ChildRun {
     /// Its name.
     pub name: String,
-    /// Its value: of a key, or of the column.
+    /// The value of the key or of the column.
     pub value: Value,
     /// The name of its model.
     pub model: String,
-    /// The rows of its segment; `None` where it sees all.
+    /// The number of rows of its segment; `None` if it reads the whole table.
     pub rows: Option<u64>,
-    /// How it ended.
+    /// The way it ended.
     pub end: ChildEnd,
 }
 
-/// How a child ended.
+/// The way a child ended.
 #[derive(Debug)]
 pub enum ChildEnd {
-    /// It ran; the error that ended it, if one did.
+    /// It was run. Holds the error that ended it, if any.
     Ran(Box<Summary>, Option<Arc<RunError>>),
-    /// It was not run, because its segment has too few rows: so many are asked for.
+    /// It was not run, because its segment has too few rows. Holds the number of rows that it
+    /// needs.
     TooFewRows(u64),
-    /// It was not run, because another one failed or somebody asked to stop.
+    /// It was not run, because another child failed or the run was cancelled.
     NotRun,
 }
 
 impl ChildRun {
-    /// The summary of its run, if it ran.
+    /// Returns the summary of its run, if it was run.
     pub fn summary(&self) -> Option<&Summary> {
         if let ChildEnd::Ran(summary, _) = &self.end { Some(summary) } else { None }
     }
 
-    /// Why it failed, if it did.
+    /// Returns the error that ended it, if any.
     pub fn error(&self) -> Option<&Arc<RunError>> {
         if let ChildEnd::Ran(_, Some(error)) = &self.end { Some(error) } else { None }
     }
@@ -92,7 +93,7 @@ impl ChildRun {
 pub struct PlannedFamily {
     /// The steps that are done once.
     pub steps: Vec<PlannedStep>,
-    /// The children; `None`: they are not known before the table is dealt out.
+    /// The children; `None` if they are not known, because the table is not divided yet.
     pub children: Option<Vec<PlannedChild>>,
 }
 
@@ -101,31 +102,31 @@ pub struct PlannedFamily {
 pub struct PlannedChild {
     /// Its name.
     pub name: String,
-    /// Its value: of a key, or of the column.
+    /// The value of the key or of the column.
     pub value: Value,
     /// The name of its model.
     pub model: String,
-    /// The rows of its segment; `None` where it sees all.
+    /// The number of rows of its segment; `None` if it reads the whole table.
     pub rows: Option<u64>,
     /// Its steps; none if its segment has too few rows.
     pub steps: Vec<PlannedStep>,
 }
 
-/// A child before it runs.
+/// A child that is to be run.
 struct ChildRequest {
     name: String,
     value: Value,
     manifest: Arc<Manifest>,
     rows: Option<u64>,
-    /// The rows that are asked for, if it has fewer.
+    /// The number of rows that it needs, if it has fewer.
     too_few: Option<u64>,
 }
 
-/// Runs a pipeline for each of its values or segments. A pipeline that has none is one run.
+/// Runs a pipeline for each of its values or segments. A pipeline without any is a single run.
 ///
 /// # Errors
-/// A step that is done once failed; else [`RunError::Children`] if children did. The children that
-/// ran are there all the same.
+/// The error of a step that is done once, or else [`RunError::Children`] if a child failed. The
+/// other children are still run.
 pub fn execute(request: Request) -> (Family, Result<(), RunError>) {
     let Some(foreach) = request.manifest.foreach.clone() else {
         let (summary, result) = Run::execute(request);
@@ -159,7 +160,7 @@ fn execute_in(span: &Span, request: &Request, foreach: &ForeachSection) -> (Fami
     (Family { summary: Summary::of_run(&run, &artifacts, None), children }, result)
 }
 
-/// Says of each step of parent and children whether a run would execute it.
+/// Plans the steps of a parent and its children.
 ///
 /// # Errors
 /// As for [`plan::plan`].
@@ -167,7 +168,7 @@ pub fn plan(request: Request) -> Result<PlannedFamily, RunError> {
     let Some(foreach) = request.manifest.foreach.clone() else {
         return Ok(PlannedFamily { steps: plan::plan(request)?, children: Some(Vec::new()) });
     };
-    // Nothing is recorded under it.
+    // Nothing is recorded under this id.
     let run = Run::of(request.clone(), "0".repeat(32).parse()?, Span::none());
     let (steps, artifacts) =
         plan::steps(&run, RunArtifacts::new(request.home.artifacts.clone()), &shared_steps(&run, &foreach))?;
@@ -193,7 +194,8 @@ pub fn plan(request: Request) -> Result<PlannedFamily, RunError> {
     Ok(PlannedFamily { steps, children: Some(children) })
 }
 
-/// The children of a run by their names, and those of one name in the order in which they began.
+/// Returns the children of a run in the order of their names, and children with one name in the
+/// order in which they began.
 ///
 /// # Errors
 /// The registry cannot be read.
@@ -202,9 +204,9 @@ pub fn children_of(registry: &Registry, parent: &RunId) -> Result<Vec<RunRecord>
     let order = OrderBy::parse::<&str>(Entity::Runs, &[])?;
     let page = Page { limit: usize::try_from(stagewright_manifest::MAX_CHILDREN).unwrap_or(usize::MAX), offset: 0 };
     let mut children = registry.search_runs(None, &filter, &order, ViewType::Active, page)?;
-    // Children begin at once: in which order hangs on the machine.
+    // Children begin at the same time, so their order depends on the machine.
     let name = |run: &RunRecord| ChildOf::of(&run.config).map(|child| child.name);
-    // A stage that was run alone works on a child, and is none.
+    // A stage that was run alone on a child has the same tag, but is not a child itself.
     let is_child =
         |run: &RunRecord| run.config.get(BASE_RUN).and_then(Value::as_str).is_none_or(|it| it == parent.as_str());
     children.retain(is_child);
@@ -216,7 +218,7 @@ fn over_segments(foreach: &ForeachSection) -> bool {
     matches!(foreach.over, Over::Column { .. })
 }
 
-/// The steps that are done once: what makes the table, and its segments.
+/// Returns the steps that are done once: those that make the table, and the division into segments.
 fn shared_steps(run: &Run, foreach: &ForeachSection) -> Vec<Step> {
     let Request { manifest, stages, .. } = &run.request;
     let steps = manifest.graph.steps().iter();
@@ -233,14 +235,14 @@ fn shared_steps(run: &Run, foreach: &ForeachSection) -> Vec<Step> {
     steps
 }
 
-/// Does what is done once.
+/// Does the steps that are done once.
 fn do_shared_steps(run: &Run, foreach: &ForeachSection, artifacts: &mut RunArtifacts) -> Result<(), RunError> {
     let steps = shared_steps(run, foreach);
     run.do_steps(steps.iter().collect(), artifacts, &BTreeMap::new())?;
     if over_segments(foreach) { outputs::write(run, artifacts, true) } else { Ok(()) }
 }
 
-/// The children that there are to run; none if the run ends before them.
+/// Returns the children to run; none if the run ends before them.
 fn child_requests(
     run: &Run,
     manifest: &Manifest,
@@ -269,7 +271,7 @@ fn child_requests(
     };
     let mut wanted = Vec::new();
     let list: Segments = artifacts.of_step(&segments_id()?, &SEGMENT_LIST)?;
-    // They may be those that an earlier run dealt out, with another `max-children`.
+    // An earlier run may have divided the table with a larger `max-children`.
     if list.segments.len() as u64 > *max_children {
         let message =
             format!("it has {} segments, more than {max_children} (`max-children` of [foreach])", list.segments.len());
@@ -295,7 +297,7 @@ fn child_requests(
     Ok(wanted)
 }
 
-/// The request of a child.
+/// Returns the request for a child.
 fn request_of(
     request: &Request,
     parent: &RunId,
@@ -321,12 +323,12 @@ fn request_of(
     }
 }
 
-/// The runs that children go on with, by their names: of the run that the parent goes on with, or
-/// of those that this one went on with.
+/// Returns the runs that the children resume, by name: the children of the run that the parent
+/// resumes, or of one that that run resumed.
 fn resumed_children(home: &Home, parent: Option<RunId>) -> Result<BTreeMap<String, RunId>, StoreError> {
     let mut found = BTreeMap::new();
     for parent in base_run::resumed(home, parent)? {
-        // Of one run the latest child of a name.
+        // Of one parent, the latest child with a name counts.
         for child in children_of(&home.registry, &parent)?.into_iter().rev() {
             let Some(ChildOf { name, .. }) = ChildOf::of(&child.config) else { continue };
             found.entry(name).or_insert(child.run_id);
@@ -335,7 +337,7 @@ fn resumed_children(home: &Home, parent: Option<RunId>) -> Result<BTreeMap<Strin
     Ok(found)
 }
 
-/// Runs the children: at once, or one after the other if the first failure is to end it.
+/// Runs the children: at the same time, or one after the other if the first failure ends the run.
 fn run_children(
     run: &Run,
     request: &Request,
@@ -358,8 +360,8 @@ fn run_children(
                     }
                     let resumed = earlier.get(&child.name).cloned();
                     let of_child = request_of(request, parent, foreach, child, resumed);
-                    // The spans of a child stand in that of its parent, on whichever thread it
-                    // works.
+                    // The child's spans are children of its parent's span, on whichever thread it
+                    // runs.
                     let end = run.span.in_scope(|| run_child(of_child, child.too_few));
                     if foreach.on_failure == OnFailure::Stop && matches!(end, ChildEnd::Ran(_, Some(_))) {
                         is_over.store(true, Ordering::Relaxed);
@@ -393,7 +395,7 @@ fn run_child(request: Request, too_few: Option<u64>) -> ChildEnd {
     ChildEnd::Ran(Box::new(summary), result.err().map(Arc::new))
 }
 
-/// The end of the parent, by that of its children.
+/// Returns the result of the parent, which depends on its children's.
 fn result_of(request: &Request, children: &[ChildRun]) -> Result<(), RunError> {
     if request.cancel.is_cancelled() {
         return Err(StageFault::Cancelled { stage: segments_id()? }.into());

@@ -1,8 +1,10 @@
-//! Where things come from and what they lead to: data, code, steps, versions, production.
+//! The lineage of data, steps, models and production: where something comes from, and what it leads
+//! to.
 //!
-//! The graph is read off the records. An artifact is its content, so what two runs made equal is
-//! one node. Upstream, of several steps that made it, the one is followed that the reader had it
-//! from: the step of the same run, else the last one before the reader.
+//! The graph is built from the records. An artifact is identified by its content, so equal
+//! artifacts of two runs are one node. If several steps made an artifact, the upstream lineage
+//! follows the step that the reader had it from: the one in the reader's run, or else the last one
+//! before the reader.
 
 mod openlineage;
 mod text;
@@ -22,22 +24,21 @@ use crate::model::RegisteredModel;
 pub use openlineage::events;
 pub use text::{mermaid, tree};
 
-/// Most nodes of a graph: whoever asks for the uses of a component that all runs called gets this
-/// many.
+/// The largest number of nodes. It bounds the graph of a component that all runs have called.
 const MAX_NODES: usize = 20_000;
 
-/// Something in the life of a model. A commit comes first in their order.
+/// The identity of a node. `Commit` is first in the order.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Id {
-    /// A commit that manifests come from.
+    /// A commit that a manifest came from.
     Commit(String),
-    /// A place outside from which a run or a version was imported.
+    /// A place outside this registry, from which a run or a version was imported.
     Elsewhere(String),
     /// A component.
     Component(Digest),
     /// An artifact.
     Artifact(Digest),
-    /// A step that a run recorded, by its number among all.
+    /// A step of a run, by its number among all recorded steps.
     Step(RunId, i64),
     /// A registered version.
     Version(String, u32),
@@ -65,7 +66,6 @@ impl Serialize for Id {
     }
 }
 
-/// The kind of an [`Id`], in one word.
 impl Id {
     fn kind(&self) -> &'static str {
         match self {
@@ -89,39 +89,39 @@ pub struct Node {
     pub kind: &'static str,
     /// The name for people.
     pub name: String,
-    /// More about it, by kind.
+    /// More properties, depending on the kind.
     #[serde(flatten)]
     pub about: serde_json::Map<String, Value>,
 }
 
-/// An edge, in the direction in which things flow.
+/// An edge, in the direction of the flow.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct Edge {
     /// The node that it comes from.
     pub from: Id,
     /// The nodes that it leads to.
     pub to: Id,
-    /// The relation of the one to the other.
+    /// The relation of the target to the source.
     pub role: String,
 }
 
-/// The origins of something, and the things that it leads to.
+/// The origins of a subject, and the nodes that it leads to.
 #[derive(Clone, Debug, Serialize)]
 pub struct Lineage {
-    /// The subject of the question: one node, or all steps of a run.
+    /// The subject: one node, or all steps of a run.
     pub subject: Vec<Id>,
-    /// All nodes, by their identifiers.
+    /// All nodes, by identity.
     #[serde(serialize_with = "nodes")]
     pub nodes: BTreeMap<Id, Node>,
     /// All edges.
     pub edges: BTreeSet<Edge>,
-    /// The origins of the subject, the subject not among it.
+    /// The origins of the subject, without the subject itself.
     pub upstream: BTreeSet<Id>,
-    /// The nodes that it leads to.
+    /// The nodes that the subject leads to.
     pub downstream: BTreeSet<Id>,
-    /// Whether there is more than is shown.
+    /// Whether nodes were left out.
     pub is_cut: bool,
-    /// The steps among the nodes, as they were recorded.
+    /// The records of the steps among the nodes.
     #[serde(skip)]
     steps: BTreeMap<Id, (Run, StageRecord)>,
 }
@@ -130,10 +130,10 @@ fn nodes<S: serde::Serializer>(nodes: &BTreeMap<Id, Node>, serializer: S) -> Res
     serializer.collect_seq(nodes.values())
 }
 
-/// Something to ask about.
+/// The subject of a lineage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Subject {
-    /// A run: all of its steps.
+    /// All steps of a run.
     Run(RunId),
     /// A version.
     Version(String, u32),
@@ -147,10 +147,10 @@ enum Direction {
     Down,
 }
 
-/// Reads the lineage of something off the records. `None`: nothing on record has to do with it.
+/// Returns the lineage of a subject; `None` if it does not occur in the records.
 ///
 /// # Errors
-/// The registry fails.
+/// The registry cannot be read.
 pub fn of(registry: &Registry, subject: &Subject) -> Result<Option<Lineage>, StoreError> {
     let mut reader = Reader { registry, runs: HashMap::new(), lineage: Lineage::empty() };
     let subject = match subject {
@@ -166,7 +166,7 @@ pub fn of(registry: &Registry, subject: &Subject) -> Result<Option<Lineage>, Sto
         reader.node(id)?;
     }
     let mut upstream = reader.walk(&subject, Direction::Up)?;
-    // What passes between the steps of a run does not come from elsewhere.
+    // Artifacts that pass between steps of the run are not origins of the run.
     let edges = &reader.lineage.edges;
     let own: BTreeSet<&Id> = subject.iter().flat_map(|id| leaving(edges, id)).map(|edge| &edge.to).collect();
     upstream.retain(|id| !own.contains(id));
@@ -192,9 +192,9 @@ impl Lineage {
     }
 }
 
-/// The edges that leave a node.
+/// Returns the edges that leave a node.
 fn leaving<'a>(edges: &'a BTreeSet<Edge>, id: &'a Id) -> impl Iterator<Item = &'a Edge> {
-    // Edges are ordered by where they come from; of the identities this one is the first.
+    // Edges are in the order of their source, and this identity is the smallest target.
     let first = Edge { from: id.clone(), to: Id::Commit(String::new()), role: String::new() };
     edges.range(first..).take_while(move |edge| edge.from == *id)
 }
@@ -207,7 +207,7 @@ struct RecordedRun {
     numbers: Vec<i64>,
 }
 
-/// The records, as far as they were read.
+/// A reader of the records, which keeps what it has read.
 struct Reader<'a> {
     registry: &'a Registry,
     runs: HashMap<RunId, RecordedRun>,
@@ -231,7 +231,7 @@ impl Reader<'_> {
         Ok(stage.map(|stage| (recorded.run.clone(), stage.clone())))
     }
 
-    /// The owner of a digest: a component that a step called, or an artifact.
+    /// Returns the node of a digest: a component that a step called, or an artifact.
     fn content(&self, digest: &Digest) -> Result<Option<Id>, StoreError> {
         let uses = self.registry.artifact_uses(digest)?;
         let is_component = uses.iter().any(|it| it.how == UseKind::Called);
@@ -242,7 +242,7 @@ impl Reader<'_> {
         Ok(is_known.then_some(Id::Artifact(*digest)))
     }
 
-    /// Everything in one direction.
+    /// Follows all edges in one direction.
     fn walk(&mut self, subject: &[Id], direction: Direction) -> Result<BTreeSet<Id>, StoreError> {
         let mut seen: BTreeSet<Id> = subject.iter().cloned().collect();
         let mut waiting: Vec<Id> = subject.to_vec();
@@ -269,7 +269,7 @@ impl Reader<'_> {
         Ok(seen)
     }
 
-    /// The origins of a node.
+    /// Returns the origins of a node.
     fn before(&mut self, id: &Id) -> Result<Vec<(Id, String)>, StoreError> {
         Ok(match id {
             Id::Step(run, number) => {
@@ -297,8 +297,8 @@ impl Reader<'_> {
         })
     }
 
-    /// The steps that an artifact is from: of those whose outputs it is, one that the steps which
-    /// are shown already read it from; and if that one read the same content, the one before.
+    /// Returns the steps that made an artifact. The first one is the step that a reader in the
+    /// graph had it from. If that step read the same content, the step before it follows.
     fn makers(&mut self, digest: &Digest) -> Result<Vec<(Id, String)>, StoreError> {
         let uses = self.registry.artifact_uses(digest)?;
         let makers: Vec<_> = uses.iter().filter(|it| it.how == UseKind::Made).collect();
@@ -322,7 +322,7 @@ impl Reader<'_> {
             let (run, number) = (maker.run_id.clone(), maker.number);
             let stage = self.step(&run, number)?.map(|(_, stage)| stage);
             let role = stage.as_ref().and_then(|stage| output(stage, digest)).unwrap_or_default();
-            // A step that changed nothing says nothing of where its content is from.
+            // A step that returned its input unchanged is not the origin of the content.
             let has_read = stage.is_some_and(|stage| stage.inputs.iter().any(|input| input.digest == *digest));
             next = if has_read { earlier(&run, number).copied() } else { None };
             found.push((Id::Step(run, number), role));
@@ -330,7 +330,7 @@ impl Reader<'_> {
         Ok(found)
     }
 
-    /// The nodes that a node leads to.
+    /// Returns the nodes that a node leads to.
     fn after(&mut self, id: &Id) -> Result<Vec<(Id, String)>, StoreError> {
         Ok(match id {
             Id::Step(run, number) => {
@@ -432,7 +432,7 @@ impl Reader<'_> {
     }
 }
 
-/// An input that no step made: a source by its name.
+/// Returns the name of an input that no step made, such as a source.
 fn brought(stage: &StageRecord, digest: &Digest) -> Option<(String, ArtifactKind)> {
     let invocation: Invocation = serde_json::from_value(stage.invocation.clone()?).ok()?;
     let input = invocation.inputs.into_iter().find(|input| input.digest == *digest)?;
@@ -443,7 +443,7 @@ fn brought(stage: &StageRecord, digest: &Digest) -> Option<(String, ArtifactKind
     }
 }
 
-/// The components that a step called, each with the part that it played.
+/// Returns the components that a step called, with their roles.
 fn components(stage: &StageRecord) -> Vec<(Id, String)> {
     let invocation = stage.invocation.clone().and_then(|it| serde_json::from_value::<Invocation>(it).ok());
     let called = invocation
@@ -457,7 +457,7 @@ fn components(stage: &StageRecord) -> Vec<(Id, String)> {
     called
 }
 
-/// The role of something for a step that read or called it.
+/// Returns the role of something that a step read or called.
 fn role(stage: &StageRecord, digest: &Digest) -> Option<String> {
     let read = stage.inputs.iter().find(|input| input.digest == *digest).map(|input| input.name.clone());
     read.or_else(|| (stage.digest == *digest).then(|| stage.name.clone()))

@@ -1,8 +1,8 @@
-//! A run before it runs: which of its steps would be executed, and why.
+//! The plan of a run: which steps it would execute, and why.
 //!
-//! Steps are wired as a run wires them, as far as what they read is known: what a step that has to
-//! be executed makes is not known before. No component is called, no server is asked, and nothing
-//! is registered.
+//! The planner builds invocations as a run does, as far as their inputs are known: the artifacts of
+//! a step that has to be executed are not known beforehand. No component is called, no server is
+//! asked, and nothing is recorded.
 
 use std::collections::BTreeMap;
 
@@ -32,15 +32,15 @@ pub struct PlannedStep {
     pub component: String,
     /// The component's digest.
     pub digest: Digest,
-    /// The digest of all that can change what it makes; `null` while that is not known.
+    /// The step's key; `null` while it is not known.
     pub key: Option<Digest>,
     /// Whether it need not be executed.
     pub cached: bool,
-    /// The run that executed it, if it need not be executed again.
+    /// The run that executed it, if it need not be executed.
     pub from: Option<RunId>,
-    /// Why it is executed, or why it is not.
+    /// The reason why it is executed, or why it is not.
     pub why: String,
-    /// The run that `differs` compares with: the latest of the pipeline with such a step.
+    /// The run that `differs` compares with: the latest run of the pipeline with this step.
     pub compared_with: Option<RunId>,
     /// The parts of the key that differ from that run's.
     pub differs: Vec<KeyDifference>,
@@ -49,21 +49,21 @@ pub struct PlannedStep {
 /// A part of a key that differs.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KeyDifference {
-    /// Where: `guest.parameters.depth`, `inputs.transformation.state.digest`.
+    /// The path: `guest.parameters.depth`, `inputs.transformation.state.digest`.
     pub part: String,
-    /// The value before; `null` where it was not there.
+    /// The value before; `null` if there was none.
     pub before: Value,
-    /// The value now; `null` where it is not there any more.
+    /// The value now; `null` if there is none.
     pub now: Value,
 }
 
-/// Says of each step that a run of this request has whether it would be executed.
+/// Returns the steps that a run of this request would have, each with whether it would be executed.
 ///
 /// # Errors
-/// The error of the run before it calls a component: artifacts of another run that do not
-/// fit, a registry that cannot be read.
+/// The errors that a run has before it calls a component: artifacts of a base run that do not fit,
+/// or a registry that cannot be read.
 pub fn plan(request: Request) -> Result<Vec<PlannedStep>, RunError> {
-    // Nothing is recorded under it.
+    // Nothing is recorded under this id.
     let id = "0".repeat(32).parse()?;
     let run = Run::of(request, id, tracing::Span::none());
     let artifacts = base_run::artifacts(&run)?;
@@ -72,7 +72,7 @@ pub fn plan(request: Request) -> Result<Vec<PlannedStep>, RunError> {
     Ok(self::steps(&run, artifacts, &asked)?.0)
 }
 
-/// The same of these steps, with what was made for those that follow.
+/// Plans these steps. Returns the artifacts for the steps that follow them, too.
 pub(crate) fn steps(
     run: &Run,
     artifacts: RunArtifacts,
@@ -93,23 +93,23 @@ pub(crate) fn steps(
 struct Planner<'a> {
     run: &'a Run,
     artifacts: RunArtifacts,
-    /// The models by their trainings, once those are known.
+    /// The candidates by their trainings, as far as they are known.
     candidates: BTreeMap<StepId, Candidate>,
     /// The steps that are executed.
     executed: Vec<StepId>,
     /// Whether the candidate is the champion already.
     is_champion: bool,
-    /// Whether the candidate gets its number in this run.
+    /// Whether the candidate is registered during this run.
     is_unnumbered: bool,
 }
 
-/// How a step stands before it runs.
+/// The status of a step before the run.
 enum StepStatus {
-    /// It need not be executed: its key, and what is on record.
+    /// It need not be executed. Holds its key and the recorded result.
     OnRecord(Digest, Box<Found>),
-    /// It is executed; its invocation, where that is known.
+    /// It is executed. Holds its invocation, if that is known, and the reason.
     Executed(Option<Box<Invocation>>, String),
-    /// There is nothing to do.
+    /// There is nothing to do. Holds the reason.
     Nothing(String),
 }
 
@@ -213,17 +213,17 @@ impl Planner<'_> {
         Ok(StepStatus::Executed(Some(invocation), why.to_owned()))
     }
 
-    /// Looks at the candidate once its model is known.
+    /// Creates the candidate of a training whose model is known.
     fn add_candidate(&mut self, training: &Step) -> Result<(), RunError> {
         if training.world != World::Training || *self.run.request.stages.end() < World::Evaluation {
             return Ok(());
         }
         let candidate = candidate::unregistered(self.run, &self.artifacts, training)?;
-        // Of several models none is a candidate yet.
+        // With several models, the candidate is not known yet.
         if self.run.request.manifest.graph.of(World::Training).nth(1).is_none() {
             self.is_champion =
                 self.run.request.stages.contains(&World::Promotion) && candidate.is_champion(self.run)?;
-            // A report names the version, whose number is given when the candidate is registered.
+            // The evaluation report names the version, which is only known after the registration.
             self.is_unnumbered =
                 candidate.version.is_none() && self.run.request.manifest.gates.register == RegisterPolicy::Always;
         }
@@ -232,14 +232,14 @@ impl Planner<'_> {
     }
 }
 
-/// Whether a step reads what another one makes. Of a validation no step does: it lets a run go on.
-/// An evaluation reads the table, and asks both parts of a model.
+/// Whether a step reads artifacts of another one. No step reads those of a validation, which only
+/// lets a run continue. An evaluation also reads the table and calls both parts of a model.
 fn reads(step: &Step, before: &StepId) -> bool {
     let is_requested = step.world == World::Evaluation && step.line.values().any(|id| id == before);
     is_requested || step.inputs.iter().any(|input| input.step == *before)
 }
 
-/// Whether the source of ingestion is on a server, and not kept by its digest.
+/// Whether the source of an ingestion is on a server and not stored by its digest.
 fn reads_from_server(request: &Request, step: &Step) -> bool {
     let source = request.manifest.source_of(request.manifest.stage_of(step));
     let Some((_, section)) = source else { return false };
@@ -248,9 +248,9 @@ fn reads_from_server(request: &Request, step: &Step) -> bool {
     !digest.is_some_and(|digest| request.home.artifacts.contains(ArtifactKind::Blob, &digest))
 }
 
-/// The parts of the key that differ from what is on record.
+/// Returns the parts of the key that differ from the recorded invocation's.
 fn differs(invocation: &Invocation, recorded: Option<&Value>) -> Vec<KeyDifference> {
-    // A record of another format is compared with nothing.
+    // A record in another format is not compared.
     let recorded = recorded.and_then(|recorded| serde_json::from_value::<Invocation>(recorded.clone()).ok());
     let Some(recorded) = recorded else { return Vec::new() };
     let (before, now) = (recorded.keyed(), invocation.keyed());

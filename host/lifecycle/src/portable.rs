@@ -1,9 +1,9 @@
-//! A run in one file, with all that it takes to execute it again elsewhere.
+//! A run in one file, with everything that is needed to execute it again elsewhere.
 //!
-//! The file ([format](../../../docs/formats/run-file.md)) is a tar of one form: the same run gives
-//! the same bytes, and nothing else is read. Its first entry describes the run and lists the
-//! artifacts that follow, by kind, digest and size. Every byte that comes in is compared with a
-//! digest before anything is published or recorded.
+//! The file ([format](../../../docs/formats/run-file.md)) is a tar archive in canonical form: the
+//! same run gives the same bytes, and nothing else is accepted. Its first entry describes the run
+//! and lists the artifacts that follow, by kind, digest and size. Every imported byte is compared
+//! with a digest before anything is published or recorded.
 
 mod archive;
 mod export;
@@ -21,68 +21,69 @@ use crate::reproduce::{self, ReproduceError};
 pub use export::{Exported, export};
 pub use import::{Import, Staged};
 
-/// The format of such a file that this version reads and writes.
+/// The format of the file that this version reads and writes.
 const FORMAT: u32 = 1;
 
-/// The first entry.
+/// The name of the first entry.
 const HEAD: &str = "run.json";
 
-/// The last entry, which holds the digest of the first one: damage to a record is seen too.
+/// The name of the last entry. It holds the digest of the first one, so that a damaged record is
+/// detected.
 const CHECK: &str = "run.json.sha256";
 
-/// The content of the last entry.
+/// Returns the content of the last entry.
 fn check_of(head: &[u8]) -> String {
     format!("{}\n", Digest::of(head))
 }
 
-/// The longest first entry, in bytes: logs of all stages, and their invocations.
+/// The longest first entry, in bytes. It holds the logs of all steps and their invocations.
 const MAX_HEAD: u64 = 256 << 20;
 
-/// The longest document, in bytes, which is held in memory.
+/// The longest document, in bytes. It is read into memory.
 const MAX_DOCUMENT: u64 = 1 << 30;
 
-/// Why a run could not be exported or imported.
+/// The error of an export or an import.
 #[derive(Debug, thiserror::Error)]
 pub enum PortableError {
-    /// The file is none that `runs export` wrote.
+    /// The file was not written by `runs export`.
     #[error("`{file}` is no exported run{}: {problem}", .entry.as_ref().map(|entry| format!(", at entry `{entry}`")).unwrap_or_default())]
     Format {
         /// The file.
         file: String,
-        /// The entry, if its name is known.
+        /// The name of the entry, if it is known.
         entry: Option<String>,
-        /// The problem with it.
+        /// The problem.
         problem: String,
     },
-    /// An entry's content is not what its digest says.
+    /// The content of an entry does not match its digest.
     #[error("`{file}` is damaged: {kind} `{digest}`, which is {what}, holds something else")]
     Damaged {
         /// The file.
         file: String,
         /// The kind of the artifact.
         kind: ArtifactKind,
-        /// Its digest as listed.
+        /// The listed digest.
         digest: Digest,
-        /// The role for the run: `training.model`, `the component \`x\``.
+        /// The role in the run: `training.model`, `the component \`x\``.
         what: String,
     },
     /// The file cannot be read or written.
     #[error("cannot {action} `{file}`: {reason}")]
     File {
-        /// A verb.
+        /// The action, as a verb.
         action: &'static str,
         /// The file.
         file: String,
-        /// Why.
+        /// The reason.
         reason: std::io::Error,
     },
-    /// The run is not one that can be executed again.
+    /// The run cannot be executed again.
     #[error(transparent)]
     Run(#[from] ReproduceError),
-    /// The content of a source cannot be put into one file.
+    /// The content of a source is not a single file.
     #[error("the run's source is a database with a log of changes beside it, and no single file")]
     SourceWithLog,
-    /// Somebody stopped it.
+    /// The export or import was cancelled.
     #[error(transparent)]
     Stopped(StageFault),
     /// The store failed.
@@ -90,14 +91,14 @@ pub enum PortableError {
     Store(#[from] StoreError),
 }
 
-/// The first entry.
+/// The content of the first entry.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Head {
     format: u32,
     run: RunPart,
     stages: Vec<StagePart>,
-    /// Signatures of components, as the files that `stage sign` writes.
+    /// The signatures of components, in the form of the files that `stage sign` writes.
     signatures: Vec<String>,
     /// The entries that follow, in order.
     objects: Vec<Object>,
@@ -121,11 +122,11 @@ struct RunPart {
     started_ms: i64,
     ended_ms: Option<i64>,
     error: Option<serde_json::Value>,
-    /// Figures that are no stage's.
+    /// The metrics that are not a step's.
     results: Vec<Figure>,
 }
 
-/// A figure of a run; `None` is NaN.
+/// A metric of a run; `None` is NaN.
 #[derive(Debug, Serialize, Deserialize)]
 struct Figure {
     name: String,
@@ -134,7 +135,7 @@ struct Figure {
     at_ms: i64,
 }
 
-/// The record of a stage. Its metrics stand apart, since JSON has no NaN.
+/// The record of a step. Its metrics are separate, because JSON has no NaN.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct StagePart {
@@ -148,14 +149,14 @@ struct StagePart {
 struct Object {
     digest: Digest,
     kind: ArtifactKind,
-    /// Bytes of its entry.
+    /// The size of its entry, in bytes.
     bytes: u64,
-    /// Of a table, SHA-256 of these bytes; of all else that is its digest.
+    /// For a table, the SHA-256 of the file. Other artifacts are named by it.
     file: Option<Digest>,
 }
 
 impl Object {
-    /// The name of its entry.
+    /// Returns the name of its entry.
     fn entry(&self) -> String {
         format!("artifacts/{}.{}", self.digest.to_hex(), self.kind)
     }
@@ -179,13 +180,13 @@ impl StagePart {
     }
 }
 
-/// The steps of a run that made something.
+/// Returns the invocations of the completed steps.
 fn finished(stages: &[StageRecord]) -> Result<Vec<Invocation>, ReproduceError> {
     reproduce::invocations(stages)
 }
 
-/// The artifacts without which the steps cannot be executed and compared, each with what it is to
-/// the run.
+/// Returns the artifacts that are needed to execute the steps and compare the results, each with
+/// its role in the run.
 fn needed(stages: &[StageRecord], invocations: &[Invocation]) -> Vec<(ArtifactKind, Digest, String)> {
     let mut needed = Vec::new();
     for invocation in invocations {
@@ -198,20 +199,20 @@ fn needed(stages: &[StageRecord], invocations: &[Invocation]) -> Vec<(ArtifactKi
         let output = |name: &str| format!("`{}.{name}`", stage.name);
         needed.extend(stage.outputs.iter().map(|it| (it.kind, it.digest, output(&it.name))));
     }
-    // Of several parts that one artifact plays, the one that made it says most.
+    // If an artifact has several roles, the last one is kept, which names the step that made it.
     let mut seen = BTreeSet::new();
     needed.reverse();
     needed.retain(|(kind, digest, _)| seen.insert((*digest, *kind)));
     needed
 }
 
-/// The components that the steps of a run call, by name and digest.
+/// Returns the components that the steps call, by name and digest.
 fn components(invocations: &[Invocation]) -> BTreeSet<(String, Digest)> {
     let guests = invocations.iter().flat_map(Invocation::guests);
     guests.map(|guest| (guest.name.clone(), guest.component)).collect()
 }
 
-/// The components that the steps on record call, by name and digest.
+/// Returns the components that recorded steps call, by name and digest.
 ///
 /// # Errors
 /// A step has no invocation that this version can read.

@@ -1,8 +1,7 @@
-//! The steps of a run once more, from the record alone, and the first place in which they differ
-//! from it.
+//! The reproduction of a run: its steps are executed again from the record, and compared with it.
 //!
-//! Nothing here knows a registry: a step is read from its record and executed on what the artifact
-//! store holds. What it makes is compared and thrown away.
+//! This module uses no registry. It reads a step from its record and executes it on the contents of
+//! the artifact store. What the step makes is compared and discarded.
 
 mod compare;
 mod error;
@@ -32,108 +31,108 @@ use crate::summary::StageSummary;
 pub use compare::Place;
 pub use error::ReproduceError;
 
-/// The means by which steps are executed again.
+/// The live objects that steps are executed with again.
 #[derive(Clone)]
 pub struct ReproduceEnvironment {
-    /// Where the recorded artifacts are.
+    /// The store with the recorded artifacts.
     pub artifacts: ArtifactStore,
-    /// Runs components.
+    /// The sandbox that runs components.
     pub sandbox: Arc<dyn Sandbox>,
-    /// Decodes files.
+    /// The decoder of files.
     pub decoder: Arc<dyn Decode>,
-    /// Who watches.
+    /// The observer.
     pub observer: Arc<dyn Observer>,
-    /// How many instances may run at once.
+    /// The number of instances that may run at once.
     pub workers: usize,
-    /// Stops it.
+    /// The token that cancels it.
     pub cancel: Cancel,
-    /// The most that a stage may use here, whatever is on record.
+    /// The highest limits of a stage here, whatever is recorded.
     pub ceilings: Ceilings,
-    /// The files that the run read, by the names of its sources, where their contents are no
+    /// The files that the run read, by the names of its sources, where their contents are not
     /// artifacts.
     pub sources: BTreeMap<String, PathBuf>,
 }
 
-/// The result of executing a run's steps again.
+/// The result of a reproduction.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Reproduction {
-    /// Whether everything is as it is on record.
+    /// Whether everything is equal to the record.
     pub identical: bool,
-    /// The first thing that is not; nothing was executed after it.
+    /// The first difference. No step was executed after it.
     pub first_difference: Option<FirstDifference>,
-    /// The steps that were executed again and made the same.
+    /// The steps that made the same artifacts again.
     pub steps: Vec<Repeated>,
-    /// The steps that failed in the run, which made nothing to compare with.
+    /// The steps that failed in the run, and so made nothing to compare with.
     pub skipped: Vec<String>,
 }
 
 impl Default for Reproduction {
-    /// Of no steps.
+    /// Returns the result for no steps.
     fn default() -> Self {
         Self { identical: true, first_difference: None, steps: Vec::new(), skipped: Vec::new() }
     }
 }
 
-/// A step that made the same again.
+/// A step that made the same artifacts again.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Repeated {
     /// The step.
     pub step: StepId,
-    /// How many artifacts were compared.
+    /// The number of artifacts that were compared.
     pub artifacts: usize,
-    /// Milliseconds that it took.
+    /// Wall time in milliseconds.
     pub wall_ms: f64,
-    /// Milliseconds of processor time.
+    /// CPU time in milliseconds.
     pub cpu_ms: f64,
 }
 
-/// The part that something plays in a step.
+/// The role of something in a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
     /// A component that it calls.
     Component,
-    /// Something that it reads.
+    /// An artifact or a file that it reads.
     Input,
-    /// Something that it makes.
+    /// An artifact that it makes.
     Output,
 }
 
-/// Something that is not as it is on record.
+/// A difference from the record.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct FirstDifference {
     /// The step.
     pub step: StepId,
-    /// The role for the step.
+    /// The role of the thing that differs.
     pub part: Part,
-    /// Its name: `STEP.NAME` of an artifact, an input's role, a component's name.
+    /// Its name: `STEP.NAME` for an artifact, the role of an input, or the name of a component.
     pub artifact: String,
-    /// How it is kept.
+    /// The kind of artifact.
     pub kind: ArtifactKind,
-    /// The digest on record; `None`: the step made what is not on record.
+    /// The recorded digest; `None` if the step made an artifact that is not recorded.
     pub recorded: Option<Digest>,
-    /// The digest that was found, or made; `None`: there is none.
+    /// The digest that was found or made; `None` if there is none.
     pub found: Option<Digest>,
-    /// Whether the step made what is on record, and the stored bytes are not that any more.
+    /// Whether the step made the recorded artifact, but the stored bytes are damaged.
     pub is_damaged: bool,
-    /// The first place that differs, where both contents can be read.
+    /// The first place that differs, if both contents can be read.
     #[serde(flatten)]
     pub place: Option<Place>,
 }
 
-/// A step on record.
+/// A step, read from its record.
 struct RecordedStep<'a> {
     invocation: Invocation,
     record: &'a StageRecord,
 }
 
-/// Executes the steps of a run again, in order, and compares what they make with what is on record.
+/// Executes the steps of a run again, in order, and compares their artifacts with the record.
 ///
-/// It ends at the first difference. It publishes nothing and records nothing.
+/// It stops at the first difference. It publishes and records nothing.
 ///
 /// # Errors
-/// [`ReproduceError`] if it cannot be told whether they make the same: something is gone, another
-/// version made them, or a step fails.
+/// [`ReproduceError`] if the question cannot be answered: something is missing, another version of
+/// the program made the artifacts, or a step fails.
 pub fn reproduce(stages: &[StageRecord], again: &ReproduceEnvironment) -> Result<Reproduction, ReproduceError> {
     let steps = read(stages)?;
     steps.iter().try_for_each(|step| refuse_missing(step, again))?;
@@ -160,16 +159,16 @@ fn has_failed(stage: &StageRecord) -> bool {
     stage.status == FAILED
 }
 
-/// The invocations of a run, if this program does what they say as the one did that wrote them.
+/// Reads the invocations of the steps, if this program executes them as the recording one did.
 fn read(stages: &[StageRecord]) -> Result<Vec<RecordedStep<'_>>, ReproduceError> {
     let steps: Vec<_> = stages.iter().filter(|stage| !has_failed(stage)).map(read_one).collect::<Result<_, _>>()?;
     if steps.is_empty() { Err(ReproduceError::Nothing) } else { Ok(steps) }
 }
 
-/// The invocations of the steps that came to their end, in order.
+/// Returns the invocations of the steps that completed, in order.
 ///
 /// # Errors
-/// As for [`reproduce`], of what can be told from the records alone.
+/// As for [`reproduce`], as far as the records show.
 pub(crate) fn invocations(stages: &[StageRecord]) -> Result<Vec<Invocation>, ReproduceError> {
     Ok(read(stages)?.into_iter().map(|step| step.invocation).collect())
 }
@@ -201,7 +200,7 @@ fn read_one(record: &StageRecord) -> Result<RecordedStep<'_>, ReproduceError> {
     Ok(RecordedStep { invocation, record })
 }
 
-/// Refuses a step that cannot be executed for want of something, before anything takes long.
+/// Fails before any long work if something that a step needs is missing.
 fn refuse_missing(step: &RecordedStep<'_>, again: &ReproduceEnvironment) -> Result<(), ReproduceError> {
     let Invocation { inputs, step: id, work, .. } = &step.invocation;
     for guest in step.invocation.guests() {
@@ -230,11 +229,11 @@ fn refuse_missing(step: &RecordedStep<'_>, again: &ReproduceEnvironment) -> Resu
     Ok(())
 }
 
-/// A step again: it made the same, or here is the first difference.
+/// The result for a step: a value, or the first difference.
 type Checked<T> = Result<Result<T, FirstDifference>, ReproduceError>;
 
-/// Executes a step again. `called` are the components of all steps, `compared` the artifacts that
-/// earlier steps were found to make.
+/// Executes a step again. `called` has the components of all steps, and `compared` the artifacts of
+/// earlier steps that were equal.
 fn repeat(
     step: &RecordedStep<'_>,
     again: &ReproduceEnvironment,
@@ -267,7 +266,7 @@ fn repeat(
     compare_outputs(step, (&outcome, &staging), again, called, compared)
 }
 
-/// The live side of a step, with everything that it reads verified.
+/// Returns the live objects for a step, after verifying everything that it reads.
 fn session(
     step: &RecordedStep<'_>,
     again: &ReproduceEnvironment,
@@ -309,8 +308,8 @@ fn session(
     }))
 }
 
-/// The digest of stored bytes that are not what their name says: `Some(None)` of bytes that nobody
-/// can read.
+/// Returns the digest of stored bytes that differ from their name, as `Some(digest)`, or as
+/// `Some(None)` if they cannot be read. `None` if they are whole.
 fn damaged(
     artifacts: &ArtifactStore,
     kind: ArtifactKind,
@@ -324,23 +323,23 @@ fn damaged(
     }
 }
 
-/// A file that a step reads, and its content; or why it cannot be read.
+/// A file that a step reads with its content, or the reason why it cannot be read.
 type SourceFile = Result<(PathBuf, Content), StageFault>;
 
-/// The file of a source whose content is no artifact; `None`: it is one.
+/// Returns the file of a source whose content is not an artifact; `None` if it is one.
 fn source_file(
     source: &SourceWork,
     step: &RecordedStep<'_>,
     again: &ReproduceEnvironment,
 ) -> Checked<Option<SourceFile>> {
     let Some(input) = step.invocation.inputs.iter().find(|input| input.role == SOURCE) else {
-        // A component that does not ask for the source does without.
+        // This is not yet an error: the component may not open the source.
         let (stage, message) = (step.invocation.step.clone(), ReproduceError::UnknownSource.to_string());
         return Ok(Ok(Some(Err(StageFault::Data { stage, message, column: None, row: None, value: None }))));
     };
     let is_kept = again.artifacts.reaches(input.kind, &input.digest)?;
-    // The answer of a server is an artifact that the step makes its own; the content of a file,
-    // which came with the run, is read as the file.
+    // The response of a server is an output of the step. The content of a file, which was imported
+    // with the run, is read as a file.
     if is_kept && step.record.outputs.iter().any(|output| output.digest == input.digest) {
         return Ok(Ok(None));
     }
@@ -375,13 +374,13 @@ impl RecordedStep<'_> {
         FirstDifference { step, part, artifact, kind, recorded, found, is_damaged: false, place: None }
     }
 
-    /// The name of one of its artifacts in a run.
+    /// Returns the name of one of its artifacts in a run.
     fn artifact(&self, output: &ArtifactRecord) -> String {
         format!("{}.{}", self.record.name, output.name)
     }
 }
 
-/// Whether an output is one of a model's components, which a run keeps beside what training makes.
+/// Whether an output is a component, which a run keeps with the model.
 fn is_kept_component(step: &RecordedStep<'_>, output: &ArtifactRecord) -> bool {
     let made = (step.invocation.guest.world, output.name.as_str());
     COMPONENTS.iter().any(|(_, artifact)| (artifact.name.world, artifact.name.name) == made)
@@ -402,7 +401,7 @@ fn compare_outputs(
         let difference = |found| step.differs(Part::Output, step.artifact(recorded), kind, Some(digest), found);
         let made = match made(recorded) {
             Some(made) => made,
-            // One that no step called is not what the model was made with.
+            // A kept component must have been called by some step.
             None if is_kept_component(step, recorded) && called.contains(&digest) => match stored {
                 Some(found) => return Ok(Err(FirstDifference { is_damaged: true, ..difference(found) })),
                 None => continue,

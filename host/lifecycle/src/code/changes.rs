@@ -1,12 +1,12 @@
-//! Asks `git` whether files differ from a commit, without anything that the repository says of how
-//! to ask.
+//! Asks `git` whether files differ from a commit, without using any setting of the repository.
 //!
-//! `git` is started in a folder of ours, as a repository of its own that borrows three things: the
-//! objects, the index and the files. So the settings that it reads are the few lines written here.
-//! A repository's own settings, hooks, attributes of its `.git` folder and replaced objects are not
-//! in that folder, and the user's and the machine's are switched off. An attribute file among the
-//! sources may name a filter or a text conversion; there is none of that name. Objects that a
-//! partial clone left at a server are not fetched: no server is known, and every protocol is off.
+//! `git` is started in a folder of our own. This folder is a repository that borrows three things:
+//! the objects, the index and the files. The only settings that `git` reads are the few lines
+//! written here. The repository's own settings, hooks, attributes in its `.git` folder and replaced
+//! objects are not in that folder, and the user's and the machine's settings are switched off. An
+//! attribute file among the sources may name a filter or a text conversion, but none of that name
+//! is defined. Objects that a partial clone left on a server are not fetched: no server is known,
+//! and every protocol is disabled.
 
 use std::ffi::OsString;
 use std::fs;
@@ -19,11 +19,11 @@ use std::time::Duration;
 
 use super::repository::Repository;
 
-/// How long the answer may take. A large repository takes a second; after that the answer is not
-/// worth waiting for.
+/// The longest wait for the answer. A large repository takes about a second, and a longer wait is
+/// not worth it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whether a file that git knows differs from a commit; nothing if that cannot be told.
+/// Whether a tracked file differs from a commit; `None` if that is unknown.
 pub(super) fn are_there(repository: &Repository, commit: &str) -> Option<bool> {
     let program = program(std::env::var_os("PATH")?)?;
     let folder = tempfile::Builder::new().prefix("stagewright-git-").tempdir().ok()?;
@@ -43,7 +43,7 @@ pub(super) fn are_there(repository: &Repository, commit: &str) -> Option<bool> {
         .env("GIT_OPTIONAL_LOCKS", "0")
         .env("GIT_NO_LAZY_FETCH", "1")
         .env("GIT_NO_REPLACE_OBJECTS", "1")
-        // An empty list allows none.
+        // An empty list allows no protocol.
         .env("GIT_ALLOW_PROTOCOL", "")
         .env("GIT_TERMINAL_PROMPT", "0")
         .env("GIT_PAGER", "cat");
@@ -61,7 +61,7 @@ pub(super) fn are_there(repository: &Repository, commit: &str) -> Option<bool> {
 }
 
 /// Returns whether a child writes anything before it ends; `None` if it does neither in time. A
-/// child that writes is not waited for.
+/// child that writes is killed.
 fn answer(child: &mut Child) -> Option<bool> {
     let mut output = child.stdout.take()?;
     let (sender, receiver) = mpsc::channel();
@@ -73,7 +73,7 @@ fn answer(child: &mut Child) -> Option<bool> {
     Some(wrote)
 }
 
-/// Makes the folder a repository in which a commit is checked out.
+/// Makes the folder a repository with this commit checked out.
 fn prepare(folder: &Path, commit: &str) -> io::Result<()> {
     let hash = if commit.len() == 64 { "\n[extensions]\nobjectFormat = sha256" } else { "" };
     let settings = format!(
@@ -86,8 +86,8 @@ fn prepare(folder: &Path, commit: &str) -> io::Result<()> {
     fs::write(folder.join("HEAD"), format!("{commit}\n"))
 }
 
-/// The program, in a folder that is named by its whole path: an empty or a relative one would be
-/// the repository's.
+/// Returns the path of `git`. Only absolute folders of `PATH` are searched: an empty or relative
+/// one would be a folder of the repository.
 fn program(path: OsString) -> Option<PathBuf> {
     let folders = std::env::split_paths(&path).filter(|folder| folder.is_absolute());
     let is_program = |file: &PathBuf| {

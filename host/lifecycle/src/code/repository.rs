@@ -1,44 +1,44 @@
-//! Reads which commit is checked out, from a repository's files: `HEAD`, loose references,
+//! Reads the commit that is checked out from a repository's files: `HEAD`, loose references,
 //! `packed-refs`, and the links of worktrees and submodules
 //! (<https://git-scm.com/docs/gitrepository-layout>).
 //!
-//! Everything read is text of at most some megabytes from regular files; no setting is looked at.
-//! References in the newer `reftable` format are not read: their commit is unknown.
+//! It reads only text of bounded size from regular files, and no settings. References in the newer
+//! `reftable` format are not read; their commit is unknown.
 
 use std::path::{Path, PathBuf};
 
 use stagewright_store::{read_regular, read_regular_text};
 
-/// The longest file of one line: a path, a reference or a digest.
+/// The longest one-line file, in bytes: a path, a reference or a digest.
 const MAX_LINE: u64 = 8 << 10;
 
-/// The largest `packed-refs`: a million references.
+/// The longest `packed-refs`, in bytes: about a million references.
 const MAX_PACKED: u64 = 128 << 20;
 
-/// How many references may name one another; git follows five.
+/// The longest chain of references that name one another. Git follows five.
 const MAX_LINKS: usize = 5;
 
-/// A repository, as it lies on the disk.
+/// The folders of a repository.
 pub(super) struct Repository {
-    /// The folder of its files.
+    /// The folder of the checked-out files.
     pub(super) worktree: PathBuf,
-    /// The folder of this worktree's own files: `HEAD`, the index.
+    /// The folder of this worktree's own data: `HEAD` and the index.
     pub(super) own: PathBuf,
-    /// The folder that all of its worktrees share: objects, references.
+    /// The folder that all worktrees share: objects and references.
     pub(super) common: PathBuf,
 }
 
 /// The commit that is checked out.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Head {
-    /// 40 or 64 hex digits.
+    /// The commit, as 40 or 64 hex digits.
     pub(super) commit: String,
-    /// Without `refs/heads/`.
+    /// The branch, without `refs/heads/`.
     pub(super) branch: Option<String>,
 }
 
 impl Repository {
-    /// The repository that holds a folder.
+    /// Finds the repository that contains a folder.
     pub(super) fn around(folder: &Path) -> Option<Self> {
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
         let folder = folder.canonicalize().ok()?;
@@ -50,7 +50,7 @@ impl Repository {
         let own = if entry.is_dir() {
             entry
         } else {
-            // A worktree that was added, or a submodule.
+            // The entry is a file in an added worktree and in a submodule.
             worktree.join(line(&entry)?.strip_prefix("gitdir: ")?)
         };
         let common = match line(&own.join("commondir")) {
@@ -64,8 +64,7 @@ impl Repository {
         })
     }
 
-    /// Returns the commit that is checked out; `None` where there is no commit yet, or where it
-    /// cannot be told.
+    /// Returns the commit that is checked out; `None` if there is none yet, or if it is unknown.
     pub(super) fn head(&self) -> Option<Head> {
         let mut said = line(&self.own.join("HEAD"))?;
         let mut branch = None;
@@ -82,7 +81,7 @@ impl Repository {
         None
     }
 
-    /// Returns the content of a reference: another one, or a commit.
+    /// Returns the content of a reference: another reference, or a commit.
     fn reference(&self, name: &str) -> Option<String> {
         let loose = [&self.own, &self.common].into_iter().find_map(|folder| line(&folder.join(name)));
         loose.or_else(|| self.packed(name))
@@ -98,7 +97,7 @@ impl Repository {
     }
 }
 
-/// The one line of a small file.
+/// Reads a small file of one line.
 fn line(file: &Path) -> Option<String> {
     let text = read_regular_text(file, MAX_LINE).ok()?;
     let line = text.trim_end_matches(['\n', '\r']);
@@ -109,8 +108,7 @@ fn is_commit(text: &str) -> bool {
     matches!(text.len(), 40 | 64) && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
-/// Whether a name is one that git would accept (git-check-ref-format), and a path that stays
-/// inside.
+/// Whether git would accept this name (git-check-ref-format), and it is a path that stays inside.
 fn is_reference(name: &str) -> bool {
     let is_part = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
     let is_letter =

@@ -1,4 +1,4 @@
-//! Lineage as OpenLineage's run events: one for each step that ended.
+//! Lineage as OpenLineage run events, one for each step that ended.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -15,22 +15,22 @@ const PARENT: &str = "https://openlineage.io/spec/facets/1-2-0/ParentRunFacet.js
 /// The schema of a dataset's version.
 const VERSION: &str =
     "https://openlineage.io/spec/facets/1-0-1/DatasetVersionDatasetFacet.json#/$defs/DatasetVersionDatasetFacet";
-/// The schema of a job's kind.
+/// The schema of a job's type.
 const JOB_TYPE: &str = "https://openlineage.io/spec/facets/2-0-4/JobTypeJobFacet.json#/$defs/JobTypeJobFacet";
-/// The schema of facets that are no one else's.
+/// The schema of facets that OpenLineage does not define.
 const OWN: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunFacet";
 
-/// The name space of jobs and datasets.
+/// The namespace of jobs and datasets.
 const NAMESPACE: &str = "stagewright";
 
-/// Who says all this.
+/// Returns the producer of the events.
 fn producer() -> String {
     format!("urn:stagewright:{}", env!("CARGO_PKG_VERSION"))
 }
 
-/// An event for each step of a lineage, in the order of their ends. A step is a run of OpenLineage
-/// whose parent is the run; an artifact is a dataset whose version is its digest; a registered
-/// version is an output of the step that made its model.
+/// Returns an event for each step of a lineage, in the order of their ends. A step is an
+/// OpenLineage run whose parent is the run. An artifact is a dataset with its digest as version. A
+/// registered version is an output of the step that made its model.
 pub fn events(lineage: &Lineage) -> Vec<Value> {
     let mut steps: Vec<_> = lineage.steps.iter().collect();
     steps.sort_by_key(|(id, (_, stage))| (stage.ended_ms, *id));
@@ -91,13 +91,13 @@ fn moment(milliseconds: i64) -> String {
     Timestamp::from_millisecond(milliseconds).unwrap_or(Timestamp::UNIX_EPOCH).to_string()
 }
 
-/// 32 hex digits as OpenLineage writes identifiers.
+/// Formats 32 hex digits as a UUID.
 fn uuid(digits: &str) -> String {
     let part = |range: std::ops::Range<usize>| digits.get(range).unwrap_or_default();
     format!("{}-{}-{}-{}-{}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32))
 }
 
-/// An identifier of a step, the same whenever it is asked for: version 8 of RFC 9562, from a hash.
+/// Returns a UUID for a step, which is always the same: version 8 of RFC 9562, from a hash.
 fn step_uuid(id: &Id) -> String {
     let mut digits: Vec<char> = Digest::of(format!("openlineage {id}").as_bytes()).to_hex().chars().take(32).collect();
     (digits[12], digits[16]) = ('8', 'a');

@@ -8,11 +8,11 @@ use stagewright_text::Untrusted;
 
 use super::{Direction, Edge, Id, Lineage, Node};
 
-/// Digits of a digest or an identifier that are shown.
+/// The number of digits of a digest or an id that are shown.
 const SHOWN: usize = 12;
 
-/// The lineage as two trees: what the subject comes from, and what it leads to. What stands further
-/// up already is not repeated.
+/// Formats the lineage as two trees, of the origins and of what follows. A node that is already
+/// shown is not expanded again.
 pub fn tree(lineage: &Lineage) -> String {
     let mut text = String::new();
     let subject = match &lineage.subject[..] {
@@ -47,13 +47,13 @@ fn short(digits: &str) -> &str {
     digits.get(..SHOWN).unwrap_or(digits)
 }
 
-/// A digest without its algorithm, cut.
+/// Returns the first digits of a digest, without its algorithm.
 fn digest(about: &serde_json::Map<String, serde_json::Value>) -> String {
     let text = about.get("digest").and_then(serde_json::Value::as_str).unwrap_or_default();
     short(text.trim_start_matches("sha256:")).to_owned()
 }
 
-/// A node in a few words.
+/// Returns a short description of a node.
 fn label(lineage: &Lineage, id: &Id) -> String {
     let Some(Node { name, about, .. }) = lineage.nodes.get(id) else { return String::new() };
     let name = Untrusted::new(name);
@@ -82,7 +82,7 @@ fn label(lineage: &Lineage, id: &Id) -> String {
     }
 }
 
-/// One of the two trees, as it is written.
+/// One of the two trees while it is written.
 struct Branch<'a> {
     lineage: &'a Lineage,
     direction: Direction,
@@ -90,11 +90,11 @@ struct Branch<'a> {
     text: &'a mut String,
 }
 
-/// One end of an edge.
+/// Selects one end of an edge.
 type End = fn(&Edge) -> &Id;
 
 impl Branch<'_> {
-    /// The nodes next to some, in this direction, each once.
+    /// Returns the nodes next to `ids` in this direction, without duplicates.
     fn next(&self, ids: &[Id]) -> Vec<Id> {
         let (of, to): (End, End) = match self.direction {
             Direction::Up => (|edge| &edge.to, |edge| &edge.from),
@@ -108,7 +108,7 @@ impl Branch<'_> {
                 next.push(id.clone());
             }
         });
-        // Code last: what is made of data and steps is what people look for.
+        // Code is last: people look for data and steps first.
         next.sort_by_key(|id| match id {
             Id::Version(..) | Id::Production(_) => 0,
             Id::Artifact(_) | Id::Step(..) => 1,
@@ -125,7 +125,7 @@ impl Branch<'_> {
             let mut what = label(self.lineage, &id);
             let mut at = id.clone();
             let mut is_new = self.shown.insert(id);
-            // An artifact and the one step that made it are one line.
+            // An artifact and the only step that made it share a line.
             if self.direction == Direction::Up
                 && matches!(at, Id::Artifact(_))
                 && let [step] = &self.next(&[at.clone()])[..]
@@ -146,7 +146,7 @@ impl Branch<'_> {
     }
 }
 
-/// The lineage as a flowchart that Mermaid draws.
+/// Formats the lineage as a Mermaid flowchart.
 pub fn mermaid(lineage: &Lineage) -> String {
     let mut text = "flowchart LR\n".to_owned();
     let place = |id: &Id| lineage.nodes.keys().position(|other| other == id).unwrap_or_default();
@@ -173,7 +173,7 @@ pub fn mermaid(lineage: &Lineage) -> String {
     text
 }
 
-/// Text in a label, in which Mermaid finds no syntax.
+/// Escapes a text so that Mermaid finds no syntax in it.
 fn escaped(text: &str) -> String {
     text.chars().fold(String::new(), |mut out, letter| {
         match letter {

@@ -1,17 +1,17 @@
-//! A tar of one form: plain files, no times, no owners, no links, no folders.
+//! A tar archive in canonical form: plain files without times, owners, links and folders.
 //!
-//! Whoever reads one compares each header with the only one that could stand there. So there is no
-//! field of tar that a file could use to surprise its reader, and any tar program reads it.
+//! The reader compares each header with the only one that is valid at its place. A file can
+//! therefore not use any field of tar against its reader, and every tar program can read it.
 
 use std::io::{self, Read, Write};
 
-/// The size of a header, and what contents are filled up to.
+/// The size of a header. Contents are padded to a multiple of it.
 const BLOCK: usize = 512;
 
-/// The place of a header's checksum.
+/// The range of a header's checksum.
 const CHECKSUM: std::ops::Range<usize> = 148..156;
 
-/// The header of a file.
+/// Returns the header of a file.
 fn header(name: &str, bytes: u64) -> [u8; BLOCK] {
     let mut header = [0; BLOCK];
     header[..name.len()].copy_from_slice(name.as_bytes());
@@ -22,7 +22,7 @@ fn header(name: &str, bytes: u64) -> [u8; BLOCK] {
     if bytes < 1 << 33 {
         field(124, format!("{bytes:011o}\0").as_bytes());
     } else {
-        // As GNU tar and others write what has no eleven octal digits.
+        // GNU tar and others write a size like this if it does not fit eleven octal digits.
         field(124, &[0x80]);
         field(128, &bytes.to_be_bytes());
     }
@@ -35,12 +35,12 @@ fn header(name: &str, bytes: u64) -> [u8; BLOCK] {
     header
 }
 
-/// The zeros after a content.
+/// Returns the number of zeros after a content.
 fn padding(bytes: u64) -> usize {
     (BLOCK - (bytes % BLOCK as u64) as usize) % BLOCK
 }
 
-/// Writes entries, one after the other.
+/// Writes entries in sequence.
 pub(super) struct Writer<W>(W);
 
 impl<W: Write> Writer<W> {
@@ -48,7 +48,7 @@ impl<W: Write> Writer<W> {
         Self(file)
     }
 
-    /// Writes an entry. A content of another length is an error.
+    /// Writes an entry. Fails if the content has another length.
     pub(super) fn entry(&mut self, name: &str, bytes: u64, content: &mut dyn Read) -> io::Result<()> {
         assert!(name.len() < 100, "entries have short names");
         self.0.write_all(&header(name, bytes))?;
@@ -59,14 +59,14 @@ impl<W: Write> Writer<W> {
         self.0.write_all(&[0; BLOCK][..padding(bytes)])
     }
 
-    /// Writes the end.
+    /// Writes the end of the archive.
     pub(super) fn finish(mut self) -> io::Result<W> {
         self.0.write_all(&[0; 2 * BLOCK])?;
         Ok(self.0)
     }
 }
 
-/// Reads entries, one after the other.
+/// Reads entries in sequence.
 pub(super) struct Reader<R>(R);
 
 impl<R: Read> Reader<R> {
@@ -74,19 +74,19 @@ impl<R: Read> Reader<R> {
         Self(file)
     }
 
-    /// The size of the next entry, which must have this name and the only form.
+    /// Returns the size of the first entry, which must have this name.
     pub(super) fn first(&mut self, name: &str) -> io::Result<Result<u64, String>> {
         let mut found = [0; BLOCK];
         if let Err(error) = self.0.read_exact(&mut found) {
             return cut(error);
         }
-        // Its own size is the only thing that may vary.
+        // The size is the only part of the header that may vary.
         let octal = std::str::from_utf8(&found[124..135]).ok().and_then(|text| u64::from_str_radix(text, 8).ok());
         let bytes = octal.filter(|bytes| found == header(name, *bytes));
         Ok(bytes.ok_or_else(|| format!("it does not begin with `{name}`")))
     }
 
-    /// Goes to the next entry, which must have this name and this size.
+    /// Moves to the next entry, which must have this name and size.
     pub(super) fn next(&mut self, name: &str, bytes: u64) -> io::Result<Result<(), String>> {
         let mut found = [0; BLOCK];
         match self.0.read_exact(&mut found) {
@@ -96,12 +96,12 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// The content of the entry, whose size is known. [`Reader::after`] must follow.
+    /// Returns the content of the entry. [`Reader::after`] must be called after reading it.
     pub(super) fn content(&mut self, bytes: u64) -> io::Take<&mut R> {
         self.0.by_ref().take(bytes)
     }
 
-    /// Goes past the end of a content of which `left` bytes were not read.
+    /// Moves past the end of a content. `left` is the number of its bytes that were not read.
     pub(super) fn after(&mut self, bytes: u64, left: u64) -> io::Result<Result<(), String>> {
         if left > 0 {
             return Ok(Err("it is cut off".to_owned()));
@@ -115,7 +115,7 @@ impl<R: Read> Reader<R> {
         }
     }
 
-    /// The end, after which nothing may stand.
+    /// Reads the end of the archive. Nothing may follow it.
     pub(super) fn end(mut self) -> io::Result<Result<(), String>> {
         let mut end = [1; 2 * BLOCK];
         if let Err(error) = self.0.read_exact(&mut end) {
@@ -126,7 +126,7 @@ impl<R: Read> Reader<R> {
     }
 }
 
-/// An end too early is the file's fault; other errors are the system's.
+/// A premature end is an error of the file; other errors are the system's.
 fn cut<T>(error: io::Error) -> io::Result<Result<T, String>> {
     if error.kind() == io::ErrorKind::UnexpectedEof { Ok(Err("it is cut off".to_owned())) } else { Err(error) }
 }
@@ -142,7 +142,7 @@ mod tests {
         writer.finish().expect("memory")
     }
 
-    /// Reads all of it as the archive that it should be.
+    /// Reads the whole archive and checks its entries.
     fn read(file: &[u8]) -> Result<(), String> {
         let mut reader = Reader::new(file);
         let bytes = reader.first("run.json").expect("memory")?;
@@ -186,7 +186,7 @@ mod tests {
         assert!(listed.status.success() && listed.stderr.is_empty(), "{listed:?}");
         let names: Vec<_> = text.lines().filter_map(|line| line.split_whitespace().last()).collect();
         assert_eq!(names, ["run.json", "artifacts/x.blob"]);
-        // Sizes that have no eleven octal digits are written as GNU tar reads them.
+        // Larger sizes are written as GNU tar reads them.
         let large = header("x", 1 << 40);
         assert_eq!((large[124], &large[128..136]), (0x80, &(1_u64 << 40).to_be_bytes()[..]));
     }

@@ -1,4 +1,4 @@
-//! Writing such a file.
+//! The export of a run.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,21 +14,21 @@ use crate::invocation::{Invocation, Origin, SOURCE};
 use crate::reproduce::ReproduceError;
 use crate::sandbox::Cancel;
 
-/// A summary of the file that was written.
+/// The result of an export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Exported {
-    /// How many artifacts.
+    /// The number of artifacts.
     pub artifacts: usize,
-    /// Bytes of these.
+    /// Their size, in bytes.
     pub bytes: u64,
 }
 
-/// Writes a run with all that its steps need, each artifact verified. `sources` are the files that
-/// it read, by the names of its sources, where these are no artifacts; `signatures` are those of
-/// its components.
+/// Writes a run with all artifacts that its steps need, after verifying each. `sources` are the
+/// files that it read, by the names of its sources, where these are not artifacts. `signatures` are
+/// the signatures of its components.
 ///
 /// # Errors
-/// [`PortableError`]: something is missing or damaged, or `file` cannot be written.
+/// [`PortableError`] if something is missing or damaged, or if `file` cannot be written.
 pub fn export(
     (run, stages): (&Run, &[StageRecord]),
     artifacts: &ArtifactStore,
@@ -76,7 +76,7 @@ pub fn export(
     Ok(Exported { artifacts: objects.len(), bytes })
 }
 
-/// The file of an artifact, whose content is the one on record.
+/// Returns the file of an artifact, after verifying its content.
 fn found(
     artifacts: &ArtifactStore,
     (kind, digest): (ArtifactKind, Digest),
@@ -114,7 +114,7 @@ fn stopped(cancel: &Cancel) -> Result<(), PortableError> {
     if cancel.is_cancelled() { Err(PortableError::Stopped(fault())) } else { Ok(()) }
 }
 
-/// A file that ends in an error when somebody wants to stop.
+/// A file whose reads fail after a cancellation.
 struct Counted<'a> {
     file: File,
     cancel: &'a Cancel,

@@ -1,4 +1,4 @@
-//! Reading such a file, which anybody may have written.
+//! The import of a run, from a file that anybody may have written.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -21,13 +21,13 @@ use crate::fault::GUEST_TEXT;
 use crate::run::config::{BASE_RUN, CHANGES, CHILD, RESUMES};
 use crate::sandbox::Level;
 
-/// Bytes that are read at once.
+/// The size of the parts that are read, in bytes.
 const PIECE: usize = 256 << 10;
 
-/// Keys of a run's configuration that name files and runs of where it was made.
+/// The keys of a run's configuration that name files and runs of the other machine.
 const ELSEWHERE: [&str; 5] = ["file", CHANGES, BASE_RUN, RESUMES, CHILD];
 
-/// A file that is being imported, of which the first entry was read.
+/// An import whose first entry was read.
 pub struct Import {
     file: String,
     reader: Reader<BufReader<File>>,
@@ -36,22 +36,22 @@ pub struct Import {
     run: ImportedRun,
     objects: Vec<Object>,
     signatures: Vec<String>,
-    /// The parts that artifacts play in the run.
+    /// The roles of the artifacts in the run.
     parts: BTreeMap<(Digest, ArtifactKind), String>,
     components: BTreeSet<(String, Digest)>,
 }
 
-/// A run whose artifacts were all read and verified, and are visible to nobody else yet.
+/// A run whose artifacts were all read and verified. They are not published yet.
 pub struct Staged {
     run: ImportedRun,
     staging: Staging,
 }
 
 impl Import {
-    /// Begins to read a file.
+    /// Opens a file and reads its first entry.
     ///
     /// # Errors
-    /// [`PortableError`]: it cannot be read, or is no exported run.
+    /// [`PortableError`] if the file cannot be read or is not an exported run.
     pub fn begin(path: &Path) -> Result<Self, PortableError> {
         let file = path.display().to_string();
         let cannot = |reason| PortableError::File { action: "read", file: file.clone(), reason };
@@ -83,23 +83,24 @@ impl Import {
         Ok(Self { file: file.clone(), reader, check, run, objects, signatures, parts, components })
     }
 
-    /// The components that it brings, by name and digest.
+    /// Returns the components in the file, by name and digest.
     pub fn components(&self) -> &BTreeSet<(String, Digest)> {
         &self.components
     }
 
-    /// Texts that should be signatures of these.
+    /// Returns the texts that claim to be signatures of these components.
     pub fn signatures(&self) -> &[String] {
         &self.signatures
     }
 
-    /// Reads and verifies everything. `source` says where the file came from, for the record.
+    /// Reads and verifies everything. `source` is recorded as the origin of the file.
     ///
     /// # Errors
-    /// [`PortableError`]: something is not what its digest says, or the file has another form.
+    /// [`PortableError`] if a content does not match its digest, or if the file is not in canonical
+    /// form.
     pub fn stage(mut self, home: &Home, source: &str) -> Result<Staged, PortableError> {
         self.run.run.tags.push((SOURCE_TAG.to_owned(), source.to_owned()));
-        // Before all that takes long; and nothing is published that cannot be recorded.
+        // This comes before the long work, and nothing is published that cannot be recorded.
         self.run.check()?;
         let staging = home.artifacts.stage();
         for object in std::mem::take(&mut self.objects) {
@@ -138,7 +139,8 @@ impl Import {
         let mut content = reader.content(bytes);
         let found = match kind {
             ArtifactKind::Table => match staging.bring_table(digest, &mut content) {
-                // Bytes that hold no value are compared too: the file is the one that was exported.
+                // The file is compared, too, because some of its bytes are not part of a value. It
+                // must be the exported file.
                 Ok(table) => {
                     let path = staging.path(kind, &digest).ok_or_else(damaged)?;
                     let found = File::open(path).and_then(Digest::of_reader).map_err(cannot)?;
@@ -165,7 +167,7 @@ impl Import {
             }
         };
         let left = content.limit();
-        // A content that is cut off is no content of another digest.
+        // A truncated content is reported as such, and not as another digest.
         if left > 0 {
             return Err(wrong("it is cut off".to_owned()));
         }
@@ -176,14 +178,14 @@ impl Import {
     }
 }
 
-/// Reads the first entry.
+/// Parses the first entry.
 fn head(text: &[u8]) -> Result<Head, String> {
     #[derive(serde::Deserialize)]
     struct Versioned {
         format: u32,
     }
     let reason = |error: serde_json::Error| format!("`{HEAD}` cannot be read: {error}");
-    // Before all else: a later format may have other members.
+    // The format is checked first, because a later format may have other members.
     let Versioned { format } = serde_json::from_slice(text).map_err(reason)?;
     if format != FORMAT {
         return Err(format!("it has format {format}, and this program reads format {FORMAT}"));
@@ -191,8 +193,8 @@ fn head(text: &[u8]) -> Result<Head, String> {
     serde_json::from_slice(text).map_err(reason)
 }
 
-/// Whether the list of artifacts is the one that an export would write: what is needed, each once,
-/// in order.
+/// Checks that the list of artifacts is the one that an export writes: those that are needed,
+/// without duplicates and in order.
 fn listed(objects: &[Object], parts: &BTreeMap<(Digest, ArtifactKind), String>) -> Result<(), String> {
     for pair in objects.windows(2) {
         if (pair[0].digest, pair[0].kind) >= (pair[1].digest, pair[1].kind) {
@@ -213,7 +215,7 @@ fn listed(objects: &[Object], parts: &BTreeMap<(Digest, ArtifactKind), String>) 
     }
 }
 
-/// Whether what a record says in words of this program is one of those words.
+/// Checks that the statuses and levels in a record are known to this program.
 fn in_our_words(stage: &StageRecord) -> Result<(), String> {
     let unknown = |what, word: &str| Err(format!("`{}` is no {what}", Untrusted::new(word).cut(GUEST_TEXT)));
     if ![FINISHED, CACHED, FAILED].contains(&stage.status.as_str()) {
@@ -223,10 +225,10 @@ fn in_our_words(stage: &StageRecord) -> Result<(), String> {
     stage.logs.iter().find(is_unknown).map_or(Ok(()), |line| unknown("level of a line", &line.level))
 }
 
-/// The run as this registry records it.
+/// Returns the run as this registry records it.
 fn recorded(run: RunPart, stages: Vec<StageRecord>) -> ImportedRun {
     let mut config = run.config;
-    // They name files and runs of another machine, and nobody here should follow them.
+    // These name files and runs of another machine, and must not be followed here.
     if let Value::Object(members) = &mut config {
         let elsewhere = ELSEWHERE.iter().filter_map(|key| Some(((*key).to_owned(), members.remove(*key)?)));
         let elsewhere: serde_json::Map<_, _> = elsewhere.collect();
@@ -249,15 +251,15 @@ fn recorded(run: RunPart, stages: Vec<StageRecord>) -> ImportedRun {
             manifest: run.manifest,
             config,
             parameters: run.parameters,
-            // The last of a name counts: a file does not say where it came from.
+            // The last tag with a name counts, so the file cannot set its own origin.
             tags: run.tags.into_iter().chain([actor]).collect(),
         },
         status: run.status,
         started_ms: run.started_ms,
         ended_ms: run.ended_ms,
         error: run.error,
-        // What was executed elsewhere is never taken over here: a key would make it a result of
-        // ours, and a run that it was taken over from would be one of ours.
+        // Results of another machine are never reused here. With a key, a result would count as
+        // this machine's own, and `cached_from` would name a run of this registry.
         stages: stages.into_iter().map(|stage| StageRecord { key: None, cached_from: None, ..stage }).collect(),
         results: run.results.into_iter().map(figure).collect(),
     }
@@ -267,8 +269,8 @@ impl Staged {
     /// Publishes the artifacts and records the run.
     ///
     /// # Errors
-    /// [`StoreError::RunExists`] if it is here already, before anything is published; or the store
-    /// fails.
+    /// [`StoreError::RunExists`], before anything is published, if the run is here already; or an
+    /// error of the store.
     pub fn commit(self, home: &Home) -> Result<RunId, PortableError> {
         let Self { run, staging } = self;
         if let Some(id) = &run.run.run_id

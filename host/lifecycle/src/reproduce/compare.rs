@@ -1,4 +1,4 @@
-//! Where two contents differ first.
+//! The first difference between two contents.
 
 use std::fs::File;
 use std::io::Read;
@@ -14,7 +14,7 @@ use stagewright_store::{ArtifactKind, ArtifactStore, Digest, Schema, Staging, St
 use super::error::ReproduceError;
 use crate::fault::StageFault;
 
-/// Bytes that are compared at once.
+/// The size of the parts that are compared, in bytes.
 const PIECE: usize = 64 << 10;
 
 /// The longest text of a document or a cell that a difference shows, in characters.
@@ -30,45 +30,45 @@ pub enum Place {
         column: String,
         /// The row, from 0.
         row: u64,
-        /// Its value on record; null: there is none.
+        /// The recorded value; null if there is none.
         recorded_value: Value,
-        /// The value that was made, or found.
+        /// The value that was made or found.
         found_value: Value,
     },
-    /// A column of a table as a whole: its name, its type or role, or its categories.
+    /// A column as a whole: its name, its type or role, or its categories.
     Column {
-        /// The column's name on record; of one that is not on record, the name that was found.
+        /// The recorded name of the column, or the name that was found if it is not recorded.
         column: String,
         /// The difference.
         problem: String,
     },
-    /// The number of rows; those that both have are equal.
+    /// The number of rows. The rows that both have are equal.
     Rows {
-        /// The first row that only one has, from 0.
+        /// The first row that only one of them has, from 0.
         row: u64,
-        /// Rows on record.
+        /// The recorded number of rows.
         recorded_rows: u64,
-        /// Rows that were made, or found.
+        /// The number of rows that were made or found.
         found_rows: u64,
     },
     /// A value of a JSON document.
     Json {
-        /// Where it is, as a JSON path: `$.metrics[2].value`.
+        /// The JSON path: `$.metrics[2].value`.
         path: String,
-        /// The value on record; null where there is none.
+        /// The recorded value; null if there is none.
         recorded_value: Value,
-        /// The value that was made, or found.
+        /// The value that was made or found.
         found_value: Value,
     },
     /// A byte.
     Byte {
-        /// Its offset, from 0. It may be the end of the shorter one.
+        /// The offset, from 0. It may be the end of the shorter content.
         offset: u64,
     },
 }
 
-/// The first place in which a stored artifact and a staged one differ, as far as the stored one can
-/// be read.
+/// Returns the first difference between a stored and a staged artifact, as far as the stored one
+/// can be read.
 pub(super) fn first(
     artifacts: &ArtifactStore,
     staging: &Staging,
@@ -81,7 +81,7 @@ pub(super) fn first(
         let made = staging.open_table(&made)?;
         match artifacts.open_table(&recorded).and_then(|recorded| tables(&recorded, &made)) {
             Ok(Some(place)) => return Ok(Some(place)),
-            // What cannot be read as a table has bytes all the same.
+            // Contents that are not equal tables are compared by bytes.
             Ok(None) | Err(StoreError::Damaged { .. }) => {}
             Err(error) => return Err(error.into()),
         }
@@ -101,13 +101,13 @@ fn failed(path: &Path, error: &std::io::Error) -> StageFault {
     StageFault::host(format!("cannot read `{}`: {error}", path.display()))
 }
 
-/// A document as JSON, if it is any.
+/// Reads a document as JSON; `None` if it is not JSON.
 fn document(path: &Path) -> Result<Option<Value>, StageFault> {
     let bytes = std::fs::read(path).map_err(|error| failed(path, &error))?;
     Ok(serde_json::from_slice(&bytes).ok())
 }
 
-/// The offset of the first byte that differs.
+/// Returns the offset of the first byte that differs.
 fn bytes(mut one: impl Read, mut other: impl Read) -> std::io::Result<Option<u64>> {
     let (mut left, mut right) = (Vec::with_capacity(PIECE), Vec::with_capacity(PIECE));
     let mut start = 0;
@@ -127,7 +127,7 @@ fn bytes(mut one: impl Read, mut other: impl Read) -> std::io::Result<Option<u64
     }
 }
 
-/// The first value that differs, objects by their keys in order.
+/// Returns the first value that differs, with the members of objects in the order of their keys.
 fn json(recorded: &Value, found: &Value, path: &str) -> Option<Place> {
     let differs = |path: String, recorded: Option<&Value>, found: Option<&Value>| {
         let shown = |value: Option<&Value>| value.map_or(Value::Null, brief);
@@ -155,13 +155,13 @@ fn json(recorded: &Value, found: &Value, path: &str) -> Option<Place> {
     }
 }
 
-/// A step of a JSON path.
+/// Formats a member as a part of a JSON path.
 fn member(key: &str) -> String {
     let is_plain = key.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
     if is_plain && !key.is_empty() { format!(".{key}") } else { format!("[{}]", Value::from(key)) }
 }
 
-/// A value that is short enough to be shown.
+/// Shortens a value so that it can be shown.
 fn brief(value: &Value) -> Value {
     let text = value.to_string();
     if text.chars().count() <= SHOWN {
@@ -180,7 +180,8 @@ fn cut(text: &str) -> String {
     }
 }
 
-/// The first difference of two tables: of their columns, then of their values column by column.
+/// Returns the first difference between two tables: of their columns, then of their values column
+/// by column.
 fn tables(recorded: &Table, found: &Table) -> Result<Option<Place>, StoreError> {
     if let Some(place) = schemas(recorded.schema(), found.schema()) {
         return Ok(Some(place));
@@ -214,7 +215,7 @@ fn schemas(recorded: &Schema, found: &Schema) -> Option<Place> {
     })
 }
 
-/// The first difference in a column, of the rows that both tables have.
+/// Returns the first difference in a column, among the rows that both tables have.
 fn column(recorded: &Table, found: &Table, (index, name): (usize, &str)) -> Result<Option<Place>, StoreError> {
     let rows = recorded.rows().min(found.rows());
     let mut start = 0;
@@ -242,12 +243,12 @@ fn column(recorded: &Table, found: &Table, (index, name): (usize, &str)) -> Resu
     Ok(None)
 }
 
-/// The list of categories of a column that has one.
+/// Returns the list of categories of a categorical column.
 fn categories(column: &ArrayRef) -> Option<&ArrayRef> {
     Some(column.as_dictionary_opt::<Int32Type>()?.values())
 }
 
-/// A value of a table. Numbers are equal if their bits are.
+/// The value of a cell. Numbers are equal if their bits are.
 #[derive(PartialEq)]
 enum Cell<'a> {
     Null,
@@ -255,7 +256,7 @@ enum Cell<'a> {
     Integer(i64),
     Bits(u64),
     Text(&'a str),
-    /// Of a type that tables do not have.
+    /// A type that tables do not have.
     Unknown,
 }
 
@@ -284,7 +285,7 @@ fn cell(column: &ArrayRef, row: usize) -> Cell<'_> {
 }
 
 impl Cell<'_> {
-    /// As a difference shows it: numbers that JSON does not have as text.
+    /// Returns the value as JSON. A number that JSON cannot represent becomes a string.
     fn shown(&self) -> Value {
         match self {
             Self::Null | Self::Unknown => Value::Null,
@@ -333,7 +334,7 @@ mod tests {
         let cell = |column: &str, row, recorded_value, found_value| {
             Some(Place::Cell { column: column.to_owned(), row, recorded_value, found_value })
         };
-        // The first column counts before the first row.
+        // Columns are compared one after the other.
         let [mut x, mut y] = plain();
         (x.1[2], y.1[0]) = (Some(-0.0), Some(7.0));
         assert_eq!(differ([x, y], &["a", "b", "c"]), cell("x", 2, value!(0.0), value!(-0.0)));

@@ -1,43 +1,44 @@
-//! Why a run cannot be reproduced.
+//! The errors of a reproduction.
 
 use stagewright_manifest::StepId;
 use stagewright_store::{Digest, StoreError};
 
 use crate::fault::StageFault;
 
-/// Why a run's steps cannot be executed again.
+/// The reason why the steps of a run cannot be executed again.
 #[derive(Debug, thiserror::Error)]
 pub enum ReproduceError {
-    /// There is nothing to execute.
+    /// The run has no completed step.
     #[error("the run recorded no stage that came to its end")]
     Nothing,
-    /// A step's record is of before invocations were kept, or the step came from elsewhere.
+    /// The step has no invocation, because its record is older than invocations, or was made by
+    /// another program.
     #[error("stage `{stage}` has no invocation on record: nobody knows what it was given")]
     NoInvocation {
         /// The stage.
         stage: String,
     },
-    /// An invocation cannot be read.
+    /// The invocation cannot be read.
     #[error("the invocation of stage `{stage}` cannot be read: {reason}")]
     Unreadable {
         /// The stage.
         stage: String,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// Another version of the host made it.
+    /// Another version of the host executed the step.
     #[error("stage `{stage}` was run with {what} {recorded}, and this program has {own}: it would not do the same")]
     OtherHost {
         /// The stage.
         stage: StepId,
-        /// The part that differs: `host semantics`, `contract`.
+        /// The thing that differs: `host semantics`, `contract`.
         what: &'static str,
-        /// As the step had it.
+        /// Its recorded version.
         recorded: String,
-        /// As this program has it.
+        /// The version of this program.
         own: String,
     },
-    /// The bytes of a component are gone, or were never kept.
+    /// The bytes of a component are missing.
     #[error("the component `{name}` ({digest}) of stage `{stage}` is not kept")]
     NoComponent {
         /// The stage.
@@ -47,7 +48,7 @@ pub enum ReproduceError {
         /// Its digest.
         digest: Digest,
     },
-    /// An input is gone.
+    /// An input is missing.
     #[error("the input `{role}` ({digest}) of stage `{stage}` is gone")]
     NoInput {
         /// The stage.
@@ -57,18 +58,18 @@ pub enum ReproduceError {
         /// Its digest.
         digest: Digest,
     },
-    /// The file that ingestion read is not at hand.
+    /// The file that ingestion read is missing.
     #[error("the source of the run ({digest}) is not at hand{}", .reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default())]
     NoSource {
         /// The digest of its content.
         digest: Digest,
-        /// Why the file that was named cannot be read.
+        /// The reason why the given file cannot be read.
         reason: Option<String>,
     },
-    /// Nobody knows what ingestion read.
+    /// It is not known what ingestion read.
     #[error("the content of the run's source is not on record: somebody wrote to the database while it was read")]
     UnknownSource,
-    /// A step failed that had not failed.
+    /// A step failed that did not fail in the run.
     #[error(transparent)]
     Stage(#[from] StageFault),
     /// The store failed.

@@ -1,4 +1,4 @@
-//! Stages of a few lines that answer in their ways, and what the check says of each.
+//! Small stages that answer in different ways, and the result of the check for each.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -73,7 +73,7 @@ impl RunArtifacts {
     }
 
     /// Replaces the table that `table` made by a segment of it. Of the other artifacts of that
-    /// step, only the signature is contents, because they describe the whole table.
+    /// step, only the signature is kept, because they describe the whole table.
     pub(crate) fn narrow(&mut self, table: &StepId, segments: StepId, segment: ArtifactRecord) {
         let contents = Arc::make_mut(&mut self.contents);
         contents.artifacts.retain(|(made_by, name), _| made_by != table || name == SIGNATURE.name.name);

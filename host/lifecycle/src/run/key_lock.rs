@@ -79,7 +79,7 @@ impl Drop for WaitGuard<'_> {
 }
 
 impl KeyLock {
-    /// WaitGuard until no other process of this home executes a step with this key. Meanwhile the run's
+    /// Waits until no other process of this home executes a step with this key. Meanwhile the run's
     /// `held` locks are released. `on_wait` is called once if there is such a process.
     ///
     /// # Errors
