@@ -1,6 +1,6 @@
 //! The artifacts of several machines, in a bucket or a directory that all of them reach.
 //!
-//! Uses the same object stores as [`Destination`](crate::Destination), with other keys:
+//! Uses the same object stores as [`Destination`], with other keys:
 //! `artifacts/HEX.KIND`. Nothing under a key ever changes, so that no write needs a condition.
 
 use std::path::Path;

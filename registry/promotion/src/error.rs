@@ -18,7 +18,7 @@ pub enum PromotionError {
     BadUri {
         /// The text, without a user or password in it.
         uri: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: &'static str,
     },
     /// Another registry moved the pointer there.
@@ -48,7 +48,7 @@ pub enum PromotionError {
     NoCredentials {
         /// The destination.
         uri: String,
-        /// What was looked for.
+        /// The credentials that are missing.
         problem: String,
     },
     /// A credential, a region or an endpoint has an impossible value.
@@ -56,9 +56,10 @@ pub enum PromotionError {
         "{name} {problem}\nhint: set it again, e.g. `export NAME=\"$(tr -d '[:space:]' < FILE)\"` if it comes from a file"
     )]
     BadSetting {
-        /// The variable, or the key of a profile or a destination. Its value is not repeated: it may be a secret.
+        /// The variable, or the key of a profile or a destination. Its value is not repeated: it
+        /// may be a secret.
         name: String,
-        /// What is wrong with its value.
+        /// The problem with its value.
         problem: &'static str,
     },
     /// The store does not accept the credentials.
@@ -122,7 +123,7 @@ pub enum PromotionError {
     NoConditionalWrites {
         /// The destination.
         uri: String,
-        /// What it did instead.
+        /// Its behaviour instead.
         problem: &'static str,
     },
     /// No attempt of a request succeeded.
@@ -178,7 +179,7 @@ pub enum PromotionError {
         path: PathBuf,
         /// The digest that it should have.
         digest: Digest,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// The uploaded bytes differ from the local file.
@@ -190,7 +191,7 @@ pub enum PromotionError {
         uri: String,
         /// The key, relative to the destination.
         key: String,
-        /// What differs, and what was done about it.
+        /// The difference, and what was done about it.
         problem: String,
     },
     /// Another registry wrote this version.
@@ -214,7 +215,7 @@ pub enum PromotionError {
         uri: String,
         /// The model.
         model: String,
-        /// What the pointer says: `version 3, promotion ..`, or `gone`.
+        /// The pointer's content: `version 3, promotion ..`, or `gone`.
         actual: String,
     },
     /// Nothing was promoted yet.
@@ -244,7 +245,7 @@ pub enum PromotionError {
         uri: String,
         /// The key, relative to the destination.
         key: String,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// The version was not judged yet, so that its manifest would change later.
@@ -264,7 +265,7 @@ pub enum PromotionError {
         model: String,
         /// The version.
         version: u32,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
 }

@@ -1,4 +1,4 @@
-//! What failed promotions left at a destination: finding it, and removing it without removing
+//! Garbage of failed promotions at a destination: finding it, and removing it without removing
 //! anything that is needed.
 //!
 //! Age protects a promotion in progress: its objects are younger than the grace period. An old

@@ -57,7 +57,8 @@ pub(crate) fn from_buffer(buffer: &BooleanBuffer) -> Vec<u8> {
     bits
 }
 
-/// Appends the bits of an Arrow buffer of any offset to `bits`, which holds `rows` bits with trailing bits 0.
+/// Appends the bits of an Arrow buffer of any offset to `bits`, which holds `rows` bits with
+/// trailing bits 0.
 pub(crate) fn append(bits: &mut Vec<u8>, rows: usize, buffer: &BooleanBuffer) {
     let added = from_buffer(buffer);
     let shift = rows % 8;

@@ -38,7 +38,7 @@ pub enum StoreError {
     /// No artifact of this kind and digest is stored, here or where several machines share them.
     #[error("{kind} `{digest}` is neither in the store `{}` nor at `{place}`", store.display())]
     MissingEverywhere {
-        /// What was asked for.
+        /// Its kind.
         kind: ArtifactKind,
         /// Its digest.
         digest: Digest,
@@ -98,7 +98,7 @@ pub enum StoreError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// The content of a stored file does not have the digest that names the file.
@@ -185,7 +185,7 @@ pub enum StoreError {
     BadRecord {
         /// The database.
         place: String,
-        /// What is wrong.
+        /// The problem.
         problem: String,
     },
     /// The URL does not name a registry that this program can open.
@@ -217,7 +217,7 @@ pub enum StoreError {
     Tampered {
         /// Its place in the chain, from 1.
         seq: u64,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
     },
     /// The registry differs from its audit.
@@ -320,9 +320,9 @@ pub enum StoreError {
     Incomplete {
         /// The model's name.
         model: String,
-        /// What the artifact is to the version.
+        /// The artifact's role in the version.
         role: String,
-        /// What is wrong with it.
+        /// The problem.
         source: Box<StoreError>,
     },
     /// The model has no such alias.

@@ -192,7 +192,7 @@ pub struct Field {
     pub data_type: DataType,
     /// Whether the column may hold nulls.
     pub nullable: bool,
-    /// What the column is for.
+    /// The purpose of the column.
     pub role: Role,
 }
 
@@ -264,7 +264,7 @@ pub enum SchemaError {
     Role {
         /// The column's name.
         name: String,
-        /// What is wrong with the role.
+        /// The problem with the role.
         source: UnknownName,
     },
 }

@@ -1,9 +1,9 @@
 //! A bucket as a store, by the AWS SDK.
 //!
 //! Every request runs on a small runtime of this store's own, and its caller waits: the rest of
-//! Stagewright is synchronous. This module counts attempts, not the SDK, for two reasons. An attempt
-//! of ours includes the body of a reply. And the SDK would repeat a conditional write whose reply
-//! was lost, and report as refused what has happened.
+//! Stagewright is synchronous. This module counts attempts, not the SDK, for two reasons. An
+//! attempt of ours includes the body of a reply. And the SDK would repeat a conditional write whose
+//! reply was lost, and report as refused what has happened.
 //!
 //! - [`client`]: credentials, region and endpoint
 //! - [`bucket`]: [`S3`], with attempts and time-outs; [`fault`]: what a failed attempt means

@@ -8,7 +8,8 @@
 //! - [`store`]: [`ArtifactStore`], which finds, opens and verifies artifacts
 //! - [`staging`]: [`Staging`], which publishes new ones; [`staged`]: their files before that
 //! - [`blob`]: blobs and documents (tables are in [`crate::table`])
-//! - [`shared`]: a place that several machines reach; [`sharing`]: sending there, fetching from there
+//! - [`shared`]: a place that several machines reach; [`sharing`]: sending there, fetching from
+//!   there
 //! - [`garbage`]: removing what nothing refers to
 //!
 //! Why not a file of its own format per kind and run? Content addresses make publication

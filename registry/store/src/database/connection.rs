@@ -9,7 +9,7 @@ use super::postgres;
 use super::sqlite;
 use super::value::{Row, Value};
 
-/// What a transaction changes.
+/// The records that a transaction changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     /// Runs and what is logged of them.
@@ -44,7 +44,7 @@ impl Address {
 /// One connection.
 pub(crate) struct Connection {
     backend: Backend,
-    /// What the current transaction changes.
+    /// The scope of the current transaction.
     scope: Scope,
 }
 

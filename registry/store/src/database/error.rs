@@ -1,4 +1,4 @@
-//! What a database's driver says, with a hint for people.
+//! Errors of the databases' drivers, with hints.
 
 use rusqlite::ErrorCode;
 
@@ -24,7 +24,7 @@ pub enum DatabaseError {
     /// The URL names no database that this program knows.
     #[error("{problem}")]
     Url {
-        /// What is wrong, with a hint.
+        /// The problem, with a hint.
         problem: String,
     },
 }

@@ -13,8 +13,8 @@
 //! - [`OwnerLock`]: shows other processes that this one lives
 //!
 //! Why not an ORM, or sqlx's `Any`? The registry's statements are few and must be the same on both.
-//! What is needed of a driver is three calls, and both drivers below are synchronous, as the
-//! registry's callers are.
+//! They need three calls of a driver, and both drivers below are synchronous, as the registry's
+//! callers are.
 
 mod connection;
 mod error;

@@ -80,8 +80,8 @@ impl Registry {
     /// Renames an experiment.
     ///
     /// # Errors
-    /// [`StoreError::NoExperiment`], [`StoreError::ExperimentExists`], [`StoreError::BadExperimentName`] or
-    /// [`StoreError::Database`].
+    /// [`StoreError::NoExperiment`], [`StoreError::ExperimentExists`],
+    /// [`StoreError::BadExperimentName`] or [`StoreError::Database`].
     pub fn rename_experiment(&self, name: &str, new: &str) -> Result<(), StoreError> {
         check_experiment(new)?;
         self.write("rename an experiment", Scope::Runs, |connection| {

@@ -48,7 +48,8 @@ impl Registry {
     /// Registers a model without versions.
     ///
     /// # Errors
-    /// [`StoreError::ModelExists`], [`StoreError::BadName`], [`StoreError::BadKey`] or [`StoreError::Database`].
+    /// [`StoreError::ModelExists`], [`StoreError::BadName`], [`StoreError::BadKey`] or
+    /// [`StoreError::Database`].
     pub fn create_model(&self, name: &str, model: &NewModel) -> Result<(), StoreError> {
         check_name("model", name)?;
         for (tag, value) in &model.tags {
@@ -132,7 +133,8 @@ impl Registry {
     /// Sets a tag of a model; `None` removes it.
     ///
     /// # Errors
-    /// [`StoreError::NoModel`], [`StoreError::NoTag`], [`StoreError::BadKey`] or [`StoreError::Database`].
+    /// [`StoreError::NoModel`], [`StoreError::NoTag`], [`StoreError::BadKey`] or
+    /// [`StoreError::Database`].
     pub fn tag_model(&self, name: &str, tag: &str, value: Option<&str>) -> Result<(), StoreError> {
         check_key("tag", tag, value.unwrap_or_default())?;
         self.write("tag a model", Scope::Models, |connection| {

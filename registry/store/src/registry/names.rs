@@ -1,4 +1,4 @@
-//! What may be a name or an identifier, and how errors quote one.
+//! Checks of names and identifiers, and how errors quote them.
 
 use crate::error::StoreError;
 

@@ -147,7 +147,8 @@ impl Registry {
     /// Records how a run ended. `error` says why it failed, as the caller's JSON.
     ///
     /// # Errors
-    /// [`StoreError::NoRun`], [`StoreError::RunEnded`] if it had ended before, or [`StoreError::Database`].
+    /// [`StoreError::NoRun`], [`StoreError::RunEnded`] if it had ended before, or
+    /// [`StoreError::Database`].
     pub fn finish_run(
         &self,
         run_id: &RunId,

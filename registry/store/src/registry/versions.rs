@@ -225,8 +225,8 @@ impl Registry {
     /// Sets a tag of a version; `None` removes it.
     ///
     /// # Errors
-    /// [`StoreError::NoVersion`], [`StoreError::NoModel`], [`StoreError::NoTag`], [`StoreError::BadKey`] or
-    /// [`StoreError::Database`].
+    /// [`StoreError::NoVersion`], [`StoreError::NoModel`], [`StoreError::NoTag`],
+    /// [`StoreError::BadKey`] or [`StoreError::Database`].
     pub fn tag_version(&self, model: &str, version: u32, tag: &str, value: Option<&str>) -> Result<(), StoreError> {
         check_key("tag", tag, value.unwrap_or_default())?;
         self.write("tag a model version", Scope::Models, |connection| {

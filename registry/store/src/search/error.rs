@@ -16,9 +16,9 @@ pub struct SearchError {
     pub excerpt: String,
     /// The position, counted in characters from 1.
     pub column: usize,
-    /// What is wrong there.
+    /// The problem there.
     pub problem: String,
-    /// What may be there instead.
+    /// How to solve it.
     pub hint: String,
 }
 

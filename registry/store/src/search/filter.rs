@@ -37,7 +37,7 @@ pub enum Comparison {
     Equal(String),
     /// Differs from this text.
     NotEqual(String),
-    /// Matches this [pattern](super::like).
+    /// Matches this [pattern](super::like()).
     Like(String),
     /// Matches this pattern, ignoring the case of ASCII letters.
     Ilike(String),

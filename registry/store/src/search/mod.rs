@@ -30,7 +30,7 @@
 //!   clause by itself.
 //! - A version may have several aliases. A clause on aliases works the same, but `!=` and `NOT IN`
 //!   require that none is named, `IS NULL` that there is none.
-//! - Patterns have `%` and `_` and no escapes; [`like`] defines them. `LIKE` is case-sensitive,
+//! - Patterns have `%` and `_` and no escapes; [`like()`] defines them. `LIKE` is case-sensitive,
 //!   `ILIKE` ignores the case of ASCII letters.
 //!
 //! | | SQLite | PostgreSQL |

@@ -2,8 +2,8 @@
 
 use crate::schema::DataType;
 
-/// Parts are padded with zeros to SHA-256's block, so that a column is hashed where it lies, without
-/// copying.
+/// Parts are padded with zeros to SHA-256's block, so that a column is hashed where it lies,
+/// without copying.
 pub(super) const BLOCK: usize = 64;
 
 /// A message for SHA-256, in blocks: a header, then each part's bytes with zeros up to a full

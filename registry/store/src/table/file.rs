@@ -116,9 +116,10 @@ pub(super) struct TableFile {
 impl TableFile {
     /// Maps a file and checks its structure.
     pub(super) fn open(file: &File) -> Result<Self, String> {
-        // SAFETY: the map is only read, and nothing writes to the file while it is mapped: a staged file is complete when
-        // its writer opens it and its only writable handle is flushed and closed, never written again; a published one is
-        // read-only and only ever replaced by rename or removed, which leaves this map's pages as they are.
+        // SAFETY: the map is only read, and nothing writes to the file while it is mapped: a staged
+        // file is complete when its writer opens it and its only writable handle is flushed and
+        // closed, never written again; a published one is read-only and only ever replaced by
+        // rename or removed, which leaves this map's pages as they are.
         let map = unsafe { memmap2::Mmap::map(file) }.map_err(|error| format!("it cannot be mapped: {error}"))?;
         let map = Buffer::from(bytes::Bytes::from_owner(map));
         let length = map.len();

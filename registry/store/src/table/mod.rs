@@ -7,7 +7,7 @@
 //! rows arrived nor on what a version of Arrow writes.
 //!
 //! - [`writer`]: [`TableWriter`]; [`chunk`]: the rows that it collects; [`hashing`]: its threads
-//! - [`reader`]: [`Table`]; [`file`]: its mapped file
+//! - [`reader`]: [`Table`]; [`mod@file`]: its mapped file
 //! - [`column_digest`], [`column_message`], [`sha256_lanes`]: the digest
 //! - [`export`]: CSV and Parquet
 

@@ -314,14 +314,14 @@ pub(crate) fn spawn(place: &OsStr, home: &Path, part: &str) -> Child {
         .unwrap()
 }
 
-/// What a child said, if all went well.
+/// Returns the output of a child that succeeded.
 pub(crate) fn said(child: Child) -> String {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", everything(&output));
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What a process printed.
+/// Returns the output of a process.
 pub(crate) fn everything(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }

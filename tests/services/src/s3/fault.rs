@@ -1,6 +1,6 @@
 //! Faults between a client and the store, at the level of HTTP, at a request of a given number.
 //!
-//! Only requests signed with [`ACCESS_KEY`](super::ACCESS_KEY) are numbered. An observer with the
+//! Only requests signed with [`ACCESS_KEY`] are numbered. An observer with the
 //! other key sees the store as it is.
 
 use std::sync::Mutex;
@@ -12,7 +12,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use s3s::Body;
 use s3s::service::S3Service;
 
-use super::{ACCESS_KEY, Options, REGION, lock};
+use super::options::{ACCESS_KEY, Options, REGION, lock};
 
 /// How long a slow request is delayed.
 const SLOW: Duration = Duration::from_millis(100);

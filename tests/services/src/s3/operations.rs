@@ -9,7 +9,7 @@ use s3s::{Body, S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 
 use super::bucket::{Buckets, Refusal, Stored, Sums};
 use super::fault::{Lie, MAX_BODY, flip};
-use super::{ConditionalWrites, Options, lock};
+use super::options::{ConditionalWrites, Options, lock};
 
 pub(super) struct Operations {
     pub(super) buckets: Arc<Mutex<Buckets>>,
