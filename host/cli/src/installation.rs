@@ -16,14 +16,14 @@ pub(crate) fn operator() -> Result<Operator, ManifestError> {
 }
 
 /// Returns the folder that `STAGEWRIGHT_STAGES` names, which replaces the installation's stages.
-pub(crate) fn stages_elsewhere() -> Option<PathBuf> {
+pub(crate) fn stages_override() -> Option<PathBuf> {
     environment::own("STAGEWRIGHT_STAGES").map(PathBuf::from)
 }
 
 /// Returns the folders of built-in stages: the one that `STAGEWRIGHT_STAGES` names, else `stages`
 /// beside the binary and the one that an installation uses.
 pub(crate) fn stage_folders() -> Vec<PathBuf> {
-    if let Some(folder) = stages_elsewhere() {
+    if let Some(folder) = stages_override() {
         return vec![folder];
     }
     let binary = std::env::current_exe().and_then(|path| path.canonicalize());

@@ -146,7 +146,7 @@ impl Project {
     fn keep_signatures(&self, origin: &Origin, component: &Component) {
         let path = match origin {
             Origin::File(path) => Some(path.clone()),
-            _ => installation::stages_elsewhere().and_then(|_| installation::built_in(&component.name).ok()),
+            _ => installation::stages_override().and_then(|_| installation::built_in(&component.name).ok()),
         };
         let kept = path.map(|path| self.trusted.keep_beside(&path, component.digest));
         if let Some(Err(error)) = kept {

@@ -39,7 +39,7 @@ pub(crate) fn of(version: &ModelVersion, run: &Run, stages: &[StageRecord]) -> V
 
 /// Returns the statement that this run made the subjects of `claimed`; `None` if it did not make
 /// all of them.
-pub(crate) fn again(claimed: &Value, run: &Run, stages: &[StageRecord]) -> Option<Value> {
+pub(crate) fn of_reproduction(claimed: &Value, run: &Run, stages: &[StageRecord]) -> Option<Value> {
     let parts = claimed["subject"].as_array()?.iter().map(|subject| {
         let (role, artifact) = PARTS.iter().find(|(role, ..)| subject["name"] == *role)?;
         // A reproduction does not repeat a stage that failed.
@@ -59,7 +59,7 @@ fn world_of(record: &StageRecord) -> Option<World> {
 
 /// Returns whether a signed statement equals `own` byte for byte, apart from the version of the
 /// program that wrote it. A countersignature covers all bytes.
-pub(crate) fn is_said(own: &Value, statement: &[u8]) -> bool {
+pub(crate) fn matches(own: &Value, statement: &[u8]) -> bool {
     const VERSION: &str = "/predicate/runDetails/builder/version/stagewright";
     let mut own = own.clone();
     let claimed = serde_json::from_slice::<Value>(statement).ok();
@@ -105,8 +105,8 @@ fn with(parts: &[(&str, ArtifactKind, Digest)], run: &Run, stages: &[StageRecord
                 "builder": { "id": "urn:stagewright", "version": { "stagewright": env!("CARGO_PKG_VERSION") } },
                 "metadata": {
                     "invocationId": run.run_id,
-                    "startedOn": moment(run.started_ms),
-                    "finishedOn": run.ended_ms.map(moment),
+                    "startedOn": timestamp(run.started_ms),
+                    "finishedOn": run.ended_ms.map(timestamp),
                 },
                 "byproducts": made.collect::<Vec<_>>(),
             },
@@ -114,7 +114,7 @@ fn with(parts: &[(&str, ArtifactKind, Digest)], run: &Run, stages: &[StageRecord
     })
 }
 
-fn moment(milliseconds: i64) -> String {
+fn timestamp(milliseconds: i64) -> String {
     jiff::Timestamp::from_millisecond(milliseconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
 }
 

@@ -12,7 +12,7 @@ use stagewright_manifest::{Condition, Manifest, ManifestError, StepId, World};
 ///
 /// # Errors
 /// [`ManifestError`] at the task's kind.
-pub(crate) fn refuse_undoable(
+pub(crate) fn check_tasks(
     manifest: &Manifest,
     stages: &RangeInclusive<World>,
     components: &BTreeMap<StepId, Arc<Component>>,

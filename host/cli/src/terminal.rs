@@ -11,7 +11,7 @@ use std::io::IsTerminal as _;
 
 use stagewright_manifest::ManifestError;
 
-pub(crate) use progress::Watch;
+pub(crate) use progress::ProgressDisplay;
 pub(crate) use run_summary::show_summary;
 pub(crate) use tables::{Cell, Grid, right, table};
 pub(crate) use units::{bytes, milliseconds, moment};

@@ -147,7 +147,7 @@ impl<'a> Policy<'a> {
 
     /// Adds the new components to the lock file. If the folder cannot be written to, the run goes
     /// on with a warning; `--locked` is for those who want an error.
-    pub(crate) fn settle(self) {
+    pub(crate) fn pin_new(self) {
         let found = self.found.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
         if found.is_empty() {
             return;
@@ -192,7 +192,7 @@ impl Signers {
     /// # Errors
     /// [`RuntimeError::Refused`]: none of the signers signed it. The error says what to do.
     pub(crate) fn admit(&self, name: &str, origin: &Origin, digest: Digest) -> Result<(), RuntimeError> {
-        match (origin, installation::stages_elsewhere()) {
+        match (origin, installation::stages_override()) {
             (Origin::File(path), _) => self.admit_file(name, path, digest),
             (Origin::BuiltIn, Some(folder)) => self.admit_file(name, &folder.join(format!("{name}.wasm")), digest),
             (Origin::BuiltIn, None) | (Origin::Stored(..), _) => Ok(()),

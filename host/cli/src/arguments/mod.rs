@@ -1,4 +1,4 @@
-//! What can be typed.
+//! The arguments of all commands. Their doc comments are the text of `--help` and of manual pages.
 
 use std::path::PathBuf;
 
@@ -18,17 +18,17 @@ pub(crate) use registry::{
 #[derive(Debug, Parser)]
 #[command(name = "stagewright", version, about = "Runs machine-learning lifecycles as pipelines of sandboxed WebAssembly components", after_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Arguments {
-    /// Shows more of what happens; twice shows everything.
+    /// Shows more log lines; twice for all.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// Where artifacts, runs and models are kept. [default: .stagewright]
+    /// The folder of artifacts, runs and models. [default: .stagewright]
     #[arg(long, global = true, env = "STAGEWRIGHT_HOME", value_name = "FOLDER")]
     pub(crate) home: Option<PathBuf>,
-    /// The registry, if it is not a file in the home: `postgresql://USER@HOST/DATABASE`.
+    /// The registry, if it is not in the home: `postgresql://USER@HOST/DATABASE`.
     #[arg(long, global = true, env = "STAGEWRIGHT_REGISTRY", value_name = "URL", hide_env_values = true)]
     pub(crate) registry: Option<String>,
-    /// Where several machines share artifacts, of which the home then keeps copies:
-    /// `s3://BUCKET/PREFIX` or a folder.
+    /// The place where several machines share artifacts: `s3://BUCKET/PREFIX` or a folder. The home
+    /// keeps copies of those it uses.
     #[arg(long, global = true, env = "STAGEWRIGHT_ARTIFACTS", value_name = "URI", hide_env_values = true)]
     pub(crate) artifacts: Option<String>,
     #[command(subcommand)]
@@ -40,41 +40,43 @@ const AFTER_HELP: &str = "Exit codes: 0 done or accepted, 2 usage or manifest, 3
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Writes a manifest for a table.
+    Init(InitArguments),
     /// Runs a pipeline: ingestion, validation, transformation, training, evaluation, promotion.
-    /// Stages of which an earlier run did the same are not executed again.
+    /// Takes over the results of stages that an earlier run executed with the same inputs.
     Run(RunArguments),
-    /// Goes on with a run that did not come to its end: what it finished is not executed again.
+    /// Continues a run that did not finish. Its finished stages are not executed again.
     Resume(ResumeArguments),
-    /// Shows what a run would do, and checks everything that can be checked before it.
+    /// Shows what a run would do, and checks everything that can be checked without running it.
     Plan(PlanArguments),
-    /// One stage alone, or one component.
+    /// Runs a single stage; inspects, signs and compiles components.
     #[command(subcommand)]
     Stage(StageCommand),
-    /// Pins the components that a pipeline names by path, by their digests, in `stagewright.lock` beside it.
+    /// Pins the digests of the components that a manifest names by path, in `stagewright.lock`
+    /// beside it.
     Lock(LockArguments),
-    /// Runs: lists, shows, compares, searches them.
+    /// Lists, shows, compares, searches and exports runs.
     Runs(RunsArguments),
-    /// Executes the stages of a run again from its record, and names the first artifact that
-    /// differs.
+    /// Executes the stages of a recorded run again, and names the first artifact that differs.
     Reproduce(ReproduceArguments),
-    /// Shows where a run, a version or an artifact comes from, and what it leads to.
+    /// Shows the origin of a run, a version or an artifact, and what was made of it.
     Lineage(LineageArguments),
-    /// Registered models: lists, shows, compares, promotes, rolls back, exports them.
+    /// Lists, shows, compares, promotes, rolls back and exports registered models.
     Models(ModelsArguments),
-    /// Judges a registered version by gates; can record the verdict, and promote what passes.
+    /// Judges a registered version by gates. Can record the verdict, and promote the version if it
+    /// passes.
     Gate(GateArguments),
-    /// The chain of everything that was ever done to a model.
+    /// Verifies and lists the chain of all changes of models.
     #[command(subcommand)]
     Audit(AuditCommand),
-    /// Removes what no run, version or alias reaches: artifacts, and orphans at the production location.
+    /// Removes artifacts that no run, version or alias refers to, and orphans at the production
+    /// location.
     Gc(GcArguments),
     /// Predicts new rows with a registered model.
     Predict(PredictArguments),
-    /// Lists and exports what stages made.
+    /// Lists and exports the artifacts of stages.
     #[command(subcommand)]
     Artifacts(ArtifactsCommand),
-    /// Writes a manifest for a table.
-    Init(InitArguments),
     /// Checks this installation and its home.
     Doctor(JsonArgument),
     /// Explains an error by its code, such as `SW0103`; without a code, lists all codes.
@@ -97,27 +99,28 @@ pub(crate) enum Command {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct JsonArgument {
-    /// Prints one JSON object on standard output.
+    /// Prints one JSON value on standard output.
     #[arg(long)]
     pub(crate) json: bool,
 }
 
-/// Arguments that change a manifest for one run. All but `workers` and `locked` are recorded with
-/// the run, and hold for the stages that are run after it.
+/// Changes of a manifest for one run. All but `workers` and `locked` are recorded with the run, and
+/// hold for the stages that are run on its artifacts.
 #[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
 pub(crate) struct Changes {
-    /// Sets a key of a stage: its component, a limit, or a parameter of its component.
+    /// Sets a key of a stage: its component, a limit, or a parameter of its component. Repeatable.
     #[arg(long = "set", value_name = "STAGE.KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Reads a source from somewhere else: `csv:FILE`, `sqlite:FILE#TABLE`, `parquet:FILE`.
+    /// Reads a source from another place: `csv:FILE`, `sqlite:FILE#TABLE`, `parquet:FILE`.
+    /// Repeatable.
     #[arg(long = "source", value_name = "NAME=URI")]
     pub(crate) sources: Vec<String>,
-    /// Seeds every random choice.
+    /// The seed of every random choice.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
-    /// How many instances may run at once; results do not depend on it. [default: the number of
-    /// cores]
+    /// The number of instances that may run at once. Results do not depend on it. [default: the
+    /// number of cores]
     #[arg(long)]
     #[serde(skip)]
     pub(crate) workers: Option<usize>,
@@ -146,9 +149,9 @@ impl Changes {
         }
     }
 
-    /// These changes on top of those of an earlier run: where both change the same, these win.
+    /// Returns these changes on top of those of an earlier run; these win.
     pub(crate) fn after(&self, mut earlier: Self) -> Self {
-        // Parameters of a component that is replaced mean nothing to its successor; the stage's
+        // If a component is replaced, the parameters of the old one have no meaning; the stage's
         // limits stay.
         for stage in self.set.iter().filter_map(|set| set.split_once('=')?.0.strip_suffix(".component")) {
             let (own, limits) = (format!("{stage}."), format!("{stage}.limits."));
@@ -167,13 +170,13 @@ impl Changes {
     }
 }
 
-/// Which stages may take over what earlier runs made.
+/// The stages that may take over the results of earlier runs.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct CacheArguments {
-    /// Executes every stage, whatever earlier runs made.
+    /// Executes every stage, even if an earlier run has its results.
     #[arg(long)]
     pub(crate) no_cache: bool,
-    /// Executes this stage, whatever earlier runs made; may be repeated.
+    /// Executes this stage, even if an earlier run has its results. Repeatable.
     #[arg(long, value_name = "STAGE")]
     pub(crate) refresh: Vec<String>,
 }
@@ -186,13 +189,13 @@ pub(crate) struct RunArguments {
     pub(crate) changes: Changes,
     #[command(flatten)]
     pub(crate) cache: CacheArguments,
-    /// Writes the run's metrics to this file: JSON, sorted by their names, to be kept in git.
+    /// Writes the run's metrics to this file, as JSON sorted by name.
     #[arg(long, value_name = "FILE")]
     pub(crate) metrics_out: Option<PathBuf>,
     /// Stops after this stage.
     #[arg(long, value_name = "STAGE")]
     pub(crate) until: Option<String>,
-    /// Prints limits that leave room above what the stages used.
+    /// Prints limits for the manifest, with room above what the stages used.
     #[arg(long)]
     pub(crate) suggest_limits: bool,
     #[command(flatten)]
@@ -201,39 +204,39 @@ pub(crate) struct RunArguments {
     pub(crate) json: JsonArgument,
 }
 
-/// How a run tells what happens while it runs.
+/// The form of a run's progress.
 #[derive(Debug, Args)]
 pub(crate) struct LogArguments {
-    /// Writes what happens: for people, or as JSON lines on standard output.
+    /// The form of the output: for people, or JSON lines on standard output.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT", conflicts_with = "json")]
     pub(crate) log_format: LogFormat,
 }
 
-/// The words of `--log-format`.
+/// The values of `--log-format`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub(crate) enum LogFormat {
     /// Lines and bars for people.
     #[default]
     Text,
-    /// One JSON object a line for each event.
+    /// A line of JSON for each event.
     Json,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ResumeArguments {
-    /// The run: its identifier, or the beginning of one.
+    /// The run: its identifier, or the beginning of it.
     pub(crate) run: String,
-    /// The manifest. [default: that of the run, with the changes that were made there]
+    /// The manifest. [default: that of the run, with the same changes]
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) changes: Changes,
     #[command(flatten)]
     pub(crate) cache: CacheArguments,
-    /// Writes the run's metrics to this file: JSON, sorted by their names, to be kept in git.
+    /// Writes the run's metrics to this file, as JSON sorted by name.
     #[arg(long, value_name = "FILE")]
     pub(crate) metrics_out: Option<PathBuf>,
-    /// Prints limits that leave room above what the stages used.
+    /// Prints limits for the manifest, with room above what the stages used.
     #[arg(long)]
     pub(crate) suggest_limits: bool,
     #[command(flatten)]
@@ -244,26 +247,27 @@ pub(crate) struct ResumeArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ReproduceArguments {
-    /// A run's identifier, or the beginning of one. [default: the last run]
+    /// A run's identifier, or the beginning of it. [default: the last run]
     pub(crate) run: Option<String>,
-    /// The file that the run read, if it is elsewhere now.
+    /// The current file of the run's source, if it was moved.
     #[arg(long, value_name = "FILE")]
     pub(crate) source: Option<PathBuf>,
-    /// How many instances may run at once; results do not depend on it. [default: the number of
-    /// cores]
+    /// The number of instances that may run at once. Results do not depend on it. [default: the
+    /// number of cores]
     #[arg(long)]
     pub(crate) workers: Option<usize>,
-    /// Signs this statement about the run's version too (`stagewright models attest`), if the run
-    /// is reproduced and the statement says what it did.
+    /// Countersigns this statement about the run's version (`stagewright models attest`), if the
+    /// run is reproduced and the statement describes it.
     #[arg(long, value_name = "BUNDLE", requires_all = ["signed_by", "key", "output"])]
     pub(crate) countersign: Option<PathBuf>,
-    /// A key that must have signed it: a PEM file, or `ed25519:` and 64 hex digits. Repeatable.
+    /// A key that must have signed the statement: a PEM file, or `ed25519:` and 64 hex digits.
+    /// Repeatable.
     #[arg(long, value_name = "KEY", requires = "countersign")]
     pub(crate) signed_by: Vec<String>,
-    /// The key that signs: Ed25519, PKCS#8 in PEM.
+    /// The secret key: Ed25519, PKCS#8 in PEM.
     #[arg(long, value_name = "KEY", requires = "countersign")]
     pub(crate) key: Option<PathBuf>,
-    /// The file of the signed statement.
+    /// The file to write the signed statement to.
     #[arg(long, short, value_name = "FILE", requires = "countersign")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
@@ -278,7 +282,7 @@ pub(crate) struct LineageArguments {
     /// Prints a Mermaid flowchart.
     #[arg(long, conflicts_with_all = ["json", "openlineage"])]
     pub(crate) mermaid: bool,
-    /// Prints OpenLineage's run events, one a line.
+    /// Prints OpenLineage run events, one a line.
     #[arg(long, conflicts_with = "json")]
     pub(crate) openlineage: bool,
     #[command(flatten)]
@@ -291,13 +295,13 @@ pub(crate) struct PlanArguments {
     pub(crate) file: PathBuf,
     #[command(flatten)]
     pub(crate) changes: Changes,
-    /// Draws the graph in the language of Mermaid, and looks at no component.
+    /// Prints the graph as a Mermaid flowchart, without checking components.
     #[arg(long, conflicts_with = "json")]
     pub(crate) mermaid: bool,
     #[command(flatten)]
     pub(crate) cache: CacheArguments,
-    /// Shows of every stage whether it would be executed, and why: which part of what decides its
-    /// result differs from which run.
+    /// Shows for each stage whether a run would execute it, and which inputs differ from which
+    /// earlier run.
     #[arg(long)]
     pub(crate) explain: bool,
     #[command(flatten)]
@@ -306,39 +310,39 @@ pub(crate) struct PlanArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum StageCommand {
-    /// Runs one stage on the artifacts of the last run.
+    /// Runs one stage on the artifacts of an earlier run.
     Run(StageRunArguments),
-    /// Shows what a component is: world, imports, parameters.
+    /// Shows a component: its world, imports and parameters.
     Inspect(InspectArguments),
     /// Lists the built-in components.
     List(JsonArgument),
-    /// Makes a pair of keys for signing components.
+    /// Generates a pair of keys for signing components.
     Keygen(KeygenArguments),
     /// Signs components: writes `COMPONENT.sig` beside each.
     Sign(SignArguments),
-    /// Verifies that a component was signed by one of some keys.
+    /// Checks that one of the given keys signed a component.
     Verify(VerifyArguments),
-    /// Compiles components for hosts that carry no compiler.
+    /// Compiles components for hosts without a compiler.
     Precompile(PrecompileArguments),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct StageRunArguments {
-    /// A stage of the manifest by its name, or a world for all its stages: ingestion, preparation,
-    /// validation, transformation, training, evaluation or promotion.
+    /// A stage of the manifest, or a world for all its stages: ingestion, preparation, validation,
+    /// transformation, training, evaluation or promotion.
     pub(crate) name: String,
-    /// The manifest. [default: that of the run it works on, with the changes that were made there]
+    /// The manifest. [default: that of the run, with the same changes]
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// The run whose artifacts it works on. [default: the last one, of the manifest's pipeline if
-    /// that is named; ingestion works on none]
+    /// The run whose artifacts the stage works on. [default: the last run of the pipeline if
+    /// `--file` is given, else the last run; ingestion works on none]
     #[arg(long, value_name = "RUN")]
     pub(crate) run: Option<String>,
     #[command(flatten)]
     pub(crate) changes: Changes,
     #[command(flatten)]
     pub(crate) cache: CacheArguments,
-    /// Prints limits that leave room above what the stages used.
+    /// Prints limits for the manifest, with room above what the stages used.
     #[arg(long)]
     pub(crate) suggest_limits: bool,
     #[command(flatten)]
@@ -351,7 +355,7 @@ pub(crate) struct StageRunArguments {
 pub(crate) struct InspectArguments {
     /// A `.wasm` file, or the name of a built-in component.
     pub(crate) component: String,
-    /// Shows instead where its imports and exports differ from the WIT in this folder.
+    /// Shows only the differences of its imports and exports from the WIT in this folder.
     #[cfg(feature = "compiler")]
     #[arg(long, value_name = "WIT")]
     pub(crate) against: Option<PathBuf>,
@@ -363,27 +367,28 @@ pub(crate) struct InspectArguments {
 pub(crate) struct LockArguments {
     /// The manifest.
     pub(crate) file: PathBuf,
-    /// Accepts components that changed: these, or all.
+    /// Accepts the new digests of these components, or of all if none is named.
     #[arg(long, value_name = "NAME", num_args = 0..)]
     pub(crate) update: Option<Vec<String>>,
-    /// Pins the built-in stages that the manifest uses too: an upgrade of stagewright must then be accepted.
+    /// Pins the built-in stages of the manifest too. An upgrade of stagewright must then be
+    /// accepted.
     #[arg(long)]
     pub(crate) built_in: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct KeygenArguments {
-    /// The file of the key that signs; the one that verifies is written beside it, with `.pub` at the end.
+    /// The file of the secret key. The public key is written to the same name with `.pub`.
     #[arg(long, short, value_name = "KEY")]
     pub(crate) output: PathBuf,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct SignArguments {
-    /// `.wasm` files.
+    /// The components: `.wasm` files.
     #[arg(required = true, value_name = "COMPONENT")]
     pub(crate) components: Vec<PathBuf>,
-    /// The key that signs: Ed25519, PKCS#8 in PEM.
+    /// The secret key: Ed25519, PKCS#8 in PEM.
     #[arg(long, value_name = "KEY")]
     pub(crate) key: PathBuf,
 }
@@ -392,44 +397,47 @@ pub(crate) struct SignArguments {
 pub(crate) struct VerifyArguments {
     /// A `.wasm` file.
     pub(crate) component: PathBuf,
-    /// A key to trust: a PEM file, or `ed25519:` and 64 hex digits. Repeatable.
+    /// A key to accept: a PEM file, or `ed25519:` and 64 hex digits. Repeatable.
     #[arg(long = "key", required = true, value_name = "KEY")]
     pub(crate) keys: Vec<String>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct PrecompileArguments {
-    /// `.wasm` files, names of built-in components, and manifests (`.toml`): all components that they use.
+    /// The components: `.wasm` files, names of built-in components, or manifests (`.toml`) for all
+    /// components that they use.
     #[arg(required = true, value_name = "COMPONENT")]
     pub(crate) components: Vec<String>,
     /// The folder to write to.
     #[arg(long, short, value_name = "FOLDER")]
     pub(crate) output: PathBuf,
-    /// The key of the host that will run them. [default: this host's]
+    /// The host key of the host that will run them. [default: this host's]
     #[arg(long, value_name = "FILE")]
     pub(crate) key: Option<PathBuf>,
-    /// Uses nothing that only this machine's processor can: for hosts with others of its kind.
+    /// Uses no processor features beyond the baseline of the architecture, for hosts with other
+    /// processors.
     #[arg(long)]
     pub(crate) baseline: bool,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct PredictArguments {
-    /// `NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`.
+    /// The model: `NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`.
     pub(crate) model: String,
-    /// Rows: a file (`.csv`, `.tsv`, `.parquet`, or `.json`: an object, an array of objects, or one
-    /// object a line), a source as training reads it (`csv:FILE?delimiter=;`, `parquet:FILE`,
-    /// `sqlite:FILE#TABLE`), or `-` for standard input.
+    /// The rows: a file (`.csv`, `.tsv`, `.parquet`, or `.json`: an object, an array of objects, or
+    /// one object a line), a source (`csv:FILE?delimiter=;`, `parquet:FILE`, `sqlite:FILE#TABLE`),
+    /// or `-` for standard input.
     #[arg(long, value_name = "FILE|URI")]
     pub(crate) input: String,
-    /// Puts a column of the input before the predictions, such as an identifier; may be repeated.
+    /// Copies a column of the input, such as an identifier, to the output before the predictions.
+    /// Repeatable.
     #[arg(long, value_name = "COLUMN")]
     pub(crate) keep: Vec<String>,
-    /// How many instances may run at once.
+    /// The number of instances that may run at once. [default: the number of cores]
     #[arg(long)]
     pub(crate) workers: Option<usize>,
-    /// Changes a limit of the model's stages, such as `training.limits.memory=4GiB`.
-    /// [default: what it was trained under]
+    /// Changes a limit of the model's stages, such as `training.limits.memory=4GiB`. Repeatable.
+    /// [default: the limits of its training]
     #[arg(long, value_name = "STAGE.limits.LIMIT=VALUE")]
     pub(crate) set: Vec<String>,
     #[command(flatten)]
@@ -440,23 +448,23 @@ pub(crate) struct PredictArguments {
 pub(crate) enum ArtifactsCommand {
     /// Lists the artifacts of a run.
     List {
-        /// A run's identifier, or the beginning of one. [default: the last run]
+        /// A run's identifier, or the beginning of it. [default: the last run]
         run: Option<String>,
         #[command(flatten)]
         json: JsonArgument,
     },
-    /// Writes an artifact to a file: tables as Parquet or CSV, the rest as it is.
+    /// Writes an artifact to a file: a table as Parquet or CSV, others as they are.
     Export {
-        /// `STAGE.NAME` (as in `transformation.features-train`), or a digest.
+        /// The artifact: `STAGE.NAME` (as in `transformation.features-train`), or a digest.
         artifact: String,
-        /// The file; its ending chooses the format of a table. `-` writes a document or a blob to standard output.
+        /// The file to write to; its ending chooses the format of a table. `-` writes a document or
+        /// a blob to standard output.
         #[arg(long, short, value_name = "FILE")]
         output: PathBuf,
-        /// The run that made it. [default: the last run]
+        /// The run that made the artifact. [default: the last run]
         #[arg(long)]
         run: Option<String>,
-        /// For a spreadsheet: text in CSV that it would run as a formula gets an apostrophe before
-        /// it.
+        /// Puts an apostrophe before text in CSV that a spreadsheet would run as a formula.
         #[arg(long)]
         spreadsheet: bool,
     },
@@ -472,19 +480,19 @@ pub(crate) struct InitArguments {
     /// The address of the table: `csv:FILE`, `sqlite:FILE#TABLE` or `parquet:FILE`.
     #[arg(long, value_name = "URI")]
     pub(crate) source: Option<String>,
-    /// The column to predict. [default: the only one with two values and a usual name]
+    /// The column to predict. [default: the only one with a usual name and two values]
     #[arg(long, value_name = "COLUMN")]
     pub(crate) target: Option<String>,
-    /// The value of the target that counts as positive, of two. [default: guessed]
+    /// The positive class of a binary target. [default: guessed]
     #[arg(long)]
     pub(crate) positive: Option<String>,
-    /// The column that names a row, if one does.
+    /// The column that identifies a row, if there is one.
     #[arg(long)]
     pub(crate) identifier: Option<String>,
-    /// The pipeline's name. [default: the file's name]
+    /// The name of the pipeline. [default: the name of the table's file]
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// Where the manifest is written; an existing file is not overwritten.
+    /// The file to write the manifest to. An existing file is not overwritten.
     #[arg(long, short, default_value = "pipeline.toml", value_name = "FILE")]
     pub(crate) output: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! What can be typed about runs, models and what is kept of them.
+//! The arguments of commands about runs, models, the audit and garbage.
 
 use std::path::PathBuf;
 
@@ -6,37 +6,39 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::JsonArgument;
 
-/// Where versions are copied to, if not where the manifest or the last promotion says.
+/// The destination of promotions and exports.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct DestinationArguments {
-    /// The production location: `s3://BUCKET/PREFIX` or a folder. [default: where the champion was promoted to, or
-    /// `production` in the home]
+    /// The production location: `s3://BUCKET/PREFIX` or a folder. [default: that of the champion's
+    /// promotion, or `production` in the home]
     #[arg(long, value_name = "URI")]
     pub(crate) destination: Option<String>,
-    /// The address of a store that is not AWS. [default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or MLFLOW_S3_ENDPOINT_URL]
+    /// The address of an S3 store other than AWS. [default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL
+    /// or MLFLOW_S3_ENDPOINT_URL]
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
     /// The bucket's region. [default: AWS_REGION, or the profile's]
     #[arg(long)]
     pub(crate) region: Option<String>,
-    /// Names the bucket in the path instead of the host name. [default: with an endpoint of its own]
+    /// Puts the bucket's name into the path instead of the host name. [default: if there is an
+    /// endpoint]
     #[arg(long)]
     pub(crate) path_style: bool,
 }
 
-/// How a search is cut and sorted.
+/// The filter, order and page of a search.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SearchArguments {
-    /// Comparisons joined by AND: "metrics.roc_auc > 0.8 AND tags.team = 'churn'".
+    /// Comparisons that are joined by AND: "metrics.roc_auc > 0.8 AND tags.team = 'churn'".
     #[arg(default_value = "", value_name = "FILTER")]
     pub(crate) filter: String,
-    /// What to sort by: "metrics.roc_auc DESC". Repeatable.
+    /// The key to sort by: "metrics.roc_auc DESC". Repeatable.
     #[arg(long = "order-by", value_name = "KEY [ASC|DESC]")]
     pub(crate) order_by: Vec<String>,
-    /// How many to show.
+    /// The number of results to show.
     #[arg(long, default_value_t = 20)]
     pub(crate) limit: usize,
-    /// How many to leave out before them.
+    /// The number of results to skip before them.
     #[arg(long, default_value_t = 0)]
     pub(crate) offset: usize,
     #[command(flatten)]
@@ -48,7 +50,7 @@ pub(crate) struct SearchArguments {
 pub(crate) struct RunsArguments {
     #[command(subcommand)]
     pub(crate) command: Option<RunsCommand>,
-    /// How many to list.
+    /// The number of entries to list.
     #[arg(long, default_value_t = 20)]
     pub(crate) limit: usize,
     #[command(flatten)]
@@ -59,22 +61,22 @@ pub(crate) struct RunsArguments {
 pub(crate) enum RunsCommand {
     /// Lists runs, newest first.
     List {
-        /// How many to list.
+        /// The number of entries to list.
         #[arg(long, default_value_t = 20)]
         limit: usize,
         #[command(flatten)]
         json: JsonArgument,
     },
-    /// Shows one run: stages, artifacts, metrics, logs.
+    /// Shows one run: its stages, artifacts, metrics and log lines.
     Show {
-        /// A run's identifier, or the beginning of one. [default: the last run]
+        /// A run's identifier, or the beginning of it. [default: the last run]
         run: Option<String>,
         #[command(flatten)]
         json: JsonArgument,
     },
-    /// Shows runs side by side: parameters, metrics, data, components, code.
+    /// Compares runs: parameters, metrics, data, components, code.
     Compare {
-        /// Runs; the first is the one that the others are compared with.
+        /// The runs. The others are compared with the first.
         #[arg(required = true, num_args = 2.., value_name = "RUN")]
         runs: Vec<String>,
         /// Writes the comparison with plots to this file.
@@ -83,41 +85,41 @@ pub(crate) enum RunsCommand {
         #[command(flatten)]
         json: JsonArgument,
     },
-    /// Finds runs by MLflow's grammar.
+    /// Searches runs, with a filter in MLflow's grammar.
     Search {
-        /// The experiment; repeatable. [default: all]
+        /// The experiment. Repeatable. [default: all]
         #[arg(long = "experiment", value_name = "NAME")]
         experiments: Vec<String>,
         #[command(flatten)]
         search: SearchArguments,
     },
-    /// Writes a run to one file, with all that `reproduce` needs.
+    /// Writes a run to one file, with everything that `reproduce` needs.
     Export {
-        /// A run's identifier, or the beginning of one.
+        /// A run's identifier, or the beginning of it.
         run: String,
-        /// The file.
+        /// The file of the run.
         file: PathBuf,
-        /// The file that the run read, if it is elsewhere now.
+        /// The current file of the run's source, if it was moved.
         #[arg(long, value_name = "FILE")]
         source: Option<PathBuf>,
         #[command(flatten)]
         json: JsonArgument,
     },
-    /// Records the run of such a file, every byte of it verified.
+    /// Records the run of an exported file, after verifying every byte of it.
     Import {
-        /// The file.
+        /// The file of the run.
         file: PathBuf,
         #[command(flatten)]
         json: JsonArgument,
     },
-    /// Deletes a run; it can be restored until garbage is collected.
+    /// Deletes a run. It can be restored until garbage is collected.
     Delete {
-        /// A run's identifier, or the beginning of one.
+        /// A run's identifier, or the beginning of it.
         run: String,
     },
     /// Restores a deleted run.
     Restore {
-        /// A run's identifier, or the beginning of one.
+        /// A run's identifier, or the beginning of it.
         run: String,
     },
 }
@@ -135,16 +137,16 @@ pub(crate) struct ModelsArguments {
 pub(crate) enum ModelsCommand {
     /// Lists registered models.
     List(JsonArgument),
-    /// Shows a model's versions, or one of them.
+    /// Shows a model's versions, or one version.
     Show {
-        /// `NAME`, `NAME@ALIAS` or `NAME/VERSION`.
+        /// The model: `NAME`, `NAME@ALIAS` or `NAME/VERSION`.
         model: String,
         #[command(flatten)]
         json: JsonArgument,
     },
-    /// Shows versions side by side: parameters, metrics, data, components, code.
+    /// Compares versions: parameters, metrics, data, components, code.
     Compare {
-        /// `NAME/VERSION` or `NAME@ALIAS`; the first is the one that the others are compared with.
+        /// The versions: `NAME/VERSION` or `NAME@ALIAS`. The others are compared with the first.
         #[arg(required = true, num_args = 2.., value_name = "MODEL")]
         models: Vec<String>,
         /// Writes the comparison with plots to this file.
@@ -155,37 +157,40 @@ pub(crate) enum ModelsCommand {
     },
     /// Writes the model card of a version.
     Card {
-        /// `NAME/VERSION`, `NAME@ALIAS` or `NAME` (its champion).
+        /// The version: `NAME/VERSION`, `NAME@ALIAS` or `NAME` (its champion).
         model: String,
-        /// The file, `.html` or `.md`. [default: Markdown on standard output]
+        /// The file to write to, `.html` or `.md`. [default: Markdown on standard output]
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
         #[command(flatten)]
         json: JsonArgument,
     },
-    /// Writes what a version was made of and by what, as an in-toto statement (SLSA provenance).
+    /// Writes the provenance of a version as an in-toto statement (SLSA provenance).
     Attest {
-        /// `NAME/VERSION`, `NAME@ALIAS` or `NAME` (its champion).
+        /// The version: `NAME/VERSION`, `NAME@ALIAS` or `NAME` (its champion).
         model: String,
-        /// Signs it with this key (Ed25519, PKCS#8 in PEM): the result is a Sigstore bundle.
+        /// Signs the statement with this key (Ed25519, PKCS#8 in PEM), and writes a Sigstore
+        /// bundle.
         #[arg(long, value_name = "KEY")]
         key: Option<PathBuf>,
-        /// The file. [default: standard output]
+        /// The file to write to. [default: standard output]
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Approves a version, whatever its gates say: a person's decision, shown as such.
+    /// Approves a version by a person's decision, whatever its gates say.
     Approve(DecisionArguments),
-    /// Rejects a version, whatever its gates say: a person's decision, shown as such.
+    /// Rejects a version by a person's decision, whatever its gates say.
     Reject(DecisionArguments),
-    /// Makes an approved version champion: copies it to the production location, then moves the alias.
+    /// Makes an approved version the champion: copies it to the production location, then moves the
+    /// alias.
     Promote {
-        /// `NAME/VERSION` or `NAME@ALIAS`. `NAME@champion` repairs the production location.
+        /// The version: `NAME/VERSION` or `NAME@ALIAS`. `NAME@champion` repairs the production
+        /// location.
         model: String,
-        /// The champion that is expected to be replaced; refused if it is another by then.
+        /// The version that must be champion before the promotion; otherwise it is refused.
         #[arg(long, value_name = "VERSION")]
         expected: Option<u32>,
-        /// Why; kept in the audit.
+        /// The reason, for the audit.
         #[arg(long, default_value = "", value_name = "TEXT")]
         reason: String,
         #[command(flatten)]
@@ -193,11 +198,11 @@ pub(crate) enum ModelsCommand {
         #[command(flatten)]
         json: JsonArgument,
     },
-    /// Goes back to the version that was archived last.
+    /// Makes the version that was archived last the champion again.
     Rollback {
         /// The model.
         model: String,
-        /// Why; kept in the audit.
+        /// The reason, for the audit.
         #[arg(long, default_value = "", value_name = "TEXT")]
         reason: String,
         #[command(flatten)]
@@ -205,50 +210,50 @@ pub(crate) enum ModelsCommand {
         #[command(flatten)]
         json: JsonArgument,
     },
-    /// Takes a model out of production: its champion is archived, and no destination points to it
-    /// any more.
+    /// Takes a model out of production: archives its champion, and removes the pointers to it at
+    /// destinations.
     Retire(RetireArguments),
     /// Moves a version to another stage: none, staging or archived.
     Transition {
-        /// `NAME/VERSION` or `NAME@ALIAS`.
+        /// The version: `NAME/VERSION` or `NAME@ALIAS`.
         model: String,
-        /// The stage.
+        /// The new stage.
         stage: String,
-        /// Why; kept in the audit.
+        /// The reason, for the audit.
         #[arg(long, default_value = "", value_name = "TEXT")]
         reason: String,
     },
-    /// Sets and removes tags of a model or of a version.
+    /// Sets and removes tags of a model or a version.
     Tag {
-        /// `NAME`, `NAME/VERSION` or `NAME@ALIAS`.
+        /// The model or version: `NAME`, `NAME/VERSION` or `NAME@ALIAS`.
         model: String,
-        /// Tags to set.
+        /// The tags to set.
         #[arg(value_name = "KEY=VALUE")]
         tags: Vec<String>,
-        /// A tag to remove; repeatable.
+        /// A tag to remove. Repeatable.
         #[arg(long, value_name = "KEY")]
         remove: Vec<String>,
     },
-    /// Points an alias to a version, or removes it.
+    /// Sets an alias to a version, or removes it.
     Alias {
-        /// `NAME/VERSION`; with --remove `NAME`.
+        /// The version: `NAME/VERSION`; with --remove, `NAME`.
         model: String,
         /// The alias.
         alias: String,
-        /// Where it is expected to point to now; refused if it points elsewhere.
+        /// The version that the alias must point to now; otherwise the change is refused.
         #[arg(long, value_name = "VERSION")]
         expected: Option<u32>,
         /// Removes the alias.
         #[arg(long)]
         remove: bool,
     },
-    /// Finds versions of all models by MLflow's grammar.
+    /// Searches versions of all models, with a filter in MLflow's grammar.
     Search(SearchArguments),
-    /// Tells what happened to a model; or what was in production on a day.
+    /// Shows the history of a model, or the champion at a given time.
     History {
-        /// `NAME` or `NAME/VERSION`.
+        /// The model or version: `NAME` or `NAME/VERSION`.
         model: String,
-        /// A day or a moment (UTC): `2026-11-21`, `2026-11-21T14:30:00Z`. A day means its end.
+        /// A day or a time in UTC: `2026-11-21`, `2026-11-21T14:30:00Z`. A day means its end.
         #[arg(long, value_name = "DATE")]
         at: Option<String>,
         #[command(flatten)]
@@ -256,21 +261,22 @@ pub(crate) enum ModelsCommand {
     },
     /// Copies a version with everything that it needs to a folder or a bucket.
     Export {
-        /// `NAME/VERSION` or `NAME@ALIAS`.
+        /// The version: `NAME/VERSION` or `NAME@ALIAS`.
         model: String,
         #[command(flatten)]
         destination: DestinationArguments,
         #[command(flatten)]
         json: JsonArgument,
     },
-    /// Registers a version from where it was exported or promoted to. It has no verdict until `gate` gives one.
+    /// Registers a version from where it was exported or promoted to. It has no verdict until
+    /// `gate` records one.
     Import {
-        /// `NAME` (the champion there) or `NAME/VERSION`.
+        /// The version there: `NAME` (its champion) or `NAME/VERSION`.
         model: String,
-        /// The name to register it under. [default: the same]
+        /// The name to register it under. [default: the same name]
         #[arg(long, value_name = "NAME")]
         register_name: Option<String>,
-        /// Signatures of its components, as `stage sign` writes them: for machines whose operator
+        /// A file with signatures of its components (`stage sign`), if the operator of this machine
         /// requires some. Repeatable.
         #[arg(long, value_name = "FILE")]
         signatures: Vec<PathBuf>,
@@ -279,11 +285,11 @@ pub(crate) enum ModelsCommand {
         #[command(flatten)]
         json: JsonArgument,
     },
-    /// Deletes a version, or a model with all its versions. The audit keeps what happened to them.
+    /// Deletes a version, or a model with all its versions. The audit keeps their history.
     Delete {
-        /// `NAME` or `NAME/VERSION`.
+        /// The model or version: `NAME` or `NAME/VERSION`.
         model: String,
-        /// Why; kept in the audit.
+        /// The reason, for the audit.
         #[arg(long, default_value = "", value_name = "TEXT")]
         reason: String,
     },
@@ -292,43 +298,43 @@ pub(crate) enum ModelsCommand {
 /// How a version is compared with the champion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PolicyName {
-    /// It must be better by more than the margin.
+    /// It must be better than the champion by more than the margin.
     Better,
-    /// It may be worse by no more than the margin.
+    /// It may be worse than the champion by at most the margin.
     NoWorse,
-    /// It is not compared.
+    /// It is not compared with the champion.
     Absolute,
 }
 
-/// The version that a person decides about.
+/// The decision of a person about a version.
 #[derive(Debug, Args)]
 pub(crate) struct DecisionArguments {
-    /// `NAME/VERSION`, `NAME@ALIAS` or `NAME@latest`.
+    /// The version: `NAME/VERSION`, `NAME@ALIAS` or `NAME@latest`.
     pub(crate) model: String,
-    /// Why; kept with the verdict and in the audit.
+    /// The reason, for the verdict and the audit.
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
     #[command(flatten)]
     pub(crate) json: JsonArgument,
 }
 
-/// Which model retires, and how its destinations are reached if they are buckets.
+/// The model to retire, and the access to its destinations if they are buckets.
 #[derive(Debug, Args)]
 pub(crate) struct RetireArguments {
     /// The model.
     pub(crate) model: String,
-    /// Why; kept in the audit.
+    /// The reason, for the audit.
     #[arg(long, default_value = "", value_name = "TEXT")]
     pub(crate) reason: String,
-    /// The address of a store that is not AWS.
-    /// [default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL or MLFLOW_S3_ENDPOINT_URL]
+    /// The address of an S3 store other than AWS. [default: AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL
+    /// or MLFLOW_S3_ENDPOINT_URL]
     #[arg(long, value_name = "URL")]
     pub(crate) endpoint: Option<String>,
     /// The bucket's region. [default: AWS_REGION, or the profile's]
     #[arg(long)]
     pub(crate) region: Option<String>,
-    /// Names the bucket in the path instead of the host name.
-    /// [default: with an endpoint of its own]
+    /// Puts the bucket's name into the path instead of the host name. [default: if there is an
+    /// endpoint]
     #[arg(long)]
     pub(crate) path_style: bool,
     #[command(flatten)]
@@ -337,38 +343,39 @@ pub(crate) struct RetireArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct GateArguments {
-    /// `NAME/VERSION`, `NAME@ALIAS` or `NAME` (its newest version).
-    /// [default: the newest version of all]
+    /// The version: `NAME/VERSION`, `NAME@ALIAS` or `NAME` (its newest version). [default: the
+    /// newest version of all models]
     pub(crate) model: Option<String>,
-    /// How it is compared with the champion.
-    /// [default: that of its manifest; absolute if figures are named here]
+    /// How the version is compared with the champion. [default: that of its manifest; absolute if
+    /// figures are given here]
     #[arg(long, value_enum, value_name = "POLICY")]
     pub(crate) policy: Option<PolicyName>,
-    /// By how much it must be better than the champion, or may be worse. [default: 0]
+    /// How much better than the champion the version must be, or how much worse it may be.
+    /// [default: 0]
     #[arg(long, value_name = "VALUE")]
     pub(crate) margin: Option<f64>,
-    /// How sure the comparison must be, from 0.5 to below 1.
+    /// The confidence of the comparison, from 0.5 to below 1.
     #[arg(long, value_name = "VALUE")]
     pub(crate) confidence: Option<f64>,
-    /// The least ROC AUC.
+    /// The minimum of ROC AUC.
     #[arg(long, value_name = "VALUE")]
     pub(crate) min_auc: Option<f64>,
-    /// The least accuracy.
+    /// The minimum of accuracy.
     #[arg(long, value_name = "VALUE")]
     pub(crate) min_accuracy: Option<f64>,
-    /// The least value of a metric. Repeatable.
+    /// The minimum of a metric. Repeatable.
     #[arg(long = "min", value_name = "METRIC=VALUE")]
     pub(crate) minimum: Vec<String>,
-    /// The greatest value of a metric. Repeatable.
+    /// The maximum of a metric. Repeatable.
     #[arg(long = "max", value_name = "METRIC=VALUE")]
     pub(crate) maximum: Vec<String>,
-    /// A version that it may not fall more than 1 % behind: `NAME/VERSION` or `NAME@ALIAS`.
+    /// A version that this one may not be more than 1 % behind: `NAME/VERSION` or `NAME@ALIAS`.
     #[arg(long, value_name = "MODEL")]
     pub(crate) baseline: Option<String>,
-    /// Records the verdict. A later verdict supersedes an earlier one.
+    /// Records the verdict, which replaces an earlier one.
     #[arg(long)]
     pub(crate) record: bool,
-    /// Records the verdict and promotes the version if it passes.
+    /// Records the verdict, and promotes the version if it passes.
     #[arg(long)]
     pub(crate) promote: bool,
     #[command(flatten)]
@@ -379,9 +386,10 @@ pub(crate) struct GateArguments {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
-    /// Recomputes the chain: finds any entry that was edited, removed or moved.
+    /// Recomputes the chain, and finds every entry that was edited, removed or moved.
     Verify {
-        /// A head that must be part of the chain: one that was printed before, or that a promotion wrote beside its model.
+        /// A hash that must be in the chain: one that was printed before, or that a promotion wrote
+        /// beside its model.
         #[arg(long, value_name = "HASH")]
         head: Option<String>,
         #[command(flatten)]
@@ -389,7 +397,7 @@ pub(crate) enum AuditCommand {
     },
     /// Lists the latest entries, newest first.
     List {
-        /// How many to list.
+        /// The number of entries to list.
         #[arg(long, default_value_t = 20)]
         limit: usize,
         #[command(flatten)]
@@ -402,11 +410,13 @@ pub(crate) struct GcArguments {
     /// Lists what would be removed, and removes nothing.
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Leaves what is younger, for runs that have not recorded it yet: `1h`, `30min`, `0s`.
+    /// Keeps artifacts that are younger, which a run may not have recorded yet: `1h`, `30min`,
+    /// `0s`.
     #[arg(long, default_value = "1h", value_name = "DURATION")]
     pub(crate) grace: String,
-    /// Removes also what only records of runs reach, the least recently used first, until the
-    /// artifacts take at most so much: `20 GiB`. What a version or a verdict refers to stays.
+    /// Also removes artifacts that only records of runs refer to, the least recently used first,
+    /// until the artifacts take at most this size: `20 GiB`. Artifacts of versions and verdicts
+    /// stay.
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_size: Option<String>,
     #[command(flatten)]

@@ -102,7 +102,7 @@ fn state(child: &ChildRun) -> &'static str {
 }
 
 /// Returns the reason why a child was not run.
-fn why(child: &ChildRun) -> Option<String> {
+fn reason(child: &ChildRun) -> Option<String> {
     match &child.end {
         ChildEnd::TooFewRows(asked) => {
             let rows = child.rows.unwrap_or_default();
@@ -141,7 +141,7 @@ pub(super) fn as_json(family: &Family, manifest: &str) -> anyhow::Result<Value> 
             "value": child.value,
             "rows": child.rows,
             "state": state(child),
-            "why": why(child),
+            "why": reason(child),
             "run_id": summary.map(|it| &it.run_id).filter(|id| !id.is_empty()),
             "model": child.model,
             "version": summary.and_then(|it| it.model.as_ref()).map(|model| model.version),
@@ -187,7 +187,7 @@ pub(super) fn show(family: &Family, manifest: &str) {
     }
     println!("{shown}");
     for child in &family.children {
-        if let Some(why) = why(child) {
+        if let Some(why) = reason(child) {
             println!("`{}` was not run: {why}", Untrusted::new(&child.name));
         }
         if let Some((code, message, hint)) = failed(child, manifest) {

@@ -29,9 +29,9 @@ use stagewright_store::{
 
 use crate::arguments::{GateArguments, PolicyName};
 use crate::commands::compare::metric_set;
-use crate::commands::models::promote::carried_out;
+use crate::commands::models::promote::promote_version;
 use crate::commands::models::version::{contents, find_version};
-use crate::commands::predict::Warnings;
+use crate::commands::predict::WarningLog;
 use crate::error_code::ErrorCode;
 use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
@@ -52,13 +52,13 @@ pub(crate) fn gate(location: &HomeLocation, arguments: &GateArguments) -> anyhow
     let operator = installation::operator()?;
     let project = Project::open(location, &operator)?;
     let home = &project.home;
-    let version = wanted(home, arguments)?;
-    let asked_for = asked_for(home, &version, arguments)?;
+    let version = version_to_judge(home, arguments)?;
+    let asked_for = gate_request(home, &version, arguments)?;
     let mut tries = 0;
     loop {
         tries += 1;
-        let found = look(&project, &operator, &version, &asked_for, arguments)?;
-        match settle(home, &version, &found, arguments) {
+        let found = judge_version(&project, &operator, &version, &asked_for, arguments)?;
+        match record_and_promote(home, &version, &found, arguments) {
             Err(error) if tries < TRIES && champion_changed(&error) => {
                 tracing::warn!("the champion changed while the version was judged: it is judged again");
             }
@@ -69,7 +69,7 @@ pub(crate) fn gate(location: &HomeLocation, arguments: &GateArguments) -> anyhow
 
 /// Returns the version to judge: the one that is named, else the newest version of the model, or of
 /// all models.
-fn wanted(home: &Home, arguments: &GateArguments) -> anyhow::Result<ModelVersion> {
+fn version_to_judge(home: &Home, arguments: &GateArguments) -> anyhow::Result<ModelVersion> {
     if let Some(model) = &arguments.model {
         return find_version(home, model, "latest");
     }
@@ -90,7 +90,7 @@ fn wanted(home: &Home, arguments: &GateArguments) -> anyhow::Result<ModelVersion
 }
 
 /// The rules by which a version is judged.
-struct AskedFor {
+struct GateRequest {
     rules: Rules,
     /// Whether fixed figures alone decide if the champion cannot read the test rows.
     absolute_if_unreadable: bool,
@@ -98,7 +98,7 @@ struct AskedFor {
 
 /// Returns the gates of the command line, else those of the manifest that the version was made
 /// with.
-fn asked_for(home: &Home, version: &ModelVersion, arguments: &GateArguments) -> anyhow::Result<AskedFor> {
+fn gate_request(home: &Home, version: &ModelVersion, arguments: &GateArguments) -> anyhow::Result<GateRequest> {
     let recorded = version.run_id.as_ref().map(|run| home.registry.run(run.as_str())).transpose();
     let section = recorded.ok().flatten().and_then(|run| run.config.get("gates").cloned());
     let section: Option<GatesSection> = section.and_then(|section| serde_json::from_value(section).ok());
@@ -143,7 +143,7 @@ fn asked_for(home: &Home, version: &ModelVersion, arguments: &GateArguments) -> 
     };
     let is_champion = home.registry.alias(&version.model, CHAMPION)? == Some(version.version);
     let gates = if is_champion { gates.without_comparison() } else { gates };
-    Ok(AskedFor { rules: Rules { gates, refuse_overlap, rows_per_class }, absolute_if_unreadable })
+    Ok(GateRequest { rules: Rules { gates, refuse_overlap, rows_per_class }, absolute_if_unreadable })
 }
 
 /// The fewest compared rows of each class, unless the manifest names a number.
@@ -160,7 +160,7 @@ fn primary_of(version: &ModelVersion) -> anyhow::Result<String> {
 }
 
 /// The judgement of a version and the figures that it rests on.
-struct Found {
+struct Findings {
     judgement: Judgement,
     metrics: MetricSet,
     policy: Policy,
@@ -174,7 +174,7 @@ struct Found {
     problems: Vec<String>,
 }
 
-impl Found {
+impl Findings {
     fn passed(&self) -> bool {
         self.judgement.verdict == Verdict::Approved && self.problems.is_empty()
     }
@@ -193,13 +193,13 @@ impl Found {
 }
 
 /// Judges a version. Figures are computed anew if they are to be recorded or compared.
-fn look(
+fn judge_version(
     project: &Project,
     operator: &Operator,
     version: &ModelVersion,
-    asked_for: &AskedFor,
+    asked_for: &GateRequest,
     arguments: &GateArguments,
-) -> anyhow::Result<Found> {
+) -> anyhow::Result<Findings> {
     let (home, rules) = (&project.home, &asked_for.rules);
     // A champion is not compared with itself.
     let champion = home.registry.alias(&version.model, CHAMPION)?.filter(|it| *it != version.version);
@@ -210,12 +210,12 @@ fn look(
     let is_recorded = arguments.record || arguments.promote;
     let is_judged_anew = compares || version.metrics.is_empty() || (is_recorded && has_rows);
     let mut found = if is_judged_anew {
-        evaluated(project, operator, version, champion, asked_for)?
+        predict_with_both(project, operator, version, champion, asked_for)?
     } else {
         let metrics = metric_set(version);
         let judgement = judge(&rules.gates, &metrics, None);
         let (rows, difference) = (None, None);
-        Found {
+        Findings {
             judgement,
             metrics,
             policy: rules.gates.policy,
@@ -230,7 +230,7 @@ fn look(
     found.problems = failure_text(&found.judgement.gates).into_iter().collect();
     let baseline = arguments.baseline.as_ref().map(|baseline| find_version(home, baseline, CHAMPION)).transpose()?;
     if let Some(baseline) = baseline {
-        let compared = beside(version, &found.metrics, &baseline)?;
+        let compared = compare_with_baseline(version, &found.metrics, &baseline)?;
         let worse: Vec<&str> =
             compared.metrics.iter().filter(|(_, it)| it.regressed).map(|(name, _)| name.as_str()).collect();
         if !compared.improved {
@@ -244,7 +244,11 @@ fn look(
 }
 
 /// Compares a version's figures with the recorded figures of the baseline.
-fn beside(version: &ModelVersion, metrics: &MetricSet, baseline: &ModelVersion) -> anyhow::Result<BaselineComparison> {
+fn compare_with_baseline(
+    version: &ModelVersion,
+    metrics: &MetricSet,
+    baseline: &ModelVersion,
+) -> anyhow::Result<BaselineComparison> {
     if contents(version)?.test_digest != contents(baseline)?.test_digest {
         return Err(UsageError::error(
             ErrorCode::NotComparable,
@@ -259,13 +263,13 @@ fn beside(version: &ModelVersion, metrics: &MetricSet, baseline: &ModelVersion) 
 }
 
 /// Has the version and the champion predict the version's test rows.
-fn evaluated(
+fn predict_with_both(
     project: &Project,
     operator: &Operator,
     version: &ModelVersion,
     champion: Option<u32>,
-    asked_for: &AskedFor,
-) -> anyhow::Result<Found> {
+    asked_for: &GateRequest,
+) -> anyhow::Result<Findings> {
     let (home, rules) = (&project.home, &asked_for.rules);
     let model = contents(version)?;
     let cancel = signals::cancel_on_signals();
@@ -276,7 +280,7 @@ fn evaluated(
         let memory = home.registry.row_memory(&version.model, version.version)?;
         anyhow::Ok(Overlap::of(hashes.as_ref(), memory.as_ref()))
     };
-    let ask = |model: &RegisteredModel| asked(project, operator, model, &test, &cancel);
+    let ask = |model: &RegisteredModel| predict_with(project, operator, model, &test, &cancel);
     let scores = ask(&model)?;
     let candidate = Predicted { scores: &scores, overlap: &overlap(version)? };
     let standing = champion.map(|champion| home.registry.version(&version.model, champion)).transpose()?;
@@ -304,7 +308,7 @@ fn evaluated(
     let rules = &Rules { gates, refuse_overlap: rules.refuse_overlap, rows_per_class: rules.rows_per_class };
     let theirs = theirs.as_ref().map(|(scores, overlap)| Predicted { scores, overlap });
     let judged = judgement::judge(&test, candidate, theirs, rules)?;
-    Ok(Found {
+    Ok(Findings {
         metrics: judged.metrics().clone(),
         policy: rules.gates.policy,
         judged_against: champion,
@@ -318,7 +322,7 @@ fn evaluated(
 }
 
 /// Predicts test rows with a registered model.
-fn asked(
+fn predict_with(
     project: &Project,
     operator: &Operator,
     model: &RegisteredModel,
@@ -328,7 +332,7 @@ fn asked(
     let recorded = [World::Transformation, World::Training].map(|world| (world, model.limits_of(world)));
     let limits = operator.limits_of_model(recorded, &[])?;
     let (artifacts, workers) = (&project.home.artifacts, project.workers);
-    let ready = LoadedModel::new(model, &project.runtime, artifacts, limits, Arc::new(Warnings), workers, cancel)?;
+    let ready = LoadedModel::new(model, &project.runtime, artifacts, limits, Arc::new(WarningLog), workers, cancel)?;
     Ok(ready.predict_table(&project.runtime, &test.table)?)
 }
 
@@ -364,7 +368,12 @@ fn test_rows(
 
 /// Records the verdict and promotes, if the arguments ask for it. Returns whether a verdict was
 /// recorded.
-fn settle(home: &Home, version: &ModelVersion, found: &Found, arguments: &GateArguments) -> anyhow::Result<bool> {
+fn record_and_promote(
+    home: &Home,
+    version: &ModelVersion,
+    found: &Findings,
+    arguments: &GateArguments,
+) -> anyhow::Result<bool> {
     if !arguments.record && !arguments.promote {
         return Ok(false);
     }
@@ -396,16 +405,16 @@ fn settle(home: &Home, version: &ModelVersion, found: &Found, arguments: &GateAr
             format!("go back to the version before it: stagewright models rollback {}", version.model),
         ));
     }
-    home.registry.record_verdict(&home.artifacts, &version.model, version.version, &record(found))?;
+    home.registry.record_verdict(&home.artifacts, &version.model, version.version, &new_verdict(found))?;
     if found.passed() && arguments.promote {
         let destination = production::to_write(home, Some(&version.model), &arguments.destination)?;
         let expected = Some(found.judged_against);
-        carried_out(home, version, expected, &found.reason(), &destination, arguments.json.json)?;
+        promote_version(home, version, expected, &found.reason(), &destination, arguments.json.json)?;
     }
     Ok(true)
 }
 
-fn record(found: &Found) -> NewVerdict {
+fn new_verdict(found: &Findings) -> NewVerdict {
     let reason = |result: &GateResult| VerdictReason {
         gate: result.name(),
         passed: result.passed,
@@ -437,7 +446,7 @@ fn champion_changed(error: &anyhow::Error) -> bool {
 
 fn told(
     version: &ModelVersion,
-    found: &Found,
+    found: &Findings,
     is_recorded: bool,
     arguments: &GateArguments,
 ) -> anyhow::Result<ExitCode> {
@@ -451,7 +460,7 @@ fn told(
         object["judged_against"] = found.judged_against.into();
         object["model"] = version.model.clone().into();
         object["version"] = version.version.into();
-        object["reasons"] = serde_json::to_value(record(found).reasons)?;
+        object["reasons"] = serde_json::to_value(new_verdict(found).reasons)?;
         object["evaluation"] = judgement::record(found.rows.as_ref(), found.difference.as_ref());
         object["baseline"] = serde_json::to_value(&found.baseline)?;
         object["recorded"] = is_recorded.into();

@@ -32,33 +32,33 @@ struct Item {
 pub(crate) fn gc(location: &HomeLocation, arguments: &GcArguments) -> anyhow::Result<ExitCode> {
     let home = location.existing()?;
     let grace = duration(&arguments.grace)?;
-    let mut items = artifacts(&home, grace, arguments.dry_run)?;
+    let mut items = collect_artifacts(&home, grace, arguments.dry_run)?;
     if let Some(most) = &arguments.max_size {
         let most = parse_size(most)
             .map_err(|hint| UsageError::error(ErrorCode::Argument, format!("`{most}` is not a size"), hint))?;
         // A dry run removed nothing, so the garbage would count again towards the size.
         let here = items.iter().filter(|item| arguments.dry_run && item.place == "artifacts");
         let garbage: u64 = here.map(|item| item.bytes).sum();
-        items.extend(evicted(&home, most.saturating_add(garbage), grace, arguments.dry_run)?);
+        items.extend(evict(&home, most.saturating_add(garbage), grace, arguments.dry_run)?);
     }
     if !arguments.dry_run {
         sweep_locks(&home)?;
     }
-    items.extend(compiled(&home, grace, arguments.dry_run)?);
+    items.extend(collect_compiled(&home, grace, arguments.dry_run)?);
     let destination = production::of_command(&home, None, &arguments.destination)?;
     let mut promoted = Ok(Vec::new());
     if arguments.destination.destination.is_some() || home.production_dir().is_dir() {
-        promoted = production(&home, &destination, grace, arguments.dry_run);
+        promoted = collect_production(&home, &destination, grace, arguments.dry_run);
     }
     // A promotion may be under way there. The garbage that was removed before is reported in any
     // case.
     let refused = promoted.map(|promoted| items.extend(promoted)).err();
-    tell(&items, arguments)?;
+    show(&items, arguments)?;
     refused.map_or(Ok(ExitCode::Done), Err)
 }
 
 /// Shows the garbage that was removed, or would be.
-fn tell(items: &[Item], arguments: &GcArguments) -> anyhow::Result<()> {
+fn show(items: &[Item], arguments: &GcArguments) -> anyhow::Result<()> {
     let total: u64 = items.iter().map(|item| item.bytes).sum();
     if arguments.json.json {
         print_json(&serde_json::json!({ "dry_run": arguments.dry_run, "bytes": total, "removed": items }))?;
@@ -76,7 +76,7 @@ fn tell(items: &[Item], arguments: &GcArguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn artifacts(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
+fn collect_artifacts(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
     if home.registry.models()?.is_empty() && home.registry.list_runs(1)?.is_empty() {
         return Err(UsageError::error(
             ErrorCode::OtherRegistry,
@@ -98,7 +98,7 @@ fn artifacts(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<
 /// Removes artifacts that only records of runs refer to, the least recently used first, until the
 /// rest takes at most `most` bytes. The runs keep their records; a stage whose artifact is gone is
 /// executed again when a run needs it.
-fn evicted(home: &Home, most: u64, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
+fn evict(home: &Home, most: u64, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
     let found = home.artifacts.evict(most, grace, dry_run, || home.registry.least_recently_used())?;
     Ok(found.into_iter().map(|artifact| item_of(artifact, "evicted")).collect())
 }
@@ -110,7 +110,7 @@ fn item_of(artifact: CollectedArtifact, here: &'static str) -> Item {
 }
 
 /// Removes compiled components that no run used and no version needs. They can be compiled again.
-fn compiled(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
+fn collect_compiled(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
     let mut items = Vec::new();
     // A cache outside the home is shared with homes that this command does not know.
     if crate::environment::own("STAGEWRIGHT_CACHE").is_some() {
@@ -137,19 +137,29 @@ fn compiled(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<I
     Ok(items)
 }
 
-fn production(home: &Home, destination: &Destination, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
+fn collect_production(
+    home: &Home,
+    destination: &Destination,
+    grace: Duration,
+    dry_run: bool,
+) -> anyhow::Result<Vec<Item>> {
     if !dry_run {
         repair(home, destination)?;
     }
     home.registry.begin_collection(destination.uri())?;
-    let collected = collected(home, destination, grace, dry_run);
+    let collected = collect_at_destination(home, destination, grace, dry_run);
     let ended = home.registry.end_collection(destination.uri());
     let items = collected?;
     ended?;
     Ok(items)
 }
 
-fn collected(home: &Home, destination: &Destination, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
+fn collect_at_destination(
+    home: &Home,
+    destination: &Destination,
+    grace: Duration,
+    dry_run: bool,
+) -> anyhow::Result<Vec<Item>> {
     let needed = home.registry.needed_by_promotions(destination.uri())?;
     let reachable = |digest: &Digest| needed.contains(digest);
     let garbage = destination.garbage(grace, &reachable)?;

@@ -40,9 +40,9 @@ pub(crate) fn plan(location: &HomeLocation, arguments: &PlanArguments) -> anyhow
     let policy = Policy::load(&manifest, &operator, arguments.changes.locked)?;
     let components = project.components(&manifest, &policy)?;
     let all = World::Ingestion..=World::Promotion;
-    task_support::refuse_undoable(&manifest, &all, &components)?;
+    task_support::check_tasks(&manifest, &all, &components)?;
     for child in &manifest.children {
-        task_support::refuse_undoable(&child.manifest, &all, &components)?;
+        task_support::check_tasks(&child.manifest, &all, &components)?;
     }
     let manifest = Arc::new(manifest);
     let wanted = arguments.explain || arguments.json.json;
@@ -183,7 +183,7 @@ fn explained(
         reuse: reuse(&arguments.cache, manifest, &project.runtime)?,
         sandbox: Arc::new(project.runtime),
         components: components.clone(),
-        observer: Arc::new(Quiet),
+        observer: Arc::new(NoProgress),
         workers: project.workers,
         cancel: signals::cancel_on_signals(),
         stages: World::Ingestion..=World::Promotion,
@@ -199,9 +199,9 @@ fn explained(
 }
 
 /// Ignores all events: a plan has no progress.
-struct Quiet;
+struct NoProgress;
 
-impl Observer for Quiet {
+impl Observer for NoProgress {
     fn stage_started(&self, _: &StepId, _: &str) {}
     fn progress(&self, _: &StepId, _: u64, _: u64) {}
     fn log(&self, _: &StepId, _: Level, _: &str) {}

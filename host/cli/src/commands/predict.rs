@@ -27,9 +27,9 @@ use crate::signals;
 use crate::usage_error::UsageError;
 
 /// Shows the warnings of stages, and ignores their other messages.
-pub(crate) struct Warnings;
+pub(crate) struct WarningLog;
 
-impl Tracker for Warnings {
+impl Tracker for WarningLog {
     fn log(&self, level: Level, message: &str) {
         if level >= Level::Warn {
             tracing::warn!("{message}");
@@ -54,7 +54,7 @@ pub(crate) fn predict(location: &HomeLocation, arguments: &PredictArguments) -> 
     let recorded = [World::Transformation, World::Training].map(|world| (world, model.limits_of(world)));
     let limits = operator.limits_of_model(recorded, &arguments.set)?;
     let artifacts = &project.home.artifacts;
-    let ready = LoadedModel::new(&model, &project.runtime, artifacts, limits, Arc::new(Warnings), workers, &cancel)?;
+    let ready = LoadedModel::new(&model, &project.runtime, artifacts, limits, Arc::new(WarningLog), workers, &cancel)?;
     let numbers = ready.predict(&project.runtime, &rows.batch).map_err(FailedPrediction)?;
     warn_of_unseen(&ready, rows.batch.num_rows());
     let predictions = numbers.chunks(model.width()).enumerate();

@@ -26,7 +26,7 @@ use crate::installation;
 use crate::output::{file_or_stdout, print_json};
 use crate::project::Project;
 use crate::signals;
-use crate::terminal::{Cell, Watch, milliseconds, right, table};
+use crate::terminal::{Cell, ProgressDisplay, milliseconds, right, table};
 use crate::usage_error::UsageError;
 use crate::{provenance, trust};
 
@@ -36,7 +36,7 @@ const MAX_BUNDLE: u64 = 64 << 20;
 /// Reproduces a run and its children.
 pub(crate) fn reproduce(location: &HomeLocation, arguments: &ReproduceArguments) -> anyhow::Result<ExitCode> {
     let home = location.existing()?;
-    let run = ended(&home, arguments.run.as_deref())?;
+    let run = find_ended_run(&home, arguments.run.as_deref())?;
     let stages = home.registry.stages(&run.run_id)?;
     let operator = installation::operator()?;
     let project = Project::open_to_repeat(location, &operator, arguments.workers, canonicalizes_nans(&stages))?;
@@ -45,13 +45,14 @@ pub(crate) fn reproduce(location: &HomeLocation, arguments: &ReproduceArguments)
         workers: project.workers,
         decoder: project.runtime.decoder(),
         sandbox: Arc::new(project.runtime),
-        observer: Arc::new(Watch::new(arguments.json.json)),
+        observer: Arc::new(ProgressDisplay::new(arguments.json.json)),
         cancel: signals::cancel_on_signals(),
         ceilings: operator.ceilings.clone(),
         sources: sources(&run, &stages, arguments.source.as_deref()),
     };
     // A countersignature that would be refused at the end is refused before the steps are executed.
-    let countersigned = arguments.countersign.as_deref().map(|bundle| claimed(bundle, arguments, &run, &stages));
+    let countersigned =
+        arguments.countersign.as_deref().map(|bundle| statement_to_countersign(bundle, arguments, &run, &stages));
     let countersigned = countersigned.transpose()?;
     let children = foreach::children(&home, &run)?;
     // A parent with children may have no steps of its own.
@@ -106,7 +107,7 @@ pub(crate) fn reproduce(location: &HomeLocation, arguments: &ReproduceArguments)
 ///
 /// # Errors
 /// No trusted key signed the statement, or it does not describe this run.
-fn claimed(
+fn statement_to_countersign(
     bundle: &Path,
     arguments: &ReproduceArguments,
     run: &Run,
@@ -123,8 +124,8 @@ fn claimed(
     let text = stagewright_store::read_regular_text(bundle, MAX_BUNDLE).map_err(|error| cannot(error.to_string()))?;
     let statement = signed_statement(&text, &keys).map_err(|error| cannot(error.to_string()))?;
     let claim: Value = serde_json::from_slice(&statement).map_err(|error| cannot(error.to_string()))?;
-    let own = provenance::again(&claim, run, stages);
-    if !own.is_some_and(|own| provenance::is_said(&own, &statement)) {
+    let own = provenance::of_reproduction(&claim, run, stages);
+    if !own.is_some_and(|own| provenance::matches(&own, &statement)) {
         return Err(cannot(format!("it does not say what run {} did", run.run_id)));
     }
     let key = arguments.key.as_deref().ok_or_else(|| cannot("there is no key".to_owned()))?;
@@ -170,7 +171,7 @@ fn sources_of_manifest(run: &Run) -> Option<BTreeMap<String, PathBuf>> {
 ///
 /// # Errors
 /// It has not ended.
-pub(super) fn ended(home: &Home, run: Option<&str>) -> anyhow::Result<Run> {
+pub(super) fn find_ended_run(home: &Home, run: Option<&str>) -> anyhow::Result<Run> {
     let run = find_run(home, run)?;
     if run.status == RunStatus::Running {
         let hint = format!("wait for its end: stagewright runs show {}", run.run_id);
@@ -197,12 +198,12 @@ fn show(run: &Run, result: &Reproduction) {
     println!("{shown}");
     match &result.first_difference {
         None => println!("run {} is reproduced: every artifact has the digest that is on record", run.run_id),
-        Some(difference) => println!("run {} is not reproduced: {}", run.run_id, told(difference)),
+        Some(difference) => println!("run {} is not reproduced: {}", run.run_id, describe(difference)),
     }
 }
 
 /// Describes a difference in a sentence.
-fn told(difference: &FirstDifference) -> String {
+fn describe(difference: &FirstDifference) -> String {
     let FirstDifference { step, part, artifact, kind, recorded, found, is_damaged, place } = difference;
     let artifact = Untrusted::new(artifact);
     let digest = |digest: &Option<stagewright_store::Digest>| {
@@ -220,12 +221,12 @@ fn told(difference: &FirstDifference) -> String {
         Part::Output => format!("the {kind} `{artifact}` was {recorded}, and is {found} now"),
     };
     match place {
-        Some(place) => format!("{what}; first {}", place_told(place)),
+        Some(place) => format!("{what}; first {}", describe_place(place)),
         None => what,
     }
 }
 
-fn place_told(place: &Place) -> String {
+fn describe_place(place: &Place) -> String {
     let value = |value: &Value| Untrusted::new(&value.to_string()).to_string();
     match place {
         Place::Cell { column, row, recorded_value, found_value } => format!(

@@ -12,7 +12,7 @@ use stagewright_manifest::{StepId, World};
 use stagewright_store::{Run, RunStatus};
 
 use crate::arguments::ResumeArguments;
-use crate::commands::run::{Job, world};
+use crate::commands::run::{Job, parse_world};
 use crate::error_code::ErrorCode;
 use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
@@ -57,7 +57,7 @@ pub(crate) fn resume(location: &HomeLocation, arguments: &ResumeArguments) -> an
 /// then.
 fn range(run: &Run) -> anyhow::Result<std::ops::RangeInclusive<World>> {
     match run.config.get(RANGE).and_then(|range| Some((range.get(0)?.as_str()?, range.get(1)?.as_str()?))) {
-        Some((first, last)) => Ok(world(first)?..=world(last)?),
+        Some((first, last)) => Ok(parse_world(first)?..=parse_world(last)?),
         None => Ok(World::Ingestion..=World::Promotion),
     }
 }

@@ -32,7 +32,7 @@ use crate::production;
 use crate::project::Project;
 use crate::signals;
 use crate::task_support;
-use crate::terminal::{self, Watch};
+use crate::terminal::{self, ProgressDisplay};
 use crate::traces;
 use crate::trust::Policy;
 use crate::usage_error::UsageError;
@@ -40,7 +40,7 @@ use crate::usage_error::UsageError;
 pub(crate) fn run(location: &HomeLocation, arguments: RunArguments) -> anyhow::Result<ExitCode> {
     let last = match &arguments.until {
         None => World::Promotion,
-        Some(name) => world(name)?,
+        Some(name) => parse_world(name)?,
     };
     let job = Job {
         file: &arguments.file,
@@ -60,7 +60,7 @@ pub(crate) fn run(location: &HomeLocation, arguments: RunArguments) -> anyhow::R
 }
 
 /// Returns the world of this name.
-pub(crate) fn world(name: &str) -> anyhow::Result<World> {
+pub(crate) fn parse_world(name: &str) -> anyhow::Result<World> {
     let names = World::all().map(World::as_str).collect::<Vec<_>>().join(", ");
     World::from_name(name).ok_or_else(|| {
         UsageError::error(ErrorCode::NoStage, format!("there is no stage `{name}`"), format!("the stages are {names}"))
@@ -123,11 +123,11 @@ impl Job<'_> {
         let reuse = Reuse { resumed: self.resumed, ..reuse(self.cache, &manifest, &project.runtime)? };
         let policy = Policy::load(&manifest, &operator, self.changes.locked)?;
         let components = project.components(&manifest, &policy)?;
-        task_support::refuse_undoable(&manifest, &self.stages, &components)?;
+        task_support::check_tasks(&manifest, &self.stages, &components)?;
         for child in &manifest.children {
-            task_support::refuse_undoable(&child.manifest, &self.stages, &components)?;
+            task_support::check_tasks(&child.manifest, &self.stages, &components)?;
         }
-        policy.settle();
+        policy.pin_new();
         let workers = project.workers;
         let manifest = Arc::new(manifest);
         let promotes = self.stages.contains(&World::Promotion);
@@ -153,7 +153,7 @@ impl Job<'_> {
             observer: if self.log_format == LogFormat::Json {
                 Arc::new(Events::default())
             } else {
-                Arc::new(Watch::new(self.json))
+                Arc::new(ProgressDisplay::new(self.json))
             },
             workers,
             cancel: signals::cancel_on_signals(),
@@ -177,16 +177,16 @@ impl Job<'_> {
             };
             metrics_file::write(&metrics, file)?;
         }
-        let told = match (self.json, self.log_format) {
-            (true, _) => Told::Object,
-            (_, LogFormat::Json) => Told::Lines,
-            (_, LogFormat::Text) => Told::Tables,
+        let form = match (self.json, self.log_format) {
+            (true, _) => OutputForm::Object,
+            (_, LogFormat::Json) => OutputForm::Lines,
+            (_, LogFormat::Text) => OutputForm::Tables,
         };
         let ending = match manifest.foreach {
-            Some(_) => conclude_all(&family, result, manifest.file(), told),
-            None => conclude(summary, result, &manifest, (told, is_alone)),
+            Some(_) => conclude_all(&family, result, manifest.file(), form),
+            None => conclude(summary, result, &manifest, (form, is_alone)),
         };
-        if self.suggest_limits && told == Told::Tables {
+        if self.suggest_limits && form == OutputForm::Tables {
             suggest_limits(&foreach::most_used(&family), &manifest);
         }
         ending
@@ -213,12 +213,12 @@ fn code_of(manifest: &Path) -> JoinHandle<Option<Code>> {
 fn suggest_limits(summary: &Summary, manifest: &Manifest) {
     let file = manifest.file();
     println!("\n# for {file}, from what this run used; measure with the largest table that you expect");
-    let mut told = BTreeSet::new();
+    let mut seen = BTreeSet::new();
     for stage in &summary.stages {
         let step = manifest.graph.steps().iter().find(|step| step.id.as_str() == stage.name);
         // One stage may be several steps, such as the evaluation of several models; the file has it
         // once.
-        let Some(step) = step.filter(|step| told.insert(&step.stage)) else { continue };
+        let Some(step) = step.filter(|step| seen.insert(&step.stage)) else { continue };
         if stage.cached {
             println!("# {0} was not executed: add --refresh {0} to see what it uses", step.stage);
             continue;
@@ -248,7 +248,7 @@ fn usage(stage: &StageSummary) -> ResourceUsage {
 
 /// The form in which the end of a run is shown.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Told {
+enum OutputForm {
     /// Tables for people.
     Tables,
     /// One JSON object.
@@ -259,11 +259,16 @@ enum Told {
 
 /// Shows the end of a run with children. The exit code is that of the first child that failed, else
 /// of a child that was rejected.
-fn conclude_all(family: &Family, result: Result<(), RunError>, manifest: &str, told: Told) -> anyhow::Result<ExitCode> {
+fn conclude_all(
+    family: &Family,
+    result: Result<(), RunError>,
+    manifest: &str,
+    form: OutputForm,
+) -> anyhow::Result<ExitCode> {
     let failed = result.map_err(|error| anyhow::Error::from(FailedRun { error, manifest: manifest.to_owned() }));
     let ending = foreach::ending(family);
-    match told {
-        Told::Object => {
+    match form {
+        OutputForm::Object => {
             let mut object = foreach::as_json(family, manifest)?;
             if let Some(trace) = traces::id() {
                 object["trace_id"] = trace.into();
@@ -273,18 +278,18 @@ fn conclude_all(family: &Family, result: Result<(), RunError>, manifest: &str, t
             }
             print_json(&object)?;
         }
-        Told::Lines => tell_end(&family.summary, failed.as_ref().err(), ending),
-        Told::Tables => foreach::show(family, manifest),
+        OutputForm::Lines => write_end_event(&family.summary, failed.as_ref().err(), ending),
+        OutputForm::Tables => foreach::show(family, manifest),
     }
     failed?;
-    if told == Told::Tables {
+    if form == OutputForm::Tables {
         println!("next: stagewright runs show {}", family.summary.run_id);
     }
     Ok(ending)
 }
 
 /// Writes the last JSON line of a run.
-fn tell_end(summary: &Summary, error: Option<&anyhow::Error>, ending: ExitCode) {
+fn write_end_event(summary: &Summary, error: Option<&anyhow::Error>, ending: ExitCode) {
     let failed = error.map(|error| (classify::classify(error).0, format!("{error:#}")));
     events::ended(&summary.run_id, failed, ending);
 }
@@ -293,7 +298,7 @@ fn conclude(
     summary: &Summary,
     result: Result<(), RunError>,
     manifest: &Manifest,
-    (told, is_alone): (Told, bool),
+    (form, is_alone): (OutputForm, bool),
 ) -> anyhow::Result<ExitCode> {
     let file = manifest.file().to_owned();
     let failed = result.map_err(|error| anyhow::Error::from(FailedRun { error, manifest: file }));
@@ -303,8 +308,8 @@ fn conclude(
     } else {
         ExitCode::Done
     };
-    match told {
-        Told::Object => {
+    match form {
+        OutputForm::Object => {
             let mut object = serde_json::to_value(summary)?;
             if let Some(trace) = traces::id() {
                 object["trace_id"] = trace.into();
@@ -314,12 +319,12 @@ fn conclude(
             }
             print_json(&object)?;
         }
-        Told::Lines => tell_end(summary, failed.as_ref().err(), ending),
-        Told::Tables if !summary.stages.is_empty() => terminal::show_summary(summary),
-        Told::Tables => {}
+        OutputForm::Lines => write_end_event(summary, failed.as_ref().err(), ending),
+        OutputForm::Tables if !summary.stages.is_empty() => terminal::show_summary(summary),
+        OutputForm::Tables => {}
     }
     failed?;
-    if told == Told::Tables {
+    if form == OutputForm::Tables {
         for (position, command) in next_commands(summary, manifest, is_alone).iter().enumerate() {
             println!("{} stagewright {command}", if position == 0 { "next:" } else { "     " });
         }

@@ -16,7 +16,7 @@ use super::units::{bytes, milliseconds};
 
 /// Shows the progress of a run: bars on a terminal, lines elsewhere, nothing if the output is for a
 /// program.
-pub(crate) struct Watch {
+pub(crate) struct ProgressDisplay {
     bars: Option<MultiProgress>,
     active: Mutex<HashMap<StepId, ProgressBar>>,
     quiet: bool,
@@ -24,7 +24,7 @@ pub(crate) struct Watch {
     prefix: String,
 }
 
-impl Watch {
+impl ProgressDisplay {
     pub(crate) fn new(quiet: bool) -> Self {
         let bars = (!quiet && std::io::stderr().is_terminal()).then(MultiProgress::new);
         Self { bars, active: Mutex::default(), quiet, prefix: String::new() }
@@ -49,7 +49,7 @@ impl Watch {
     }
 }
 
-impl Observer for Watch {
+impl Observer for ProgressDisplay {
     fn of_child(&self, name: &str) -> Arc<dyn Observer> {
         let prefix = format!("{}/", Untrusted::new(name));
         Arc::new(Self { bars: self.bars.clone(), active: Mutex::default(), quiet: self.quiet, prefix })

@@ -165,7 +165,7 @@ impl ModelSignatures {
 /// Returns whether a digest is that of the built-in stage of this name. If the environment names
 /// the folder of stages, none is built in.
 fn is_installed(name: &str, digest: Digest) -> bool {
-    if installation::stages_elsewhere().is_some() || name.contains(['/', '.']) {
+    if installation::stages_override().is_some() || name.contains(['/', '.']) {
         return false;
     }
     let found = installation::built_in(name).ok().and_then(|path| stagewright_store::open_regular(&path).ok());

@@ -48,7 +48,7 @@ pub(crate) fn models(location: &HomeLocation, arguments: &ModelsArguments) -> an
         Some(Ask::Retire(retirement)) => retire::retire(&home, retirement),
         Some(Ask::Transition { model, stage, reason }) => transition(&home, model, stage, reason),
         Some(Ask::Tag { model, tags, remove }) => tag(&home, model, tags, remove),
-        Some(Ask::Alias { model, alias, expected, remove }) => point(&home, model, alias, *expected, *remove),
+        Some(Ask::Alias { model, alias, expected, remove }) => set_alias(&home, model, alias, *expected, *remove),
         Some(Ask::Search(search)) => search::versions(&home, search),
         Some(Ask::History { model, at, json }) => history::history(&home, model, at.as_deref(), json.json),
         Some(Ask::Export { model, destination, json }) => transfer::export(&home, model, destination, json.json),
@@ -94,7 +94,7 @@ fn tag(home: &Home, model: &str, tags: &[String], remove: &[String]) -> anyhow::
     Ok(ExitCode::Done)
 }
 
-fn point(home: &Home, model: &str, alias: &str, expected: Option<u32>, remove: bool) -> anyhow::Result<ExitCode> {
+fn set_alias(home: &Home, model: &str, alias: &str, expected: Option<u32>, remove: bool) -> anyhow::Result<ExitCode> {
     let (name, new) = match (numbered(model)?, remove) {
         (Some((name, version)), false) => (name, Some(version)),
         (None, true) => (model, None),

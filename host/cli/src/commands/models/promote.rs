@@ -25,8 +25,8 @@ pub(super) fn promote(
     json: bool,
 ) -> anyhow::Result<ExitCode> {
     let destination = production::to_write(home, Some(&version.model), destination)?;
-    let promotion = carried_out(home, version, expected.map(Some), reason, &destination, json)?;
-    told(&promotion, &destination, json)
+    let promotion = promote_version(home, version, expected.map(Some), reason, &destination, json)?;
+    show_promotion(&promotion, &destination, json)
 }
 
 /// Makes the version that was archived last the champion again.
@@ -39,7 +39,7 @@ pub(super) fn rollback(
 ) -> anyhow::Result<ExitCode> {
     // If there is no version to go back to, this fails before any request to the destination.
     let target = home.registry.rollback_target(model)?;
-    may_serve(home, &home.registry.version(model, target)?)?;
+    check_components(home, &home.registry.version(model, target)?)?;
     let destination = production::to_write(home, Some(model), destination)?;
     repair(home, &destination)?;
     let request = PromotionRequest {
@@ -48,18 +48,18 @@ pub(super) fn rollback(
         reason: if reason.is_empty() { "rollback".to_owned() } else { reason.to_owned() },
     };
     let promotion = home.registry.begin_rollback(model, &request)?;
-    let uploaded = watched(home, &destination, &promotion, json)?;
-    told(&(promotion, uploaded), &destination, json)
+    let uploaded = carry_out_with_progress(home, &destination, &promotion, json)?;
+    show_promotion(&(promotion, uploaded), &destination, json)
 }
 
 /// Checks that the components of a version are allowed by the operator, before it is promoted.
-fn may_serve(home: &Home, version: &ModelVersion) -> anyhow::Result<()> {
+fn check_components(home: &Home, version: &ModelVersion) -> anyhow::Result<()> {
     let kept = ModelSignatures::of(&installation::operator()?, home)?;
     Ok(kept.admit_model(&contents(version)?)?)
 }
 
 /// Promotes a version and shows the progress.
-pub(crate) fn carried_out(
+pub(crate) fn promote_version(
     home: &Home,
     version: &ModelVersion,
     expected: Option<Option<u32>>,
@@ -67,15 +67,20 @@ pub(crate) fn carried_out(
     destination: &Destination,
     json: bool,
 ) -> anyhow::Result<(Promotion, UploadReport)> {
-    may_serve(home, version)?;
+    check_components(home, version)?;
     repair(home, destination)?;
     let request = PromotionRequest { destination: destination.uri().to_owned(), expected, reason: reason.to_owned() };
     let promotion = home.registry.begin_promotion(&version.model, version.version, &request)?;
-    let uploaded = watched(home, destination, &promotion, json)?;
+    let uploaded = carry_out_with_progress(home, destination, &promotion, json)?;
     Ok((promotion, uploaded))
 }
 
-fn watched(home: &Home, destination: &Destination, promotion: &Promotion, json: bool) -> anyhow::Result<UploadReport> {
+fn carry_out_with_progress(
+    home: &Home,
+    destination: &Destination,
+    promotion: &Promotion,
+    json: bool,
+) -> anyhow::Result<UploadReport> {
     let bar = (!json && std::io::stderr().is_terminal()).then(|| {
         let style = ProgressStyle::with_template("{spinner} {msg} {bar:30} {bytes}/{total_bytes} {bytes_per_sec}");
         let bar = ProgressBar::no_length().with_message(format!("{}/{}", promotion.model, promotion.version));
@@ -94,7 +99,7 @@ fn watched(home: &Home, destination: &Destination, promotion: &Promotion, json: 
     Ok(uploaded?)
 }
 
-fn told(
+fn show_promotion(
     (promotion, uploaded): &(Promotion, UploadReport),
     destination: &Destination,
     json: bool,

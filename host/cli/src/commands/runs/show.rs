@@ -72,7 +72,7 @@ pub(super) fn show(location: &HomeLocation, run: Option<&str>, json: bool) -> an
         }
         println!("{shown}");
         for line in &stage.logs {
-            println!("  {}: {}", line.level, said(&line.message));
+            println!("  {}: {}", line.level, message_lines(&line.message));
         }
     }
     if !run.metrics.is_empty() {
@@ -87,6 +87,6 @@ pub(super) fn show(location: &HomeLocation, run: Option<&str>, json: bool) -> an
 
 /// Formats a recorded message so that none of its lines can be taken for another message. Lines of
 /// stages are marked in the record already.
-fn said(message: &str) -> String {
+fn message_lines(message: &str) -> String {
     Untrusted::lines(&message.replace(CONTINUED, "\n")).to_string()
 }

@@ -30,7 +30,7 @@ pub(super) fn export(
     json: bool,
 ) -> anyhow::Result<ExitCode> {
     let home = location.existing()?;
-    let run = reproduce::ended(&home, Some(run))?;
+    let run = reproduce::find_ended_run(&home, Some(run))?;
     let stages = home.registry.stages(&run.run_id)?;
     let trusted = ModelSignatures::of(&installation::operator()?, &home)?;
     let components = portable::components_of(&stages).map_err(PortableError::from)?;
