@@ -13,7 +13,12 @@ use stagewright_jail::{Event, Limit, TimeBudget, Why, spawn};
 use stagewright_jail_tests::prisoner::{LIMIT, monotonic};
 use stagewright_jail_tests::{BULK, ECHO};
 
-const ROUNDS: usize = 100;
+/// Returns how often each time is measured: often enough to see that the measurement works, or as
+/// `STAGEWRIGHT_JAIL_ROUNDS` says.
+fn rounds() -> usize {
+    let named = std::env::var("STAGEWRIGHT_JAIL_ROUNDS").ok();
+    named.map_or(20, |rounds| rounds.parse().expect("a number of rounds"))
+}
 
 /// Prints median and maximum of times in nanoseconds as milliseconds.
 fn show(what: &str, mut times: Vec<u64>) {
@@ -54,7 +59,7 @@ impl Drop for Busy {
 /// Measures how late children end that reach their CPU limit.
 fn at_the_cpu_limit(machine: &str) {
     let (mut late, mut over) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds() {
         let budget = Arc::new(TimeBudget::new(LIMIT, Duration::from_secs(120)));
         let (said, ending) = run(&command("spin past a limit", budget));
         let gone = monotonic();
@@ -82,7 +87,7 @@ fn from_a_limit_to_gone() {
 #[ignore = "measures for some seconds"]
 fn from_a_limit_to_gone_of_a_child_that_is_stopped() {
     let wall = Duration::from_millis(100);
-    let late = (0..ROUNDS).map(|_| {
+    let late = (0..rounds()).map(|_| {
         let begin = monotonic();
         let budget = Arc::new(TimeBudget::new(Duration::from_secs(30), wall));
         let child = spawn(&command("spin", budget)).expect("a child");
@@ -99,7 +104,7 @@ fn from_a_limit_to_gone_of_a_child_that_is_stopped() {
 #[ignore = "measures for some seconds"]
 fn from_a_wish_to_gone() {
     let mut times = Vec::new();
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds() {
         let mut child = spawn(&command("spin", generous())).expect("a child");
         let mut bytes = Vec::new();
         assert!(matches!(child.receive(&mut bytes), Ok(Event::Message(_))));
@@ -115,7 +120,7 @@ fn from_a_wish_to_gone() {
 #[ignore = "measures for some seconds"]
 fn from_start_to_locked() {
     let (mut locked, mut gone, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
+    for _ in 0..rounds() {
         let begin = monotonic();
         let (said, ending) = run(&command("time", generous()));
         let there: u64 = said[0].parse().expect("a time");
