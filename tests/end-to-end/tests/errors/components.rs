@@ -11,7 +11,7 @@ pub(crate) const CASES: &[Case] = &[
     ("SW0602", || Place::new().run(&["stage", "inspect", "./missing.wasm"])),
     ("SW0603", text_as_a_component),
     ("SW0604", component_of_an_old_contract),
-    ("SW0605", || plan(&least_pipeline("misbehave-wasi"))),
+    ("SW0605", || plan(&least_pipeline("empty-training").replace("empty-ingestion", "misbehave-wasi"))),
     ("SW0606", || plan(&least_pipeline("misbehave-validation"))),
     ("SW0608", unsigned),
     ("SW0609", changed_after_it_was_pinned),
@@ -38,8 +38,9 @@ fn text_as_a_component() -> Ended {
 }
 
 fn component_of_an_old_contract() -> Ended {
+    let new = guests().join("empty-training.wasm").display().to_string();
     let old = root().join("tests/components/0.1.0/empty-training.wasm").display().to_string();
-    Place::new().run(&["stage", "inspect", &old])
+    plan(&least_pipeline("empty-training").replace(&new, &old))
 }
 
 fn unsigned() -> Ended {

@@ -61,7 +61,7 @@ fn damaged_artifacts() -> Ended {
 
 fn version_that_holds_nothing() -> Ended {
     let place = trained();
-    let edited = database(&place).execute("UPDATE model_versions SET contents = '{}'", []).expect("an edit");
+    let edited = database(&place).execute("UPDATE versions SET contents = '{}'", []).expect("an edit");
     assert!(edited > 0, "no version was there");
     let rows = place.write("rows.csv", "a\n1\n");
     place.run(&["predict", MODEL, "--input", &rows.display().to_string()])

@@ -32,7 +32,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     (
         "SW0212",
         "host/manifest/tests/manifest/parameters.rs",
-        "a_schema_that_cannot_be_used_is_the_fault_of_its_component",
+        "a_schema_that_would_harm_the_host_is_the_components_fault",
     ),
     ("SW0406", "tests/end-to-end/tests/walls.rs", "a_process_of_a_stage_that_is_killed_or_stopped_is_the_stages_fault"),
     (
@@ -40,20 +40,32 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "tests/end-to-end/tests/contracts.rs",
         "a_model_of_contract_0_1_0_that_is_used_says_how_to_train_it_again",
     ),
-    ("SW0607", "host/runtime/tests/compiling.rs", "without_a_compiler_only_what_is_compiled_runs"),
-    ("SW0612", "host/runtime/src/walls.rs", "required_walls_that_cannot_stand_are_named"),
-    ("SW0713", "registry/store/tests/conformance/promotions.rs", "one_promotion_of_a_model_at_a_time"),
-    ("SW0725", "host/lifecycle/tests/flow/reproducing.rs", "another_host_is_refused"),
+    ("SW0607", "host/runtime/tests/compiling.rs", "a_host_without_a_compiler_runs_what_another_compiled_for_its_key"),
+    (
+        "SW0612",
+        "host/runtime/src/walls.rs",
+        "what_is_required_and_cannot_be_built_is_an_error_that_names_it_and_the_fix",
+    ),
+    ("SW0713", "registry/store/tests/conformance/promotions.rs", "garbage_is_not_collected_where_somebody_promotes_to"),
     ("SW0804", "registry/promotion/tests/refusals.rs", "a_bucket_that_may_only_be_read_is_refused"),
     ("SW0806", "registry/promotion/tests/refusals.rs", "a_store_without_conditional_writes_is_refused"),
     ("SW0808", "registry/promotion/tests/refusals.rs", "a_lost_race_and_a_taken_version_are_reported"),
+    ("SW0810", "registry/promotion/tests/registry.rs", "a_version_that_nobody_judged_has_no_manifest_yet"),
     (
         "SW0812",
         "registry/promotion/tests/registry.rs",
         "a_registry_that_fails_after_the_champion_moved_is_told_as_a_late_pointer",
     ),
-    ("SW0813", "registry/promotion/tests/registry.rs", "a_lost_answer_leaves_the_promotion_in_doubt"),
-    ("SW0814", "host/lifecycle/tests/flow/judging.rs", "a_champion_that_is_elsewhere_is_named"),
+    (
+        "SW0813",
+        "registry/promotion/tests/registry.rs",
+        "a_registry_that_can_neither_complete_nor_undo_leaves_a_doubt_that_is_told",
+    ),
+    (
+        "SW0814",
+        "tests/end-to-end/tests/production.rs",
+        "machines_that_share_a_postgresql_registry_and_artifacts_need_no_shared_folder",
+    ),
     ("SW0906", "registry/promotion/tests/artifacts.rs", "a_place_that_refuses_is_found_before_it_is_needed"),
 ];
 
@@ -103,6 +115,12 @@ fn judge(code: &str, ended: &Ended) -> Result<(), String> {
     let begin = format!("error[{code}]: ");
     let example = page.lines().find_map(|line| line.strip_prefix(&begin)).expect("an example");
     let told = || format!("{code}, exit code {}:\n{}{}", ended.code, ended.stdout, ended.stderr);
+    let hint = |text: &str| {
+        let after = text.lines().skip_while(|line| !line.starts_with(&begin)).skip(1);
+        // A message of several lines goes on with a mark.
+        let mut after = after.skip_while(|line| line.starts_with("  | "));
+        after.next().and_then(|line| Some(line.trim_start().strip_prefix("hint: ")?.to_owned()))
+    };
     let Some(message) = ended.stderr.lines().find_map(|line| line.strip_prefix(&begin)) else {
         return Err(format!("another error than {}", told()));
     };
@@ -111,6 +129,10 @@ fn judge(code: &str, ended: &Ended) -> Result<(), String> {
     }
     if !fits(message, example) {
         return Err(format!("another message than on the page of {code}:\n  {message}\n  {example}"));
+    }
+    let (given, shown) = (hint(&ended.stderr), hint(&page));
+    if !fits(given.as_deref().unwrap_or_default(), shown.as_deref().unwrap_or_default()) {
+        return Err(format!("another hint than on the page of {code}:\n  {given:?}\n  {shown:?}"));
     }
     // With `--json`, a run that began says the same to programs.
     match serde_json::from_str::<serde_json::Value>(&ended.stdout) {

@@ -18,13 +18,7 @@ pub(crate) const CASES: &[Case] = &[
     ("SW0209", || plan(&graph().replace("inputs = { table = \"customers\" }", "inputs = { tabel = \"customers\" }"))),
     ("SW0210", above_a_ceiling),
     ("SW0211", || set("training.max_depht=3")),
-    ("SW0213", || {
-        plan(&churn().replacen("kind = \"binary\"", "kind = \"multi-class\"", 1).replacen(
-            "\npositive = \"Yes\"",
-            "",
-            1,
-        ))
-    }),
+    ("SW0213", task_of_several_classes),
     ("SW0214", output_in_the_home),
 ];
 
@@ -47,6 +41,13 @@ fn plan(text: &str) -> Ended {
 
 fn set(change: &str) -> Ended {
     Place::new().run(&["plan", &config("churn.toml"), "--set", change])
+}
+
+fn task_of_several_classes() -> Ended {
+    let text =
+        churn().replacen("kind = \"binary\"", "kind = \"multi-class\"", 1).replacen("\npositive = \"Yes\"", "", 1);
+    let gates = text.find("\n[gates]").expect("gates");
+    plan(&format!("{}\n[gates]\nprimary = \"roc_auc_ovr\"\n", &text[..gates]))
 }
 
 fn above_a_ceiling() -> Ended {

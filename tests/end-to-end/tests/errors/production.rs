@@ -5,7 +5,7 @@ use std::process::Command;
 use stagewright_end_to_end::{Ended, Place};
 use stagewright_services::s3;
 
-use crate::{Case, MODEL, files, flip, provoke, registry, trained};
+use crate::{Case, MODEL, files, flip, provoke, trained};
 
 pub(crate) const CASES: &[Case] = &[
     ("SW0801", || promote("gs://bucket/models")),
@@ -14,7 +14,6 @@ pub(crate) const CASES: &[Case] = &[
     ("SW0805", store_that_is_gone),
     ("SW0807", place_of_another_registry),
     ("SW0809", || trained().run(&["models", "import", MODEL, "--destination", "empty"])),
-    ("SW0810", || registry::imported().run(&["models", "export", "imported/1", "--destination", "out"])),
     ("SW0811", damaged_production),
 ];
 

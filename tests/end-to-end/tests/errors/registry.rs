@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use stagewright_end_to_end::{Ended, Place, config, least_pipeline};
+use stagewright_end_to_end::{Ended, Place, config};
 
 use crate::{Case, MODEL, provoke, trained};
 
@@ -26,13 +26,14 @@ pub(crate) const CASES: &[Case] = &[
     ("SW0718", version_without_gates),
     ("SW0719", baseline_on_other_rows),
     ("SW0720", || imported().run(&["gate", "imported/1", "--min-auc", "0.8"])),
-    ("SW0721", || trained().run(&["gate", &version(1), "--min", "rocauc=0.8", "--record"])),
+    ("SW0721", || trained().run(&["gate", &version(1), "--min", "lift=2", "--record"])),
     ("SW0722", || trained().run(&["gate", &version(1), "--min-auc", "0.999"])),
     ("SW0723", run_without_stages),
     ("SW0724", source_that_is_gone),
+    ("SW0725", run_of_another_version),
     ("SW0726", text_as_a_run),
-    ("SW0727", || trained().run(&["lineage", "nothing"])),
-    ("SW0728", || Place::new().run(&["stage", "run", "training", "--file", &config("churn.toml")])),
+    ("SW0727", || trained().run(&["lineage", &format!("sha256:{}", "0".repeat(64))])),
+    ("SW0728", stage_without_a_run),
     ("SW0729", || trained().run(&["stage", "run", "evaluation", "--set", "training.component=train-forest"])),
     ("SW0730", run_that_is_there),
 ];
@@ -87,10 +88,12 @@ fn collection_without_records() -> Ended {
 }
 
 fn version_without_gates() -> Ended {
-    let place = Place::new();
-    place.write("pipeline.toml", least_pipeline("empty-training"));
-    place.run(&["run", "pipeline.toml"]);
-    place.run(&["gate", "least/1"])
+    let place = trained();
+    let database = rusqlite::Connection::open(place.home().join("stagewright.db")).expect("a database");
+    let edit = "UPDATE runs SET config = json_remove(config, '$.gates')";
+    assert_eq!(database.execute(edit, []).expect("an edit"), 2);
+    drop(database);
+    place.run(&["gate", &version(1)])
 }
 
 fn baseline_on_other_rows() -> Ended {
@@ -99,11 +102,13 @@ fn baseline_on_other_rows() -> Ended {
     place.run(&["gate", &version(3), "--baseline", &version(1)])
 }
 
-/// The champion, taken over from where it was exported, in the same home under another name.
-pub(crate) fn imported() -> Place {
-    let place = trained();
-    place.run(&["models", "export", &version(1), "--destination", "exported"]).expect(0);
-    let import = ["models", "import", &version(1), "--register-name", "imported", "--destination", "exported"];
+/// A home that knows nothing but a version that was exported from another one.
+fn imported() -> Place {
+    let (first, place) = (trained(), Place::new());
+    let exported = first.path().join("exported").display().to_string();
+    first.run(&["models", "export", &version(1), "--destination", &exported]).expect(0);
+    fs::create_dir(place.home()).expect("a folder");
+    let import = ["models", "import", &version(1), "--register-name", "imported", "--destination", &exported];
     place.run(&import).expect(0);
     place
 }
@@ -124,10 +129,25 @@ fn source_that_is_gone() -> Ended {
     place.run(&["reproduce"])
 }
 
+fn run_of_another_version() -> Ended {
+    let place = trained();
+    let database = rusqlite::Connection::open(place.home().join("stagewright.db")).expect("a database");
+    let edit = "UPDATE stages SET invocation = json_set(invocation, '$.host', 999)";
+    assert!(database.execute(edit, []).expect("an edit") > 0, "no stage was there");
+    drop(database);
+    place.run(&["reproduce"])
+}
+
 fn text_as_a_run() -> Ended {
     let place = Place::new();
     place.write("text.run", "this is text");
     place.run(&["runs", "import", "text.run"])
+}
+
+fn stage_without_a_run() -> Ended {
+    let place = Place::new();
+    fs::create_dir(place.home()).expect("a folder");
+    place.run(&["stage", "run", "training", "--file", &config("churn.toml")])
 }
 
 fn run_that_is_there() -> Ended {

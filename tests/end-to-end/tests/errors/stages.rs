@@ -90,7 +90,7 @@ fn response_without_end() -> Ended {
 
 fn compiled_within_too_little() -> Ended {
     let place = Place::new();
-    let operator = place.write("operator.toml", "[compilation]\nsize = \"1 KiB\"\n");
+    let operator = place.write("operator.toml", "[compilation]\nsize = \"64 KiB\"\n");
     place.write("pipeline.toml", least_pipeline("misbehave-training"));
     let mut command = place.command(&["plan", "pipeline.toml"]);
     command.env("STAGEWRIGHT_OPERATOR", operator).env("STAGEWRIGHT_CACHE", place.path().join("cache"));

@@ -19,8 +19,8 @@ pub(crate) const CASES: &[Case] = &[
     ("SW0109", || trained().run(&["artifacts", "export", "training.table", "--output", "table.csv"])),
     ("SW0110", || Place::new().run(&["runs", "import", "missing.run"])),
     ("SW0111", key_twice),
-    ("SW0112", || init("churn")),
-    ("SW0113", || init("country")),
+    ("SW0112", || init("churned", &["--positive", "maybe"])),
+    ("SW0113", || init("country", &[])),
     ("SW0114", environment_that_others_write),
     ("SW0115", || Place::new().run(&["explain", "SW0199"])),
 ];
@@ -64,10 +64,10 @@ fn key_twice() -> Ended {
     place.run(&["stage", "keygen", "--output", "signing.key"])
 }
 
-fn init(target: &str) -> Ended {
+fn init(target: &str, more: &[&str]) -> Ended {
     let place = Place::new();
     place.write("customers.csv", "tenure,country,churned\n1,CH,yes\n2,CH,no\n3,CH,yes\n4,CH,no\n");
-    place.run(&["init", "--source", "csv:customers.csv", "--target", target])
+    place.run(&[&["init", "--source", "csv:customers.csv", "--target", target], more].concat())
 }
 
 fn environment_that_others_write() -> Ended {
