@@ -1,8 +1,8 @@
 //! Which code and which hint an error has, and how it is shown.
 //!
 //! The matches are exhaustive: whoever adds a condition to a crate decides here what it is to the
-//! user. An error that wraps another one has the code of the inner one where the way to go on is the
-//! same.
+//! user. An error that wraps another one has the code of the inner one where the way to go on is
+//! the same.
 
 use stagewright_data::DataError;
 use stagewright_lifecycle::RunError;

@@ -2,8 +2,8 @@
 //!
 //! A code stands for one condition that has one way to go on. Each has a page in `docs/errors`,
 //! whose heading is its title; the pages are part of the program. An error has the exit code of its
-//! code, so that the two cannot disagree. Numbers are never reused: people look them up in old logs.
-//! Which error has which code is in [`classify`](crate::classify).
+//! code, so that the two cannot disagree. Numbers are never reused: people look them up in old
+//! logs. Which error has which code is in [`classify`](crate::classify).
 
 use std::fmt;
 
