@@ -79,7 +79,7 @@ fn pages() -> BTreeSet<String> {
     names.filter_map(|name| Some(name.strip_suffix(".md")?.to_owned())).filter(|name| name != "README").collect()
 }
 
-/// What stays of a message where the names and figures that it cites are left out.
+/// Leaves the names and figures that a message cites out of it.
 fn shape(message: &str) -> String {
     let outside_of_backticks = message.split('`').enumerate();
     let text: String = outside_of_backticks.map(|(index, part)| if index % 2 == 0 { part } else { "`_`" }).collect();
