@@ -20,6 +20,8 @@ struct Finding {
     check: &'static str,
     ok: bool,
     detail: String,
+    /// The code of the error, if the check failed with one.
+    code: Option<&'static str>,
     hint: Option<String>,
     /// Only of the check `walls`.
     #[serde(flatten)]
@@ -39,12 +41,13 @@ struct Walls {
 
 impl Finding {
     fn fine(check: &'static str, detail: impl Into<String>) -> Self {
-        Self { check, ok: true, detail: detail.into(), hint: None, walls: None }
+        Self { check, ok: true, detail: detail.into(), code: None, hint: None, walls: None }
     }
 
     fn wrong(check: &'static str, error: &anyhow::Error) -> Self {
         let detail = format!("{error:#}");
-        Self { check, ok: false, detail, hint: classify(error).1, walls: None }
+        let (code, hint) = classify(error);
+        Self { check, ok: false, detail, code: Some(code.as_str()), hint, walls: None }
     }
 }
 
@@ -89,7 +92,8 @@ pub(crate) fn doctor(location: &HomeLocation, arguments: &JsonArgument) -> anyho
         print_json(&findings)?;
     } else {
         for finding in &findings {
-            println!("{:<4} {:<10} {}", if finding.ok { "ok" } else { "FAIL" }, finding.check, finding.detail);
+            let code = finding.code.map(|code| format!("error[{code}]: ")).unwrap_or_default();
+            println!("{:<4} {:<10} {code}{}", if finding.ok { "ok" } else { "FAIL" }, finding.check, finding.detail);
             if let Some(hint) = &finding.hint {
                 println!("     hint: {hint}");
             }
