@@ -122,11 +122,11 @@ impl Execution {
 
     /// Returns the final result of the work. A cancellation that no call noticed fails it, and so
     /// does a limit that the step is past; the limit takes precedence.
-    pub(crate) fn final_result(&self, worked: Result<(), RunError>) -> Result<(), RunError> {
-        match worked {
+    pub(crate) fn final_result(&self, result: Result<(), RunError>) -> Result<(), RunError> {
+        match result {
             Ok(()) if self.session.cancel.is_cancelled() => Err(self.interrupted().into()),
             Err(RunError::Stage(StageFault::Cancelled { .. })) => Err(self.interrupted().into()),
-            worked => worked,
+            result => result,
         }
     }
 
@@ -208,8 +208,8 @@ impl Execution {
                 && guest.stubs.iter().eq(component.stubs.iter().collect::<std::collections::BTreeSet<_>>())
         };
         let component = self.session.components.iter().find(is_wanted);
-        let component =
-            component.ok_or_else(|| StageFault::host(format!("the component `{}` is not at hand", guest.component)))?;
+        let component = component
+            .ok_or_else(|| StageFault::host(format!("the component `{}` is not available", guest.component)))?;
         Ok(Arc::new(StageContext {
             world: guest.world,
             component: component.clone(),

@@ -5,10 +5,11 @@
 //! be compared, and one gives the same outputs wherever it is [executed](crate::execute). A run
 //! builds the invocation of each step, and the step's record keeps it.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+mod exact_limits;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
 use stagewright_data::{Literal, Signature, Source, SourceUri, SplitPlan, Task, TaskKind};
 use stagewright_evaluation::gates::Gates;
 use stagewright_evaluation::report;
@@ -110,7 +111,7 @@ pub struct GuestSpec {
     /// The time at which its clocks start, in microseconds since the epoch.
     pub as_of: i64,
     /// The limits of the step.
-    #[serde(with = "exact")]
+    #[serde(with = "exact_limits")]
     pub limits: Limits,
 }
 
@@ -397,33 +398,10 @@ pub struct Usage {
     pub log_lines_dropped: u64,
 }
 
-/// Limits as integers, so that they are compared exactly. The text form of a manifest rounds.
-mod exact {
-    use super::{Deserialize, Deserializer, Duration, Limits, Serialize, Serializer};
-
-    #[derive(Serialize, Deserialize)]
-    struct Exact {
-        memory: u64,
-        cpu_ns: u64,
-        wall_ns: u64,
-        output: u64,
-        log: u64,
-    }
-
-    pub(super) fn serialize<S: Serializer>(limits: &Limits, serializer: S) -> Result<S::Ok, S::Error> {
-        let Limits { memory, cpu, wall, output, log } = *limits;
-        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        Exact { memory, cpu_ns: nanoseconds(cpu), wall_ns: nanoseconds(wall), output, log }.serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Limits, D::Error> {
-        let Exact { memory, cpu_ns, wall_ns, output, log } = Exact::deserialize(deserializer)?;
-        Ok(Limits { memory, cpu: Duration::from_nanos(cpu_ns), wall: Duration::from_nanos(wall_ns), output, log })
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use stagewright_data::SplitMethod;
 
     use super::*;

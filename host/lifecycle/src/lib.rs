@@ -68,23 +68,23 @@
 //!
 //! A module imports only from modules above it in this list.
 //!
-//! **Vocabulary.** [`fault`]: why a stage failed, and who can fix it; `run_error`: why a run ended
-//! early. [`artifact_names`] and `artifact`: the names and types of what the stages make.
+//! **Vocabulary.** [`fault`]: why a stage failed, and who can fix it; [`run_error`]: why a run
+//! ended early. [`artifact_names`] and [`artifact`]: the names and types of what the stages make.
 //! [`model`]: a registered model as data; [`semantic_version`]: the version number that a change
-//! calls for. `overlap`: the test rows that a model was trained on. [`invocation`]: everything that
-//! decides what a step makes; [`key`]: its digest. [`settings`]: sections of the manifest in the
-//! types of other crates. [`summary`] and [`observer`]: what a run reports.
+//! calls for. [`overlap`]: the test rows that a model was trained on. [`invocation`]: everything
+//! that decides what a step makes; [`key`]: its digest. [`settings`]: sections of the manifest in
+//! the types of other crates. [`summary`] and [`observer`]: what a run reports.
 //!
 //! **One stage.** [`limits`]: the limits of a stage and the budget of the process. [`sandbox`]: the
-//! interface to whoever runs components. [`spans`]: tracing. `execution`: a step while it is
-//! executed, which opens the declared inputs and collects the outputs. `table_reading`: tables read
-//! within the limits of a stage.
+//! interface to whoever runs components. [`spans`]: tracing. [`execution`]: a step while it is
+//! executed, which opens the declared inputs and collects the outputs. [`table_reading`]: tables
+//! read within the limits of a stage.
 //!
-//! **Computation.** `row_independence`: the check that an answer depends on its row alone.
-//! [`predict`]: predictions of a registered model. `test_rows` and [`judgement`]: the measurement
+//! **Computation.** [`row_independence`]: the check that an answer depends on its row alone.
+//! [`predict`]: predictions of a registered model. [`test_rows`] and [`judgement`]: the measurement
 //! of two models on the same rows, and the gates.
 //!
-//! **The stages.** `stages`: the host's work around each component, one file for each stage.
+//! **The stages.** [`stages`]: the host's work around each component, one file for each stage.
 //!
 //! **A run.** [`run`]: the main flow, `Run::lifecycle`, and its parts. [`plan`]: the steps that a
 //! run would execute, and why. [`foreach`]: one run for each of several values or segments.

@@ -198,7 +198,9 @@ impl RegisteredModel {
             .iter()
             .filter_map(|wanted| match table.field(&wanted.name) {
                 Some(found) if found.data_type == wanted.data_type && found.role == Role::Feature => None,
-                Some(found) if found.role != Role::Feature => Some(format!("`{}` is no feature any more", wanted.name)),
+                Some(found) if found.role != Role::Feature => {
+                    Some(format!("`{}` is not a feature any more", wanted.name))
+                }
                 Some(found) => Some(format!("`{}` is {} and not {}", wanted.name, found.data_type, wanted.data_type)),
                 None => Some(format!("`{}` is missing", wanted.name)),
             })

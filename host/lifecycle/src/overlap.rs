@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_of_rows_has_one_text_which_gives_it_back() {
+    fn a_set_of_rows_has_one_text_form_that_restores_it() {
         for (rows, text) in [(vec![], ""), (vec![0], "01"), (vec![7], "80"), (vec![1, 8, 23], "020180")] {
             // Rows after the last one of the set change nothing.
             for more in [0, 1, 40] {

@@ -169,7 +169,7 @@ impl Planner<'_> {
             return Ok(StepStatus::Nothing("the candidate is the champion: nothing is judged".to_owned()));
         }
         if let Some(before) = self.executed.iter().find(|before| reads(step, before)) {
-            let why = format!("it reads what `{before}` makes, which is executed: what that makes is not known yet");
+            let why = format!("it reads the artifacts of `{before}`, which is executed first");
             return Ok(StepStatus::Executed(None, why));
         }
         if self.is_unnumbered && world == World::Evaluation {

@@ -149,7 +149,7 @@ fn dependence(context: &StageContext, export: &str, way: &str, what: &str, first
         component: context.component.name.clone(),
         export: export.to_owned(),
         message: format!(
-            "{what}: {first} among all rows, and {again} when asked again {way}; an answer may hang on its row alone, not on other rows, their order or earlier calls"
+            "{what}: {first} among all rows, and {again} when asked again {way}; an answer may depend on its row alone, not on other rows, their order or earlier calls"
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! Repositories of every kind, read without running anything that they name.
+//! Repositories of every kind. Reading them runs nothing that they name.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -56,7 +56,7 @@ fn the_code_is_commit_branch_and_changes() {
     assert_eq!(of(&place.work().join("config")), Some(clean.clone()), "from a folder inside");
     fs::write(place.work().join("new"), "one").expect("a file");
     assert_eq!(place.code(), clean, "git does not know it");
-    // The same length: only reading it tells.
+    // The length is the same, so the content must be read.
     fs::write(place.work().join("file"), "two").expect("a file");
     assert_eq!(place.code().dirty, Some(true));
     place.git(&["add", "file"]);
@@ -81,7 +81,7 @@ fn a_commit_is_found_wherever_git_keeps_it() {
     place.git(&["switch", "--quiet", "--detach"]);
     assert_eq!(place.code(), Code { commit: commit.clone(), branch: None, dirty: Some(false) });
 
-    // A worktree beside it, and one whose objects are another repository's.
+    // A worktree beside it, and one with the objects of another repository.
     place.git(&["worktree", "add", "--quiet", "../beside", "-b", "beside"]);
     let beside = of(&place.folder.path().join("beside")).expect("a repository");
     assert_eq!(beside, Code { commit: commit.clone(), branch: Some("beside".into()), dirty: Some(false) });
@@ -105,7 +105,7 @@ fn a_repository_of_sha256_has_a_commit_too() {
     assert_eq!((code.commit.len(), code.dirty), (64, Some(false)));
 }
 
-/// Settings that name a program, each of which leaves a file behind where it is run.
+/// Adds settings that name a program. Each of them leaves a file behind if it is run.
 fn arm(place: &TestRepository) -> PathBuf {
     let ran = place.folder.path().join("ran");
     let evil = place.folder.path().join("evil");
@@ -174,12 +174,12 @@ fn nothing_that_a_repository_names_is_run() {
     let ran = arm(&place);
     let commit = fs::read_to_string(place.work().join(".git/refs/heads/main")).expect("a commit");
     drop(fs::remove_file(&ran));
-    // Changed without a change of size: it must be read to be known.
+    // Changed without a change of size, so the content must be read.
     fs::write(place.work().join("file"), "two").expect("a file");
     let expected = Code { commit: commit.trim().into(), branch: Some("main".into()), dirty: Some(true) };
     assert_eq!(place.code(), expected);
     assert!(!ran.exists(), "{}", fs::read_to_string(&ran).unwrap_or_default());
-    // Without care they run.
+    // Without precautions, the programs run.
     drop(command(&place.work()).args(["status"]).output());
     assert!(ran.exists());
 }
@@ -212,7 +212,7 @@ fn what_a_partial_clone_lacks_is_not_fetched() {
         let code = place.code();
         assert_eq!((code.branch.as_deref(), code.dirty), (Some("main"), None), "whether it changed is unknown");
         assert!(!ran.exists(), "{url}: {}", fs::read_to_string(&ran).unwrap_or_default());
-        // Without care they run.
+        // Without precautions, the programs run.
         drop(command(&place.work()).args(["status", "--porcelain"]).output());
         assert!(ran.exists(), "{url}");
     }
@@ -256,7 +256,7 @@ fn what_is_no_commit_is_unknown() {
         fs::write(&head, text).expect("a file");
         assert_eq!(of(&place.work()), None, "{text:?}");
     }
-    // References that name one another.
+    // References that name each other.
     fs::write(&head, "ref: refs/heads/a").expect("a file");
     fs::write(place.work().join(".git/refs/heads/a"), "ref: refs/heads/a").expect("a file");
     assert_eq!(of(&place.work()), None);

@@ -13,7 +13,7 @@ pub enum ReproduceError {
     Nothing,
     /// The step has no invocation, because its record is older than invocations, or was made by
     /// another program.
-    #[error("stage `{stage}` has no invocation on record: nobody knows what it was given")]
+    #[error("stage `{stage}` has no invocation on record: its inputs are not known")]
     NoInvocation {
         /// The stage.
         stage: String,

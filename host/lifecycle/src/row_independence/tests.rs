@@ -15,19 +15,19 @@ use crate::sandbox::{
     StageDecision, StageRunner, TransformSink,
 };
 
-/// Returns what one instance adds to the numbers of a batch. It is given the number of rows that it
-/// saw before, how often it was called before, and the batch.
+/// Returns what an instance adds to the numbers of a batch, given the number of rows that it has
+/// seen, the number of its calls, and the batch.
 type Taint = fn(seen: usize, calls: usize, rows: &[f64]) -> Vec<f64>;
 
 fn pure(_: usize, _: usize, rows: &[f64]) -> Vec<f64> {
     vec![0.0; rows.len()]
 }
 
-/// A transformation that halves `x`, and a predictor that adds one; each taints what it returns.
+/// A transformer that halves `x`, and a predictor that adds one. Each adds its taint to the result.
 struct Fake {
     transform: Taint,
     predict: Taint,
-    /// CPU time of each instance.
+    /// The CPU time of each instance, in nanoseconds.
     costs: u64,
     instances: AtomicU64,
 }
@@ -41,7 +41,7 @@ impl Fake {
         Self { transform, predict, costs: 5, instances: AtomicU64::new(0) }
     }
 
-    /// One instance that is asked batch after batch.
+    /// Calls one instance with batch after batch.
     fn ask<'b>(
         &self,
         context: &StageContext,
@@ -123,7 +123,7 @@ impl ModelRunner for Fake {
         unreachable!("the check asks for nothing else")
     }
 
-    /// As the runtime does: an instance of each for every chunk.
+    /// As in the runtime, each chunk has its own instances.
     fn predict(&self, model: &ModelParts, rows: &View) -> Result<Vec<f64>, StageFault> {
         let mut scores = Vec::new();
         for chunk in rows.table.batches(None) {
@@ -179,7 +179,7 @@ fn batch(numbers: Vec<f64>) -> RecordBatch {
     RecordBatch::try_new(schema().to_arrow(), vec![Arc::new(Float64Array::from(numbers)) as ArrayRef]).expect("a batch")
 }
 
-/// A store, a table of so many rows in it, and a model.
+/// A store, a table with a number of rows, and a model.
 struct Fixture {
     _folder: tempfile::TempDir,
     store: ArtifactStore,
@@ -211,7 +211,7 @@ impl Fixture {
         predict_checked(fake, &self.model, &self.rows).map_err(|fault| fault.to_string())
     }
 
-    /// Checks what a transformation made of the table's rows, chunk by chunk.
+    /// Checks what a transformer made of the table's rows, chunk by chunk.
     fn transform(&self, fake: &Fake) -> Result<(), String> {
         let chunks: Vec<RecordBatch> = self.rows.table.batches(None).map(|chunk| chunk.expect("a chunk")).collect();
         let context = &self.model.transformation;
@@ -289,7 +289,7 @@ const TAINTS: [(&str, Taint); 7] = [
 ];
 
 #[test]
-fn answers_that_hang_on_their_rows_alone_pass_and_are_the_first_ones() {
+fn answers_that_depend_on_their_rows_alone_pass_and_are_the_first_ones() {
     for rows in [0, 1, 2, 3, 40, 20_000] {
         let place = Fixture::new(rows);
         let fake = Fake::new(pure, pure);
@@ -308,7 +308,7 @@ fn whatever_else_an_answer_hangs_on_is_a_fault_that_names_the_export_and_a_row()
             for part in ["stage `transformation`", "`transformer.transform`", "row ", "column `x`", "asked again"] {
                 assert!(told.contains(part), "{name}: no {part} in {told}");
             }
-            // The same in a prediction, told from the predictor's.
+            // In a prediction, the transformer's fault is told from the predictor's.
             let told = place.predict(&Fake::new(taint, pure)).expect_err(name);
             assert!(told.contains("`transformer.transform`") && told.contains("column `x`"), "{name}: {told}");
             let told = place.predict(&Fake::new(pure, taint)).expect_err(name);
@@ -338,7 +338,7 @@ fn the_time_counts_against_the_stage_and_the_rows_do_not() {
     let spent = Meter::get(&transformation.cpu_ns) + Meter::get(&training.cpu_ns);
     let instances = fake.instances.load(Ordering::Relaxed);
     assert_eq!(spent, fake.costs * instances);
-    // The first time and again, each of a transformer and a predictor.
+    // The first call and the second, each with a transformer and a predictor.
     assert_eq!(instances, 2 * (1 + 1));
     assert_eq!(Meter::get(&training.rows_in) + Meter::get(&training.rows_out), 0);
 }
@@ -354,7 +354,7 @@ fn a_sample_is_spread_over_the_table_and_all_of_a_small_one() {
 }
 
 #[test]
-fn asked_again_no_row_is_in_its_place() {
+fn no_row_is_asked_again_at_its_first_position() {
     for rows in 2..40 {
         let place = Fixture::new(rows);
         let seed = Digest::of(&[rows as u8]);

@@ -151,7 +151,7 @@ impl Run {
             return Ok((Some(found), None));
         }
         let waits = || {
-            let message = "another run does the same at this moment: what it makes is waited for";
+            let message = "another run executes the same step: waiting for its result";
             request.observer.log(&step.id, Level::Info, message);
         };
         let lock = execution

@@ -27,6 +27,7 @@ pub struct Run {
     pub(crate) span: Span,
     /// The locks of steps that wait for their record.
     pub(crate) held_locks: HeldLocks,
+    /// The hashes of the rows that were split last.
     pub(crate) hashed: HashedRows,
     /// The components of all stages, without duplicates.
     pub(crate) components: Vec<Arc<Component>>,
@@ -93,6 +94,7 @@ impl Run {
         self.request.manifest.graph.step(id).ok_or_else(|| self.no_step(&format!("`{id}`")))
     }
 
+    /// Returns the error for a missing step.
     pub(crate) fn no_step(&self, what: &str) -> StageFault {
         StageFault::host(format!("the pipeline `{}` has no step {what}", self.request.manifest.pipeline))
     }
@@ -102,6 +104,7 @@ impl Run {
         Ok(self.component(training.line.get(&world).map_or(Ok(training), |id| self.step_named(id))?))
     }
 
+    /// Returns the live objects for the execution of a step.
     pub(crate) fn session(&self, cancel: &Cancel) -> Session {
         let Request { home, sandbox, decoder, observer, workers, .. } = &self.request;
         Session {
@@ -116,23 +119,9 @@ impl Run {
         }
     }
 
+    /// Records the beginning of a run.
     pub(crate) fn begin(request: Request, span: &Span) -> Result<Self, RunError> {
         let manifest = &request.manifest;
-        let mut recorded = manifest.effective();
-        recorded["file"] = manifest.file().into();
-        recorded[config::CHANGES] = request.changes.clone();
-        recorded[config::RANGE] = serde_json::json!([request.stages.start(), request.stages.end()]);
-        if let Some(only) = &request.only {
-            recorded[config::ONLY] = only.as_str().into();
-        }
-        for (key, run) in [(config::BASE_RUN, &request.base_run), (config::RESUMES, &request.reuse.resumed)] {
-            if let Some(run) = run {
-                recorded[key] = run.as_str().into();
-            }
-        }
-        if let Some(child) = &request.child {
-            recorded[CHILD] = child.to_json();
-        }
         let parameters = manifest.stages.iter().flat_map(|stage| {
             let parameters = manifest.parameters_of(stage);
             let description = &request.components[&stage.name].description;
@@ -147,7 +136,7 @@ impl Run {
             experiment: manifest.experiment.to_string(),
             seed: manifest.seed,
             manifest: request.manifest_text.clone(),
-            config: recorded,
+            config: recorded_config(&request),
             parameters: parameters.collect(),
             tags: tags(&request),
         })?;
@@ -155,6 +144,7 @@ impl Run {
         Ok(Self::of(request, id, span.clone()))
     }
 
+    /// Records the end of a run, and returns its result.
     pub(crate) fn end(&self, result: Result<(), RunError>) -> Result<(), RunError> {
         let error = result.as_ref().err().map(|error| serde_json::json!({ "message": error.to_string() }));
         let status = match &result {
@@ -192,4 +182,24 @@ fn tags(request: &Request) -> Vec<(String, String)> {
     });
     let parent = request.child.iter().map(|child| (PARENT_TAG.to_owned(), child.parent.to_string()));
     [source, kind].into_iter().chain(code).chain(parent).collect()
+}
+
+/// Returns the configuration of a run for its record: the manifest's, and what the request adds.
+fn recorded_config(request: &Request) -> serde_json::Value {
+    let mut recorded = request.manifest.effective();
+    recorded["file"] = request.manifest.file().into();
+    recorded[config::CHANGES] = request.changes.clone();
+    recorded[config::RANGE] = serde_json::json!([request.stages.start(), request.stages.end()]);
+    if let Some(only) = &request.only {
+        recorded[config::ONLY] = only.as_str().into();
+    }
+    for (key, run) in [(config::BASE_RUN, &request.base_run), (config::RESUMES, &request.reuse.resumed)] {
+        if let Some(run) = run {
+            recorded[key] = run.as_str().into();
+        }
+    }
+    if let Some(child) = &request.child {
+        recorded[CHILD] = child.to_json();
+    }
+    recorded
 }

@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_run_at_a_time_has_its_turn_and_one_that_waits_can_be_stopped() {
+    fn one_run_at_a_time_decides_and_one_that_waits_can_be_cancelled() {
         let folder = tempfile::tempdir().expect("a folder");
         let home = Home::open(folder.path()).expect("a home");
         let cancel = Cancel::default();

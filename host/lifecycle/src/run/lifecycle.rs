@@ -65,17 +65,19 @@ impl Run {
         }
         let trainings: Vec<&Step> = self.request.manifest.graph.of(World::Training).collect();
         if let [training] = trainings[..] {
+            // A single model is the candidate.
             let only = candidate.insert(candidate::prepare(self, artifacts, training, true)?);
             return self.judge(artifacts, only, false);
         }
-        let wanted = self.wanted(&trainings)?;
-        let prepared = wanted.iter().map(|training| candidate::prepare(self, artifacts, training, false));
+        // Of several models, the best one is the candidate.
+        let requested = self.requested_trainings(&trainings)?;
+        let prepared = requested.iter().map(|training| candidate::prepare(self, artifacts, training, false));
         let candidates = prepared.collect::<Result<Vec<_>, _>>()?;
         if last < World::Evaluation {
             return Ok(());
         }
         self.evaluate(artifacts, &candidates)?;
-        if wanted.len() < trainings.len() {
+        if requested.len() < trainings.len() {
             // Not all models are evaluated in this run, so the best one is not known.
             return Ok(());
         }
@@ -86,19 +88,19 @@ impl Run {
 
     /// Of several trainings, returns those whose models this run works on: all of them, if it
     /// decides.
-    fn wanted<'a>(&self, trainings: &[&'a Step]) -> Result<Vec<&'a Step>, RunError> {
-        let mut wanted = Vec::with_capacity(trainings.len());
+    fn requested_trainings<'a>(&self, trainings: &[&'a Step]) -> Result<Vec<&'a Step>, RunError> {
+        let mut requested = Vec::with_capacity(trainings.len());
         for &training in trainings {
-            let is_wanted = match *self.request.stages.end() {
+            let is_requested = match *self.request.stages.end() {
                 World::Promotion => true,
                 World::Evaluation => self.is_requested(self.evaluation_of(training)?),
                 _ => self.is_requested(training),
             };
-            if is_wanted {
-                wanted.push(training);
+            if is_requested {
+                requested.push(training);
             }
         }
-        Ok(wanted)
+        Ok(requested)
     }
 
     /// Evaluates the candidate unless it `is_evaluated` already, decides, and promotes it if it is

@@ -62,7 +62,7 @@ impl Run {
             };
             attempt += 1;
             let Some(pause) = retry.before(attempt) else { return ended.map(|ended| EndedStep { tried, ..ended }) };
-            let message = format!("it is tried again in {} s: {error}", pause.as_secs_f64());
+            let message = format!("trying again in {} s: {error}", pause.as_secs_f64());
             self.request.observer.log(&step.id, Level::Warn, &message);
             // The lock is released between tries. The next try takes it again.
             let ended = ended.map(|ended| EndedStep { lock: None, ..ended });
@@ -88,16 +88,16 @@ impl Run {
         let mut execution = Execution::begin(step.id.clone(), component, limits, self.session(cancel));
         // Fetching and hashing the inputs is part of the step's work.
         let inputs = spans::part("inputs");
-        let wired =
+        let built =
             inputs.in_scope(|| invocation_builder::invocation(self, step, artifacts, candidate, &mut execution));
         drop(inputs);
-        let (known, lock) = match &wired {
+        let (known, lock) = match &built {
             Ok(invocation) => self.find_recorded(step, &invocation.key(), &execution)?,
             Err(_) => (None, None),
         };
-        match (wired, known) {
+        match (built, known) {
             (Ok(invocation), Some(found)) => self.reuse(step, &found, invocation, execution),
-            (wired, _) => Ok(EndedStep { lock, ..self.execute_step(step, wired, execution)? }),
+            (built, _) => Ok(EndedStep { lock, ..self.execute_step(step, built, execution)? }),
         }
     }
 
@@ -105,19 +105,19 @@ impl Run {
     fn execute_step(
         &self,
         step: &Step,
-        wired: Result<Invocation, RunError>,
+        built: Result<Invocation, RunError>,
         mut execution: Execution,
     ) -> Result<EndedStep, RunError> {
-        let (invocation, worked) = match wired {
+        let (invocation, result) = match built {
             Ok(invocation) => {
-                let worked = spans::part("execute").in_scope(|| stages::work(&invocation, &mut execution));
-                let worked = worked.and_then(|()| self.keep_components(step, &mut execution));
-                (Some(invocation), worked)
+                let result = spans::part("execute").in_scope(|| stages::work(&invocation, &mut execution));
+                let result = result.and_then(|()| self.keep_components(step, &mut execution));
+                (Some(invocation), result)
             }
             Err(error) => (None, Err(error)),
         };
         let ended =
-            execution.final_result(worked).and_then(|()| spans::part("publish").in_scope(|| execution.publish()));
+            execution.final_result(result).and_then(|()| spans::part("publish").in_scope(|| execution.publish()));
         let ended = ended.map_err(|error| self.with_stage_names(step, error));
         let outcome = execution.outcome(ended.as_ref().err());
         // A withdrawn input was read, but its content is not known. Such a step has no key.

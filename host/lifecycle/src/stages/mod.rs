@@ -51,11 +51,11 @@ pub fn execute(invocation: &Invocation, session: Session) -> Result<Outcome, Sta
 pub(crate) fn execute_unpublished(invocation: &Invocation, session: Session) -> Result<(Outcome, Staging), StageFault> {
     let guest = &invocation.guest;
     let component = session.components.iter().find(|it| it.world == guest.world && it.digest == guest.component);
-    let missing = || StageFault::host(format!("the component `{}` is not at hand", guest.component));
+    let missing = || StageFault::host(format!("the component `{}` is not available", guest.component));
     let component = component.ok_or_else(missing)?.clone();
     let mut execution = Execution::begin(invocation.step.clone(), component, guest.limits, session);
-    let worked = work(invocation, &mut execution);
-    let worked = execution.final_result(worked);
-    let outcome = execution.outcome(worked.as_ref().err());
+    let result = work(invocation, &mut execution);
+    let result = execution.final_result(result);
+    let outcome = execution.outcome(result.as_ref().err());
     Ok((outcome, execution.staging()))
 }

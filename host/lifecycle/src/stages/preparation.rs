@@ -66,6 +66,6 @@ fn refuse_other_roles(execution: &Execution, table: &Table, roles: &HashMap<Stri
     if table.schema().fields().iter().all(|field| field.role == role(&field.name)) {
         return Ok(());
     }
-    let message = "a table came back that was handed over: write its rows to a table of its own";
+    let message = "the component returned an input table: write its rows to a new table";
     Err(execution.contract("prepare.prepare", message))
 }

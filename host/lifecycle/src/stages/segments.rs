@@ -48,7 +48,7 @@ pub(crate) fn run(work: &SegmentsWork, execution: &mut Execution) -> Result<(), 
         (NullPolicy::Segment, Some(_)) => segments.push((Value::Null, without)),
         (NullPolicy::Error, Some(&row)) => {
             let message = format!(
-                "{} rows have no value, and so no segment: write `nulls = \"skip\"` under [foreach] to leave them out, \
+                "{} rows have no value, and belong to no segment: write `nulls = \"skip\"` under [foreach] to leave them out, \
                  or `nulls = \"segment\"` for a model of them",
                 without.len()
             );
@@ -86,7 +86,7 @@ fn column(work: &SegmentsWork, table: &Table) -> Result<usize, StageFault> {
     match fields[place].data_type {
         DataType::Boolean | DataType::Int64 | DataType::Utf8 | DataType::Categorical => Ok(place),
         DataType::Float64 | DataType::Timestamp => {
-            let message = "numbers with a fraction and moments have no segments".to_owned();
+            let message = "a column of floats or timestamps cannot be divided into segments".to_owned();
             Err(wrong(name, message, None, None))
         }
     }

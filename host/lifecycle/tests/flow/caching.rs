@@ -1,4 +1,4 @@
-//! Steps that somebody did before are not executed again; whatever differs is.
+//! Steps with a known key are not executed again; a step whose key changed is.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,29 +9,30 @@ use stagewright_store::{ArtifactKind, RunStatus};
 
 use World::{Evaluation, Ingestion, Promotion, Training, Transformation, Validation};
 
-use crate::bed::{Asked, Bed, Ended, MODEL};
 use crate::fake::{Failure, Script};
+use crate::test_bed::{EndedRun, MODEL, RunSpec, TestBed};
 
-/// A home with a champion by another column, and a run of the pipeline beside it that was rejected.
-fn rejected() -> (Bed, Ended) {
-    let bed = Bed::new();
-    bed.done(Asked::whole());
-    let ended = bed.done(Asked::whole().column("y"));
+/// Returns a home with a champion by another column, and a run whose candidate was rejected beside
+/// it.
+fn rejected() -> (TestBed, EndedRun) {
+    let bed = TestBed::new();
+    bed.run_ok(RunSpec::whole());
+    let ended = bed.run_ok(RunSpec::whole().column("y"));
     assert_eq!(ended.verdict(), Some("rejected"));
     (bed, ended)
 }
 
 #[test]
 fn an_unchanged_second_run_executes_nothing_and_the_champion_is_not_judged_again() {
-    let bed = Bed::new();
-    let first = bed.done(Asked::whole());
+    let bed = TestBed::new();
+    let first = bed.run_ok(RunSpec::whole());
     assert_eq!((first.summary.executed, first.summary.cached), (6, 0));
-    let second = bed.done(Asked::whole());
+    let second = bed.run_ok(RunSpec::whole());
     assert_eq!((second.summary.executed, second.summary.cached), (0, 4));
     assert_eq!(second.calls, [], "no component is called");
     assert!(second.summary.is_champion_already && second.summary.decision.is_none());
     assert_eq!(second.record.status, RunStatus::Finished);
-    // What the champion was measured to be on the same rows is told again.
+    // The metrics of the champion on the same rows are reported again.
     assert_eq!((&second.summary.metrics, second.results()), (&first.summary.metrics, first.results()));
     assert_eq!(second.summary.evaluation, first.summary.evaluation);
     let steps: Vec<_> = ["ingestion", "validation", "transformation", "training"].map(|name| (name, "cached")).to_vec();
@@ -43,15 +44,15 @@ fn an_unchanged_second_run_executes_nothing_and_the_champion_is_not_judged_again
     }
     assert_eq!((bed.versions(), bed.champion()), (1, Some(1)));
     assert_eq!(bed.home.registry.verdicts(MODEL, 1).expect("verdicts").len(), 1);
-    // What was taken over from a run that took it over is of the run that executed it.
-    let third = bed.done(Asked::whole());
+    // A result that was reused twice names the run that executed the step.
+    let third = bed.run_ok(RunSpec::whole());
     assert!(third.stages.iter().all(|stage| stage.cached_from.as_ref() == Some(&first.id)));
 }
 
 #[test]
 fn a_run_that_is_rejected_again_executes_nothing_and_says_the_same() {
     let (bed, first) = rejected();
-    let again = bed.done(Asked::whole().column("y"));
+    let again = bed.run_ok(RunSpec::whole().column("y"));
     assert_eq!((again.summary.executed, again.summary.cached), (0, 6));
     assert_eq!(again.exports(), ["resolve.restore"], "the champion is admitted anew, and not asked");
     assert_eq!(again.made(), first.made());
@@ -68,7 +69,7 @@ fn what_changed_is_executed_with_what_follows_from_it_and_nothing_else() {
         ("training.column=z", vec![Training, Evaluation, Promotion]),
         ("seed=8", World::required().collect()),
         ("split.seed=2", vec![Transformation, Training, Evaluation, Promotion]),
-        // It makes the same features, and is another model all the same.
+        // It makes the same features, but it is another model.
         ("transformation.smooth=1", vec![Transformation, Evaluation, Promotion]),
         ("validation.strict=true", vec![Validation]),
         ("gates.margin=0.02", vec![Evaluation, Promotion]),
@@ -81,7 +82,7 @@ fn what_changed_is_executed_with_what_follows_from_it_and_nothing_else() {
         ("experiment=other", vec![]),
     ] {
         let (bed, _) = rejected();
-        let ended = bed.done(Asked::whole().column("y").set(change));
+        let ended = bed.run_ok(RunSpec::whole().column("y").set(change));
         assert_eq!(ended.executed(), expected, "{change}");
         assert_eq!(ended.summary.cached, 6 - expected.len(), "{change}");
     }
@@ -92,18 +93,18 @@ fn one_byte_of_a_component_has_its_step_executed_and_nothing_after_it_that_does_
     for (world, expected) in [
         (Ingestion, vec![Ingestion]),
         (Validation, vec![Validation]),
-        // The evaluation asks these two as well: it is another model that is evaluated.
+        // The evaluation calls these two, so another model is evaluated.
         (Transformation, vec![Transformation, Evaluation, Promotion]),
         (Training, vec![Training, Evaluation, Promotion]),
         (Evaluation, vec![Evaluation, Promotion]),
         (Promotion, vec![Promotion]),
     ] {
         let (bed, first) = rejected();
-        let ended = bed.done(Asked::whole().column("y").other_code(world));
+        let ended = bed.run_ok(RunSpec::whole().column("y").other_code(world));
         assert_eq!(ended.executed(), expected, "{world}");
         if world == Transformation {
             // A model is kept with the components of its own run.
-            let kept = |ended: &Ended| ended.made()["training.transformation-component"];
+            let kept = |ended: &EndedRun| ended.made()["training.transformation-component"];
             assert_ne!(kept(&ended), kept(&first));
             bed.home.artifacts.open_blob(&kept(&ended)).expect("it is published");
         }
@@ -113,9 +114,9 @@ fn one_byte_of_a_component_has_its_step_executed_and_nothing_after_it_that_does_
 #[test]
 fn a_run_of_some_steps_takes_over_what_a_whole_run_did() {
     let (bed, whole) = rejected();
-    let base = bed.done(Asked::of(Ingestion..=Training).column("y"));
+    let base = bed.run_ok(RunSpec::of(Ingestion..=Training).column("y"));
     assert_eq!(base.executed(), []);
-    let evaluated = bed.done(Asked::of(Evaluation..=Promotion).column("y").upon(&base));
+    let evaluated = bed.run_ok(RunSpec::of(Evaluation..=Promotion).column("y").based_on(&base));
     assert_eq!((evaluated.executed(), evaluated.verdict()), (vec![], Some("rejected")));
     assert_eq!(evaluated.made()["evaluation.evaluation"], whole.made()["evaluation.evaluation"]);
 }
@@ -123,22 +124,22 @@ fn a_run_of_some_steps_takes_over_what_a_whole_run_did() {
 #[test]
 fn steps_keep_no_cache_where_the_manifest_or_the_command_says_so() {
     let (bed, first) = rejected();
-    let run = |asked: Asked| {
-        let ended = bed.done(asked.column("y"));
+    let run = |asked: RunSpec| {
+        let ended = bed.run_ok(asked.column("y"));
         assert_eq!(ended.made(), first.made());
         ended.executed()
     };
-    assert_eq!(run(Asked::whole().fresh()).len(), 6);
-    assert_eq!(run(Asked::whole().set("transformation.cache=false")), [Transformation]);
+    assert_eq!(run(RunSpec::whole().fresh()).len(), 6);
+    assert_eq!(run(RunSpec::whole().set("transformation.cache=false")), [Transformation]);
     let refresh = Reuse { refresh: [Validation.into(), Training.into()].into(), ..Reuse::default() };
-    assert_eq!(run(Asked::whole().reuse(refresh)), [Validation, Training]);
-    assert_eq!(run(Asked::whole()), []);
+    assert_eq!(run(RunSpec::whole().reuse(refresh)), [Validation, Training]);
+    assert_eq!(run(RunSpec::whole()), []);
 }
 
 #[test]
 fn data_that_failed_a_check_is_refused_by_the_findings_on_record() {
-    let bed = Bed::new();
-    let asked = || Asked::whole().set("ingestion.columns=[\"id\", \"x\", \"y\", \"outcome\"]");
+    let bed = TestBed::new();
+    let asked = || RunSpec::whole().set("ingestion.columns=[\"id\", \"x\", \"y\", \"outcome\"]");
     let first = bed.run(asked());
     assert!(matches!(first.result, Err(RunError::Unfit { .. })), "{}", first.error());
     let second = bed.run(asked());
@@ -147,17 +148,17 @@ fn data_that_failed_a_check_is_refused_by_the_findings_on_record() {
 
 #[test]
 fn what_failed_is_executed_again_and_what_came_to_its_end_before_it_is_not() {
-    let twin = Bed::new();
-    let bed = Bed::new();
-    twin.done(Asked::whole());
-    bed.done(Asked::whole());
-    // The call in which training trains: of components that are stored nobody is asked the bytes.
-    let whole = twin.done(Asked::whole().column("y").set("split.seed=3").fresh());
+    let twin = TestBed::new();
+    let bed = TestBed::new();
+    twin.run_ok(RunSpec::whole());
+    bed.run_ok(RunSpec::whole());
+    // This is the call that trains. The bytes of stored components are not read again.
+    let whole = twin.run_ok(RunSpec::whole().column("y").set("split.seed=3").fresh());
     let place = whole.calls.iter().position(|call| call.export == "train.train").expect("a training");
     let script = Script { fails: Some((place, Failure::Trap)), ..Script::default() };
-    let failed = bed.run(Asked::whole().column("y").set("split.seed=3").script(script));
+    let failed = bed.run(RunSpec::whole().column("y").set("split.seed=3").script(script));
     assert!(failed.result.is_err());
-    let again = bed.done(Asked::whole().column("y").set("split.seed=3"));
+    let again = bed.run_ok(RunSpec::whole().column("y").set("split.seed=3"));
     assert_eq!(again.executed(), [Training, Evaluation, Promotion]);
 }
 
@@ -173,13 +174,13 @@ fn a_result_whose_artifact_is_gone_or_cut_is_not_taken_over() {
             let (bed, first) = rejected();
             let file = bed.home.artifacts.path(kind, &first.made()[&format!("{maker}.{name}")]);
             let length = std::fs::metadata(&file).expect("an artifact").len();
-            // Published files are read-only, which says nothing to a disk that loses them.
+            // Published files are read-only, but a disk may still lose them.
             let bytes = std::fs::read(&file).expect("an artifact");
             std::fs::remove_file(&file).expect("an artifact");
             if cut {
                 std::fs::write(&file, &bytes[..bytes.len() - 1]).expect("a file");
             }
-            let ended = bed.done(Asked::whole().column("y"));
+            let ended = bed.run_ok(RunSpec::whole().column("y"));
             assert!(ended.executed().contains(&maker), "{kind} {cut}: {:?}", ended.executed());
             assert_eq!(ended.made(), first.made(), "{kind} {cut}");
             assert_eq!(std::fs::metadata(&file).expect("an artifact").len(), length, "it is whole again");
@@ -191,15 +192,15 @@ fn a_result_whose_artifact_is_gone_or_cut_is_not_taken_over() {
 fn a_run_that_was_deleted_is_nobodys_cache() {
     let (bed, first) = rejected();
     bed.home.registry.delete_run(&first.id, true).expect("a run that ended");
-    let again = bed.done(Asked::whole().column("y"));
+    let again = bed.run_ok(RunSpec::whole().column("y"));
     assert_eq!(again.executed(), [Training, Evaluation, Promotion], "the champion's run did the rest");
     bed.home.registry.delete_run(&first.id, false).expect("a run that ended");
 }
 
-/// A run that is granted a source, and opens it.
-fn with_source(file: &Path) -> Asked {
+/// Returns a run with a source that it opens.
+fn with_source(file: &Path) -> RunSpec {
     let uri = format!("sources.rows.uri=\"csv:{}\"", file.display());
-    Asked::whole().set(&uri).set("ingestion.source=rows").set("ingestion.opens=true")
+    RunSpec::whole().set(&uri).set("ingestion.source=rows").set("ingestion.opens=true")
 }
 
 #[test]
@@ -208,8 +209,8 @@ fn a_source_counts_by_its_content_and_a_touch_of_it_by_nothing() {
     let file = folder.path().join("rows.csv");
     let text = |x: u32| format!("id,x,y,z,outcome\na,{x},2,3,yes\n");
     std::fs::write(&file, text(1)).expect("a file");
-    let bed = Bed::new();
-    let executed = |file: &Path| bed.done(with_source(file)).executed();
+    let bed = TestBed::new();
+    let executed = |file: &Path| bed.run_ok(with_source(file)).executed();
     assert_eq!(executed(&file).len(), 6);
     assert_eq!(executed(&file), []);
     std::fs::File::open(&file).and_then(|file| file.set_modified(std::time::SystemTime::now())).expect("a time");
@@ -226,59 +227,59 @@ fn a_source_counts_by_its_content_and_a_touch_of_it_by_nothing() {
 #[test]
 fn an_imported_split_counts_by_its_content_and_is_kept() {
     let folder = tempfile::tempdir().expect("a folder");
-    let bed = Bed::new();
-    let plain = bed.done(Asked::whole());
+    let bed = TestBed::new();
+    let plain = bed.run_ok(RunSpec::whole());
     let split = bed.home.artifacts.open_document(&plain.made()["transformation.split"], "text/csv").expect("a split");
     let path = folder.path().join("split.csv");
     std::fs::write(&path, split.bytes()).expect("a file");
-    let asked = || Asked::whole().set(&format!("split.file=\"{}\"", path.display()));
-    let first = bed.done(asked());
+    let asked = || RunSpec::whole().set(&format!("split.file=\"{}\"", path.display()));
+    let first = bed.run_ok(asked());
     assert_eq!(first.executed(), [Transformation], "the split of before, said otherwise, makes the same");
     let input = first.stages[2].inputs.iter().find(|input| input.name == "split-file").expect("the split").digest;
     std::fs::remove_file(bed.home.artifacts.path(ArtifactKind::Blob, &input)).expect("an artifact");
-    assert_eq!(bed.done(asked()).executed(), []);
+    assert_eq!(bed.run_ok(asked()).executed(), []);
     bed.home.artifacts.open_blob(&input).expect("what a record names is there");
 }
 
 #[test]
 fn runs_that_want_the_same_at_once_compute_it_once() {
     const RUNS: usize = 6;
-    let bed = Bed::new();
-    bed.done(Asked::whole());
+    let bed = TestBed::new();
+    bed.run_ok(RunSpec::whole());
     let (executed, began) = (AtomicUsize::new(0), std::sync::Barrier::new(RUNS));
     std::thread::scope(|scope| {
         for _ in 0..RUNS {
             scope.spawn(|| {
                 began.wait();
-                let ended = bed.done(Asked::of(Ingestion..=Training).column("y").set("split.seed=9"));
+                let ended = bed.run_ok(RunSpec::of(Ingestion..=Training).column("y").set("split.seed=9"));
                 executed.fetch_add(ended.summary.executed, Ordering::Relaxed);
             });
         }
     });
-    // Transformation and training: the rest was done by the first run of all.
+    // Only transformation and training are executed: the first run did the rest.
     assert_eq!(executed.into_inner(), 2);
 }
 
 #[test]
 fn a_run_that_is_resumed_takes_over_its_own_steps_even_without_a_cache() {
-    let bed = Bed::new();
-    let whole = Bed::new().done(Asked::whole());
+    let bed = TestBed::new();
+    let whole = TestBed::new().run_ok(RunSpec::whole());
     let place = whole.calls.iter().position(|call| call.export == "evaluate.evaluate").expect("an evaluation");
-    let asked = || Asked::whole().set("transformation.cache=false");
+    let asked = || RunSpec::whole().set("transformation.cache=false");
     let script = Script { fails: Some((place, Failure::Trap)), ..Script::default() };
     let failed = bed.run(asked().script(script));
     assert!(failed.result.is_err());
     assert_eq!(bed.versions(), 1);
     let resumed = Reuse { nothing: true, resumed: Some(failed.id.clone()), ..Reuse::default() };
-    let ended = bed.done(asked().reuse(resumed));
+    let ended = bed.run_ok(asked().reuse(resumed));
     assert_eq!(ended.executed(), [Evaluation, Promotion]);
     assert_eq!(ended.made(), whole.made(), "the same as without an interruption");
     assert_eq!((ended.verdict(), bed.versions(), bed.champion()), (Some("approved"), 1, Some(1)));
 }
 
 #[test]
-fn a_key_is_recorded_and_told_and_equal_keys_mean_equal_outputs() {
-    let (first, second) = (Bed::new().done(Asked::whole()), Bed::new().done(Asked::whole().workers(3)));
+fn a_key_is_recorded_and_reported_and_equal_keys_mean_equal_outputs() {
+    let (first, second) = (TestBed::new().run_ok(RunSpec::whole()), TestBed::new().run_ok(RunSpec::whole().workers(3)));
     for ((one, other), told) in first.stages.iter().zip(&second.stages).zip(&first.summary.stages) {
         assert!(one.key.is_some() && one.key == other.key, "{}", one.name);
         assert_eq!(one.outputs, other.outputs);
@@ -291,12 +292,12 @@ fn a_key_is_recorded_and_told_and_equal_keys_mean_equal_outputs() {
 
 #[test]
 fn a_stage_that_a_host_failed_is_tried_again_under_the_same_key() {
-    let bed = Bed::new();
-    let whole = Bed::new().done(Asked::whole());
+    let bed = TestBed::new();
+    let whole = TestBed::new().run_ok(RunSpec::whole());
     let place = whole.calls.iter().position(|call| call.export == "train.train").expect("a training");
     let script = Script { fails: Some((place, Failure::Host)), ..Script::default() };
-    let asked = Asked::whole().set("training.retry.attempts=2").set("training.retry.pause=1ms");
-    let ended = bed.done(asked.script(script));
+    let asked = RunSpec::whole().set("training.retry.attempts=2").set("training.retry.pause=1ms");
+    let ended = bed.run_ok(asked.script(script));
     let training: Vec<_> = ended.steps().into_iter().filter(|(name, _)| *name == "training").collect();
     assert_eq!(training, [("training", "failed"), ("training", "finished")]);
     assert_eq!(ended.made(), whole.made());
@@ -304,22 +305,22 @@ fn a_stage_that_a_host_failed_is_tried_again_under_the_same_key() {
 
 #[test]
 fn a_step_that_had_fewer_walls_than_must_stand_is_executed_again() {
-    let bed = Bed::new();
-    bed.done(Asked::whole());
+    let bed = TestBed::new();
+    bed.run_ok(RunSpec::whole());
     let walled = Reuse { walls: ["wasm"].into(), ..Reuse::default() };
-    let ended = bed.done(Asked::whole().reuse(walled));
+    let ended = bed.run_ok(RunSpec::whole().reuse(walled));
     assert_eq!(ended.summary.cached, 0, "nothing stood around what the first run did");
-    assert_eq!(bed.done(Asked::whole()).summary.executed, 0);
+    assert_eq!(bed.run_ok(RunSpec::whole()).summary.executed, 0);
 }
 
 #[test]
 fn a_run_that_goes_on_with_a_resumed_one_takes_over_what_the_first_did() {
-    let bed = Bed::new();
-    let first = bed.done(Asked::of(Ingestion..=Training).set("transformation.cache=false"));
-    let resumes = |run: &Ended| Reuse { nothing: true, resumed: Some(run.id.clone()), ..Reuse::default() };
-    // It ends before it comes to the transformation.
-    let second = bed.done(Asked::of(Ingestion..=Validation).reuse(resumes(&first)));
+    let bed = TestBed::new();
+    let first = bed.run_ok(RunSpec::of(Ingestion..=Training).set("transformation.cache=false"));
+    let resumes = |run: &EndedRun| Reuse { nothing: true, resumed: Some(run.id.clone()), ..Reuse::default() };
+    // It ends before the transformation.
+    let second = bed.run_ok(RunSpec::of(Ingestion..=Validation).reuse(resumes(&first)));
     assert_eq!(second.executed(), []);
-    let third = bed.done(Asked::whole().set("transformation.cache=false").reuse(resumes(&second)));
+    let third = bed.run_ok(RunSpec::whole().set("transformation.cache=false").reuse(resumes(&second)));
     assert_eq!(third.executed(), [Evaluation, Promotion]);
 }

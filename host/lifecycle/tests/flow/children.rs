@@ -10,11 +10,11 @@ use stagewright_lifecycle::sandbox::Cancel;
 use stagewright_lifecycle::{Reuse, RunError};
 use stagewright_store::{Digest, RunId, RunStatus};
 
-use crate::bed::{Asked, Bed};
 use crate::fake::{Call, Fake, Script};
+use crate::test_bed::{RunSpec, TestBed};
 
-/// A run with its children.
-struct Ran {
+/// A run with its children, which has ended.
+struct EndedFamily {
     family: Family,
     result: Result<(), RunError>,
     calls: Vec<Call>,
@@ -23,17 +23,17 @@ struct Ran {
 const BY_REGION: &str = "column = \"region\"\nnulls = \"skip\"\nmodel = \"outcomes-{value}\"";
 const VALUES: &str = "set = \"components.train.parameters.fails\"\nvalues = { first = false, second = false }";
 
-fn by_region() -> Asked {
-    Asked::whole().each(BY_REGION)
+fn by_region() -> RunSpec {
+    RunSpec::whole().each(BY_REGION)
 }
 
-fn run(bed: &Bed, asked: Asked) -> Ran {
+fn run(bed: &TestBed, asked: RunSpec) -> EndedFamily {
     let (request, fake) = bed.request(asked);
     let (family, result) = foreach::execute(request);
-    Ran { family, result, calls: fake.calls() }
+    EndedFamily { family, result, calls: fake.calls() }
 }
 
-fn done(bed: &Bed, asked: Asked) -> Ran {
+fn done(bed: &TestBed, asked: RunSpec) -> EndedFamily {
     let ran = run(bed, asked);
     if let Err(error) = &ran.result {
         panic!("the run failed: {error}");
@@ -41,7 +41,7 @@ fn done(bed: &Bed, asked: Asked) -> Ran {
     ran
 }
 
-impl Ran {
+impl EndedFamily {
     fn parent(&self) -> RunId {
         self.family.summary.run_id.parse().expect("a run's identifier")
     }
@@ -50,8 +50,8 @@ impl Ran {
         self.family.children.iter().find(|child| child.name == name).expect("a child")
     }
 
-    /// The artifacts of each child, by child, step and name.
-    fn made(&self, bed: &Bed) -> BTreeMap<String, Digest> {
+    /// Returns the digests of the children's artifacts, by child, step and name.
+    fn made(&self, bed: &TestBed) -> BTreeMap<String, Digest> {
         let mut made = BTreeMap::new();
         for child in &self.family.children {
             let Some(summary) = child.summary() else { continue };
@@ -72,7 +72,7 @@ impl Ran {
         self.calls.iter().filter(|call| call.export == export).count()
     }
 
-    /// How many steps were executed by each child.
+    /// Returns the number of executed steps of each child.
     fn executed(&self) -> Vec<(&str, usize)> {
         let children = self.family.children.iter();
         children.filter_map(|child| Some((child.name.as_str(), child.summary()?.executed))).collect()
@@ -81,7 +81,7 @@ impl Ran {
 
 #[test]
 fn each_segment_is_a_run_with_a_model_of_its_own_and_an_unchanged_second_run_executes_nothing() {
-    let bed = Bed::new();
+    let bed = TestBed::new();
     let first = done(&bed, by_region());
     let steps: Vec<&str> = first.family.summary.stages.iter().map(|stage| stage.name.as_str()).collect();
     assert_eq!(steps, ["ingestion", "segments"]);
@@ -102,7 +102,7 @@ fn each_segment_is_a_run_with_a_model_of_its_own_and_an_unchanged_second_run_exe
         assert_eq!((child.rows, child.model.clone()), (Some(rows), format!("outcomes-{name}")));
         let model = child.summary().and_then(|it| it.model.clone()).expect("a model");
         assert_eq!((model.name, model.version, model.aliases.len()), (format!("outcomes-{name}"), 1, 1));
-        // It sees the rows of its segment alone, and says where they come from.
+        // The child reads the rows of its segment only, and records where they come from.
         let id: RunId = child.summary().expect("a run").run_id.parse().expect("an identifier");
         let stages = bed.home.registry.stages(&id).expect("stages");
         let table = stages[0].inputs.iter().find(|it| it.name == "ingestion.table").expect("a table").digest;
@@ -122,13 +122,13 @@ fn each_segment_is_a_run_with_a_model_of_its_own_and_an_unchanged_second_run_exe
 
 #[test]
 fn where_one_segments_rows_change_its_child_alone_is_executed() {
-    let bed = Bed::new();
+    let bed = TestBed::new();
     done(&bed, by_region());
     let changed = done(&bed, by_region().set("ingestion.moved=south"));
     assert_eq!(changed.family.summary.executed, 2);
     assert_eq!(changed.executed()[0], ("north", 0));
     assert!(changed.executed()[1].1 > 0, "{:?}", changed.executed());
-    // A new segment is one child more, and others stay as they are.
+    // A new segment is one more child, and the others do not change.
     let grown = run(&bed, by_region().set("ingestion.rest=east").set("foreach.min-rows=1"));
     assert_eq!(grown.executed()[1..], [("north", 0), ("south", 0)]);
 }
@@ -138,7 +138,7 @@ fn what_children_make_does_not_depend_on_how_many_work_at_once() {
     let made: Vec<_> = [1, 2, 8]
         .into_iter()
         .map(|workers| {
-            let bed = Bed::new();
+            let bed = TestBed::new();
             done(&bed, by_region().workers(workers)).made(&bed)
         })
         .collect();
@@ -149,7 +149,7 @@ fn what_children_make_does_not_depend_on_how_many_work_at_once() {
 
 #[test]
 fn rows_without_a_value_and_segments_with_few_rows_are_told_and_the_others_go_on() {
-    let bed = Bed::new();
+    let bed = TestBed::new();
     let refused = run(&bed, by_region().set("foreach.nulls=error"));
     assert!(refused.error().contains("20 rows have no value") && refused.error().contains("nulls = \"skip\""));
     assert!(refused.family.children.is_empty());
@@ -160,7 +160,7 @@ fn rows_without_a_value_and_segments_with_few_rows_are_told_and_the_others_go_on
     assert_eq!(own.executed(), [("north", 5), ("south", 5)]);
     let none = run(&bed, by_region().set("foreach.min-rows=1000"));
     assert!(none.error().contains("none of its 2 segments has 1000 rows"), "{}", none.error());
-    // A child that cannot be run by its data fails, and its siblings do not.
+    // A child whose data is wrong fails, and the other children do not.
     let failing = run(&bed, by_region().set("ingestion.rest=east").set("foreach.min-rows=1"));
     assert!(failing.error().contains("1 of 3 children failed; the first of them is `east`"), "{}", failing.error());
     assert!(failing.child("north").error().is_none() && failing.child("east").error().is_some());
@@ -170,19 +170,19 @@ fn rows_without_a_value_and_segments_with_few_rows_are_told_and_the_others_go_on
 
 #[test]
 fn a_column_of_too_many_values_or_of_none_and_values_of_one_name_are_errors_of_the_data() {
-    let bed = Bed::new();
+    let bed = TestBed::new();
     let many = run(&bed, by_region().set("foreach.column=id"));
     assert!(many.error().contains("it has more than 100 values"), "{}", many.error());
     assert!(many.family.children.is_empty());
     let few = run(&bed, by_region().set("foreach.max-children=1"));
     assert!(few.error().contains("it has more than 1 values"), "{}", few.error());
-    // As many as an earlier run dealt out are too many all the same.
+    // The bound also applies to segments that an earlier run made.
     done(&bed, by_region());
     let few = run(&bed, by_region().set("foreach.max-children=1"));
     assert!(few.error().contains("more than 1") && few.family.children.is_empty(), "{}", few.error());
     let clash = run(&bed, by_region().set("ingestion.rest=\"North\""));
     assert!(clash.error().contains("\"North\"") && clash.error().contains("\"north\""), "{}", clash.error());
-    // Whatever a value is, it becomes a plain name.
+    // Every value becomes a plain name.
     let evil = run(&bed, by_region().set("ingestion.rest=\"../../x'; --\""));
     let names: Vec<&str> = evil.family.children.iter().map(|it| it.name.as_str()).collect();
     assert_eq!(names, ["x", "north", "south"]);
@@ -191,8 +191,8 @@ fn a_column_of_too_many_values_or_of_none_and_values_of_one_name_are_errors_of_t
 
 #[test]
 fn children_of_values_share_what_is_the_same_and_one_that_fails_stops_the_others_only_if_asked() {
-    let bed = Bed::new();
-    let first = done(&bed, Asked::whole().each(VALUES));
+    let bed = TestBed::new();
+    let first = done(&bed, RunSpec::whole().each(VALUES));
     assert_eq!(first.count("ingest.ingest"), 1, "what is the same is executed once");
     assert_eq!(first.family.summary.stages.len(), 0);
     assert_eq!(
@@ -200,12 +200,12 @@ fn children_of_values_share_what_is_the_same_and_one_that_fails_stops_the_others
         [("first", 6), ("second", 2)],
         "of equal values even the training; a model is judged by its name"
     );
-    assert_eq!(done(&bed, Asked::whole().each(VALUES)).family.counts().0, 0);
+    assert_eq!(done(&bed, RunSpec::whole().each(VALUES)).family.counts().0, 0);
     let three = "foreach.values={ a = false, b = true, c = false }";
-    let failing = run(&bed, Asked::whole().each(VALUES).set(three).workers(3));
+    let failing = run(&bed, RunSpec::whole().each(VALUES).set(three).workers(3));
     assert!(failing.error().contains("1 of 3 children failed; the first of them is `b`"), "{}", failing.error());
     assert!(matches!(failing.child("c").end, ChildEnd::Ran(_, None)));
-    let stopped = run(&bed, Asked::whole().each(VALUES).set(three).set("foreach.on-failure=stop").workers(3));
+    let stopped = run(&bed, RunSpec::whole().each(VALUES).set(three).set("foreach.on-failure=stop").workers(3));
     assert!(matches!(stopped.child("a").end, ChildEnd::Ran(_, None)));
     assert!(matches!(stopped.child("b").end, ChildEnd::Ran(_, Some(_))));
     assert!(matches!(stopped.child("c").end, ChildEnd::NotRun), "{:?}", stopped.child("c").end);
@@ -213,10 +213,10 @@ fn children_of_values_share_what_is_the_same_and_one_that_fails_stops_the_others
 
 #[test]
 fn a_run_is_resumed_with_its_children_and_a_child_alone() {
-    let bed = Bed::new();
+    let bed = TestBed::new();
     let broken = run(&bed, by_region().set("training.fails=true"));
     assert!(broken.error().contains("2 of 2 children failed"), "{}", broken.error());
-    // Nothing is taken over but what the run finished.
+    // Only results of the resumed run are reused.
     let reuse = Reuse { nothing: true, resumed: Some(broken.parent()), ..Reuse::default() };
     let resumed = done(&bed, by_region().reuse(reuse));
     assert_eq!((resumed.family.summary.executed, resumed.count("ingest.ingest")), (0, 0));
@@ -236,7 +236,7 @@ fn a_run_is_resumed_with_its_children_and_a_child_alone() {
 
 #[test]
 fn parent_and_children_are_reproduced_and_planned() {
-    let bed = Bed::new();
+    let bed = TestBed::new();
     let (request, _) = bed.request(by_region());
     let planned = foreach::plan(request).expect("a plan");
     assert!(planned.children.is_none(), "the segments are not known yet");
@@ -270,7 +270,7 @@ fn parent_and_children_are_reproduced_and_planned() {
 
 #[test]
 fn segments_of_a_table_that_was_made_of_several_are_dealt_out_after_it_and_checks_of_others_are_done_once() {
-    let bed = Bed::new();
+    let bed = TestBed::new();
     let with_region = |columns: &str| columns.replace(']', ", \"region\"]");
     let mut stages = crate::preparing::STAGES.to_owned();
     for columns in [

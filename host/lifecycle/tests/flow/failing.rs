@@ -1,29 +1,29 @@
-//! A step that fails, wherever it does.
+//! Failures of a step, at every possible call.
 
 use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_manifest::World;
 use stagewright_store::RunStatus;
 
-use crate::bed::{Asked, Bed, Ended};
 use crate::fake::{Call, Failure, Script};
+use crate::test_bed::{EndedRun, RunSpec, TestBed};
 
-/// A home with a champion, and a run that makes all kinds of calls.
-fn bed() -> (Bed, Asked, Vec<Call>) {
+/// Returns a home with a champion, and a run that makes all kinds of calls.
+fn bed() -> (TestBed, RunSpec, Vec<Call>) {
     let calls = {
-        let bed = Bed::new();
-        bed.done(Asked::whole().column("y"));
-        let ended = bed.done(Asked::whole().fresh());
+        let bed = TestBed::new();
+        bed.run_ok(RunSpec::whole().column("y"));
+        let ended = bed.run_ok(RunSpec::whole().fresh());
         assert_eq!(ended.verdict(), Some("approved"), "the run whose calls are counted goes all the way");
         ended.calls
     };
-    let bed = Bed::new();
-    bed.done(Asked::whole().column("y"));
-    (bed, Asked::whole(), calls)
+    let bed = TestBed::new();
+    bed.run_ok(RunSpec::whole().column("y"));
+    (bed, RunSpec::whole(), calls)
 }
 
-/// Looks at the remains of a run that failed in `step`.
-fn leaves_its_record_and_nothing_else(bed: &Bed, ended: &Ended, step: World, published: &[String], what: &str) {
+/// Checks what is left of a run that failed in `step`.
+fn leaves_its_record_and_nothing_else(bed: &TestBed, ended: &EndedRun, step: World, published: &[String], what: &str) {
     let before = World::required().filter(|world| *world < step).map(|world| (world.as_str(), "finished"));
     let steps: Vec<_> = before.chain([(step.as_str(), "failed")]).collect();
     assert_eq!(ended.steps(), steps, "{what}");
@@ -32,7 +32,7 @@ fn leaves_its_record_and_nothing_else(bed: &Bed, ended: &Ended, step: World, pub
     assert_eq!(last.error.as_ref().and_then(|error| error["message"].as_str()), Some(&*ended.error()), "{what}");
     assert_eq!(ended.record.error, last.error, "{what}");
     assert_eq!(ended.summary.stages.len(), steps.len() - 1, "{what}");
-    // Whole steps are there for others to see, and nothing of the one that failed.
+    // Complete steps are published, and nothing of the failed one is.
     let named = bed.named(ended);
     let strangers: Vec<_> =
         bed.published().into_iter().filter(|name| !named.contains(name) && !published.contains(name)).collect();
@@ -41,8 +41,8 @@ fn leaves_its_record_and_nothing_else(bed: &Bed, ended: &Ended, step: World, pub
     assert_eq!(bed.champion(), Some(1), "{what}");
 }
 
-/// Fails at each call in turn, the first ones first: what a step that failed left would show.
-fn at_every_call(how: Failure, check: impl Fn(&Ended, &Call, &str)) {
+/// Fails at each call in turn, the first ones first, so that remains of a failed step would show.
+fn at_every_call(how: Failure, check: impl Fn(&EndedRun, &Call, &str)) {
     let (bed, asked, calls) = bed();
     let published: Vec<String> = bed.published().into_iter().collect();
     for (number, call) in calls.iter().enumerate() {
@@ -52,12 +52,12 @@ fn at_every_call(how: Failure, check: impl Fn(&Ended, &Call, &str)) {
         check(&ended, call, &what);
         leaves_its_record_and_nothing_else(&bed, &ended, step, &published, &what);
     }
-    // Nothing of that stands in the way of the next run.
-    let next = bed.done(asked);
+    // The failure does not block the next run.
+    let next = bed.run_ok(asked);
     assert_eq!((next.verdict(), bed.champion()), (Some("approved"), Some(2)));
 }
 
-/// Fails at each call, and expects to be told so.
+/// Fails at each call, and expects an error that says so.
 fn fails_at_every_call(how: Failure) {
     at_every_call(how, |ended, call, what| {
         assert_eq!(ended.calls.last(), Some(call), "{what}: nothing is called after it");
@@ -75,7 +75,7 @@ fn fails_at_every_call(how: Failure) {
     });
 }
 
-/// Asks to stop at each call, and expects a run that was killed.
+/// Cancels at each call, and expects a run that was killed.
 fn is_killed_at_every_call(how: Failure) {
     at_every_call(how, |ended, _, what| {
         assert_eq!(ended.record.status, RunStatus::Killed, "{what}");
@@ -118,6 +118,6 @@ fn a_run_that_is_cancelled_at_any_call_is_killed_and_says_so() {
 }
 
 #[test]
-fn a_wish_to_stop_that_no_call_notices_ends_the_step_all_the_same() {
+fn a_cancellation_that_no_call_notices_ends_the_step() {
     is_killed_at_every_call(Failure::CancelledUnnoticed);
 }

@@ -1,14 +1,16 @@
-//! Stages without Wasm: a small table, a transformation that passes columns on, a model that is one
-//! of them. It writes down every call, and can be told to fail at any of them.
+//! Stages without Wasm: a small table, a transformation that passes columns on, and a model that is
+//! one of the columns.
+//!
+//! They record every call, and can be told to fail at any of them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::ThreadId;
 use std::time::Duration;
 
+use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::Float64Type;
-use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use serde_json::json;
 use stagewright_data::Task;
 use stagewright_lifecycle::fault::{LimitKind, StageFault};
@@ -22,50 +24,49 @@ use stagewright_lifecycle::summary::StageSummary;
 use stagewright_manifest::{StepId, World};
 use stagewright_store::{ArtifactStore, Blob, DataType, Digest, Field, Role, Schema, Table};
 
-/// Rows of the table that ingestion makes.
-const ROWS: usize = 240;
+use crate::fake_table::{ROWS, rows};
 
 /// A call of the sandbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Call {
-    /// The step that was at work, as the observer was told; `None` outside of a run.
+    /// The step in progress, as the observer was told; `None` outside a run.
     pub step: Option<World>,
-    /// The export, in the contract's words; for `resolve.*`, what the host does with a component.
+    /// The export, as the contract names it; `resolve.*` for what the host does with a component.
     pub export: &'static str,
-    /// The columns that it was shown.
+    /// The columns that the call could see.
     pub columns: Vec<String>,
 }
 
-/// How a call ends.
+/// The way a call ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// The stage says that the data is wrong.
+    /// The component reports wrong data.
     Data,
-    /// The stage traps.
+    /// The component traps.
     Trap,
-    /// The stage breaks the contract.
+    /// The component breaks the contract.
     Contract,
-    /// The stage runs past a limit.
+    /// The component runs past a limit.
     Limit,
     /// The host fails.
     Host,
-    /// Somebody asks to stop, and the call ends with that.
+    /// The run is cancelled, and the call ends with that.
     Cancelled,
-    /// Somebody asks to stop, and the call comes to its end all the same.
+    /// The run is cancelled, and the call still completes.
     CancelledUnnoticed,
 }
 
-/// Decides in a promotion stage's place.
+/// Decides in place of a promotion component.
 pub(crate) type Decides = Arc<dyn Fn(&DecisionInput) -> StageDecision + Send + Sync>;
 
-/// Whatever differs from stages that do well and approve.
+/// The deviations from stages that succeed and approve.
 #[derive(Clone, Default)]
 pub(crate) struct Script {
-    /// The number of a call, from 0, and how it ends.
+    /// The number of the call that fails, from 0, and how it fails.
     pub fails: Option<(usize, Failure)>,
-    /// Decides.
+    /// The decision.
     pub decides: Option<Decides>,
-    /// The findings of validation.
+    /// The checks of validation.
     pub finds: Vec<Check>,
 }
 
@@ -76,31 +77,31 @@ struct Seen {
     calls: Vec<Call>,
 }
 
-/// The stages of one run, and who watches them.
+/// The fake stages of one run, and their observer.
 pub(crate) struct Fake {
     script: Script,
     cancel: Cancel,
     seen: Mutex<Seen>,
 }
 
-/// The bytes of the component that a manifest calls `name`.
+/// Returns the bytes of the component that a manifest calls `name`.
 fn code(name: &str) -> Vec<u8> {
     format!("code of {name}").into_bytes()
 }
 
-/// The bytes of a component with this digest: as they are, or with another byte that changes
-/// nothing of what it does.
+/// Returns the bytes of a component with this digest, with or without the byte that does not change
+/// its behaviour.
 fn code_of(name: &str, digest: Digest) -> Vec<u8> {
     let plain = code(name);
     if Digest::of(&plain) == digest { plain } else { other_code(name) }
 }
 
-/// The bytes of a component that does what `name` does.
+/// Returns other bytes of a component that does what `name` does.
 pub(crate) fn other_code(name: &str) -> Vec<u8> {
     [code(name), b"!".to_vec()].concat()
 }
 
-/// The component that a manifest calls `name`.
+/// Returns the component that a manifest calls `name`.
 pub(crate) fn component(world: World, name: &str) -> Component {
     Component {
         name: name.to_owned(),
@@ -144,66 +145,8 @@ fn names(schema: &Schema) -> Vec<String> {
     schema.fields().iter().map(|field| field.name.clone()).collect()
 }
 
-/// A number in [0, 1) that looks like chance.
-fn noise(row: usize, column: u64) -> f64 {
-    let mixed = (row as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(column * 0x517c_c1b7_2722_0a95);
-    let mixed = (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    ((mixed ^ (mixed >> 32)) % 10_000) as f64 / 10_000.0
-}
-
-/// The region of a row: `north` has 120, `south` 100, and 20 have the one that the parameters name,
-/// or none.
-fn region(row: usize, parameters: &serde_json::Value) -> Option<&str> {
-    match row % 12 {
-        0..6 => Some("north"),
-        6..11 => Some("south"),
-        _ => parameters["rest"].as_str(),
-    }
-}
-
-fn is_yes(row: usize) -> bool {
-    row.is_multiple_of(3)
-}
-
-/// The values of the column of this name: `x` tells the outcome, `y` tells it often, `z` never.
-fn value(name: &str, row: usize) -> f64 {
-    match (name, is_yes(row)) {
-        ("x", true) => 0.6 + 0.4 * noise(row, 1),
-        ("x", false) => 0.5 * noise(row, 1),
-        ("y", true) => 0.3 + 0.5 * noise(row, 2),
-        ("y", false) => 0.5 * noise(row, 2),
-        _ => noise(row, 3),
-    }
-}
-
-/// The table, in the order and with the columns that the parameters ask for.
-fn rows(columns: &[String], roles: &HashMap<String, Role>, parameters: &serde_json::Value) -> (Schema, RecordBatch) {
-    let moved = |row: usize| region(row, parameters).is_some_and(|region| parameters["moved"] == region);
-    let column = |name: &String| -> ArrayRef {
-        match name.as_str() {
-            "id" => Arc::new(StringArray::from_iter_values((0..ROWS).map(|row| format!("row-{row}")))),
-            "outcome" => {
-                Arc::new(StringArray::from_iter_values((0..ROWS).map(|row| if is_yes(row) { "yes" } else { "no" })))
-            }
-            "region" => Arc::new((0..ROWS).map(|row| region(row, parameters)).collect::<StringArray>()),
-            "z" => Arc::new(Float64Array::from_iter_values(
-                (0..ROWS).map(|row| value("z", row) + if moved(row) { 1.0 } else { 0.0 }),
-            )),
-            name => Arc::new(Float64Array::from_iter_values((0..ROWS).map(|row| value(name, row)))),
-        }
-    };
-    let data_type = |name: &String| match name.as_str() {
-        "id" | "outcome" | "region" => DataType::Utf8,
-        _ => DataType::Float64,
-    };
-    let role = |name: &String| roles.get(name).copied().unwrap_or(Role::Feature);
-    let field = |name: &String| Field::new(name, data_type(name)).with_nullable(name == "region").with_role(role(name));
-    let schema = Schema::new(columns.iter().map(field).collect()).expect("columns of different names");
-    let batch = RecordBatch::try_new(schema.to_arrow(), columns.iter().map(column).collect());
-    (schema, batch.expect("columns of one length"))
-}
-
-/// The rows of a view, with the number of the first: as many pieces as there are workers.
+/// Returns the rows of a view with the number of the first one, in as many parts as there are
+/// workers.
 fn pieces(view: &View, workers: usize) -> impl Iterator<Item = (u64, RecordBatch)> {
     let piece = (view.rows() as usize).div_ceil(workers).max(1);
     let mut start = 0;
@@ -217,7 +160,7 @@ fn pieces(view: &View, workers: usize) -> impl Iterator<Item = (u64, RecordBatch
     })
 }
 
-/// The features that the state names, of raw rows.
+/// Returns the features of raw rows that the state names.
 fn features(state: &Blob, batch: &RecordBatch) -> RecordBatch {
     let schema = learnt(state);
     let column = |name: String| batch.column_by_name(&name).expect("a column that was learnt").clone();
@@ -225,13 +168,13 @@ fn features(state: &Blob, batch: &RecordBatch) -> RecordBatch {
     RecordBatch::try_new(schema.to_arrow(), columns).expect("numbers")
 }
 
-/// The features that a state names.
+/// Returns the features that a state names.
 fn learnt(state: &Blob) -> Schema {
     let names: Vec<String> = serde_json::from_value(read_json(state)).expect("the state is a list of names");
     numbers(names)
 }
 
-/// The model's answers: the column that it names.
+/// Returns the predictions of the model, which are the column that it names.
 fn scores(model: &Blob, features: &RecordBatch) -> Vec<f64> {
     let model = read_json(model);
     let column = features.column_by_name(model["column"].as_str().expect("a name")).expect("a feature");
@@ -239,7 +182,7 @@ fn scores(model: &Blob, features: &RecordBatch) -> Vec<f64> {
 }
 
 impl Fake {
-    /// Stages that follow a script, in a run that `cancel` ends.
+    /// Creates stages that follow a script, in a run that `cancel` cancels.
     pub(crate) fn new(script: Script, cancel: Cancel) -> Self {
         Self { script, cancel, seen: Mutex::default() }
     }
@@ -248,12 +191,12 @@ impl Fake {
         self.seen.lock().expect("nobody panics with this lock")
     }
 
-    /// Every call so far, in order.
+    /// Returns all calls so far, in order.
     pub(crate) fn calls(&self) -> Vec<Call> {
         self.seen().calls.clone()
     }
 
-    /// Writes a call down, and ends it if it is the one that fails.
+    /// Records a call, and fails if the script says so.
     fn call(&self, export: &'static str, shown: &[&Schema]) -> Result<(), StageFault> {
         let mut seen = self.seen();
         let step = seen.at_work.get(&std::thread::current().id()).copied().flatten();
@@ -305,7 +248,7 @@ impl Observer for Fake {
 }
 
 impl StageRunner for Fake {
-    /// Makes its table up. Told to, it opens its source before, and reads it.
+    /// Generates its table. If the parameters say so, it opens and reads its source before.
     fn ingest(
         &self,
         context: Arc<StageContext>,
@@ -320,7 +263,7 @@ impl StageRunner for Fake {
         let columns = parameters(&context)["columns"].clone();
         let columns: Vec<String> = serde_json::from_value(columns).expect("a list of columns");
         let mut roles = context.roles.clone();
-        // As of a source in which the host found an identifier.
+        // As for a source in which the host found an identifier.
         if let Some(name) = parameters(&context)["identifier"].as_str() {
             roles.insert(name.to_owned(), Role::Identifier);
         }
@@ -331,7 +274,7 @@ impl StageRunner for Fake {
         writer.finish().map_err(StageFault::host)
     }
 
-    /// Makes a table of the columns that the parameters ask for, each of the first input that has
+    /// Makes a table of the columns that the parameters name, each from the first input that has
     /// it.
     fn prepare(&self, context: Arc<StageContext>, inputs: &[(String, Table)]) -> Result<Table, StageFault> {
         self.call("prepare.prepare", &inputs.iter().map(|(_, table)| table.schema()).collect::<Vec<_>>())?;

@@ -1,15 +1,15 @@
-//! Runs of graphs: what becomes the candidate, and that neither results nor records hang on how
-//! many steps work at once.
+//! Runs of graphs: the choice of the candidate, and results and records that do not depend on the
+//! number of steps in progress.
 
 use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::invocation::{Invocation, Work};
 use stagewright_lifecycle::sandbox::Check;
 use stagewright_manifest::World;
 
-use crate::bed::{Asked, Bed, Ended, MODEL};
 use crate::fake::Script;
+use crate::test_bed::{EndedRun, MODEL, RunSpec, TestBed};
 
-/// Two tables, two transformations, four models. Of the models, one is twice there.
+/// Two tables, two transformations and four models, two of which are equal.
 const STAGES: &str = r#"
 [stages.customers]
 world = "ingestion"
@@ -71,12 +71,12 @@ component = "promote"
 
 "#;
 
-fn graph() -> Asked {
-    Asked::whole().stages(STAGES)
+fn graph() -> RunSpec {
+    RunSpec::whole().stages(STAGES)
 }
 
-/// Whatever of a record does not hang on the clock.
-pub(crate) fn recorded(ended: &Ended) -> Vec<(String, String, serde_json::Value, Vec<String>)> {
+/// Returns everything in a record that does not depend on the clock.
+pub(crate) fn recorded(ended: &EndedRun) -> Vec<(String, String, serde_json::Value, Vec<String>)> {
     let outputs = |stage: &stagewright_store::StageRecord| -> Vec<String> {
         stage.outputs.iter().map(|output| format!("{} {}", output.name, output.digest)).collect()
     };
@@ -90,14 +90,14 @@ pub(crate) fn recorded(ended: &Ended) -> Vec<(String, String, serde_json::Value,
         .collect()
 }
 
-pub(crate) fn names(ended: &Ended) -> Vec<&str> {
+pub(crate) fn names(ended: &EndedRun) -> Vec<&str> {
     ended.stages.iter().map(|stage| stage.name.as_str()).collect()
 }
 
 #[test]
 fn the_best_model_is_the_candidate_and_the_others_are_on_record_with_their_evaluations() {
-    let bed = Bed::new();
-    let ended = bed.done(graph());
+    let bed = TestBed::new();
+    let ended = bed.run_ok(graph());
     assert_eq!(
         names(&ended),
         [
@@ -120,30 +120,30 @@ fn the_best_model_is_the_candidate_and_the_others_are_on_record_with_their_evalu
     );
     let trained: Vec<_> =
         ended.summary.trained.iter().map(|model| (model.training.as_str(), model.is_candidate)).collect();
-    // Of two equals, the first by name.
+    // Of two equal models, the first one by name.
     assert_eq!(trained, [("poor", false), ("good", false), ("also-good", true), ("bad", false)]);
     let figure = |at: usize| ended.summary.trained[at].metrics.as_ref().and_then(|it| it.get("roc_auc")).unwrap();
     assert!(figure(3) < figure(0) && figure(0) < figure(1) && figure(1) == figure(2));
     assert_eq!(ended.summary.metrics.as_ref().and_then(|it| it.candidate.get("roc_auc")), Some(figure(2)));
-    // One version, and it is the champion.
+    // There is one version, and it is the champion.
     assert_eq!((bed.versions(), bed.champion()), (1, Some(1)));
     let version = bed.home.registry.version(MODEL, 1).unwrap();
     assert_eq!(version.contents["transformation"]["parameters"]["fancy"], true);
     assert_eq!(version.contents["training"]["parameters"]["pause"], 20);
-    // The run's own metrics are the candidate's; those of the others stand under their evaluations.
+    // The run's own metrics are the candidate's. Those of the others are under their evaluations.
     let metric = |name: &str| {
         let history = bed.home.registry.metric_history(&ended.id, name).unwrap();
         history.first().map(|point| point.value)
     };
     assert_eq!(metric("roc_auc"), Some(figure(2)));
     assert_eq!(metric("evaluation-poor/roc_auc"), Some(figure(0)));
-    // What a component reports stands under its step.
+    // A component's metrics are under its step.
     assert_eq!(metric("poor.loss"), Some(0.5));
 }
 
 #[test]
 fn inputs_come_from_the_steps_that_are_named_and_side_tables_are_inferred() {
-    let ended = Bed::new().done(graph());
+    let ended = TestBed::new().run_ok(graph());
     let invocation = |name: &str| -> Invocation {
         let stage = ended.stages.iter().find(|stage| stage.name == name).expect("a step");
         serde_json::from_value(stage.invocation.clone().expect("an invocation")).expect("an invocation")
@@ -177,9 +177,9 @@ fn inputs_come_from_the_steps_that_are_named_and_side_tables_are_inferred() {
 
 #[test]
 fn the_record_is_the_same_however_many_work_at_once() {
-    let wanted = recorded(&Bed::new().done(graph()));
+    let wanted = recorded(&TestBed::new().run_ok(graph()));
     for workers in [2, 8] {
-        let ended = Bed::new().done(graph().workers(workers));
+        let ended = TestBed::new().run_ok(graph().workers(workers));
         assert_eq!(recorded(&ended), wanted, "{workers}");
     }
 }
@@ -187,12 +187,12 @@ fn the_record_is_the_same_however_many_work_at_once() {
 #[test]
 fn a_step_that_fails_ends_the_run_as_if_one_came_after_the_other() {
     let failing = || graph().set("good.fails=true").set("bad.fails=true");
-    let first = Bed::new().run(failing());
+    let first = TestBed::new().run(failing());
     let fault = first.result.as_ref().expect_err("two fail").to_string();
     assert!(fault.contains("stage `good`"), "{fault}");
     assert_eq!(names(&first).last(), Some(&"good"));
     for workers in [2, 8] {
-        let bed = Bed::new();
+        let bed = TestBed::new();
         let ended = bed.run(failing().workers(workers));
         assert_eq!(recorded(&ended), recorded(&first), "{workers}");
         assert_eq!(ended.result.expect_err("two fail").to_string(), fault);
@@ -214,7 +214,7 @@ fn nothing_is_learnt_if_one_of_several_tables_is_unfit() {
     };
     for workers in [1, 8] {
         let script = Script { finds: vec![check.clone()], ..Script::default() };
-        let ended = Bed::new().run(graph().script(script).workers(workers));
+        let ended = TestBed::new().run(graph().script(script).workers(workers));
         assert!(matches!(ended.result, Err(RunError::Unfit { .. })));
         assert_eq!(names(&ended), ["customers", "events", "validation"]);
     }
@@ -222,13 +222,13 @@ fn nothing_is_learnt_if_one_of_several_tables_is_unfit() {
 
 #[test]
 fn worlds_one_after_the_other_make_what_a_whole_run_makes() {
-    let whole = Bed::new().done(graph());
-    let bed = Bed::new();
-    let mut runs: Vec<Ended> = Vec::new();
+    let whole = TestBed::new().run_ok(graph());
+    let bed = TestBed::new();
+    let mut runs: Vec<EndedRun> = Vec::new();
     for world in World::required() {
-        let asked = Asked::of(world..=world).stages(STAGES).workers(3);
-        runs.push(bed.done(match runs.last() {
-            Some(last) => asked.upon(last),
+        let asked = RunSpec::of(world..=world).stages(STAGES).workers(3);
+        runs.push(bed.run_ok(match runs.last() {
+            Some(last) => asked.based_on(last),
             None => asked,
         }));
     }
@@ -243,14 +243,14 @@ fn worlds_one_after_the_other_make_what_a_whole_run_makes() {
 
 #[test]
 fn a_model_that_is_better_than_the_champion_takes_its_place_and_equal_ones_change_nothing() {
-    let bed = Bed::new();
+    let bed = TestBed::new();
     let poor = "column=\"y\"";
-    bed.done(graph().set(&format!("good.{poor}")).set(&format!("also-good.{poor}")));
+    bed.run_ok(graph().set(&format!("good.{poor}")).set(&format!("also-good.{poor}")));
     assert_eq!((bed.versions(), bed.champion()), (1, Some(1)));
-    let better = bed.done(graph().workers(4));
+    let better = bed.run_ok(graph().workers(4));
     assert_eq!((bed.versions(), bed.champion()), (2, Some(2)));
     assert!(better.summary.metrics.unwrap().champion.is_some());
-    let again = bed.done(graph().workers(4));
+    let again = bed.run_ok(graph().workers(4));
     assert!(again.summary.is_champion_already);
     assert_eq!((bed.versions(), bed.champion()), (2, Some(2)));
 }
@@ -268,9 +268,9 @@ fn outputs_are_written_at_the_end_and_one_that_was_not_made_is_an_error() {
         ("models/poor.bin", "training.poor.model", "poor"),
         ("reports/candidate.html", "evaluation.report", "evaluation-also-good"),
     ];
-    let bed = Bed::new();
+    let bed = TestBed::new();
     let outputs = stages(&wanted.map(|(name, what, _)| (name, what)));
-    let ended = bed.done(Asked::whole().stages(&outputs).folder(folder.path()).workers(4));
+    let ended = bed.run_ok(RunSpec::whole().stages(&outputs).folder(folder.path()).workers(4));
     for (name, what, step) in wanted {
         let stage = ended.stages.iter().find(|stage| stage.name == step).expect("a step");
         let artifact = what.rsplit('.').next().expect("an artifact");
@@ -278,13 +278,13 @@ fn outputs_are_written_at_the_end_and_one_that_was_not_made_is_an_error() {
         let kept = std::fs::read(bed.home.artifacts.path(output.kind, &output.digest)).unwrap();
         assert_eq!(std::fs::read(path(name)).unwrap(), kept, "{name}");
     }
-    // A candidate that is the champion is not judged again: what was told of it is written again.
+    // A candidate that is the champion is not judged again. Its reports are written again.
     std::fs::remove_file(path("reports/candidate.html")).unwrap();
-    let again = bed.done(Asked::whole().stages(&outputs).folder(folder.path()));
+    let again = bed.run_ok(RunSpec::whole().stages(&outputs).folder(folder.path()));
     assert!(again.summary.is_champion_already);
     assert!(path("reports/candidate.html").is_file());
     let missing = stages(&[("first.html", "validation.report"), ("none.csv", "customers.response")]);
-    let ended = Bed::new().run(Asked::whole().stages(&missing).folder(folder.path()));
+    let ended = TestBed::new().run(RunSpec::whole().stages(&missing).folder(folder.path()));
     assert!(matches!(ended.result, Err(RunError::NotMade { .. })), "{:?}", ended.result);
     assert!(!path("first.html").exists(), "all are written, or none");
 }
@@ -298,11 +298,11 @@ fn an_output_replaces_nothing_by_which_runs_are_decided_and_leads_nowhere_else()
     std::fs::write(path("stagewright.lock"), "the lock").unwrap();
     std::fs::create_dir(path("folder")).unwrap();
     std::os::unix::fs::symlink(other.path(), path("link")).unwrap();
-    let bed = Bed::new();
+    let bed = TestBed::new();
     std::os::unix::fs::symlink(bed.home.path(), path("home-link")).unwrap();
     let refused = |name: &str, folder: &std::path::Path| {
         let file = format!("{STAGES}[outputs]\n{name:?} = \"check-events.report\"\n\n");
-        let ended = bed.run(Asked::whole().stages(&file).folder(folder));
+        let ended = bed.run(RunSpec::whole().stages(&file).folder(folder));
         assert!(ended.calls.is_empty(), "{name}: nothing runs");
         match ended.result {
             Err(RunError::NoOutput { problem, .. }) => problem,
@@ -328,7 +328,7 @@ fn an_output_replaces_nothing_by_which_runs_are_decided_and_leads_nowhere_else()
     let produced = format!(
         "{STAGES}[outputs]\n\"prod/models/m/champion.json\" = \"check-events.report\"\n[production]\ndestination = \"prod\"\n\n"
     );
-    let ended = bed.run(Asked::whole().stages(&produced).folder(folder.path()));
+    let ended = bed.run(RunSpec::whole().stages(&produced).folder(folder.path()));
     assert!(
         matches!(&ended.result, Err(RunError::NoOutput { problem, .. }) if problem.contains("production location"))
     );
@@ -338,8 +338,8 @@ fn an_output_replaces_nothing_by_which_runs_are_decided_and_leads_nowhere_else()
 
 #[test]
 fn a_stage_of_a_graph_runs_alone_on_what_those_before_it_made() {
-    let (whole, bed) = (Bed::new(), Bed::new());
-    let expected = recorded(&whole.done(graph()));
+    let (whole, bed) = (TestBed::new(), TestBed::new());
+    let expected = recorded(&whole.run_ok(graph()));
     let order = [
         (World::Ingestion, "customers"),
         (World::Ingestion, "events"),
@@ -354,13 +354,13 @@ fn a_stage_of_a_graph_runs_alone_on_what_those_before_it_made() {
         (World::Evaluation, "evaluation-good"),
         (World::Evaluation, "evaluation-poor"),
     ];
-    let alone = |world: World, name: &str| Asked::only(world, name).stages(STAGES);
-    let mut last: Option<Ended> = None;
+    let alone = |world: World, name: &str| RunSpec::only(world, name).stages(STAGES);
+    let mut last: Option<EndedRun> = None;
     let mut made = Vec::new();
     for (world, name) in order {
         let asked = alone(world, name);
-        let ended = bed.done(match &last {
-            Some(last) => asked.upon(last),
+        let ended = bed.run_ok(match &last {
+            Some(last) => asked.based_on(last),
             None => asked,
         });
         assert_eq!(names(&ended), [name]);
@@ -369,10 +369,10 @@ fn a_stage_of_a_graph_runs_alone_on_what_those_before_it_made() {
         last = Some(ended);
     }
     assert_eq!((bed.versions(), bed.champion()), (0, None), "which is the best is not known");
-    // What is left: two evaluations, and the choice among all.
-    let asked = Asked::of(World::Evaluation..=World::Promotion).stages(STAGES);
-    let ended = bed.done(match &last {
-        Some(last) => asked.upon(last),
+    // Two evaluations and the choice remain.
+    let asked = RunSpec::of(World::Evaluation..=World::Promotion).stages(STAGES);
+    let ended = bed.run_ok(match &last {
+        Some(last) => asked.based_on(last),
         None => asked,
     });
     made.extend(recorded(&ended));
@@ -387,20 +387,20 @@ fn a_stage_of_a_graph_runs_alone_on_what_those_before_it_made() {
 
 #[test]
 fn a_stage_that_runs_alone_names_the_one_that_makes_what_is_missing() {
-    let bed = Bed::new();
-    let alone = |world: World, name: &str| Asked::only(world, name).stages(STAGES);
-    let customers = bed.done(alone(World::Ingestion, "customers"));
-    let missing = |ended: &Ended| match &ended.result {
+    let bed = TestBed::new();
+    let alone = |world: World, name: &str| RunSpec::only(world, name).stages(STAGES);
+    let customers = bed.run_ok(alone(World::Ingestion, "customers"));
+    let missing = |ended: &EndedRun| match &ended.result {
         Err(RunError::MissingArtifact { stage, name }) => format!("{stage}.{name}"),
         other => panic!("{other:?}"),
     };
-    assert_eq!(missing(&bed.run(alone(World::Validation, "check-events").upon(&customers))), "events.table");
-    let checked = bed.done(alone(World::Validation, "validation").upon(&customers));
-    assert_eq!(missing(&bed.run(alone(World::Transformation, "plain").upon(&checked))), "check-events.findings");
-    assert_eq!(missing(&bed.run(alone(World::Training, "poor").upon(&checked))), "check-events.findings");
-    let events = bed.done(alone(World::Ingestion, "events").upon(&checked));
-    let both = bed.done(alone(World::Validation, "check-events").upon(&events));
-    assert_eq!(missing(&bed.run(alone(World::Training, "poor").upon(&both))), "plain.features-train");
-    let plain = bed.done(alone(World::Transformation, "plain").upon(&both));
-    assert_eq!(missing(&bed.run(alone(World::Evaluation, "evaluation-bad").upon(&plain))), "bad.importance");
+    assert_eq!(missing(&bed.run(alone(World::Validation, "check-events").based_on(&customers))), "events.table");
+    let checked = bed.run_ok(alone(World::Validation, "validation").based_on(&customers));
+    assert_eq!(missing(&bed.run(alone(World::Transformation, "plain").based_on(&checked))), "check-events.findings");
+    assert_eq!(missing(&bed.run(alone(World::Training, "poor").based_on(&checked))), "check-events.findings");
+    let events = bed.run_ok(alone(World::Ingestion, "events").based_on(&checked));
+    let both = bed.run_ok(alone(World::Validation, "check-events").based_on(&events));
+    assert_eq!(missing(&bed.run(alone(World::Training, "poor").based_on(&both))), "plain.features-train");
+    let plain = bed.run_ok(alone(World::Transformation, "plain").based_on(&both));
+    assert_eq!(missing(&bed.run(alone(World::Evaluation, "evaluation-bad").based_on(&plain))), "bad.importance");
 }

@@ -1,4 +1,4 @@
-//! Steps as values: what is declared, what is recorded, and that nothing else counts.
+//! Invocations: what they declare, what is recorded, and that nothing else counts.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,11 +11,11 @@ use stagewright_lifecycle::sandbox::Cancel;
 use stagewright_lifecycle::{RunError, Session, execute};
 use stagewright_manifest::World;
 
-use crate::bed::{Asked, Bed, Ended, crown};
 use crate::fake::{Fake, Script, component};
+use crate::test_bed::{EndedRun, RunSpec, TestBed, make_champion};
 
-/// The invocations on record, by step.
-fn recorded(ended: &Ended) -> BTreeMap<World, Invocation> {
+/// Returns the recorded invocations, by world.
+fn recorded(ended: &EndedRun) -> BTreeMap<World, Invocation> {
     let read = |value: &serde_json::Value| -> Invocation {
         serde_json::from_value(value.clone()).expect("an invocation that this version wrote")
     };
@@ -23,8 +23,8 @@ fn recorded(ended: &Ended) -> BTreeMap<World, Invocation> {
     invocations.map(|invocation| (invocation.guest.world, invocation)).collect()
 }
 
-/// A session with the components that the pipelines of these tests name.
-fn session(bed: &Bed) -> Session {
+/// Returns a session with the components of these tests' pipelines.
+fn session(bed: &TestBed) -> Session {
     let fake = Arc::new(Fake::new(Script::default(), Cancel::default()));
     let names = ["ingest", "validate", "transform", "train", "evaluate", "promote"];
     let components = World::required().zip(names).map(|(world, name)| Arc::new(component(world, name)));
@@ -40,16 +40,16 @@ fn session(bed: &Bed) -> Session {
     }
 }
 
-/// Executes a step by nothing but its invocation and the artifacts of the home.
-fn executed(bed: &Bed, invocation: &Invocation) -> Outcome {
+/// Executes a step with nothing but its invocation and the artifacts of the home.
+fn executed(bed: &TestBed, invocation: &Invocation) -> Outcome {
     execute(invocation, session(bed)).expect("its component is at hand")
 }
 
-/// A home with a champion, and a run that was compared with it.
-fn compared() -> (Bed, Ended) {
-    let bed = Bed::new();
-    bed.done(Asked::whole().column("y"));
-    let ended = bed.done(Asked::whole());
+/// Returns a home with a champion, and a run that was compared with it.
+fn compared() -> (TestBed, EndedRun) {
+    let bed = TestBed::new();
+    bed.run_ok(RunSpec::whole().column("y"));
+    let ended = bed.run_ok(RunSpec::whole());
     (bed, ended)
 }
 
@@ -86,7 +86,7 @@ fn a_step_is_recorded_with_its_invocation_which_is_read_as_it_was_written() {
         work.champion
     );
     assert_eq!((work.candidate_version, work.gates.margin), (Some(2), 0.01));
-    // The record of a step lists the same inputs.
+    // The step's record lists the same inputs.
     for stage in &ended.stages {
         let listed: Vec<_> = stage.inputs.iter().map(|input| (input.name.as_str(), input.digest)).collect();
         let invocation = &recorded[&World::from_name(&stage.name).expect("a step")];
@@ -102,7 +102,7 @@ fn a_step_that_is_executed_again_from_its_record_makes_the_same() {
     for stage in &ended.stages {
         let outcome = executed(&bed, &invocations[&World::from_name(&stage.name).expect("a step")]);
         assert_eq!(outcome.fault, None, "{}", stage.name);
-        // The run keeps a model's components with it, which is no part of the step.
+        // The run keeps a model's components with it, which are not part of the step.
         let outputs = stage.outputs.iter().filter(|output| !output.name.ends_with("-component"));
         assert_eq!(outcome.outputs, outputs.cloned().collect::<Vec<_>>(), "{}", stage.name);
         assert_eq!(outcome.metrics, stage.metrics, "{}", stage.name);
@@ -123,7 +123,7 @@ fn what_is_not_declared_cannot_be_read() {
             let outcome = executed(&bed, &without);
             tried += 1;
             if input.role == "transformation.features-validation" {
-                // Training may do without, and then makes another model.
+                // Training can do without it, and then makes another model.
                 assert_eq!(outcome.fault, None);
                 continue;
             }
@@ -139,22 +139,22 @@ fn what_is_not_declared_cannot_be_read() {
 fn equal_inputs_give_equal_invocations() {
     let ((_first_bed, first), (_second_bed, second)) = (compared(), compared());
     assert_eq!(recorded(&first), recorded(&second));
-    // Nor does it matter how many work at once, or which runs a step's inputs come from.
-    let bed = Bed::new();
-    bed.done(Asked::whole().column("y").workers(5));
-    let mut runs: Vec<Ended> = Vec::new();
+    // The number of workers and the runs that inputs come from do not matter either.
+    let bed = TestBed::new();
+    bed.run_ok(RunSpec::whole().column("y").workers(5));
+    let mut runs: Vec<EndedRun> = Vec::new();
     for world in World::required() {
-        let asked = Asked::of(world..=world).workers(3);
-        runs.push(bed.done(match runs.last() {
-            Some(last) => asked.upon(last),
+        let asked = RunSpec::of(world..=world).workers(3);
+        runs.push(bed.run_ok(match runs.last() {
+            Some(last) => asked.based_on(last),
             None => asked,
         }));
     }
     assert_eq!(runs.iter().flat_map(recorded).collect::<BTreeMap<_, _>>(), recorded(&first));
 }
 
-/// The steps whose invocations differ.
-fn differing(one: &Ended, other: &Ended) -> Vec<World> {
+/// Returns the worlds whose invocations differ.
+fn differing(one: &EndedRun, other: &EndedRun) -> Vec<World> {
     let (one, other) = (recorded(one), recorded(other));
     World::required().filter(|world| one[world] != other[world]).collect()
 }
@@ -162,7 +162,7 @@ fn differing(one: &Ended, other: &Ended) -> Vec<World> {
 #[test]
 fn a_changed_input_changes_exactly_the_invocations_that_declare_it() {
     use World::{Evaluation, Ingestion, Promotion, Training, Transformation, Validation};
-    let plain = Bed::new().done(Asked::whole());
+    let plain = TestBed::new().run_ok(RunSpec::whole());
     for (change, expected) in [
         ("seed=8", World::required().collect()),
         ("as-of=\"2026-02-01T00:00:00Z\"", World::required().collect()),
@@ -179,46 +179,46 @@ fn a_changed_input_changes_exactly_the_invocations_that_declare_it() {
         ("experiment=other", vec![]),
         ("workers=2", vec![]),
     ] {
-        let changed = Bed::new().done(Asked::whole().set(change));
+        let changed = TestBed::new().run_ok(RunSpec::whole().set(change));
         assert_eq!(differing(&plain, &changed), expected, "{change}");
     }
     // Another champion is another input of the evaluation.
-    let bed = Bed::new();
-    bed.done(Asked::whole().column("y"));
-    bed.done(Asked::whole().column("z"));
-    let base = bed.done(Asked::of(Ingestion..=Training));
-    let evaluated = || bed.done(Asked::of(Evaluation..=Evaluation).upon(&base));
+    let bed = TestBed::new();
+    bed.run_ok(RunSpec::whole().column("y"));
+    bed.run_ok(RunSpec::whole().column("z"));
+    let base = bed.run_ok(RunSpec::of(Ingestion..=Training));
+    let evaluated = || bed.run_ok(RunSpec::of(Evaluation..=Evaluation).based_on(&base));
     let first = evaluated();
     assert_eq!(recorded(&first), recorded(&evaluated()));
-    crown(&bed.home, 2);
+    make_champion(&bed.home, 2);
     assert_ne!(recorded(&first), recorded(&evaluated()));
 }
 
-/// A run that is granted a source, and opens it.
-fn with_source(file: &Path) -> Asked {
+/// Returns a run with a source that it opens.
+fn with_source(file: &Path) -> RunSpec {
     let uri = format!("sources.rows.uri=\"csv:{}\"", file.display());
-    Asked::whole().set(&uri).set("ingestion.source=rows").set("ingestion.opens=true")
+    RunSpec::whole().set(&uri).set("ingestion.source=rows").set("ingestion.opens=true")
 }
 
-/// The text of a table that fits the signature.
+/// Returns the text of a table that fits the signature.
 fn text(x: u32) -> String {
     format!("id,x,y,z,outcome\na,{x},2,3,yes\n")
 }
 
 #[test]
 fn a_source_that_cannot_be_read_is_missed_by_a_component_that_asks_for_it_alone() {
-    let bed = Bed::new();
+    let bed = TestBed::new();
     let asked = with_source(Path::new("/nowhere/rows.csv"));
     let ended = bed.run(asked.clone());
     assert!(matches!(ended.result, Err(RunError::Stage(StageFault::Data { .. }))), "{}", ended.error());
     assert!(ended.error().contains("there is no such file"), "{}", ended.error());
-    let made_up = bed.done(asked.set("ingestion.opens=false"));
+    let made_up = bed.run_ok(asked.set("ingestion.opens=false"));
     assert_eq!(recorded(&made_up)[&World::Ingestion].inputs, []);
-    // Nor does a step get a source that is there, and that its invocation does not declare.
+    // A step does not get an available source that its invocation does not declare.
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("rows.csv");
     std::fs::write(&file, text(1)).expect("a file");
-    let mut invocation = recorded(&bed.done(with_source(&file))).remove(&World::Ingestion).expect("a step");
+    let mut invocation = recorded(&bed.run_ok(with_source(&file))).remove(&World::Ingestion).expect("a step");
     invocation.inputs.clear();
     let fault = StageFault::host("stage `ingestion` declares no input `source`");
     assert_eq!(executed(&bed, &invocation).fault, Some(fault));
@@ -232,9 +232,9 @@ fn the_content_of_a_source_counts_and_its_place_does_not() {
         std::fs::write(&path, text).expect("a file");
         path
     };
-    let one = Bed::new().done(with_source(&file("one.csv", &text(1))));
-    let same = Bed::new().done(with_source(&file("same.csv", &text(1))));
-    let other = Bed::new().done(with_source(&file("other.csv", &text(2))));
+    let one = TestBed::new().run_ok(with_source(&file("one.csv", &text(1))));
+    let same = TestBed::new().run_ok(with_source(&file("same.csv", &text(1))));
+    let other = TestBed::new().run_ok(with_source(&file("other.csv", &text(2))));
     assert_eq!(differing(&one, &same), []);
     assert_eq!(differing(&one, &other), [World::Ingestion], "the made-up stage makes the same table of both");
     let source = &recorded(&one)[&World::Ingestion].inputs[0];
@@ -246,8 +246,8 @@ fn a_file_that_somebody_writes_to_is_refused_and_a_database_leaves_no_content_on
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("rows.csv");
     std::fs::write(&file, text(1)).expect("a file");
-    let bed = Bed::new();
-    let mut invocation = recorded(&bed.done(with_source(&file))).remove(&World::Ingestion).expect("a step");
+    let bed = TestBed::new();
+    let mut invocation = recorded(&bed.run_ok(with_source(&file))).remove(&World::Ingestion).expect("a step");
     let Work::Ingestion(work) = &invocation.work else { panic!("the work of an ingestion") };
     let source = work.source.as_ref().expect("a source").reading.at(file.clone());
     let content = Content::of(&source, &Interrupt::never()).expect("a file");
@@ -261,7 +261,7 @@ fn a_file_that_somebody_writes_to_is_refused_and_a_database_leaves_no_content_on
     assert!(fault.contains("somebody wrote to the source `rows` while it was read"), "{fault}");
     let Work::Ingestion(work) = &mut invocation.work else { panic!("the work of an ingestion") };
     work.source.as_mut().expect("a source").reading = SourceFormat::Table { table: "rows".to_owned() };
-    // It is no database: nobody opens it.
+    // The file is not a database, but nobody opens it.
     invocation.guest.parameters.insert("opens".to_owned(), false.into());
     let outcome = executed(&invocation);
     assert_eq!(outcome.fault, None);
@@ -275,15 +275,15 @@ fn a_file_that_somebody_writes_to_is_refused_and_a_database_leaves_no_content_on
 #[test]
 fn a_split_that_was_made_elsewhere_is_kept_and_its_content_counts() {
     let folder = tempfile::tempdir().expect("a folder");
-    let bed = Bed::new();
-    let plain = bed.done(Asked::whole());
+    let bed = TestBed::new();
+    let plain = bed.run_ok(RunSpec::whole());
     let exported = bed.home.artifacts.open_document(&plain.made()["transformation.split"], "text/csv");
     let exported = exported.expect("a split").bytes().to_vec();
     let imported = |name: &str| {
         let path = folder.path().join(name);
         std::fs::write(&path, &exported).expect("a file");
-        let bed = Bed::new();
-        let ended = bed.done(Asked::whole().set(&format!("split.file=\"{}\"", path.display())));
+        let bed = TestBed::new();
+        let ended = bed.run_ok(RunSpec::whole().set(&format!("split.file=\"{}\"", path.display())));
         std::fs::remove_file(&path).expect("a file");
         (bed, ended)
     };
@@ -291,7 +291,7 @@ fn a_split_that_was_made_elsewhere_is_kept_and_its_content_counts() {
     assert_eq!(one.made(), plain.made());
     assert_eq!(differing(&one, &other), []);
     assert_eq!(differing(&plain, &one), [World::Transformation]);
-    // The file is gone: what was read of it is an artifact, by which the step can be done again.
+    // The file is gone, but what was read of it is an artifact, so the step can be executed again.
     let outcome = executed(&bed, &recorded(&one)[&World::Transformation]);
     assert_eq!(outcome.outputs, one.stages[2].outputs);
 }

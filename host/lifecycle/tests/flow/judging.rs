@@ -1,4 +1,4 @@
-//! The fate of a candidate.
+//! The judgement of a candidate.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,8 +11,8 @@ use stagewright_lifecycle::sandbox::StageDecision;
 use stagewright_manifest::World;
 use stagewright_store::{JudgedAgainst, RunStatus, Verdict};
 
-use crate::bed::{Asked, Bed, Ended, MODEL, crown};
 use crate::fake::{Decides, Script};
+use crate::test_bed::{EndedRun, MODEL, RunSpec, TestBed, make_champion};
 
 /// A gate of the component's own.
 const OWN: &str = "budget";
@@ -42,10 +42,10 @@ const SAID: [Said; 9] = [
     (false, &[(HOSTS[0], false)]),
 ];
 
-/// Judges the candidate that `base` trained, and looks at what is on record.
-fn judged(bed: &Bed, base: &Ended, asked: Asked, said: Said) -> &'static str {
+/// Judges the candidate that `base` trained, and checks the record.
+fn judged(bed: &TestBed, base: &EndedRun, asked: RunSpec, said: Said) -> &'static str {
     let before = bed.champion();
-    let ended = bed.done(asked.upon(base).script(says(said.0, said.1)));
+    let ended = bed.run_ok(asked.based_on(base).script(says(said.0, said.1)));
     let verdict = ended.verdict().expect("a decision");
     let version = ended.summary.model.as_ref().expect("a version").version;
     let recorded = bed.home.registry.version(MODEL, version).expect("the version").verdict;
@@ -63,18 +63,18 @@ fn judged(bed: &Bed, base: &Ended, asked: Asked, said: Said) -> &'static str {
 
 #[test]
 fn a_component_may_be_stricter_than_the_gates_and_never_looser() {
-    let promotion = || Asked::of(World::Promotion..=World::Promotion);
-    // Every gate passed: only a component that approves, and does not contradict itself, is
-    // followed.
+    let promotion = || RunSpec::of(World::Promotion..=World::Promotion);
+    // Every gate passed. The component's decision counts only if it approves without contradicting
+    // itself.
     for (number, said) in SAID.into_iter().enumerate() {
-        let bed = Bed::new();
-        let base = bed.done(Asked::of(World::Ingestion..=World::Evaluation));
+        let bed = TestBed::new();
+        let base = bed.run_ok(RunSpec::of(World::Ingestion..=World::Evaluation));
         let expected = if number < 3 { "approved" } else { "rejected" };
         assert_eq!(judged(&bed, &base, promotion(), said), expected, "{said:?}");
     }
-    // A gate failed: whatever the component says.
-    let bed = Bed::new();
-    let base = bed.done(Asked::of(World::Ingestion..=World::Evaluation).column("z"));
+    // A gate failed, whatever the component says.
+    let bed = TestBed::new();
+    let base = bed.run_ok(RunSpec::of(World::Ingestion..=World::Evaluation).column("z"));
     for said in SAID {
         assert_eq!(judged(&bed, &base, promotion().column("z"), said), "rejected", "{said:?}");
     }
@@ -82,12 +82,13 @@ fn a_component_may_be_stricter_than_the_gates_and_never_looser() {
 
 #[test]
 fn an_undecided_gate_is_not_approved_whatever_the_component_says() {
-    let bed = Bed::new();
-    // The champion learnt from rows that the candidate is measured on, and too few others are left.
-    bed.done(Asked::whole().column("y").set("split.seed=2"));
-    let few = |asked: Asked| asked.set("gates.overlap-rows-per-class=1000");
-    let base = bed.done(few(Asked::of(World::Ingestion..=World::Evaluation)));
-    let promotion = || few(Asked::of(World::Promotion..=World::Promotion));
+    let bed = TestBed::new();
+    // The champion was trained on rows that the candidate is measured on, and too few others
+    // remain.
+    bed.run_ok(RunSpec::whole().column("y").set("split.seed=2"));
+    let few = |asked: RunSpec| asked.set("gates.overlap-rows-per-class=1000");
+    let base = bed.run_ok(few(RunSpec::of(World::Ingestion..=World::Evaluation)));
+    let promotion = || few(RunSpec::of(World::Promotion..=World::Promotion));
     for (approved, reasons, expected) in [
         (true, &[] as &[(&str, bool)], "undecided"),
         (true, &[(OWN, true)], "undecided"),
@@ -105,11 +106,12 @@ fn an_undecided_gate_is_not_approved_whatever_the_component_says() {
 
 #[test]
 fn a_champion_that_learnt_from_every_test_row_is_judged_against_and_decides_nothing() {
-    // Each split in a home of its own: a model that is made again has learnt from the rows of both.
+    // Each split has a home of its own: a model that is made twice was trained on the rows of both
+    // splits.
     let judged = (2..40).find_map(|seed| {
-        let bed = Bed::new();
-        bed.done(Asked::whole().column("y").set("split.test=0.1").set("split.validation=0"));
-        let ended = bed.done(Asked::whole().set("split.test=0.1").set(&format!("split.seed={seed}")));
+        let bed = TestBed::new();
+        bed.run_ok(RunSpec::whole().column("y").set("split.test=0.1").set("split.validation=0"));
+        let ended = bed.run_ok(RunSpec::whole().set("split.test=0.1").set(&format!("split.seed={seed}")));
         let rows = ended.summary.evaluation.expect("an evaluation");
         (rows.compared_rows == Some(0)).then_some((bed, ended))
     });
@@ -122,24 +124,25 @@ fn a_champion_that_learnt_from_every_test_row_is_judged_against_and_decides_noth
     assert_eq!(bed.champion(), Some(1));
 }
 
-/// Approves, and lets somebody else make the versions champion in turn, one each time it is asked.
-fn overtaken_by(bed: &Bed, versions: &'static [u32]) -> Script {
+/// Approves, and makes other versions the champion in turn, one at each call.
+fn overtaken_by(bed: &TestBed, versions: &'static [u32]) -> Script {
     let (home, asked) = (bed.home.clone(), AtomicU32::new(0));
     let decides: Decides = Arc::new(move |_| {
         let time = asked.fetch_add(1, Ordering::Relaxed) as usize;
         if let Some(version) = versions.get(time) {
-            crown(&home, *version);
+            make_champion(&home, *version);
         }
         StageDecision { approved: true, reasons: Vec::new() }
     });
     Script { decides: Some(decides), ..Script::default() }
 }
 
-/// A home with the champion 1 and the version 2, neither of which tells the outcome as `x` does.
-fn two_versions() -> Bed {
-    let bed = Bed::new();
-    bed.done(Asked::whole().column("y"));
-    bed.done(Asked::whole().column("z"));
+/// Returns a home with the champion 1 and the version 2, neither of which predicts the outcome as
+/// well as `x`.
+fn two_versions() -> TestBed {
+    let bed = TestBed::new();
+    bed.run_ok(RunSpec::whole().column("y"));
+    bed.run_ok(RunSpec::whole().column("z"));
     assert_eq!((bed.champion(), bed.versions()), (Some(1), 2));
     bed
 }
@@ -147,7 +150,7 @@ fn two_versions() -> Bed {
 #[test]
 fn a_champion_that_changes_while_it_is_judged_is_judged_again() {
     let bed = two_versions();
-    let ended = bed.done(Asked::whole().script(overtaken_by(&bed, &[2, 1])));
+    let ended = bed.run_ok(RunSpec::whole().script(overtaken_by(&bed, &[2, 1])));
     assert_eq!((ended.count("evaluate.evaluate"), ended.count("decide.decide")), (3, 3));
     assert_eq!(ended.count("train.train"), 1);
     assert_eq!(ended.summary.decision.as_ref().expect("a decision").judged_against, Some(1));
@@ -159,45 +162,45 @@ fn a_champion_that_changes_while_it_is_judged_is_judged_again() {
 #[test]
 fn a_candidate_is_judged_three_times_at_most() {
     let bed = two_versions();
-    let ended = bed.run(Asked::whole().script(overtaken_by(&bed, &[2, 1, 2, 1, 2])));
+    let ended = bed.run(RunSpec::whole().script(overtaken_by(&bed, &[2, 1, 2, 1, 2])));
     assert!(matches!(ended.result, Err(RunError::Overtaken { tries: 3, .. })), "{}", ended.error());
     assert_eq!((ended.count("evaluate.evaluate"), ended.count("decide.decide")), (3, 3));
     assert_eq!(ended.record.status, RunStatus::Failed);
     assert_eq!(bed.champion(), Some(2), "whom somebody else made champion stays it");
     assert_eq!(bed.home.registry.version(MODEL, 3).expect("the candidate").verdict, None);
-    // The candidate is whole: it can be judged when it is quiet.
-    let later = bed.done(Asked::of(World::Promotion..=World::Promotion).upon(&ended));
+    // The candidate is complete, and can be judged when nothing interferes.
+    let later = bed.run_ok(RunSpec::of(World::Promotion..=World::Promotion).based_on(&ended));
     assert_eq!((later.verdict(), bed.champion()), (Some("approved"), Some(3)));
 }
 
 #[test]
 fn a_promotion_alone_makes_an_evaluation_again_that_is_out_of_date() {
-    let promotion = || Asked::of(World::Promotion..=World::Promotion);
+    let promotion = || RunSpec::of(World::Promotion..=World::Promotion);
     let bed = two_versions();
-    let base = bed.done(Asked::of(World::Ingestion..=World::Evaluation));
-    let again = |asked: Asked| {
+    let base = bed.run_ok(RunSpec::of(World::Ingestion..=World::Evaluation));
+    let again = |asked: RunSpec| {
         let rejects = says(false, &[(OWN, false)]);
-        bed.done(asked.upon(&base).script(rejects)).count("evaluate.evaluate")
+        bed.run_ok(asked.based_on(&base).script(rejects)).count("evaluate.evaluate")
     };
     assert_eq!(again(promotion()), 0, "it is still true");
     assert_eq!(again(promotion().set("gates.margin=0.02")), 1, "other gates");
-    crown(&bed.home, 2);
+    make_champion(&bed.home, 2);
     assert_eq!(again(promotion()), 1, "another champion");
-    crown(&bed.home, 1);
+    make_champion(&bed.home, 1);
     assert_eq!(again(promotion()), 0, "the champion of before");
 }
 
 #[test]
 fn a_candidate_that_is_the_champion_is_not_judged() {
-    let bed = Bed::new();
-    bed.done(Asked::whole());
-    let again = bed.done(Asked::whole());
+    let bed = TestBed::new();
+    bed.run_ok(RunSpec::whole());
+    let again = bed.run_ok(RunSpec::whole());
     assert!(again.summary.is_champion_already && again.summary.decision.is_none());
     assert_eq!(again.count("decide.decide"), 0);
     assert_eq!(again.count("evaluate.evaluate"), 0);
     assert_eq!(again.steps().last(), Some(&("training", "cached")));
-    // Asked for alone, it is evaluated: beside itself.
-    let evaluated = bed.done(Asked::of(World::Ingestion..=World::Evaluation));
+    // An evaluation that is requested alone compares the champion with itself.
+    let evaluated = bed.run_ok(RunSpec::of(World::Ingestion..=World::Evaluation));
     assert_eq!(evaluated.steps().last(), Some(&("evaluation", "finished")));
     let model = again.summary.model.as_ref().expect("the version that it is");
     assert_eq!((model.version, model.is_new), (1, false));
@@ -207,24 +210,24 @@ fn a_candidate_that_is_the_champion_is_not_judged() {
 
 #[test]
 fn a_champion_that_cannot_read_the_table_is_an_error_or_leaves_the_absolute_gates() {
-    let bed = Bed::new();
+    let bed = TestBed::new();
     let wide = "signature.fields.w={type=\"float64\"}";
-    bed.done(Asked::whole().set(wide).set("ingestion.columns=[\"id\", \"x\", \"y\", \"z\", \"outcome\", \"w\"]"));
-    // A model of the same outcome by fewer columns: no champion to compare with.
-    let ended = bed.run(Asked::whole().column("y"));
+    bed.run_ok(RunSpec::whole().set(wide).set("ingestion.columns=[\"id\", \"x\", \"y\", \"z\", \"outcome\", \"w\"]"));
+    // A model of the same outcome with fewer columns cannot be compared.
+    let ended = bed.run(RunSpec::whole().column("y"));
     assert!(matches!(ended.result, Err(RunError::Stage(StageFault::Data { .. }))), "{}", ended.error());
     assert!(ended.error().contains("`w` is missing"), "{}", ended.error());
     assert_eq!(bed.champion(), Some(1));
-    let absolute = |column| Asked::whole().column(column).set("gates.champion-unreadable=absolute-gates");
-    let weak = bed.done(absolute("z"));
+    let absolute = |column| RunSpec::whole().column(column).set("gates.champion-unreadable=absolute-gates");
+    let weak = bed.run_ok(absolute("z"));
     assert_eq!((weak.verdict(), bed.champion()), (Some("rejected"), Some(1)));
-    let fit = bed.done(absolute("y"));
+    let fit = bed.run_ok(absolute("y"));
     assert_eq!((fit.verdict(), bed.champion()), (Some("approved"), Some(2)));
     assert_eq!(fit.count("resolve.restore"), 0, "a champion that cannot read is not asked");
 }
 
-/// The names of a table's rows.
-fn names(bed: &Bed, ended: &Ended, artifact: &str) -> BTreeSet<String> {
+/// Returns the identifiers of a table's rows.
+fn names(bed: &TestBed, ended: &EndedRun, artifact: &str) -> BTreeSet<String> {
     let table = bed.home.artifacts.open_table(&ended.made()[artifact]).expect("a table");
     let column = [table.schema().index_of("id").expect("names")];
     let batches = table.batches(Some(&column)).map(|batch| batch.expect("rows"));
@@ -237,11 +240,11 @@ fn names(bed: &Bed, ended: &Ended, artifact: &str) -> BTreeSet<String> {
 
 #[test]
 fn rows_that_the_champion_learnt_from_do_not_count() {
-    let bed = Bed::new();
-    let champion = bed.done(Asked::whole().column("y").set("split.seed=2"));
-    let refused = bed.run(Asked::whole().set("gates.champion-overlap=error"));
+    let bed = TestBed::new();
+    let champion = bed.run_ok(RunSpec::whole().column("y").set("split.seed=2"));
+    let refused = bed.run(RunSpec::whole().set("gates.champion-overlap=error"));
     assert!(refused.error().contains("the champion learnt from"), "{}", refused.error());
-    let ended = bed.done(Asked::whole());
+    let ended = bed.run_ok(RunSpec::whole());
     let test = names(&bed, &ended, "transformation.test");
     let fresh = names(&bed, &champion, "transformation.test");
     let left: BTreeSet<_> = test.intersection(&fresh).cloned().collect();
@@ -254,23 +257,23 @@ fn rows_that_the_champion_learnt_from_do_not_count() {
 
 #[test]
 fn register_passed_gives_a_number_to_what_was_approved_alone() {
-    let bed = Bed::new();
-    let passed = |asked: Asked| asked.set("gates.register=passed");
-    let weak = bed.done(passed(Asked::whole().column("z")));
+    let bed = TestBed::new();
+    let passed = |asked: RunSpec| asked.set("gates.register=passed");
+    let weak = bed.run_ok(passed(RunSpec::whole().column("z")));
     assert_eq!((weak.verdict(), bed.versions()), (Some("rejected"), 0));
     assert_eq!(weak.summary.model, None);
-    let refused = bed.done(passed(Asked::whole().script(says(false, &[(OWN, false)]))));
+    let refused = bed.run_ok(passed(RunSpec::whole().script(says(false, &[(OWN, false)]))));
     assert_eq!((refused.verdict(), bed.versions()), (Some("rejected"), 0));
-    // Nor does a run that ends before it is judged.
-    bed.done(passed(Asked::of(World::Ingestion..=World::Evaluation)));
+    // Neither does a run that ends before the judgement.
+    bed.run_ok(passed(RunSpec::of(World::Ingestion..=World::Evaluation)));
     assert_eq!(bed.versions(), 0);
-    // A component that decides otherwise is another one: what the one above said is no record of
-    // it.
-    let fit = bed.done(passed(Asked::whole().fresh()));
+    // A component that decides otherwise is another component, so its decision is not taken from
+    // the record.
+    let fit = bed.run_ok(passed(RunSpec::whole().fresh()));
     assert_eq!((fit.verdict(), bed.versions(), bed.champion()), (Some("approved"), 1, Some(1)));
-    // A version that is registered keeps its verdicts, good or bad.
-    bed.done(Asked::whole().column("y"));
-    let again = bed.done(passed(Asked::whole().column("y")));
+    // A registered version keeps its verdicts, good or bad.
+    bed.run_ok(RunSpec::whole().column("y"));
+    let again = bed.run_ok(passed(RunSpec::whole().column("y")));
     assert_eq!((again.verdict(), bed.versions()), (Some("rejected"), 2));
     assert_eq!(bed.home.registry.verdicts(MODEL, 2).expect("verdicts").len(), 2);
 }

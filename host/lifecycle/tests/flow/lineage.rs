@@ -1,18 +1,18 @@
-//! Where versions, runs and artifacts come from, and what they lead to.
+//! The lineage of versions, runs and artifacts.
 
 use std::collections::BTreeSet;
 
 use stagewright_lifecycle::lineage::{self, Id, Lineage, Subject};
 use stagewright_store::{Digest, RunId};
 
-use crate::bed::{Asked, Bed, Ended, MODEL};
 use crate::reproducing::compared;
+use crate::test_bed::{EndedRun, MODEL, RunSpec, TestBed};
 
-pub(crate) fn of(bed: &Bed, subject: &Subject) -> Lineage {
+pub(crate) fn of(bed: &TestBed, subject: &Subject) -> Lineage {
     lineage::of(&bed.home.registry, subject).expect("a registry").expect("something on record")
 }
 
-/// The steps among some nodes, by run and name.
+/// Returns the steps among some nodes, by run and name.
 pub(crate) fn steps(lineage: &Lineage, ids: &BTreeSet<Id>) -> BTreeSet<(RunId, String)> {
     let step = |id: &Id| match id {
         Id::Step(run, _) => Some((run.clone(), lineage.nodes[id].name.clone())),
@@ -21,17 +21,17 @@ pub(crate) fn steps(lineage: &Lineage, ids: &BTreeSet<Id>) -> BTreeSet<(RunId, S
     ids.iter().filter_map(step).collect()
 }
 
-pub(crate) fn named(run: &Ended, names: &[&str]) -> BTreeSet<(RunId, String)> {
+pub(crate) fn named(run: &EndedRun, names: &[&str]) -> BTreeSet<(RunId, String)> {
     names.iter().map(|name| (run.id.clone(), (*name).to_owned())).collect()
 }
 
-/// The run that came first in [`compared`].
-fn first(bed: &Bed, second: &Ended) -> Ended {
+/// Returns the first run of [`compared`].
+fn first(bed: &TestBed, second: &EndedRun) -> EndedRun {
     let run = bed.home.registry.list_runs(9).expect("runs").into_iter().find(|run| run.run_id != second.id);
     let record = run.expect("a run before");
     let stages = bed.home.registry.stages(&record.run_id).expect("records");
     let summary = second.summary.clone();
-    Ended { id: record.run_id.clone(), summary, result: Ok(()), calls: Vec::new(), stages, record }
+    EndedRun { id: record.run_id.clone(), summary, result: Ok(()), calls: Vec::new(), stages, record }
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn a_table_leads_to_all_that_read_it_and_a_component_to_all_that_called_it() {
         assert!(found.downstream.contains(&Id::Version(MODEL.to_owned(), version)), "{version}");
     }
     assert_eq!(steps(&found, &found.upstream), named(&before, &["ingestion"]), "the step that made it first");
-    // The champion's model is read by the evaluation of the run that was compared with it.
+    // The evaluation that compared the champion reads its model.
     let champion = of(&bed, &Subject::Content(before.made()["training.model"]));
     let read: BTreeSet<_> = named(&before, &["evaluation", "promotion"])
         .into_iter()
@@ -85,10 +85,11 @@ fn a_table_leads_to_all_that_read_it_and_a_component_to_all_that_called_it() {
 
 #[test]
 fn a_run_is_all_of_its_steps_and_works_on_another_runs() {
-    let bed = Bed::new();
-    let base = bed.done(Asked::of(stagewright_manifest::World::Ingestion..=stagewright_manifest::World::Training));
-    let on = Asked::of(stagewright_manifest::World::Evaluation..=stagewright_manifest::World::Promotion).upon(&base);
-    let ended = bed.done(on);
+    let bed = TestBed::new();
+    let base = bed.run_ok(RunSpec::of(stagewright_manifest::World::Ingestion..=stagewright_manifest::World::Training));
+    let on =
+        RunSpec::of(stagewright_manifest::World::Evaluation..=stagewright_manifest::World::Promotion).based_on(&base);
+    let ended = bed.run_ok(on);
     let found = of(&bed, &Subject::Run(ended.id.clone()));
     assert_eq!(found.subject.len(), 2);
     assert_eq!(steps(&found, &found.upstream), named(&base, &["ingestion", "transformation", "training"]));

@@ -1,10 +1,10 @@
-//! The flow of a run over made-up stages: no Wasm, a real home.
+//! The flow of a run with fake stages: no Wasm, a real home.
 
-mod bed;
 mod caching;
 mod children;
 mod failing;
 mod fake;
+mod fake_table;
 mod graphs;
 mod invocations;
 mod judging;
@@ -15,4 +15,5 @@ mod reproducing;
 mod semantics;
 mod strange_records;
 mod taking_over;
+mod test_bed;
 mod whole;

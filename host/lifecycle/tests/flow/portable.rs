@@ -1,4 +1,4 @@
-//! A run in one file: the same bytes, another home, and files that somebody made up.
+//! A run in one file: equal bytes, another home, and forged files.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use stagewright_lifecycle::portable::{Import, PortableError, export};
 use stagewright_lifecycle::sandbox::Cancel;
 use stagewright_store::{Digest, RunId, RunStatus, SOURCE_TAG, StageRecord, StoreError};
 
-use crate::bed::{Asked, Bed, Ended};
 use crate::reproducing::{compared, reproduced};
+use crate::test_bed::{EndedRun, RunSpec, TestBed};
 
-pub(crate) fn exported(bed: &Bed, ended: &Ended, source: Option<&Path>) -> Result<Vec<u8>, PortableError> {
+pub(crate) fn exported(bed: &TestBed, ended: &EndedRun, source: Option<&Path>) -> Result<Vec<u8>, PortableError> {
     let mut bytes = Vec::new();
     let run = (&ended.record, &ended.stages[..]);
     let sources = source.map(|path| ("rows".to_owned(), path.to_owned())).into_iter().collect();
@@ -18,14 +18,14 @@ pub(crate) fn exported(bed: &Bed, ended: &Ended, source: Option<&Path>) -> Resul
     Ok(bytes)
 }
 
-pub(crate) fn imported(bed: &Bed, bytes: &[u8]) -> Result<RunId, PortableError> {
+pub(crate) fn imported(bed: &TestBed, bytes: &[u8]) -> Result<RunId, PortableError> {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("run.tar");
     std::fs::write(&path, bytes).expect("room");
     Import::begin(&path)?.stage(&bed.home, "run.tar of a test")?.commit(&bed.home)
 }
 
-/// The entries of a file, by name.
+/// Returns the entries of a file, by name.
 fn entries(mut file: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut entries = Vec::new();
     while file[0] != 0 {
@@ -38,7 +38,7 @@ fn entries(mut file: &[u8]) -> Vec<(String, Vec<u8>)> {
     entries
 }
 
-/// The same as a file, whose headers may have another type.
+/// Returns a file with these entries, whose headers may have another type.
 fn archive(entries: &[(String, Vec<u8>)], kind: u8) -> Vec<u8> {
     let mut file = Vec::new();
     for (name, content) in entries {
@@ -66,7 +66,7 @@ fn archive(entries: &[(String, Vec<u8>)], kind: u8) -> Vec<u8> {
     file
 }
 
-/// The file with another description, whose digest is right.
+/// Returns the file with another description and its digest.
 fn described(file: &[u8], change: impl FnOnce(&mut Value)) -> Vec<u8> {
     let mut entries = entries(file);
     let mut head: Value = serde_json::from_slice(&entries[0].1).expect("a description");
@@ -77,10 +77,10 @@ fn described(file: &[u8], change: impl FnOnce(&mut Value)) -> Vec<u8> {
     archive(&entries, b'0')
 }
 
-/// Refuses a file, and nothing is left of it.
+/// Checks that a file is refused and nothing of it is left.
 #[track_caller]
 fn refused(file: &[u8], told: &str) {
-    let bed = Bed::new();
+    let bed = TestBed::new();
     let error = imported(&bed, file).expect_err(told).to_string();
     assert!(error.contains(told), "`{told}` is not in: {error}");
     assert_eq!(bed.published().len() + bed.staged().len(), 0, "{error}");
@@ -93,26 +93,25 @@ fn the_same_run_is_the_same_file_and_is_reproduced_in_another_home() {
     let file = exported(&bed, &ended, None).expect("everything is there");
     assert_eq!(exported(&bed, &ended, None).expect("everything is there"), file);
     assert_eq!(archive(&entries(&file), b'0'), file, "it is a tar");
-    let other = Bed::new();
+    let other = TestBed::new();
     let id = imported(&other, &file).expect("a whole file");
     assert_eq!(id, ended.id);
     let stages = other.home.registry.stages(&id).expect("records");
-    // But for their keys, and the runs that they were taken over from: no run here takes over what
-    // a file says.
+    // Keys and `cached_from` are left out, because no run here may reuse what a file says.
     assert!(ended.stages.iter().all(|stage| stage.key.is_some()));
     let keyless = ended.stages.iter().map(|stage| StageRecord { key: None, cached_from: None, ..stage.clone() });
     assert_eq!(stages, keyless.collect::<Vec<_>>());
     let result = reproduced(&other, &stages);
     assert!(result.identical && result.steps.len() == 6, "{result:?}");
-    // Nor is it said that a run of this registry executed a stage, whatever the file says.
+    // Whatever the file says, no run of this registry executed a stage.
     let forged = described(&file, |head| {
         head["stages"][0]["record"]["status"] = "cached".into();
         head["stages"][0]["record"]["cached_from"] = "0123456789abcdef0123456789abcdef".into();
     });
-    let third = Bed::new();
+    let third = TestBed::new();
     let id_there = imported(&third, &forged).expect("a whole file");
     assert_eq!(third.home.registry.stages(&id_there).expect("records")[0].cached_from, None);
-    // It is what it was, but for where it is now.
+    // The record is the same, except for its origin.
     let run = other.home.registry.run(id.as_str()).expect("a record");
     assert_eq!(
         (run.status, run.started_ms, run.ended_ms),
@@ -128,12 +127,12 @@ fn the_same_run_is_the_same_file_and_is_reproduced_in_another_home() {
     assert_eq!(tag("stagewright.source.actor"), Some(&*ended.record.actor));
     assert_eq!((run.config.get("file"), &run.config["elsewhere"]["file"]), (None, &"flow.toml".into()));
     assert_eq!(other.home.registry.models().expect("a registry"), [], "no version comes with a run");
-    // It is here once.
+    // The run is here once.
     let again = imported(&other, &file).expect_err("it is here");
     assert!(matches!(again, PortableError::Store(StoreError::RunExists { .. })), "{again}");
-    // From there it can go on.
-    let ended = Ended { stages, record: run, ..ended };
-    let third = Bed::new();
+    // A run can start from it.
+    let ended = EndedRun { stages, record: run, ..ended };
+    let third = TestBed::new();
     let id = imported(&third, &exported(&other, &ended, None).expect("everything is there")).expect("a whole file");
     assert!(reproduced(&third, &third.home.registry.stages(&id).expect("records")).identical);
 }
@@ -143,16 +142,16 @@ fn a_source_goes_with_its_run() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("rows.csv");
     std::fs::write(&path, "id,x,y,z,outcome\na,1,2,3,yes\n").expect("a file");
-    let bed = Bed::new();
+    let bed = TestBed::new();
     let uri = format!("sources.rows.uri=\"csv:{}\"", path.display());
-    let ended = bed.done(Asked::whole().set(&uri).set("ingestion.source=rows").set("ingestion.opens=true"));
+    let ended = bed.run_ok(RunSpec::whole().set(&uri).set("ingestion.source=rows").set("ingestion.opens=true"));
     let gone = exported(&bed, &ended, None).expect_err("nobody says where it is").to_string();
     assert!(gone.contains("the source of the run"), "{gone}");
     let file = exported(&bed, &ended, Some(&path)).expect("everything is there");
     std::fs::write(&path, "other").expect("a file");
     let changed = exported(&bed, &ended, Some(&path)).expect_err("another content").to_string();
     assert!(changed.contains("rows.csv holds"), "{changed}");
-    let other = Bed::new();
+    let other = TestBed::new();
     let id = imported(&other, &file).expect("a whole file");
     assert!(reproduced(&other, &other.home.registry.stages(&id).expect("records")).identical);
 }
@@ -161,7 +160,7 @@ fn a_source_goes_with_its_run() {
 fn one_flipped_bit_and_every_cut_of_a_file_is_refused_and_nothing_is_imported() {
     let (bed, ended) = compared();
     let file = exported(&bed, &ended, None).expect("everything is there");
-    let other = Bed::new();
+    let other = TestBed::new();
     for place in (0..file.len()).step_by(641).chain([file.len() - 1, 148, 600]) {
         let mut changed = file.clone();
         changed[place] ^= 4;
@@ -170,7 +169,7 @@ fn one_flipped_bit_and_every_cut_of_a_file_is_refused_and_nothing_is_imported() 
     }
     assert_eq!(other.published().len() + other.staged().len(), 0);
     assert_eq!(other.home.registry.list_runs(9).expect("a registry").len(), 0);
-    // The part of the run that is damaged is named.
+    // The error names the damaged part of the run.
     let flipped = |what: &str, kind: &str, digest: Digest| {
         let mut entries = entries(&file);
         let name = format!("artifacts/{}.{kind}", digest.to_hex());
@@ -188,7 +187,7 @@ fn one_flipped_bit_and_every_cut_of_a_file_is_refused_and_nothing_is_imported() 
     flipped("which is the input `champion.model` of stage `evaluation`", "blob", champion.digest);
 }
 
-/// Names and contents of a file's entries, in order.
+/// The names and contents of a file's entries, in order.
 type Entries = Vec<(String, Vec<u8>)>;
 
 #[test]
@@ -227,7 +226,7 @@ fn a_file_of_another_form_is_refused_and_nothing_is_imported() {
     refused(&objects(&|objects| objects[0]["bytes"] = (1_u64 << 60).into()), "something else stands there");
     let strange = |objects: &mut Vec<Value>| objects[0]["digest"] = format!("sha256:{}", "0".repeat(64)).into();
     refused(&objects(&strange), "no step of the run needs");
-    // A step that is not what its record says.
+    // A step that differs from its record.
     let step = |change: &dyn Fn(&mut Value)| described(&file, |head| change(&mut head["stages"][1]["record"]));
     refused(&step(&|record| record["invocation"] = Value::Null), "has no invocation on record");
     refused(&step(&|record| record["status"] = "finished\nhint: run it".into()), "is no status of a stage");
@@ -236,7 +235,7 @@ fn a_file_of_another_form_is_refused_and_nothing_is_imported() {
     refused(&step(&|record| record["name"] = "training".into()), "names another stage or component");
     refused(&step(&|record| record["digest"] = ended.stages[2].digest.to_string().into()), "names another stage");
     refused(&step(&|record| record["invocation"]["host"] = 7.into()), "host semantics 7");
-    // A size that nothing backs makes no room for itself.
+    // A large size without content does not allocate memory.
     let mut sized = file.clone();
     sized[124..135].copy_from_slice(b"77777777777");
     refused(&sized, "does not begin with `run.json`");

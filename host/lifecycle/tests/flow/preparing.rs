@@ -1,5 +1,4 @@
-//! Tables that are made of several: what the stage is handed, what becomes of its table, and when
-//! it is done again.
+//! Preparations: the tables that they get, the use of their table, and when they are done again.
 
 use stagewright_lifecycle::Reuse;
 use stagewright_lifecycle::RunError;
@@ -8,13 +7,13 @@ use stagewright_lifecycle::lineage::{self, Id, Subject};
 use stagewright_manifest::{StepId, World};
 use stagewright_store::{ArtifactKind, Role};
 
-use crate::bed::{Asked, Bed, Ended, MODEL};
 use crate::graphs::{names, recorded};
 use crate::lineage::{named, of, steps};
 use crate::portable::{exported, imported};
 use crate::reproducing::reproduced;
+use crate::test_bed::{EndedRun, MODEL, RunSpec, TestBed};
 
-/// Two tables of which one is made, and another of that.
+/// Two tables become one, which becomes another.
 pub(crate) const STAGES: &str = r#"
 [stages.left]
 world = "ingestion"
@@ -60,29 +59,29 @@ component = "promote"
 
 "#;
 
-fn graph() -> Asked {
-    Asked::whole().stages(STAGES)
+fn graph() -> RunSpec {
+    RunSpec::whole().stages(STAGES)
 }
 
-fn invocation(ended: &Ended, step: &str) -> Invocation {
+fn invocation(ended: &EndedRun, step: &str) -> Invocation {
     let stage = ended.stages.iter().find(|stage| stage.name == step).expect("a step");
     serde_json::from_value(stage.invocation.clone().expect("an invocation")).expect("an invocation")
 }
 
-fn executed(ended: &Ended) -> Vec<&str> {
+fn executed(ended: &EndedRun) -> Vec<&str> {
     let executed = ended.stages.iter().filter(|stage| stage.cached_from.is_none());
     executed.map(|stage| stage.name.as_str()).collect()
 }
 
-fn roles(bed: &Bed, ended: &Ended, artifact: &str) -> Vec<(String, Role)> {
+fn roles(bed: &TestBed, ended: &EndedRun, artifact: &str) -> Vec<(String, Role)> {
     let table = bed.home.artifacts.open_table(&ended.made()[artifact]).expect("a table");
     table.schema().fields().iter().map(|field| (field.name.clone(), field.role)).collect()
 }
 
 #[test]
 fn a_preparation_is_handed_whole_tables_by_name_and_models_learn_from_the_last() {
-    let bed = Bed::new();
-    let ended = bed.done(graph());
+    let bed = TestBed::new();
+    let ended = bed.run_ok(graph());
     let order = [
         "left",
         "right",
@@ -100,7 +99,7 @@ fn a_preparation_is_handed_whole_tables_by_name_and_models_learn_from_the_last()
         Work::Preparation(work) => (work.signature.is_some(), work.target),
         other => panic!("{other:?}"),
     };
-    // The signature and the target are those of the table that is learnt from.
+    // The signature and the target belong to the table that models are trained on.
     assert_eq!(work("joined"), (false, None));
     assert_eq!(work("ordered"), (true, Some("outcome".to_owned())));
     let inputs: Vec<_> = invocation(&ended, "joined").inputs.into_iter().map(|it| (it.role, it.digest)).collect();
@@ -111,7 +110,7 @@ fn a_preparation_is_handed_whole_tables_by_name_and_models_learn_from_the_last()
     let seen: Vec<&[String]> =
         ended.calls.iter().filter(|call| call.export == "prepare.prepare").map(|call| &call.columns[..]).collect();
     assert_eq!(seen, [&["id", "x", "outcome", "id", "y", "z"][..], &["outcome", "x", "y", "z", "id"]]);
-    // Roles are the manifest's, and the split falls on the last table.
+    // The manifest declares the roles, and the last table is split.
     let feature = |name: &str| (name.to_owned(), Role::Feature);
     let wanted = [
         ("id".to_owned(), Role::Identifier),
@@ -130,9 +129,9 @@ fn a_preparation_is_handed_whole_tables_by_name_and_models_learn_from_the_last()
 
 #[test]
 fn columns_have_the_roles_of_the_inputs_where_the_manifest_names_none() {
-    let bed = Bed::new();
-    let asked = Asked::of(World::Ingestion..=World::Validation).stages(STAGES).without_signature();
-    let ended = bed.done(
+    let bed = TestBed::new();
+    let asked = RunSpec::of(World::Ingestion..=World::Validation).stages(STAGES).without_signature();
+    let ended = bed.run_ok(
         asked
             .set("right.identifier=id")
             .set("joined.columns=[\"outcome\", \"id\", \"x\", \"z\"]")
@@ -150,31 +149,31 @@ fn columns_have_the_roles_of_the_inputs_where_the_manifest_names_none() {
 
 #[test]
 fn the_same_tables_are_made_however_many_work_at_once_and_nothing_is_done_twice() {
-    let bed = Bed::new();
-    let first = bed.done(graph());
+    let bed = TestBed::new();
+    let first = bed.run_ok(graph());
     for workers in [2, 8] {
-        assert_eq!(recorded(&Bed::new().done(graph().workers(workers))), recorded(&first), "{workers}");
+        assert_eq!(recorded(&TestBed::new().run_ok(graph().workers(workers))), recorded(&first), "{workers}");
     }
-    let same = bed.done(graph());
+    let same = bed.run_ok(graph());
     assert_eq!(executed(&same), Vec::<&str>::new());
-    // Another table beside the first: what is made of it is made again, and nothing else.
+    // Another table beside the first: only what is made of it is made again.
     let columns = "right.columns=[\"id\", \"z\", \"y\"]";
-    let other = bed.done(graph().set(columns));
+    let other = bed.run_ok(graph().set(columns));
     assert_eq!(executed(&other), ["right", "check-right", "joined"], "the table that is made of both is the same");
     let changed =
-        bed.done(graph().set("ordered.columns=[\"id\", \"x\", \"y\", \"z\", \"outcome\"]").set("ordered.note=1"));
+        bed.run_ok(graph().set("ordered.columns=[\"id\", \"x\", \"y\", \"z\", \"outcome\"]").set("ordered.note=1"));
     assert_eq!(executed(&changed), ["ordered"]);
-    let byte = bed.done(graph().other_code(World::Preparation));
+    let byte = bed.run_ok(graph().other_code(World::Preparation));
     assert_eq!(executed(&byte), ["joined", "ordered"]);
-    let refreshed =
-        bed.done(graph().reuse(Reuse { refresh: [StepId::new("joined").expect("a name")].into(), ..Reuse::default() }));
+    let refreshed = bed
+        .run_ok(graph().reuse(Reuse { refresh: [StepId::new("joined").expect("a name")].into(), ..Reuse::default() }));
     assert_eq!(executed(&refreshed), ["joined"]);
 }
 
 #[test]
 fn a_prepared_table_leads_back_to_all_ingestions_and_its_run_is_made_again_elsewhere() {
-    let bed = Bed::new();
-    let ended = bed.done(graph());
+    let bed = TestBed::new();
+    let ended = bed.run_ok(graph());
     let found = of(&bed, &Subject::Version(MODEL.to_owned(), 1));
     let made_by = named(&ended, &["left", "right", "joined", "ordered", "transformation", "training"]);
     assert_eq!(steps(&found, &found.upstream), made_by);
@@ -186,12 +185,12 @@ fn a_prepared_table_leads_back_to_all_ingestions_and_its_run_is_made_again_elsew
     assert!(table.downstream.contains(&Id::Version(MODEL.to_owned(), 1)));
     assert!(reproduced(&bed, &ended.stages).identical);
     let file = exported(&bed, &ended, None).expect("everything is there");
-    let other = Bed::new();
+    let other = TestBed::new();
     let id = imported(&other, &file).expect("a whole file");
     let stages = other.home.registry.stages(&id).expect("records");
     let again = reproduced(&other, &stages);
     assert!(again.identical && again.steps.len() == 10, "{again:?}");
-    // One bit of a table that went into it: the step that read it is named.
+    // One bit of an input table: the step that read it is named.
     let path = other.home.artifacts.path(ArtifactKind::Table, &ended.made()["right.table"]);
     let mut bytes = std::fs::read(&path).expect("a table");
     let middle = bytes.len() / 2;
@@ -204,11 +203,11 @@ fn a_prepared_table_leads_back_to_all_ingestions_and_its_run_is_made_again_elsew
 
 #[test]
 fn a_preparation_that_changes_nothing_is_a_step_like_others() {
-    let bed = Bed::new();
+    let bed = TestBed::new();
     let copy = "[stages.copy]\nworld = \"preparation\"\ncomponent = \"prepare\"\ninputs = { table = \"left\" }\n\
                 parameters = { columns = [\"id\", \"x\", \"outcome\"] }\n\n[stages.joined]";
     let stages = STAGES.replace("[stages.joined]", copy).replace("one = \"ingestion.left\"", "one = \"copy\"");
-    let ended = bed.done(Asked::whole().stages(&stages));
+    let ended = bed.run_ok(RunSpec::whole().stages(&stages));
     let made = ended.made();
     assert_eq!(made["copy.table"], made["left.table"], "the same content is one artifact");
     let found = of(&bed, &Subject::Version(MODEL.to_owned(), 1));
@@ -218,23 +217,23 @@ fn a_preparation_that_changes_nothing_is_a_step_like_others() {
     }
     assert!(lineage::tree(&found).ends_with("leads to\n└─ nothing on record\n"));
     assert!(reproduced(&bed, &ended.stages).identical);
-    assert_eq!(executed(&bed.done(Asked::whole().stages(&stages))), Vec::<&str>::new());
+    assert_eq!(executed(&bed.run_ok(RunSpec::whole().stages(&stages))), Vec::<&str>::new());
 }
 
 #[test]
 fn an_empty_table_and_one_that_was_handed_over_are_refused() {
-    let bed = Bed::new();
+    let bed = TestBed::new();
     let failed = |set: &str| bed.run(graph().set(set)).result.expect_err("it is refused").to_string();
     let empty = failed("joined.empty=true");
     assert!(empty.contains("stage `joined`") && empty.contains("the table is empty"), "{empty}");
-    // Of the table that is learnt from, the roles of before are not the manifest's.
+    // The old roles of the table are not the manifest's.
     let given = failed("ordered.returns=table");
-    assert!(given.contains("stage `ordered`") && given.contains("a table came back that was handed over"), "{given}");
+    assert!(given.contains("stage `ordered`") && given.contains("the component returned an input table"), "{given}");
 }
 
 #[test]
 fn a_table_that_is_not_as_declared_is_no_table_to_learn_from() {
-    let bed = Bed::new();
+    let bed = TestBed::new();
     let ended = bed.run(graph().set("ordered.columns=[\"id\", \"x\", \"z\", \"outcome\"]"));
     let Err(RunError::Unfit { step, checks }) = ended.result else { panic!("it is learnt from") };
     assert_eq!(step.as_str(), "validation");
@@ -243,19 +242,19 @@ fn a_table_that_is_not_as_declared_is_no_table_to_learn_from() {
 
 #[test]
 fn a_preparation_is_a_stage_of_its_own_for_runs_of_some_stages() {
-    let bed = Bed::new();
-    let ingested = bed.done(Asked::of(World::Ingestion..=World::Ingestion).stages(STAGES));
-    let missing = bed.run(Asked::of(World::Validation..=World::Validation).stages(STAGES).upon(&ingested));
+    let bed = TestBed::new();
+    let ingested = bed.run_ok(RunSpec::of(World::Ingestion..=World::Ingestion).stages(STAGES));
+    let missing = bed.run(RunSpec::of(World::Validation..=World::Validation).stages(STAGES).based_on(&ingested));
     match missing.result {
         Err(RunError::MissingArtifact { stage, name }) => {
             assert_eq!((stage.as_str(), name.as_str()), ("ordered", "table"));
         }
         other => panic!("{other:?}"),
     }
-    let prepared = bed.done(Asked::of(World::Preparation..=World::Preparation).stages(STAGES).upon(&ingested));
+    let prepared = bed.run_ok(RunSpec::of(World::Preparation..=World::Preparation).stages(STAGES).based_on(&ingested));
     assert_eq!(names(&prepared), ["joined", "ordered"]);
-    let rest = bed.done(Asked::of(World::Validation..=World::Promotion).stages(STAGES).upon(&prepared));
+    let rest = bed.run_ok(RunSpec::of(World::Validation..=World::Promotion).stages(STAGES).based_on(&prepared));
     assert_eq!(bed.champion(), Some(1));
-    let whole = Bed::new().done(graph());
+    let whole = TestBed::new().run_ok(graph());
     assert_eq!(rest.made()["training.model"], whole.made()["training.model"]);
 }

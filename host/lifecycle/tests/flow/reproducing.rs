@@ -1,4 +1,4 @@
-//! A run once more, from its record.
+//! The reproduction of a run from its record.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -12,10 +12,10 @@ use stagewright_lifecycle::sandbox::{Cancel, DecisionInput, StageDecision};
 use stagewright_manifest::{Ceilings, World};
 use stagewright_store::{ArtifactKind, Digest, StageRecord};
 
-use crate::bed::{Asked, Bed, Ended, crown};
 use crate::fake::{Failure, Fake, Script};
+use crate::test_bed::{EndedRun, RunSpec, TestBed, make_champion};
 
-pub(crate) fn again(bed: &Bed, script: Script) -> ReproduceEnvironment {
+pub(crate) fn again(bed: &TestBed, script: Script) -> ReproduceEnvironment {
     let cancel = Cancel::default();
     let fake = Arc::new(Fake::new(script, cancel.clone()));
     ReproduceEnvironment {
@@ -30,34 +30,34 @@ pub(crate) fn again(bed: &Bed, script: Script) -> ReproduceEnvironment {
     }
 }
 
-pub(crate) fn reproduced(bed: &Bed, stages: &[StageRecord]) -> Reproduction {
+pub(crate) fn reproduced(bed: &TestBed, stages: &[StageRecord]) -> Reproduction {
     reproduce(stages, &again(bed, Script::default())).expect("everything is at hand")
 }
 
-fn difference(bed: &Bed, stages: &[StageRecord]) -> FirstDifference {
+fn difference(bed: &TestBed, stages: &[StageRecord]) -> FirstDifference {
     let result = reproduced(bed, stages);
     assert!(!result.identical);
     result.first_difference.expect("a difference")
 }
 
-/// A home with a champion, and a run that was compared with it and is champion since.
-pub(crate) fn compared() -> (Bed, Ended) {
-    let bed = Bed::new();
-    bed.done(Asked::whole().column("y"));
-    let ended = bed.done(Asked::whole());
+/// Returns a home with a champion, and a run that was compared with it and is the champion since.
+pub(crate) fn compared() -> (TestBed, EndedRun) {
+    let bed = TestBed::new();
+    bed.run_ok(RunSpec::whole().column("y"));
+    let ended = bed.run_ok(RunSpec::whole());
     assert_eq!(bed.champion(), Some(2));
     (bed, ended)
 }
 
-/// The file of an artifact of a run.
-fn file(bed: &Bed, ended: &Ended, name: &str) -> PathBuf {
+/// Returns the file of an artifact of a run.
+fn file(bed: &TestBed, ended: &EndedRun, name: &str) -> PathBuf {
     let found = ended.stages.iter().flat_map(|stage| stage.outputs.iter().map(move |output| (stage, output)));
     let (_, output) =
         found.into_iter().find(|(stage, output)| format!("{}.{}", stage.name, output.name) == name).expect(name);
     bed.home.artifacts.path(output.kind, &output.digest)
 }
 
-/// Flips the lowest bit of a byte of a file that nobody may write.
+/// Flips the lowest bit of a byte of a read-only file.
 fn flip(path: &Path, offset: usize) {
     let mut bytes = std::fs::read(path).expect("a stored file");
     bytes[offset] ^= 1;
@@ -77,21 +77,21 @@ fn a_run_whose_candidate_is_champion_since_is_reproduced_and_nothing_is_left_of_
     let made = outputs.filter(|output| !output.name.ends_with("-component")).count();
     assert_eq!(result.steps.iter().map(|step| step.artifacts).sum::<usize>(), made);
     assert_eq!((bed.published(), bed.staged()), (published, Vec::new()));
-    // Nor does it matter who is champion since.
-    crown(&bed.home, 1);
+    // The current champion does not matter.
+    make_champion(&bed.home, 1);
     assert!(reproduced(&bed, &ended.stages).identical);
 }
 
 #[test]
 fn a_run_that_works_on_another_is_reproduced_and_a_step_that_failed_is_left_out() {
-    let bed = Bed::new();
-    let first = bed.done(Asked::of(World::Ingestion..=World::Training));
-    let second = bed.done(Asked::of(World::Evaluation..=World::Promotion).upon(&first));
+    let bed = TestBed::new();
+    let first = bed.run_ok(RunSpec::of(World::Ingestion..=World::Training));
+    let second = bed.run_ok(RunSpec::of(World::Evaluation..=World::Promotion).based_on(&first));
     assert_eq!(reproduced(&bed, &second.stages).steps.len(), 2);
     let training = first.calls.iter().position(|call| call.export == "train.train").expect("a training");
     let script = Script { fails: Some((training, Failure::Trap)), ..Script::default() };
-    let bed = Bed::new();
-    let failed = bed.run(Asked::whole().script(script));
+    let bed = TestBed::new();
+    let failed = bed.run(RunSpec::whole().script(script));
     assert_eq!(failed.steps().last(), Some(&("training", "failed")));
     let result = reproduced(&bed, &failed.stages);
     assert!(result.identical);
@@ -119,7 +119,7 @@ fn one_flipped_bit_of_a_component_an_input_or_an_output_is_named() {
     assert_eq!((found.part, &*found.artifact, found.recorded), (Part::Input, "champion.model", Some(model)));
     assert_eq!(found.step, World::Evaluation.into());
 
-    // An output that is a table: column and row are named.
+    // An output that is a table: the error names column and row.
     let (bed, ended) = compared();
     let table = file(&bed, &ended, "ingestion.table");
     let bytes = std::fs::read(&table).expect("a table");
@@ -171,7 +171,7 @@ fn a_step_that_makes_something_else_is_named_with_the_place() {
     let Some(Place::Json { path, .. }) = &found.place else { panic!("{found:?}") };
     assert!(path.starts_with("$.reasons["), "{path}");
     assert_eq!(ended.summary.decision.as_ref().map(|decision| decision.verdict), Some(Verdict::Approved));
-    // A record of another table: both are there, and compared cell by cell.
+    // The record of another table: both are there, and compared cell by cell.
     let mut stages = ended.stages.clone();
     let position = |stage: &StageRecord, name| stage.outputs.iter().position(|output| output.name == name).expect(name);
     let (train, test) = (position(&stages[2], "train"), position(&stages[2], "validation"));
@@ -179,10 +179,10 @@ fn a_step_that_makes_something_else_is_named_with_the_place() {
     let found = difference(&bed, &stages);
     assert_eq!((&*found.artifact, found.recorded), ("transformation.train", Some(stages[2].outputs[test].digest)));
     assert!(matches!(&found.place, Some(Place::Cell { column, row: 0, .. }) if column == "id"), "{found:?}");
-    // Of what is not stored, the digest alone is known.
+    // Only the digest is known of what is not stored.
     stages[2].outputs[train].digest = Digest::of(b"never");
     assert_eq!(difference(&bed, &stages).place, None);
-    // What was made and is not on record, and the other way round.
+    // An artifact that is not recorded, and the reverse.
     let mut stages = ended.stages.clone();
     let importance = position(&stages[3], "importance");
     stages[3].outputs[importance].name = "importances".to_owned();
@@ -229,9 +229,9 @@ fn a_source_is_read_where_it_is_now_and_its_content_must_be_that_on_record() {
     let folder = tempfile::tempdir().expect("a folder");
     let (first, moved) = (folder.path().join("rows.csv"), folder.path().join("moved.csv"));
     std::fs::write(&first, "id,x,y,z,outcome\na,1,2,3,yes\n").expect("a file");
-    let bed = Bed::new();
+    let bed = TestBed::new();
     let uri = format!("sources.rows.uri=\"csv:{}\"", first.display());
-    let ended = bed.done(Asked::whole().set(&uri).set("ingestion.source=rows").set("ingestion.opens=true"));
+    let ended = bed.run_ok(RunSpec::whole().set(&uri).set("ingestion.source=rows").set("ingestion.opens=true"));
     std::fs::rename(&first, &moved).expect("a file");
     let with = |source: &Path| {
         let sources = BTreeMap::from([("rows".to_owned(), source.to_owned())]);
@@ -246,7 +246,7 @@ fn a_source_is_read_where_it_is_now_and_its_content_must_be_that_on_record() {
     flip(&moved, 20);
     let found = with(&moved).expect("it is there").first_difference.expect("another content");
     assert_eq!((found.part, &*found.artifact, found.step), (Part::Input, "source", World::Ingestion.into()));
-    // A content that is an artifact needs no file.
+    // A source whose content is an artifact needs no file.
     let staging = bed.home.artifacts.stage();
     let mut blob = staging.create_blob().expect("a blob");
     blob.write(b"id,x,y,z,outcome\na,1,2,3,yes\n").expect("room");

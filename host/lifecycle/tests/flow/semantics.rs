@@ -1,6 +1,5 @@
-//! The host's own share of a step has a version, which stands in every key. Whoever changes what
-//! the host makes of the same inputs must raise it, or results of before would be taken for
-//! today's.
+//! The version of the host's own work is part of every key. A change that makes the host give other
+//! results for the same inputs must raise it, or earlier results would be reused.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -16,9 +15,9 @@ use stagewright_lifecycle::invocation::HOST_SEMANTICS;
 use stagewright_manifest::World;
 use stagewright_store::{Digest, Home, Table, export_parquet};
 
-use crate::bed::{Asked, Bed};
+use crate::test_bed::{RunSpec, TestBed};
 
-/// Every kind of cell, with what is hard to read of each.
+/// Cells of every type, including those that are hard to parse.
 const CSV: &str = "\
 name,whole,part,flag,moment,word,outcome
 \"a, b\",1,0.1,true,2026-01-31T23:59:59Z,red,yes
@@ -30,7 +29,7 @@ héllo,,3.141592653589793,false,,green,yes
 x,7,,true,2000-02-29T00:00:00Z,,no
 ";
 
-/// The digests of all that the host makes, by name.
+/// The digests of everything that the host makes, by name.
 #[derive(Default)]
 struct Golden(String);
 
@@ -121,13 +120,13 @@ fn measuring(golden: &mut Golden) {
     golden.add_text("metrics.regression", &text(numbers));
 }
 
-/// All that a run over made-up stages leaves: the split, the encoded target, features, metrics,
-/// findings, reports, the decision. Once without a champion, and once beside one.
+/// Adds everything that a run with fake stages makes: the split, the encoded target, features,
+/// metrics, findings, reports and the decision; once without a champion, and once beside one.
 fn running(golden: &mut Golden) {
     for (name, split) in [("stratified", "split.method=stratified"), ("hash", "split.method=hash")] {
-        let bed = Bed::new();
-        bed.done(Asked::whole().column("y").set(split));
-        let ended = bed.done(Asked::whole().set(split));
+        let bed = TestBed::new();
+        bed.run_ok(RunSpec::whole().column("y").set(split));
+        let ended = bed.run_ok(RunSpec::whole().set(split));
         assert_eq!(ended.stages.len(), World::required().count());
         for (artifact, digest) in ended.made() {
             golden.add(&format!("run.{name}.{artifact}"), digest);

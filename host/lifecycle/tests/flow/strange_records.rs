@@ -1,5 +1,4 @@
-//! Records that nobody would write: of a registry that others can write, or of a run from
-//! elsewhere.
+//! Forged records, as in a registry that others can write, or in an imported run.
 
 use std::panic::AssertUnwindSafe;
 use std::time::{Duration, Instant};
@@ -11,7 +10,7 @@ use stagewright_store::StageRecord;
 use crate::fake::Script;
 use crate::reproducing::{again, compared};
 
-/// The places of all values of a value, as JSON pointers.
+/// Collects the JSON pointers of all values in a value.
 fn places(value: &Value, place: &str, found: &mut Vec<String>) {
     found.push(place.to_owned());
     match value {
@@ -29,7 +28,7 @@ fn places(value: &Value, place: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Other values for one.
+/// Returns other values for a value.
 fn strange(value: &Value) -> Vec<Value> {
     match value {
         Value::Number(_) => {
@@ -50,7 +49,7 @@ fn strange(value: &Value) -> Vec<Value> {
     }
 }
 
-/// Made-up stages insist on their names, and on parameters as their own tests write them.
+/// The fake stages panic on other names, and on parameters that their own tests do not write.
 fn is_the_fakes(place: &str) -> bool {
     place.ends_with("/name") || place.contains("/parameters") || place == "/work/champion/features"
 }

@@ -1,4 +1,4 @@
-//! A run that goes well.
+//! A whole run that succeeds.
 
 use std::sync::Arc;
 
@@ -11,8 +11,8 @@ use stagewright_lifecycle::sandbox::{Cancel, Level, Tracker};
 use stagewright_manifest::World;
 use stagewright_store::RunStatus;
 
-use crate::bed::{Asked, Bed, MODEL};
 use crate::fake::{Fake, Script};
+use crate::test_bed::{MODEL, RunSpec, TestBed};
 
 struct Silent;
 
@@ -25,8 +25,8 @@ impl Tracker for Silent {
 
 #[test]
 fn a_whole_run_registers_judges_and_promotes() {
-    let bed = Bed::new();
-    let first = bed.done(Asked::whole());
+    let bed = TestBed::new();
+    let first = bed.run_ok(RunSpec::whole());
     assert_eq!(
         first.exports(),
         [
@@ -60,8 +60,8 @@ fn a_whole_run_registers_judges_and_promotes() {
     assert_eq!(first.verdict(), Some("approved"));
     assert_eq!(bed.champion(), Some(1));
 
-    // A worse model is a version, and no more.
-    let second = bed.done(Asked::whole().column("y"));
+    // A worse model is registered, and no more.
+    let second = bed.run_ok(RunSpec::whole().column("y"));
     assert_eq!(second.verdict(), Some("rejected"));
     assert_eq!(second.summary.decision.as_ref().expect("a decision").judged_against, Some(1));
     let model = second.summary.model.as_ref().expect("a version");
@@ -83,7 +83,8 @@ fn a_whole_run_registers_judges_and_promotes() {
 
 #[test]
 fn no_call_is_made_of_a_step_that_was_not_asked_for() {
-    /// The step that an export belongs to; `None` for what any step may ask of models.
+    /// Returns the world that an export belongs to; `None` for exports of models, which several
+    /// steps call.
     fn owner(export: &str) -> Option<World> {
         Some(match export {
             "ingest.ingest" => World::Ingestion,
@@ -95,12 +96,12 @@ fn no_call_is_made_of_a_step_that_was_not_asked_for() {
             _ => return None,
         })
     }
-    let bed = Bed::new();
-    bed.done(Asked::whole());
-    let whole = bed.done(Asked::whole().column("y"));
+    let bed = TestBed::new();
+    bed.run_ok(RunSpec::whole());
+    let whole = bed.run_ok(RunSpec::whole().column("y"));
     for (first, start) in World::required().enumerate() {
         for end in World::required().skip(first) {
-            let ended = bed.done(Asked::of(start..=end).upon(&whole).column("y").fresh());
+            let ended = bed.run_ok(RunSpec::of(start..=end).based_on(&whole).column("y").fresh());
             let wanted: Vec<World> = World::required().filter(|world| (start..=end).contains(world)).collect();
             let recorded: Vec<&str> = ended.stages.iter().map(|stage| stage.name.as_str()).collect();
             assert_eq!(recorded, wanted.iter().map(|world| world.as_str()).collect::<Vec<_>>(), "{start} to {end}");
@@ -114,9 +115,9 @@ fn no_call_is_made_of_a_step_that_was_not_asked_for() {
 
 #[test]
 fn no_stage_is_shown_names_of_rows_and_only_those_that_learn_or_measure_the_outcome() {
-    let bed = Bed::new();
-    bed.done(Asked::whole());
-    let ended = bed.done(Asked::whole().column("y").fresh());
+    let bed = TestBed::new();
+    bed.run_ok(RunSpec::whole());
+    let ended = bed.run_ok(RunSpec::whole().column("y").fresh());
     for call in &ended.calls {
         let shows = |name: &str| call.columns.iter().any(|column| column == name);
         let (names, outcome) = match call.export {
@@ -133,9 +134,9 @@ fn results_do_not_depend_on_workers() {
     let runs: Vec<_> = [1, 2, 7, 1000]
         .into_iter()
         .map(|workers| {
-            let bed = Bed::new();
-            bed.done(Asked::whole().workers(workers));
-            let ended = bed.done(Asked::whole().column("y").workers(workers));
+            let bed = TestBed::new();
+            bed.run_ok(RunSpec::whole().workers(workers));
+            let ended = bed.run_ok(RunSpec::whole().column("y").workers(workers));
             (workers, ended.made(), bed.home.registry.version(MODEL, 2).expect("version 2").parts)
         })
         .collect();
@@ -144,7 +145,7 @@ fn results_do_not_depend_on_workers() {
     }
 }
 
-/// A check that found something.
+/// Returns a check that failed.
 fn failed_check() -> Check {
     Check {
         name: "range".to_owned(),
@@ -159,20 +160,20 @@ fn failed_check() -> Check {
 
 #[test]
 fn data_that_failed_a_check_is_not_learnt_from() {
-    let by_component = Asked::whole().script(Script { finds: vec![failed_check()], ..Script::default() });
-    // The component keeps quiet: the host finds that a declared column is missing.
-    let by_host = Asked::whole().set("ingestion.columns=[\"id\", \"x\", \"y\", \"outcome\"]");
+    let by_component = RunSpec::whole().script(Script { finds: vec![failed_check()], ..Script::default() });
+    // The component reports nothing; the host finds that a declared column is missing.
+    let by_host = RunSpec::whole().set("ingestion.columns=[\"id\", \"x\", \"y\", \"outcome\"]");
     for asked in [by_component, by_host] {
-        let bed = Bed::new();
+        let bed = TestBed::new();
         let ended = bed.run(asked);
         assert!(matches!(ended.result, Err(RunError::Unfit { .. })), "{}", ended.error());
         assert_eq!(ended.steps(), [("ingestion", "finished"), ("validation", "finished")]);
         assert!(ended.made().contains_key("validation.findings"), "the findings are there to be read");
         assert_eq!(ended.exports(), ["ingest.ingest", "resolve.bytes", "validate.validate", "resolve.bytes"]);
         assert_eq!(ended.record.status, RunStatus::Failed);
-        // Nor by a later run.
+        // A later run does not train on it either.
         for first in [World::Transformation, World::Training, World::Evaluation, World::Promotion] {
-            let later = bed.run(Asked::of(first..=World::Promotion).upon(&ended));
+            let later = bed.run(RunSpec::of(first..=World::Promotion).based_on(&ended));
             assert!(matches!(later.result, Err(RunError::Unfit { .. })), "{first}: {}", later.error());
             assert_eq!((later.calls.len(), later.stages.len()), (0, 0), "{first}");
         }
@@ -182,9 +183,9 @@ fn data_that_failed_a_check_is_not_learnt_from() {
 
 #[test]
 fn data_that_nobody_checked_is_not_learnt_from() {
-    let bed = Bed::new();
-    let ingested = bed.done(Asked::of(World::Ingestion..=World::Ingestion));
-    let ended = bed.run(Asked::of(World::Transformation..=World::Promotion).upon(&ingested));
+    let bed = TestBed::new();
+    let ingested = bed.run_ok(RunSpec::of(World::Ingestion..=World::Ingestion));
+    let ended = bed.run(RunSpec::of(World::Transformation..=World::Promotion).based_on(&ingested));
     assert!(
         matches!(ended.result, Err(RunError::MissingArtifact { ref stage, .. }) if *stage == World::Validation.into()),
         "{}",

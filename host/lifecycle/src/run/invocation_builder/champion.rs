@@ -39,7 +39,7 @@ pub(crate) fn is_within_reach(run: &Run) -> Result<(), RunError> {
         missing = missing.or_else(|| Some(format!("{} `{}` ({})", part.kind, part.digest, part.role)));
     }
     let Some(part) = missing else { return Ok(()) };
-    let reason = format!("none of its parts can be had, such as {part}");
+    let reason = format!("none of its parts is available, such as {part}");
     Err(RunError::ChampionMissing { model: model.to_owned(), version, reason })
 }
 

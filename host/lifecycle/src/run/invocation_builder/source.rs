@@ -106,7 +106,22 @@ fn fetch(
         deadline: execution.deadline(),
     };
     let mut writer = execution.create_blob()?;
-    stagewright_data::fetch(&request, &execution.interrupt(), &mut writer).map_err(|error| match error {
+    stagewright_data::fetch(&request, &execution.interrupt(), &mut writer)
+        .map_err(|error| fetch_error(error, execution, stage))?;
+    let response = writer.finish()?;
+    match expected {
+        Some(expected) if expected != response.digest().to_string() => {
+            let url = stagewright_manifest::without_query(url);
+            let message = format!("`{url}` gives {}, not {expected}: the file has changed", response.digest());
+            Err(parameter("sha256", message).into())
+        }
+        _ => Ok(response),
+    }
+}
+
+/// Returns the error of the run for a fetch that failed.
+fn fetch_error(error: DataError, execution: &Execution, stage: &StageSection) -> RunError {
+    match error {
         DataError::Unreachable { .. } => RunError::Server(StageFault::of_data(&error)),
         DataError::TooLarge { used, allowed } => RunError::Stage(StageFault::Limit {
             stage: World::Ingestion.into(),
@@ -122,14 +137,5 @@ fn fetch(
         }),
         DataError::Interrupted => RunError::Stage(execution.interrupted()),
         error => RunError::Stage(StageFault::of_data(&error)),
-    })?;
-    let response = writer.finish()?;
-    match expected {
-        Some(expected) if expected != response.digest().to_string() => {
-            let url = stagewright_manifest::without_query(url);
-            let message = format!("`{url}` gives {}, not {expected}: the file has changed", response.digest());
-            Err(parameter("sha256", message).into())
-        }
-        _ => Ok(response),
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn check_one(manifest: &Manifest, home: &Home, output: &OutputSection
     let is_there = |path: &Path| path.metadata().is_ok_and(|it| (it.dev(), it.ino()) == (there.dev(), there.ino()));
     let deciding = manifest.deciding_files();
     match deciding.iter().find(|path| is_there(path)) {
-        Some(path) => refused(format!("it is `{}`, by which this pipeline runs", path.display())),
+        Some(path) => refused(format!("it is `{}`, which this pipeline reads", path.display())),
         None => Ok(()),
     }
 }

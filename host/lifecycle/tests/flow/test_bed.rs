@@ -1,4 +1,4 @@
-//! A home of its own for every test, a pipeline of made-up stages, and runs of it.
+//! A test bed: a home of its own for every test, a pipeline of fake stages, and runs of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -20,7 +20,7 @@ use crate::fake::{Call, Fake, Script, component, other_code};
 /// The model's name.
 pub(crate) const MODEL: &str = "outcomes";
 
-/// A pipeline whose model is the column `x`, which tells the outcome.
+/// A pipeline whose model is the column `x`, which predicts the outcome.
 const MANIFEST: &str = r#"
 pipeline = "flow"
 experiment = "flow"
@@ -69,14 +69,14 @@ minimum = { roc_auc = 0.6 }
 "#;
 
 /// A home in a temporary folder.
-pub(crate) struct Bed {
+pub(crate) struct TestBed {
     _folder: tempfile::TempDir,
     pub home: Home,
 }
 
-/// A run that is wanted.
+/// The specification of a run.
 #[derive(Clone)]
-pub(crate) struct Asked {
+pub(crate) struct RunSpec {
     set: Vec<String>,
     stages: RangeInclusive<World>,
     only: Option<StepId>,
@@ -89,8 +89,8 @@ pub(crate) struct Asked {
     folder: PathBuf,
 }
 
-/// A run that was.
-pub(crate) struct Ended {
+/// A run that has ended, with its record.
+pub(crate) struct EndedRun {
     pub id: RunId,
     pub summary: Summary,
     pub result: Result<(), RunError>,
@@ -99,13 +99,13 @@ pub(crate) struct Ended {
     pub record: RunRecord,
 }
 
-impl Asked {
-    /// All of the pipeline as it is.
+impl RunSpec {
+    /// All stages of the pipeline.
     pub(crate) fn whole() -> Self {
         Self::of(World::Ingestion..=World::Promotion)
     }
 
-    /// Some steps of it.
+    /// Some stages of the pipeline.
     pub(crate) fn of(stages: RangeInclusive<World>) -> Self {
         Self {
             set: Vec::new(),
@@ -121,12 +121,12 @@ impl Asked {
         }
     }
 
-    /// One stage or step of a world alone.
+    /// One stage, or one step of a world.
     pub(crate) fn only(world: World, name: &str) -> Self {
         Self { only: Some(StepId::new(name).expect("a name")), ..Self::of(world..=world) }
     }
 
-    /// With a run for each of what the section says, and a table whose rows have a region.
+    /// Adds a `[foreach]` section, and a table whose rows have a region.
     pub(crate) fn each(mut self, section: &str) -> Self {
         let (columns, fields) = ("\"outcome\"]\n", "outcome = { type = \"utf8\", role = \"target\" }\n");
         self.file = self.file.replacen(columns, "\"outcome\", \"region\"]\n", 1);
@@ -136,7 +136,7 @@ impl Asked {
         self
     }
 
-    /// With these stages instead of the six.
+    /// Replaces the six stages.
     pub(crate) fn stages(mut self, stages: &str) -> Self {
         let (start, end) = (self.file.find("[stages]"), self.file.find("[components.ingest.parameters]"));
         let (start, end) = (start.expect("stages"), end.expect("components"));
@@ -144,75 +144,76 @@ impl Asked {
         self
     }
 
-    /// As a file in this folder.
+    /// Puts the manifest into this folder.
     pub(crate) fn folder(mut self, folder: &Path) -> Self {
         self.folder = folder.to_owned();
         self
     }
 
-    /// With a manifest that declares no columns.
+    /// Removes the declared columns from the manifest.
     pub(crate) fn without_signature(mut self) -> Self {
         let (start, end) = (self.file.find("[signature.fields]"), self.file.find("[split]"));
         self.file.replace_range(start.expect("a signature")..end.expect("a split"), "");
         self
     }
 
-    /// On what another run made.
-    pub(crate) fn upon(mut self, run: &Ended) -> Self {
+    /// Sets the base run.
+    pub(crate) fn based_on(mut self, run: &EndedRun) -> Self {
         self.base_run = Some(run.id.clone());
         self
     }
 
-    /// With a change of the manifest, as `--set` takes it.
+    /// Changes the manifest, as `--set` does.
     pub(crate) fn set(mut self, text: &str) -> Self {
         self.set.push(text.to_owned());
         self
     }
 
-    /// With a model that is another column.
+    /// Makes another column the model.
     pub(crate) fn column(self, name: &str) -> Self {
         self.set(&format!("training.column={name}"))
     }
 
-    /// With so many workers.
+    /// Sets the number of workers.
     pub(crate) fn workers(mut self, workers: usize) -> Self {
         self.workers = workers;
         self
     }
 
-    /// With stages that follow a script: what they make does not follow from what is on record.
+    /// Sets the script of the stages. Nothing may be reused, because results do not depend on the
+    /// recorded values alone.
     pub(crate) fn script(mut self, script: Script) -> Self {
         self.script = script;
         self.fresh()
     }
 
-    /// With every step executed, whatever is on record.
+    /// Executes every step, whatever is recorded.
     pub(crate) fn fresh(self) -> Self {
         self.reuse(Reuse { nothing: true, ..Reuse::default() })
     }
 
-    /// With these rules for taking over what is on record.
+    /// Sets the rules for reusing recorded results.
     pub(crate) fn reuse(mut self, reuse: Reuse) -> Self {
         self.reuse = reuse;
         self
     }
 
-    /// With another byte in a stage's component, which does the same.
+    /// Changes a byte of a stage's component without changing its behaviour.
     pub(crate) fn other_code(mut self, world: World) -> Self {
         self.other_codes.insert(world);
         self
     }
 }
 
-impl Bed {
+impl TestBed {
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let home = Home::open(folder.path().join("home")).expect("a home");
         Self { _folder: folder, home }
     }
 
-    /// A run as it is asked for, and the stages that do it.
-    pub(crate) fn request(&self, asked: Asked) -> (Request, Arc<Fake>) {
+    /// Returns the request for a run, and the stages that it uses.
+    pub(crate) fn request(&self, asked: RunSpec) -> (Request, Arc<Fake>) {
         let overrides = Overrides { set: asked.set, ..Overrides::default() };
         let file = asked.folder.join("flow.toml").display().to_string();
         let manifest = Manifest::parse(&file, asked.file.clone(), asked.folder, &overrides);
@@ -250,17 +251,17 @@ impl Bed {
     }
 
     /// Runs, and reads the record.
-    pub(crate) fn run(&self, asked: Asked) -> Ended {
+    pub(crate) fn run(&self, asked: RunSpec) -> EndedRun {
         let (request, fake) = self.request(asked);
         let (summary, result) = Run::execute(request);
         let id: RunId = summary.run_id.parse().expect("a run's identifier");
         let stages = self.home.registry.stages(&id).expect("the record of its stages");
         let record = self.home.registry.run(id.as_str()).expect("its record");
-        Ended { id, summary, result, calls: fake.calls(), stages, record }
+        EndedRun { id, summary, result, calls: fake.calls(), stages, record }
     }
 
-    /// Runs what comes to its end.
-    pub(crate) fn done(&self, asked: Asked) -> Ended {
+    /// Runs, and fails the test if the run fails.
+    pub(crate) fn run_ok(&self, asked: RunSpec) -> EndedRun {
         let ended = self.run(asked);
         if let Err(error) = &ended.result {
             panic!("the run failed: {error}");
@@ -272,7 +273,7 @@ impl Bed {
         self.home.registry.alias(MODEL, CHAMPION).expect("a registry")
     }
 
-    /// How many versions there are.
+    /// Returns the number of registered versions.
     pub(crate) fn versions(&self) -> usize {
         self.home
             .registry
@@ -282,15 +283,15 @@ impl Bed {
             .map_or(0, |_| self.home.registry.versions(MODEL).expect("a registry").len())
     }
 
-    /// Names of published artifacts.
+    /// Returns the names of published artifacts.
     pub(crate) fn published(&self) -> BTreeSet<String> {
         let entries = std::fs::read_dir(self.home.artifacts.directory()).expect("the artifacts' folder");
         let files = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_file()));
         files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
     }
 
-    /// Names that a run's artifacts, and the components that it called, are published under.
-    pub(crate) fn named(&self, ended: &Ended) -> BTreeSet<String> {
+    /// Returns the file names of a run's published artifacts, and of the components that it called.
+    pub(crate) fn named(&self, ended: &EndedRun) -> BTreeSet<String> {
         let path = |(kind, digest)| self.home.artifacts.path(kind, &digest);
         let outputs = ended.stages.iter().flat_map(|stage| &stage.outputs);
         let outputs = outputs.map(|output| (output.kind, output.digest));
@@ -299,7 +300,7 @@ impl Bed {
         paths.map(|path| path.file_name().expect("a file").to_string_lossy().into_owned()).collect()
     }
 
-    /// Files that are being made.
+    /// Returns the staged files.
     pub(crate) fn staged(&self) -> Vec<PathBuf> {
         let mut files = Vec::new();
         let mut folders = vec![self.home.artifacts.directory().join("staging")];
@@ -316,8 +317,8 @@ impl Bed {
     }
 }
 
-/// Makes a version champion, whoever is champion now: as a person does it.
-pub(crate) fn crown(home: &Home, version: u32) {
+/// Makes a version the champion by hand, whoever is the champion now.
+pub(crate) fn make_champion(home: &Home, version: u32) {
     let current = home.registry.alias(MODEL, CHAMPION).expect("a registry");
     let verdict = NewVerdict::by_person(Verdict::Approved, JudgedAgainst::from(current), "somebody wants it");
     home.registry.record_verdict(&home.artifacts, MODEL, version, &verdict).expect("a version that is not champion");
@@ -329,47 +330,47 @@ pub(crate) fn crown(home: &Home, version: u32) {
     home.registry.promote(MODEL, version, &request).expect("an approved version");
 }
 
-impl Ended {
-    /// The steps on record, in order, each with how it ended.
+impl EndedRun {
+    /// Returns the recorded steps in order, each with its status.
     pub(crate) fn steps(&self) -> Vec<(&str, &str)> {
         self.stages.iter().map(|stage| (stage.name.as_str(), stage.status.as_str())).collect()
     }
 
-    /// The steps that were executed.
+    /// Returns the worlds of the executed steps.
     pub(crate) fn executed(&self) -> Vec<World> {
         let executed = self.summary.stages.iter().filter(|stage| !stage.cached);
         executed.map(|stage| World::from_name(&stage.name).expect("a step")).collect()
     }
 
-    /// The bits of its metrics, by name.
+    /// Returns the bits of the run's metrics, by name.
     pub(crate) fn results(&self) -> BTreeMap<String, u64> {
         self.record.metrics.iter().map(|metric| (metric.name.clone(), metric.value.to_bits())).collect()
     }
 
-    /// The digests of its artifacts, by step and name.
+    /// Returns the digests of the run's artifacts, by step and name.
     pub(crate) fn made(&self) -> BTreeMap<String, Digest> {
         let outputs = self.stages.iter().flat_map(|stage| stage.outputs.iter().map(move |output| (stage, output)));
         outputs.map(|(stage, output)| (format!("{}.{}", stage.name, output.name), output.digest)).collect()
     }
 
-    /// The calls in order. Calls of one export in a row count once.
+    /// Returns the calls in order. Repeated calls of one export count once.
     pub(crate) fn exports(&self) -> Vec<&'static str> {
         let mut exports: Vec<_> = self.calls.iter().map(|call| call.export).collect();
         exports.dedup();
         exports
     }
 
-    /// How often this was called.
+    /// Returns the number of calls of an export.
     pub(crate) fn count(&self, export: &str) -> usize {
         self.calls.iter().filter(|call| call.export == export).count()
     }
 
-    /// Why it failed.
+    /// Returns the error as text.
     pub(crate) fn error(&self) -> String {
         self.result.as_ref().err().map(ToString::to_string).unwrap_or_default()
     }
 
-    /// The name of the verdict that was reached.
+    /// Returns the name of the verdict.
     pub(crate) fn verdict(&self) -> Option<&'static str> {
         self.summary.decision.as_ref().map(|decision| decision.verdict.name())
     }
