@@ -18,7 +18,7 @@ use crate::version::{self, Name, Tool, interface};
 use crate::wasi::linker::link_wasi;
 use crate::wasi::stubs::{self, Stubs};
 
-/// What a component gets for an import.
+/// The grant of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Grant {
     /// An interface of its world.

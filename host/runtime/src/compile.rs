@@ -93,7 +93,7 @@ impl Compilation {
         let mut input = in_memory(name, bytes).map_err(failed)?;
         input.rewind().map_err(failed)?;
         let output = memory_file(name).map_err(failed)?;
-        let said = memory_file("stderr").map_err(failed)?;
+        let stderr = memory_file("stderr").map_err(failed)?;
         let mut command = Command::new(program);
         command
             .arg(COMMAND)
@@ -102,14 +102,14 @@ impl Compilation {
         command.args(self.flags()).env_clear();
         // With eager commit, memory that the allocator only reserves would count as used.
         command.env("MIMALLOC_ARENA_EAGER_COMMIT", "0");
-        command.stdin(input).stdout(output.try_clone().map_err(failed)?).stderr(said.try_clone().map_err(failed)?);
+        command.stdin(input).stdout(output.try_clone().map_err(failed)?).stderr(stderr.try_clone().map_err(failed)?);
         let child =
             command.spawn().map_err(|reason| broken(name, &format!("cannot start {}: {reason}", program.display())))?;
         let ended = self.watch(name, child)?;
         if ended.status.success() {
             return Sealed::new(output).map_err(failed);
         }
-        Err(self.child_error(name, &ended, &beginning_of(said)))
+        Err(self.child_error(name, &ended, &beginning_of(stderr)))
     }
 
     fn flags(&self) -> impl Iterator<Item = &'static OsStr> {
@@ -151,24 +151,24 @@ impl Compilation {
     }
 
     /// Returns the error of a child that failed.
-    fn child_error(&self, name: &str, ended: &ChildEnd, said: &str) -> RuntimeError {
+    fn child_error(&self, name: &str, ended: &ChildEnd, stderr: &str) -> RuntimeError {
         if ended.status.code() == Some(INVALID.into()) {
-            return RuntimeError::Invalid { name: name.into(), reason: guest_text(said) };
+            return RuntimeError::Invalid { name: name.into(), reason: guest_text(stderr) };
         }
-        if let Some((_, rest)) = said.split_once(OUT_OF_MEMORY) {
-            let asked: u64 = rest.split(' ').next().and_then(|bytes| bytes.parse().ok()).unwrap_or_default();
-            let used = ended.peak.saturating_add(asked).max(self.limits.memory);
+        if let Some((_, rest)) = stderr.split_once(OUT_OF_MEMORY) {
+            let requested: u64 = rest.split(' ').next().and_then(|bytes| bytes.parse().ok()).unwrap_or_default();
+            let used = ended.peak.saturating_add(requested).max(self.limits.memory);
             return limit(name, CompileLimit::Memory, used, self.limits.memory);
         }
         if ended.status.signal() == Some(rustix::process::Signal::XCPU.as_raw()) {
             let allowed = self.limits.wall.as_nanos() as u64;
             return limit(name, CompileLimit::Wall, allowed, allowed);
         }
-        broken(name, &format!("the compiler's process ended with {}: {}", ended.status, guest_text(said)))
+        broken(name, &format!("the compiler's process ended with {}: {}", ended.status, guest_text(stderr)))
     }
 }
 
-/// How a child ended.
+/// The end of a child.
 struct ChildEnd {
     status: ExitStatus,
     /// The most memory that was observed, in bytes.
@@ -197,9 +197,9 @@ fn peak_memory(process: u32) -> Option<u64> {
 }
 
 /// Reads the beginning of a child's standard error.
-fn beginning_of(mut said: File) -> String {
+fn beginning_of(mut stderr: File) -> String {
     let mut bytes = Vec::new();
-    match said.rewind().and_then(|()| said.take(4 << 10).read_to_end(&mut bytes)) {
+    match stderr.rewind().and_then(|()| stderr.take(4 << 10).read_to_end(&mut bytes)) {
         Ok(_) => String::from_utf8_lossy(&bytes).trim().to_owned(),
         Err(_) => String::new(),
     }

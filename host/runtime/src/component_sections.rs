@@ -55,7 +55,7 @@ pub struct Package {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// Where it comes from: `crates.io`, `git`, `local` or `registry`.
+    /// Its origin: `crates.io`, `git`, `local` or `registry`.
     #[serde(default)]
     pub source: String,
 }
@@ -124,7 +124,7 @@ fn push(names: &mut Vec<String>, name: String, what: &str) -> Result<(), String>
     Ok(())
 }
 
-/// What may still be read, over all sections of a component.
+/// The amounts that may still be read, over all sections of a component.
 struct Remaining {
     /// Lists of packages.
     lists: usize,

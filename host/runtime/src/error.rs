@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use stagewright_manifest::World;
 use stagewright_store::Digest;
 
-/// Why whoever asked for a component does not trust it.
+/// Why the caller does not trust a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
     /// Nobody whom they trust signed it.
@@ -145,7 +145,7 @@ pub enum RuntimeError {
     Refused {
         /// Why it is not trusted.
         refusal: Refusal,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
         /// How to make it acceptable.
         hint: Option<String>,
@@ -155,7 +155,7 @@ pub enum RuntimeError {
     Exposed {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         problem: String,
         /// How to fix it.
         fix: String,

@@ -165,7 +165,7 @@ pub(crate) enum Reply {
     Decision(decide::Decision),
 }
 
-/// How a call ended. A stage process sends this to its parent.
+/// The outcome of a call, which a stage process sends to its parent.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct CallOutcome {
     /// The text that the guest wrote to standard output and error.

@@ -13,7 +13,7 @@ use crate::compile::Compiler;
 use crate::component_sections::Provenance;
 use crate::error::RuntimeError;
 
-/// Where a component comes from.
+/// The origin of a component.
 #[derive(Debug, Clone)]
 pub enum Origin {
     /// A built-in stage, found by its name in the folders of the installation.

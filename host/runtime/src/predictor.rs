@@ -24,7 +24,7 @@ use crate::stage_host::PredictionSource;
 use crate::stage_host::contract_fault;
 use crate::stage_instance::StageInstance;
 
-/// How far the sum of a row's probabilities may differ from 1.
+/// The largest deviation of the sum of a row's probabilities from 1.
 const SUM_TOLERANCE: f64 = 1e-6;
 
 /// An instance of a transformation component with a loaded state.

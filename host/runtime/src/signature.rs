@@ -50,7 +50,7 @@ pub enum SignatureError {
     Format {
         /// The line, counted from 1.
         line: usize,
-        /// What is wrong with it.
+        /// The problem.
         reason: &'static str,
     },
     /// The signature is for other bytes.
@@ -67,7 +67,7 @@ pub enum SignatureError {
         /// The key.
         key: PublicKey,
     },
-    /// None of the signers is trusted.
+    /// No signer is trusted.
     #[error("it is signed by {}, and none of them is trusted", .by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
     Untrusted {
         /// The keys that signed.

@@ -1,4 +1,4 @@
-//! Which walls this host can build around a stage, and which it must.
+//! The walls that this host can build around a stage, and those that it must build.
 //!
 //! The Wasm sandbox always stands. The outer walls of `stagewright-jail` need support of the
 //! kernel.

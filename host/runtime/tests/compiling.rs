@@ -1,4 +1,4 @@
-//! Components that are made to be expensive to compile, against the real binary as the compiler's
+//! Components that are expensive to compile on purpose, with the real binary as the compiler's
 //! child.
 
 #![cfg(feature = "compiler")]
@@ -101,8 +101,8 @@ fn bomb(loops: usize, locals: usize) -> Vec<u8> {
     [good(), section(1, &module)].concat()
 }
 
-/// After a component that was refused: nothing is in the cache, and a good one compiles, in this
-/// process and for good.
+/// After a refused component, nothing is in the cache, and a good component still compiles and is
+/// cached.
 fn the_next_one_works(place: &Place, runtime: &Runtime) {
     assert_eq!(place.cached(), Vec::<String>::new());
     let origin = place.write("good.wasm", &good());
@@ -140,7 +140,7 @@ fn a_component_that_takes_for_ever_to_compile_is_killed_and_the_next_one_works()
     };
     assert!(used >= allowed && start.elapsed() < Duration::from_secs(60), "{refused}");
     assert!(refused.to_string().contains("limit of 0.30 s wall"), "{refused}");
-    // A good component takes less than the default on any machine, but perhaps not less than that.
+    // A good component takes less than the default on any machine, but perhaps not less than this.
     let runtime = Runtime::open(place.installation(), EngineOptions::default()).expect("an engine");
     the_next_one_works(&place, &runtime);
 }
@@ -158,7 +158,7 @@ fn a_component_that_is_too_large_is_not_even_read() {
 #[test]
 fn what_is_no_component_and_what_is_not_trusted_is_refused_before_it_is_compiled() {
     let place = Place::new();
-    // Nothing here could be compiled at all.
+    // This installation has no compiler.
     let absent = Installation { compiler: Compiler::Absent, ..place.installation() };
     let runtime = Runtime::open(absent, EngineOptions::default()).expect("an engine");
     let text = resolve(&runtime, &place.write("text.wasm", b"(component)")).expect_err("text");
@@ -169,7 +169,7 @@ fn what_is_no_component_and_what_is_not_trusted_is_refused_before_it_is_compiled
     let distrust = |_| Err(RuntimeError::Refused { refusal: Refusal::Signature, message: "no".into(), hint: None });
     let refused = runtime.resolve_trusted(World::Promotion, "guest", &origin, StubGrants::default(), &distrust);
     assert!(matches!(refused, Err(RuntimeError::Refused { .. })), "{refused:?}");
-    // A body that no decoder accepts: found by the child, which says why.
+    // A function body that no decoder accepts. The child finds it and says why.
     let runtime = Runtime::open(place.installation(), EngineOptions::default()).expect("an engine");
     let module =
         [b"\0asm\x01\0\0\0".to_vec(), section(1, &[1, 0x60, 0, 0]), section(3, &[1, 0]), section(10, &[1, 2, 0, 0xff])]
@@ -179,8 +179,8 @@ fn what_is_no_component_and_what_is_not_trusted_is_refused_before_it_is_compiled
     assert!(invalid.to_string().starts_with("`guest` is not a valid component: "), "{invalid}");
 }
 
-/// A good component with a version in the names of its interfaces changed into another one of the
-/// same length.
+/// Changes the version in the names of a good component's interfaces to another one of the same
+/// length.
 fn renamed(from: &str, to: &str) -> Vec<u8> {
     assert_eq!(from.len(), to.len());
     let mut bytes = good();
@@ -198,7 +198,7 @@ fn renamed(from: &str, to: &str) -> Vec<u8> {
 #[test]
 fn another_version_of_the_contract_or_of_wasi_is_refused_before_a_compiler_starts() {
     let place = Place::new();
-    // Whatever reaches the compiler fails otherwise.
+    // Everything that reaches the compiler fails in another way.
     let compiler = Compiler::Program(place.0.path().join("no such program"));
     let runtime = Runtime::open(Installation { compiler, ..place.installation() }, EngineOptions::default());
     let runtime = runtime.expect("an engine");
@@ -234,7 +234,7 @@ fn another_version_of_the_contract_or_of_wasi_is_refused_before_a_compiler_start
 fn newer_patches_of_the_contract_and_of_wasi_run() {
     let place = Place::new();
     let runtime = Runtime::open(place.installation(), EngineOptions::default()).expect("an engine");
-    // Of all names, or of those alone that it exports or imports: each is compared by itself.
+    // All names, or only those that it exports or imports: each is compared by itself.
     for (from, to) in [("@0.2.0", "@0.2.7"), ("stage/decide@0.2.0", "stage/decide@0.2.7"), ("@0.2.6", "@0.2.9")] {
         resolve(&runtime, &place.write("x.wasm", &renamed(from, to))).unwrap_or_else(|error| panic!("{to}: {error}"));
     }
@@ -257,9 +257,9 @@ fn a_host_without_a_compiler_runs_what_another_compiled_for_its_key() {
 
     let compiler = Runtime::open(full.installation(), EngineOptions::default()).expect("an engine");
     let folder = full.0.path().join("export");
-    // Under another host's key it is as good as a forged one.
+    // Under the key of another host, it counts as forged.
     let own_key = full.installation().key;
-    // The second: its stages run in its own process.
+    // The second file: stages run in this process.
     let [_, file] = compiler.precompile("guest", &origin, &folder, &own_key, false).expect("compiled");
     std::fs::copy(folder.join(&file), edge.cache().join(&file)).expect("copied");
     assert!(matches!(resolve(&runtime, &origin), Err(RuntimeError::NoCompiler { .. })));
@@ -286,7 +286,7 @@ fn a_cached_file_that_was_changed_is_compiled_again() {
         std::fs::write(&path, bad).expect("written");
         resolve(&runtime, &origin).expect("made again");
         assert!(std::fs::read(&path).expect("the file").len() == good.len());
-        // With nobody who could compile, what is there now must be good.
+        // Without a compiler, the cached file must be valid.
         let absent = Installation { compiler: Compiler::Absent, ..place.installation() };
         let runtime = Runtime::open(absent, EngineOptions::default()).expect("an engine");
         resolve(&runtime, &origin).expect("the file that was made again");

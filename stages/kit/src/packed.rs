@@ -278,7 +278,7 @@ mod tests {
     fn a_batch_that_is_cut_anywhere_is_refused() {
         let (fields, batch) = every_type();
         let whole = encode(&fields, &batch).unwrap();
-        // Nothing reads the padding after the last piece.
+        // The padding after the last piece is not read.
         for length in 0..whole.bytes.len() - ALIGNMENT {
             let cut = types::Batch { rows: 3, bytes: whole.bytes[..length].to_vec() };
             assert!(decode(&fields, &cut).is_err(), "{length} of {}", whole.bytes.len());

@@ -22,7 +22,7 @@ use crate::solver::{LogisticRegression, SolverError};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ClassWeight {
-    /// As they occur.
+    /// Each row counts once.
     #[default]
     None,
     /// Both classes have the same weight: the weight of a row is divided by the share of its class.

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How raw columns become features.
+/// The transformation of raw columns into features.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Parameters {
@@ -35,7 +35,7 @@ pub struct Numeric {
     pub missing: NumericMissing,
     /// The treatment of values far from the others.
     pub outliers: Outliers,
-    /// How values are scaled.
+    /// The scaling of values.
     pub scale: Scale,
 }
 
@@ -108,7 +108,7 @@ impl Default for Fences {
     }
 }
 
-/// How numbers are scaled.
+/// The scaling of numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scale {
@@ -144,7 +144,7 @@ impl Default for Categorical {
     }
 }
 
-/// How categories become numbers.
+/// The encoding of categories.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Encoding {
@@ -238,7 +238,7 @@ pub struct Override {
     pub missing: Option<Missing>,
     /// The treatment of values far from the others (numbers).
     pub outliers: Option<Outliers>,
-    /// How values are scaled (numbers).
+    /// The scaling of values (numbers).
     pub scale: Option<Scale>,
     /// The encoding of categories (text).
     pub encoding: Option<Encoding>,

@@ -164,8 +164,8 @@ impl ColumnState {
         checks
     }
 
-    /// Returns the failed result of a check that cannot apply to the type of its column, since
-    /// nobody knows whether the data is right.
+    /// Returns the failed result of a check that cannot apply to the type of its column, since it
+    /// is unknown whether the data is right.
     fn inapplicable(&self, name: &str, expected: String) -> Check {
         let what = type_name(self.data_type);
         let observed = format!("not checkable: the column is of type {what}");

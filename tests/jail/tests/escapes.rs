@@ -59,18 +59,18 @@ fn nothing_that_native_code_tries_behind_the_walls_gains_anything() {
     let mut wrongs = Vec::new();
     for one in &all {
         let (said, ending) = attempt(one, "", Walls::ALL);
-        assert_eq!(ending.walls, Some(Walls::ALL), "{}: {}", one.name, ending.said);
+        assert_eq!(ending.walls, Some(Walls::ALL), "{}: {}", one.name, ending.stderr);
         wrongs.extend(wrong(one, &said, &ending));
         assert!(
-            !ending.said.chars().any(|letter| letter.is_control() && letter != '\n'),
+            !ending.stderr.chars().any(|letter| letter.is_control() && letter != '\n'),
             "{}: {:?}",
             one.name,
-            ending.said
+            ending.stderr
         );
     }
     // The parent survives and serves an honest child.
     let (said, ending) = run(&command("allowed calls", generous()));
-    assert_eq!((said.len(), &ending.why), (1, &Why::Exited(0)), "{said:?} {}", ending.said);
+    assert_eq!((said.len(), &ending.why), (1, &Why::Exited(0)), "{said:?} {}", ending.stderr);
     assert!(wrongs.is_empty(), "{} of {}:\n{}", wrongs.len(), all.len(), wrongs.join("\n"));
     assert!(!std::path::Path::new("/tmp/escaped").exists());
     println!("{} attempts behind all walls, none gained anything", all.len());
@@ -82,7 +82,7 @@ fn without_the_filter_the_other_walls_still_refuse_files_sockets_and_other_proce
     let mut wrongs = Vec::new();
     for one in &all {
         let (said, ending) = attempt(one, "without seccomp;", Walls::NONE);
-        assert_eq!(ending.walls, Some(Walls::LANDLOCK | Walls::RLIMITS), "{}: {}", one.name, ending.said);
+        assert_eq!(ending.walls, Some(Walls::LANDLOCK | Walls::RLIMITS), "{}: {}", one.name, ending.stderr);
         if !matches!(&said[..], [said] if said.starts_with("error")) || ending.why != Why::Exited(0) {
             wrongs.push(format!("{}: got `{}` and said {said:?}", one.name, ending.why));
         }

@@ -68,7 +68,7 @@ fn a_child_finds_what_it_was_given_and_nothing_else() {
     command.environment = &[("ONLY", "this")];
     command.inputs = &inputs;
     let (said, ending) = run(&command);
-    assert_eq!(ending.why, Why::Exited(0), "{}", ending.said);
+    assert_eq!(ending.why, Why::Exited(0), "{}", ending.stderr);
     let seen = &said[0];
     for expected in [
         r#"variables ["ONLY"="this"]"#,
@@ -94,14 +94,14 @@ fn more_inputs_than_one_packet_holds_arrive() {
     let mut command = command("surroundings", generous());
     command.inputs = &inputs;
     let (said, ending) = run(&command);
-    assert_eq!(ending.why, Why::Exited(0), "{}", ending.said);
+    assert_eq!(ending.why, Why::Exited(0), "{}", ending.stderr);
     assert!(said[0].contains(&format!("inputs [{}]", "x".repeat(601))), "{said:?}");
 }
 
 #[test]
 fn what_computing_takes_is_allowed() {
     let (said, ending) = run(&command("allowed calls", generous()));
-    assert_eq!((&ending.why, ending.said.as_str()), (&Why::Exited(0), "a word"));
+    assert_eq!((&ending.why, ending.stderr.as_str()), (&Why::Exited(0), "a word"));
     assert!(said[0].contains("memory 8388608") && !said[0].contains("false"), "{said:?}");
 }
 
@@ -111,7 +111,11 @@ fn a_child_of_another_version_or_another_program_does_nothing() {
     other.version = "another";
     let (said, ending) = run(&other);
     assert_eq!((said.len(), &ending.why, ending.walls), (0, &Why::Exited(1), None));
-    assert!(ending.said.contains("version `test`") && ending.said.contains("version `another`"), "{}", ending.said);
+    assert!(
+        ending.stderr.contains("version `test`") && ending.stderr.contains("version `another`"),
+        "{}",
+        ending.stderr
+    );
 
     let mut other = command("echo", generous());
     other.program = Path::new("/bin/true");
@@ -141,8 +145,8 @@ fn walls_that_a_system_lacks_are_told_and_refused_where_they_are_required() {
     ] {
         let task = format!("{WITHOUT}{calls};walls");
         let (said, ending) = run(&command(&task, generous()));
-        assert_eq!((said.len(), &ending.why, ending.walls), (0, &Why::Missing(missing), None), "{}", ending.said);
-        assert!(ending.said.contains(&missing.to_string()), "{}", ending.said);
+        assert_eq!((said.len(), &ending.why, ending.walls), (0, &Why::Missing(missing), None), "{}", ending.stderr);
+        assert!(ending.stderr.contains(&missing.to_string()), "{}", ending.stderr);
         let mut lenient = command(&task, generous());
         lenient.required = missing.missing(Walls::ALL);
         let (said, ending) = run(&lenient);
@@ -158,7 +162,7 @@ fn a_child_in_which_walls_would_not_hold_is_not_locked() {
     for (task, why) in [("two threads", "`2` threads"), ("a writable descriptor", "not for reading alone")] {
         let (said, ending) = run(&command(task, generous()));
         assert_eq!((said.len(), &ending.why, ending.walls), (0, &Why::Exited(1), None));
-        assert!(ending.said.contains(why), "{}", ending.said);
+        assert!(ending.stderr.contains(why), "{}", ending.stderr);
     }
 }
 
@@ -374,7 +378,7 @@ fn many_children_at_once_are_told_apart() {
             _ => false,
         };
         assert!(right, "{what}: {}", ending.why);
-        assert!(what != 1 || ending.said.contains("this is why"), "{}", ending.said);
+        assert!(what != 1 || ending.stderr.contains("this is why"), "{}", ending.stderr);
     }
 }
 

@@ -1,5 +1,5 @@
-//! How a child says why it ends: over the report pipe, where the message must be short and safe in
-//! a signal handler, and on standard error for people.
+//! Reports why a child ends: over the report pipe, where the message must be short and safe in a
+//! signal handler, and on standard error for people.
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::atomic::{AtomicI32, Ordering};

@@ -1,4 +1,4 @@
-//! How a child ended.
+//! The end of a child.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use crate::ring::Fault;
 use crate::walls::Walls;
 
 /// The most bytes of a child's standard error. A correct child only writes there why it crashes.
-pub(super) const SAID: usize = 16 << 10;
+pub(super) const MAX_STDERR: usize = 16 << 10;
 
 /// The most bytes of it that are shown to people.
 const SHOWN: usize = 2 << 10;
 
-/// How a child ended, and what it used.
+/// The end of a child, and what it used.
 #[derive(Debug, Clone)]
 pub struct Ending {
     /// Why it ended.
     pub why: Why,
     /// Its standard error, cut and escaped so that it can be shown.
-    pub said: String,
+    pub stderr: String,
     /// The CPU time of all its threads.
     pub cpu: Duration,
     /// The wall time from its start to its end.
@@ -127,6 +127,6 @@ impl fmt::Display for Why {
 }
 
 /// Cuts and escapes a child's text so that it can be shown.
-pub(super) fn said(bytes: &[u8]) -> String {
+pub(super) fn shown(bytes: &[u8]) -> String {
     Untrusted::lines(String::from_utf8_lossy(bytes).trim_end()).cut(SHOWN).to_string()
 }

@@ -85,7 +85,7 @@ pub fn spawn(command: &Command<'_>) -> io::Result<Child> {
     let writer = Writer::new(Memory::map(&down)?);
     let wake = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
     let (report, report_end) = io::pipe()?;
-    let (said, said_end) = io::pipe()?;
+    let (stderr, stderr_end) = io::pipe()?;
     let (ours, theirs) = socket()?;
     let task = sealed("task", command.task)?;
     let hello = Hello {
@@ -107,12 +107,12 @@ pub fn spawn(command: &Command<'_>) -> io::Result<Child> {
     hello::send(&ours, &hello, &descriptors)?;
     let mut process = std::process::Command::new(command.program);
     process.args(command.arguments).env_clear().envs(command.environment.iter().copied());
-    process.stdin(theirs).stdout(Stdio::null()).stderr(said_end);
+    process.stdin(theirs).stdout(Stdio::null()).stderr(stderr_end);
     let (reply, started) = mpsc::sync_channel(1);
     let request = StartRequest {
         process,
         wake: wake.try_clone()?,
-        pipes: Pipes { report: Some(pipe(report)?), said: Some(pipe(said)?) },
+        pipes: Pipes { report: Some(pipe(report)?), stderr: Some(pipe(stderr)?) },
         account: Arc::clone(&command.account),
         memory: command.memory,
         reply,

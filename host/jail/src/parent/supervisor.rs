@@ -18,7 +18,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, WaitIdStat
 use rustix::time::Timespec;
 
 use super::account::Account;
-use super::ending::{self, Ending, Limit, SAID, Why};
+use super::ending::{self, Ending, Limit, MAX_STDERR, Why};
 use crate::clock::{self, Clock};
 use crate::report::{self, Report};
 use crate::ring::Fault;
@@ -53,7 +53,7 @@ pub(super) struct StartRequest {
 /// The pipes from a child; `None` once closed.
 pub(super) struct Pipes {
     pub(super) report: Option<File>,
-    pub(super) said: Option<File>,
+    pub(super) stderr: Option<File>,
 }
 
 /// A handle to the thread.
@@ -201,7 +201,7 @@ impl Watch {
         let mut ready = vec![PollFd::new(&self.wake, PollFlags::IN)];
         for child in &self.children {
             ready.push(PollFd::new(&child.shared.pidfd, PollFlags::IN));
-            let pipes = [&child.pipes.report, &child.pipes.said];
+            let pipes = [&child.pipes.report, &child.pipes.stderr];
             ready.extend(pipes.into_iter().flatten().map(|pipe| PollFd::new(pipe, PollFlags::IN)));
         }
         let next = next.and_then(|next| Timespec::try_from(next).ok());
@@ -225,7 +225,7 @@ struct Watched {
     reports: usize,
     /// Its report on why it ends.
     last: Option<Report>,
-    said: Vec<u8>,
+    stderr: Vec<u8>,
 }
 
 impl Watched {
@@ -250,9 +250,9 @@ impl Watched {
             }
         };
         let shared = Arc::new(Shared { process, pidfd, wake, state: Mutex::default() });
-        let (clock, said) = (Clock::of_process(process), Vec::new());
+        let (clock, stderr) = (Clock::of_process(process), Vec::new());
         let charged = Duration::ZERO;
-        Ok(Self { shared, clock, account, memory, begin, pipes, charged, reports: 0, last: None, said })
+        Ok(Self { shared, clock, account, memory, begin, pipes, charged, reports: 0, last: None, stderr })
     }
 
     /// Charges the child's CPU time and kills it if a limit is exceeded. Returns the time until the
@@ -292,20 +292,20 @@ impl Watched {
             Some(Err(_)) => self.pipes.report = None,
         }
         let mut bytes = [0; 4096];
-        let result = self.pipes.said.as_mut().map(|pipe| pipe.read(&mut bytes));
+        let result = self.pipes.stderr.as_mut().map(|pipe| pipe.read(&mut bytes));
         match result {
             None => {}
-            Some(Ok(0)) => self.pipes.said = None,
+            Some(Ok(0)) => self.pipes.stderr = None,
             Some(Ok(length)) => {
-                self.said.extend_from_slice(&bytes[..length]);
-                if self.said.len() > SAID {
-                    let used = self.said.len() as u64;
-                    self.pipes.said = None;
-                    self.forged(Fault::Flood { of: "bytes on standard error", used, allowed: SAID as u64 });
+                self.stderr.extend_from_slice(&bytes[..length]);
+                if self.stderr.len() > MAX_STDERR {
+                    let used = self.stderr.len() as u64;
+                    self.pipes.stderr = None;
+                    self.forged(Fault::Flood { of: "bytes on standard error", used, allowed: MAX_STDERR as u64 });
                 }
             }
             Some(Err(reason)) if is_pending(&reason) => {}
-            Some(Err(_)) => self.pipes.said = None,
+            Some(Err(_)) => self.pipes.stderr = None,
         }
     }
 
@@ -344,19 +344,19 @@ impl Watched {
         self.charge();
         let status = rustix::process::waitid(WaitId::PidFd(self.shared.pidfd.as_fd()), WaitIdOptions::EXITED);
         // Everything that the child wrote has arrived.
-        for _ in 0..=report::MOST + SAID / 4096 {
+        for _ in 0..=report::MOST + MAX_STDERR / 4096 {
             self.read();
         }
-        let said = ending::said(&self.said);
+        let stderr = ending::shown(&self.stderr);
         // Charged before the end is published, after which the account may no longer be read.
         self.account.charge(own.lap());
-        let why = self.why(status.ok().flatten().as_ref(), &said);
+        let why = self.why(status.ok().flatten().as_ref(), &stderr);
         let (cpu, wall, walls) = (self.charged, self.begin.elapsed(), self.shared.walls());
-        self.shared.ended(Ending { why, said, cpu, wall, walls });
+        self.shared.ended(Ending { why, stderr, cpu, wall, walls });
         true
     }
 
-    fn why(&self, status: Option<&WaitIdStatus>, said: &str) -> Why {
+    fn why(&self, status: Option<&WaitIdStatus>, stderr: &str) -> Why {
         let signal = status.and_then(WaitIdStatus::terminating_signal);
         match self.shared.kill_reason() {
             Some(why @ Why::Forged(_)) => return why,
@@ -372,10 +372,10 @@ impl Watched {
             None => Why::Exited(status.and_then(WaitIdStatus::exit_status).unwrap_or(-1)),
             Some(libc::SIGSYS) => Why::Refused(None),
             Some(libc::SIGXCPU) => past(Limit::Cpu, cpu.used, cpu.allowed),
-            Some(libc::SIGABRT) if said.contains(OUT_OF_MEMORY) => {
-                let (_, rest) = said.split_once(OUT_OF_MEMORY).unwrap_or_default();
-                let asked: u64 = rest.split(' ').next().and_then(|bytes| bytes.parse().ok()).unwrap_or_default();
-                Why::Limit { limit: Limit::Memory, used: self.memory.saturating_add(asked), allowed: self.memory }
+            Some(libc::SIGABRT) if stderr.contains(OUT_OF_MEMORY) => {
+                let (_, rest) = stderr.split_once(OUT_OF_MEMORY).unwrap_or_default();
+                let requested: u64 = rest.split(' ').next().and_then(|bytes| bytes.parse().ok()).unwrap_or_default();
+                Why::Limit { limit: Limit::Memory, used: self.memory.saturating_add(requested), allowed: self.memory }
             }
             Some(signal) => Why::Signal(signal),
         }
@@ -399,9 +399,9 @@ impl Drop for Watched {
     fn drop(&mut self) {
         if self.shared.ending().is_none() {
             self.shared.kill(Why::Stopped("the thread that watches it failed".into()));
-            let (why, said) = (self.shared.kill_reason().unwrap_or(Why::Cancelled), String::new());
+            let (why, stderr) = (self.shared.kill_reason().unwrap_or(Why::Cancelled), String::new());
             let (cpu, wall, walls) = (self.charged, self.begin.elapsed(), self.shared.walls());
-            self.shared.ended(Ending { why, said, cpu, wall, walls });
+            self.shared.ended(Ending { why, stderr, cpu, wall, walls });
         }
     }
 }

@@ -6,7 +6,7 @@
 //! before it checks it, and copies the bytes before the caller checks them. So no memory that the
 //! other side can write is read twice.
 //!
-//! Nothing here waits: the modules `child` and `parent` do, each in its way.
+//! Nothing in this module waits: the modules `child` and `parent` do, each in its own way.
 
 mod layout;
 mod memory;

@@ -13,7 +13,7 @@ pub struct Rules {
     pub bytes: u64,
 }
 
-/// How the other side broke the rules. A correct program never does.
+/// A violation of the rules by the other side. A correct program commits none.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// The writer's position is impossible.
@@ -80,7 +80,7 @@ pub enum Fault {
     /// A total exceeds its limit.
     #[error("a flood: `{used}` {of}, of which {allowed} are allowed")]
     Flood {
-        /// What is counted.
+        /// The kind of amount.
         of: &'static str,
         /// The amount received.
         used: u64,

@@ -113,7 +113,7 @@ fn a_message_and_all_of_them_have_bounds() {
     assert!(writer.write(&mut pieces).expect("room"));
     let (length, longest) = (PIECE as u64 + 2, PIECE as u64 + 1);
     assert_eq!(reader.read(&mut bytes), Err(Fault::Message { kind: 4, length, longest }));
-    // What is too long is not copied.
+    // A message that is too long is not copied.
     assert_eq!(bytes.len(), PIECE);
 
     let (mut writer, mut reader, _) = pair(rules);
@@ -161,7 +161,7 @@ fn tempfile_like(bytes: &[u8]) -> std::os::fd::OwnedFd {
     file
 }
 
-/// How a writer without rules may leave the ring.
+/// The states in which a writer that ignores the rules may leave the ring.
 #[derive(Debug, Clone)]
 enum Step {
     Bytes(u64, Vec<u8>),
@@ -197,7 +197,7 @@ proptest! {
                     let _ = writer.write(&mut Writer::pieces(kind, &parts));
                 }
             }
-            // As often as its parent would look; each look ends.
+            // As often as a parent would read; each read ends.
             for _ in 0..4 {
                 match reader.read(&mut bytes) {
                     Ok(Some(kind)) => prop_assert!((RULES.longest)(kind).is_some_and(|longest| bytes.len() as u64 <= longest)),

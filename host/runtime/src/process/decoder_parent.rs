@@ -36,7 +36,7 @@ const UNLIMITED: Duration = Duration::from_secs(365 * 24 * 3600);
 const OVERHEAD: usize = 512;
 
 /// The most bytes of a source that is read whole: the limit on decoding, twice for the values that
-/// are kept beside the rows, and what the encoding adds.
+/// are kept in addition to the rows, and what the encoding adds.
 const MAX_WHOLE: usize = 3 << 30;
 
 /// Returns the length limit of a decoder process's messages of this kind.
@@ -298,9 +298,9 @@ impl DecoderProcess {
             // Before the lock, it has read no byte of the file.
             Why::Exited(code) if ending.walls.is_none() => DataError::Host(format!(
                 "the process that decodes files could not begin and ended with code `{code}`: {}",
-                ending.said
+                ending.stderr
             )),
-            why => match (ending.from_outside(), ending.said.as_str()) {
+            why => match (ending.from_outside(), ending.stderr.as_str()) {
                 (Some(signal), _) => DataError::Unreadable {
                     path: self.name.0.clone(),
                     message: format!("the process that decodes it was ended from outside, by the signal `{signal}`"),

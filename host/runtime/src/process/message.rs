@@ -1,8 +1,8 @@
-//! How values are encoded between a child process and its parent.
+//! Encodes values that cross between a child process and its parent.
 //!
-//! A message is the value's payload as it is (the bytes of a batch or of a piece of a blob), then
-//! the rest of the value in postcard's format (the head), then the length of the head. The payload
-//! comes first, so that the receiver truncates the message and keeps the payload where it is.
+//! A message is the value's payload (the raw bytes of a batch or of a piece of a blob), then the
+//! rest of the value in postcard's format (the head), then the length of the head. The payload
+//! comes first, so that the receiver can truncate the message and keep the payload where it is.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -36,7 +36,7 @@ pub(super) mod from_decoder {
     pub(crate) const OPENED: u32 = 1;
     /// Rows: the bytes of a batch, then the number of its rows.
     pub(crate) const ROWS: u32 = 2;
-    /// Values that are kept beside the rows, as a batch.
+    /// Values that are kept in addition to the rows, as a batch.
     pub(crate) const KEPT: u32 = 6;
     /// The source has no more rows.
     pub(crate) const END: u32 = 3;
@@ -88,7 +88,7 @@ pub(super) struct DecodeTask {
     pub(super) job: String,
     /// The length of the file in bytes.
     pub(super) length: u64,
-    /// The length of the write-ahead log beside it, in bytes.
+    /// The length of its write-ahead log in bytes.
     pub(super) log: u64,
 }
 

@@ -154,7 +154,7 @@ impl RemoteInstance {
             Why::Cancelled => StageFault::Cancelled { stage: account.stage() },
             Why::Missing(walls) => StageFault::host(missing_walls(*walls)),
             Why::Stopped(reason) => StageFault::host(format!("a stage's process was stopped: {reason}")),
-            why => match (ending.from_outside(), ending.said.as_str()) {
+            why => match (ending.from_outside(), ending.stderr.as_str()) {
                 (Some(signal), _) => StageFault::Killed {
                     stage: account.stage(),
                     component: account.context.component.name.clone(),

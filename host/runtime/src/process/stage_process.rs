@@ -76,7 +76,7 @@ impl Drop for Process {
         let mut bytes = Vec::new();
         while !self.has_ended {
             match self.child.receive(&mut bytes) {
-                // Messages that nobody asked for.
+                // Unexpected messages.
                 Ok(Event::Message(_)) => {}
                 Ok(Event::Ended(ending)) => self.record_end(&ending),
                 Err(_) => self.has_ended = true,
@@ -98,7 +98,7 @@ pub(super) fn take_parked(purpose: Purpose, context: &StageContext) -> Option<Pr
     if process.child.is_quiet() {
         return Some(process);
     }
-    // It sent something that nobody asked for, or has ended.
+    // It sent an unexpected message, or has ended.
     process.end(context);
     None
 }

@@ -9,7 +9,7 @@ use wasmtime_wasi::HostWallClock;
 use wasmtime_wasi::p2::bindings::clocks;
 use wasmtime_wasi::p2::{DynPollable, Pollable, subscribe};
 
-/// How far a clock advances at each reading, in nanoseconds.
+/// The advance of a clock at each reading, in nanoseconds.
 const STEP: u64 = 1_000;
 
 /// A clock that advances only when it is read.

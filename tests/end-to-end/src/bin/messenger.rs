@@ -219,7 +219,7 @@ mod linux {
                 loop {
                     let up = match self.child.receive(&mut bytes)? {
                         Event::Message(kind) => kind,
-                        Event::Ended(ending) => return Err(format!("{}: {}", ending.why, ending.said).into()),
+                        Event::Ended(ending) => return Err(format!("{}: {}", ending.why, ending.stderr).into()),
                     };
                     self.up(up, &bytes)?;
                     match up {
