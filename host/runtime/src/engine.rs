@@ -222,8 +222,12 @@ mod tests {
     use super::*;
     use wasmtime::{Instance, Module, Store};
 
-    /// `(module (func (export "f") (param f64 f64) (result i64) (i64.reinterpret_f64 (f64.div
-    /// (local.get 0) (local.get 1)))))`
+    /// A module with one function, which divides:
+    ///
+    /// ```wat
+    /// (module (func (export "f") (param f64 f64) (result i64)
+    ///     (i64.reinterpret_f64 (f64.div (local.get 0) (local.get 1)))))
+    /// ```
     const DIVISION: &[u8] = b"\0asm\x01\0\0\0\x01\x07\x01\x60\x02\x7c\x7c\x01\x7e\x03\x02\x01\0\x07\x05\x01\x01f\0\0\
         \x0a\x0a\x01\x08\0\x20\0\x20\x01\xa3\xbd\x0b";
 

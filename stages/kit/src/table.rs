@@ -26,8 +26,8 @@ pub trait Table {
     /// # Errors
     /// `internal` if `start` is past the end or a column does not exist.
     fn read(&self, start: u64, rows: u32, columns: Option<&[u32]>) -> Result<Batch, Failure>;
-    /// Reads columns of numbers into a matrix: column `i` of `columns` is written to `values[i *
-    /// stride..]`, with NaN for null. Returns the number of rows read, at most `rows`.
+    /// Reads columns of numbers into a matrix. Column `i` of `columns` is written to
+    /// `values[i * stride..]`, with NaN for null. Returns the number of rows read, at most `rows`.
     ///
     /// # Errors
     /// As for [`Table::read`]; `data` if a column is text.

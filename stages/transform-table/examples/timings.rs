@@ -1,5 +1,5 @@
-//! Prints the native time of each part on synthetic customers: `cargo run --release -p
-//! transform-table --example timings -- 100000`.
+//! Prints the native time of each part on synthetic customers:
+//! `cargo run --release -p transform-table --example timings -- 100000`.
 
 use std::time::Instant;
 

@@ -29,8 +29,8 @@
 //! - `columns.NAME`, for one column, ratio or interaction: `drop`, `as` (`"float64"`,
 //!   `"categorical"`), `missing`, `outliers`, `scale`, `encoding`, `unseen`, `max_categories`,
 //!   `parts`.
-//! - `ratios` (`[]`): `{ name, numerator, denominator, zero_division = "zero" | "null" |
-//!   { constant = x } }`. 0/0 is 0; a ratio is never infinite.
+//! - `ratios` (`[]`): `{ name, numerator, denominator, zero_division }`, where `zero_division` is
+//!   `"zero"`, `"null"` or `{ constant = x }`. 0/0 is 0; a ratio is never infinite.
 //! - `interactions` (`[]`): `{ name, left, right, kind = "product" | "difference" | "sum" }`.
 //! - `smote` (absent): `{ enabled = true, k_neighbors = 5, sampling_strategy = 1.0 }`. Each class
 //!   gets at least this share of the number of rows of the largest class.

@@ -27,8 +27,8 @@ impl Random {
         mix(self.0)
     }
 
-    /// Returns a number below `bound`, by multiplication and shift. The bias is below `bound /
-    /// 2^32`.
+    /// Returns a number below `bound`, by multiplication and shift. The bias is below
+    /// `bound / 2^32`.
     pub(crate) fn below(&mut self, bound: u32) -> u32 {
         (((self.bits() >> 32) * u64::from(bound)) >> 32) as u32
     }

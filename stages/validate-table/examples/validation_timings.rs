@@ -1,5 +1,5 @@
-//! Prints the native time of a validation on synthetic customers: `cargo run --release -p
-//! validate-table --example validation_timings -- 100000`.
+//! Prints the native time of a validation on synthetic customers:
+//! `cargo run --release -p validate-table --example validation_timings -- 100000`.
 
 use std::time::Instant;
 
