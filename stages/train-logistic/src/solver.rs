@@ -7,13 +7,13 @@
 //! ```
 //!
 //! with `y` in {-1, 1} and the intercept `b` unpenalised, divided here by `C * sum(s_i)`. Newton's
-//! direction comes from conjugate gradients on products with the Hessian, which is never built (Lin,
-//! Weng and Keerthi, "Trust Region Newton Method for Large-Scale Logistic Regression", JMLR 9, 2008),
-//! preconditioned by its diagonal (Hsia, Chiang and Lin, "Preconditioned Conjugate Gradient Methods
-//! in Truncated Newton Frameworks", ACML 2018), with a backtracking line search. So time and memory
-//! are proportional to rows times features. With an intercept, columns are centred implicitly: this
-//! changes the intercept, not the coefficients, and columns far from zero (years, timestamps)
-//! converge as fast as scaled ones.
+//! direction comes from conjugate gradients on products with the Hessian, which is never built
+//! (Lin, Weng and Keerthi, "Trust Region Newton Method for Large-Scale Logistic Regression", JMLR
+//! 9, 2008), preconditioned by its diagonal (Hsia, Chiang and Lin, "Preconditioned Conjugate
+//! Gradient Methods in Truncated Newton Frameworks", ACML 2018), with a backtracking line search.
+//! So time and memory are proportional to rows times features. With an intercept, columns are
+//! centred implicitly: this changes the intercept, not the coefficients, and columns far from zero
+//! (years, timestamps) converge as fast as scaled ones.
 //!
 //! linfa-logistic's L-BFGS was rejected: it takes no weights, and depends on an optimiser framework
 //! that needs a clock. This module implements linfa's `Fit` and `PredictInplace`.
