@@ -30,8 +30,8 @@ places!(directory bucket; {
     what_nobody_has_is_missing_everywhere
     only_what_is_old_and_unreachable_is_collected
     what_is_published_again_is_young_again
-    a_home_keeps_to_its_place_and_brings_what_it_has
-    a_place_is_found_fit_before_it_is_needed
+    a_home_keeps_its_shared_place_and_sends_its_artifacts_there
+    a_place_is_checked_before_it_is_needed
 });
 
 fn what_one_machine_publishes_another_opens(place: &Place) {
@@ -111,7 +111,7 @@ fn what_is_published_again_is_young_again(place: &Place) {
     assert!(published.iter().all(|(kind, digest)| one.reaches(*kind, digest).expect("an answer")));
 }
 
-fn a_home_keeps_to_its_place_and_brings_what_it_has(place: &Place) {
+fn a_home_keeps_its_shared_place_and_sends_its_artifacts_there(place: &Place) {
     let folder = place.folder.path().join("home");
     let home = || Home::open(&folder).expect("a home");
     let published = publish(&home().artifacts).expect("published");
@@ -130,7 +130,7 @@ fn a_home_keeps_to_its_place_and_brings_what_it_has(place: &Place) {
     assert!(matches!(home().sharing(Some(Arc::new(elsewhere))), Err(StoreError::OtherArtifacts { .. })));
 }
 
-fn a_place_is_found_fit_before_it_is_needed(place: &Place) {
+fn a_place_is_checked_before_it_is_needed(place: &Place) {
     place.open().check().expect("fit");
     if let Some(server) = &place.server {
         assert_eq!(server.keys(), Vec::<String>::new(), "the probe is gone");
@@ -138,7 +138,7 @@ fn a_place_is_found_fit_before_it_is_needed(place: &Place) {
 }
 
 #[test]
-fn a_place_that_refuses_is_found_before_it_is_needed() {
+fn a_place_that_refuses_is_detected_before_it_is_needed() {
     let server = server();
     let absent = ArtifactObjects::open("s3://no-such-bucket/x", &settings(server.variables())).expect("a place");
     assert!(matches!(absent.check(), Err(PromotionError::NoBucket { .. })), "{:?}", absent.check());

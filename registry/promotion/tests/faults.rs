@@ -130,12 +130,12 @@ fn a_time_out_at_any_request_is_survived() {
 }
 
 #[test]
-fn a_cut_before_the_deed_at_any_request_is_survived() {
+fn a_connection_cut_before_any_request_is_carried_out_is_survived() {
     passes(Fault::Cut);
 }
 
 #[test]
-fn a_cut_after_the_deed_at_any_request_is_survived() {
+fn a_connection_cut_after_any_request_was_carried_out_is_survived() {
     passes(Fault::CutAfter);
 }
 
@@ -157,7 +157,7 @@ fn a_store_that_fails_from_any_request_on_leaves_production_whole() {
 }
 
 #[test]
-fn a_store_that_does_its_deeds_and_fails_from_any_request_on_leaves_production_whole() {
+fn a_store_that_carries_requests_out_and_fails_to_reply_leaves_production_whole() {
     stops(Fault::CutAfter);
 }
 

@@ -108,7 +108,7 @@ impl World {
 }
 
 #[test]
-fn a_champion_whose_promotion_could_not_be_noted_is_told_as_champion() {
+fn a_champion_whose_promotion_could_not_be_recorded_is_reported_as_champion() {
     let world = World::new();
     let version = world.approved(b"one");
     let promotion = world.begin(version);
@@ -127,7 +127,7 @@ fn a_champion_whose_promotion_could_not_be_noted_is_told_as_champion() {
 }
 
 #[test]
-fn a_registry_that_fails_after_the_champion_moved_is_told_as_a_late_pointer() {
+fn a_registry_that_fails_after_the_champion_moved_is_reported_as_an_outdated_pointer() {
     let world = World::new();
     let promotion = world.begin(world.approved(b"one"));
     // The version cannot be read any more once it is champion.
@@ -157,7 +157,7 @@ fn a_promotion_that_the_registry_refuses_to_complete_is_undone() {
 }
 
 #[test]
-fn a_registry_that_can_neither_complete_nor_undo_leaves_a_doubt_that_is_told() {
+fn a_promotion_that_can_neither_be_completed_nor_undone_is_reported_as_in_doubt() {
     let world = World::new();
     let promotion = world.begin(world.approved(b"one"));
     world.break_at("current");
@@ -169,7 +169,7 @@ fn a_registry_that_can_neither_complete_nor_undo_leaves_a_doubt_that_is_told() {
 }
 
 #[test]
-fn a_lost_race_for_the_champion_is_told_as_such() {
+fn a_lost_race_for_the_champion_is_reported_as_such() {
     let world = World::new();
     let [one, two] = [world.approved(b"one"), world.approved(b"two")];
     let [slow, fast] = [world.begin(one), world.begin(two)];
@@ -232,7 +232,7 @@ fn a_retired_champion_is_pointed_to_no_more() {
 }
 
 #[test]
-fn a_pointer_that_cannot_be_removed_is_told_and_the_model_retired_all_the_same() {
+fn a_pointer_that_cannot_be_removed_is_reported_and_the_model_is_retired_all_the_same() {
     let world = World::new();
     world.promote(world.approved(b"one"));
     let removals = world.home.registry.retire_model("churn", "").expect("retired");

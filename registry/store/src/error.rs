@@ -119,7 +119,7 @@ pub enum StoreError {
         problem: String,
     },
     /// A null was written to a column that may not hold one.
-    #[error("column `{column}`, row {row}: a null stands in a column that is not nullable")]
+    #[error("column `{column}`, row {row}: there is a null in a column that is not nullable")]
     Null {
         /// The column's name.
         column: String,
@@ -222,7 +222,7 @@ pub enum StoreError {
     },
     /// The registry differs from its audit.
     #[error(
-        "the chain of the audit is whole, but the registry is not what it says, in {different} place{}:{}\nhint: somebody changed the database by other means: compare with a backup of the registry", if *different == 1 { "" } else { "s" }, listed(differences)
+        "the audit's chain is intact, but the registry differs from it in {different} place{}:{}\nhint: somebody changed the database by other means: compare with a backup of the registry", if *different == 1 { "" } else { "s" }, listed(differences)
     )]
     Differs {
         /// The number of differences.
@@ -408,7 +408,7 @@ pub enum StoreError {
         destination: String,
     },
     /// Several runs have this prefix.
-    #[error("`{prefix}` stands for {count} runs\nhint: give more digits")]
+    #[error("{count} runs begin with `{prefix}`\nhint: give more digits")]
     AmbiguousRun {
         /// The prefix.
         prefix: String,

@@ -84,7 +84,7 @@ pub enum BatchProblem {
         bitmap: &'static str,
     },
     /// A null in a column that may not hold one.
-    #[error("a null stands in a column that is not nullable")]
+    #[error("there is a null in a column that is not nullable")]
     Null,
     /// A null among a column's categories.
     #[error("one of the categories is null")]

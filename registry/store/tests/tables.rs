@@ -228,7 +228,7 @@ fn a_batch_that_does_not_fit_is_refused() {
     let other = writer.write(&batch("x", Arc::new(Int64Array::from(vec![1]))));
     assert!(matches!(other, Err(StoreError::BatchMismatch { .. })));
     let null = writer.write(&batch("x", floats(vec![Some(1.0), None]))).unwrap_err();
-    assert_eq!(null.to_string(), "column `x`, row 11: a null stands in a column that is not nullable");
+    assert_eq!(null.to_string(), "column `x`, row 11: there is a null in a column that is not nullable");
 }
 
 #[test]

@@ -120,11 +120,6 @@ impl BlobWriter {
         Ok(())
     }
 
-    /// Returns the number of bytes written so far.
-    pub fn bytes_written(&self) -> u64 {
-        self.size
-    }
-
     /// Completes the blob. It is readable at once, and visible to others after publication.
     ///
     /// # Errors

@@ -85,7 +85,7 @@ impl ArtifactStore {
             }
             shared.send(kind, digest, &file, bytes)?;
         }
-        let problem = format!("it has not the {bytes} bytes that were sent");
+        let problem = format!("it does not have the {bytes} bytes that were sent");
         Err(StoreError::SharedDamaged { place: shared.uri().to_owned(), kind, digest: *digest, problem })
     }
 
@@ -159,7 +159,9 @@ impl ArtifactStore {
         let mut left = there.bytes;
         shared.fetch(&there, &mut |bytes| {
             // No more bytes are kept than the place announced.
-            left = left.checked_sub(bytes.len() as u64).ok_or_else(|| damaged("it goes on past its end".to_owned()))?;
+            left = left
+                .checked_sub(bytes.len() as u64)
+                .ok_or_else(|| damaged("it is longer than announced".to_owned()))?;
             std::io::Write::write_all(&mut file, bytes).map_err(io_error("write", &path))
         })?;
         verify(&path, kind, digest)

@@ -7,7 +7,7 @@
 //! - [`handle`]: the type itself; [`open`]: opening it; [`migrations`]: its tables
 //! - runs: [`runs`], [`logging`], [`stages`], [`experiments`], [`imports`]
 //! - models: [`models`], [`versions`], [`row_memory`], [`verdicts`], [`transitions`], [`aliases`],
-//!   [`promotions`], [`retirement`], [`deletion`]
+//!   [`promotions`], [`retirement`], [`collections`], [`deletion`]
 //! - across: [`audit`], [`search`], [`lineage`], [`reachable`] (what garbage collection must leave)
 //! - below all of them: [`ids`] (rows by name), [`names`] (what may be a name)
 //!
@@ -16,6 +16,7 @@
 
 mod aliases;
 mod audit;
+mod collections;
 mod deletion;
 mod experiments;
 mod handle;
@@ -29,6 +30,7 @@ mod migrations;
 mod models;
 mod names;
 mod open;
+mod promotion_record;
 mod promotions;
 mod reachable;
 mod references;
@@ -37,6 +39,7 @@ mod row_memory;
 mod run_id;
 mod runs;
 mod search;
+mod search_query;
 mod stages;
 mod transitions;
 mod verdicts;
@@ -53,12 +56,13 @@ pub use lineage::{ArtifactUse, UseKind};
 pub use logging::{LoggedMetric, MetricPoint};
 pub use models::{Model, NewModel};
 pub use names::CHAMPION;
-pub use promotions::{Promotion, PromotionRequest, PromotionState};
+pub use promotion_record::{Promotion, PromotionRequest, PromotionState};
 pub use references::Reference;
 pub use row_memory::RowMemory;
 pub use run_id::RunId;
 pub use runs::{NewRun, Run, RunStatus};
-pub use search::{Page, ViewType};
+pub use search::ViewType;
+pub use search_query::Page;
 pub use stages::{ArtifactRecord, CACHED, FAILED, FINISHED, InputRecord, LogLine, MetricRecord, StageRecord};
 pub use verdicts::{NewVerdict, PERSON, VerdictReason, VersionVerdict};
 pub use versions::{ModelVersion, NewVersion, Numbering, Registration, SOURCE_TAG};

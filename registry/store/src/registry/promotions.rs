@@ -14,107 +14,18 @@
 //! dies after step 3, the pointer has to be repaired, and [`Registry::unfinished_promotions`] finds
 //! it. At no time are there two champions, or none where there was one.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::Serialize;
-
-use crate::database::{Connection, Failure, Outcome, Row, Scope, values};
+use crate::database::{Connection, Failure, Outcome, Scope, values};
 use crate::error::StoreError;
 use crate::registry::audit::{self, NewEntry};
 use crate::registry::handle::{Registry, now_ms};
 use crate::registry::ids::{self, champion};
 use crate::registry::judgement::{JudgedAgainst, Verdict};
 use crate::registry::lifecycle_stage::LifecycleStage;
-use crate::registry::names::{CHAMPION, random_id, shortened};
+use crate::registry::names::{CHAMPION, random_id};
+use crate::registry::promotion_record::{
+    COLUMNS, Promotion, PromotionRequest, PromotionState, by_id, promotion, unfinished,
+};
 use crate::registry::{models, transitions};
-
-/// The state of a promotion.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum PromotionState {
-    /// Nothing has changed yet.
-    Intended,
-    /// The version is champion; the destination may not know it yet.
-    Current,
-    /// The destination points to it, or to a later one.
-    Finished,
-    /// It was given up.
-    Undone,
-}
-
-impl PromotionState {
-    /// Returns the name in JSON and in the database.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Intended => "intended",
-            Self::Current => "current",
-            Self::Finished => "finished",
-            Self::Undone => "undone",
-        }
-    }
-}
-
-impl fmt::Display for PromotionState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for PromotionState {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        let all = [Self::Intended, Self::Current, Self::Finished, Self::Undone];
-        all.into_iter().find(|it| it.name() == name).ok_or_else(|| format!("a promotion is `{name}`"))
-    }
-}
-
-/// A request to promote a version.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PromotionRequest {
-    /// Where the version is copied to: a URI without secrets; empty: nowhere.
-    pub destination: String,
-    /// The champion that the caller expects (`Some(None)`: none); `None`: the current one.
-    pub expected: Option<Option<u32>>,
-    /// The reason, for the audit.
-    pub reason: String,
-}
-
-/// A recorded promotion.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Promotion {
-    /// Its identifier: 32 hex digits.
-    pub id: String,
-    /// The model's name.
-    pub model: String,
-    /// The version that becomes champion.
-    pub version: u32,
-    /// The champion that it replaces, if there is one.
-    pub expected: Option<u32>,
-    /// Whether it is a rollback.
-    pub rollback: bool,
-    /// Whether it is a retirement: the pointer to the version is removed, and nothing is copied.
-    pub retirement: bool,
-    /// Where the version is copied to.
-    pub destination: String,
-    /// Its state.
-    pub state: PromotionState,
-    /// Who promotes.
-    pub actor: String,
-    /// The reason.
-    pub reason: String,
-    /// When it was intended, in milliseconds since the epoch.
-    pub began_ms: i64,
-    /// When it was finished or undone, in milliseconds since the epoch.
-    pub ended_ms: Option<i64>,
-}
-
-const COLUMNS: &str = "promotions.id, registered_models.name, promoted.version, expected.version, rollback, destination, \
-     state, promotions.actor, promotions.reason, began_ms, ended_ms, promotions.version, promotions.expected, retirement \
-     FROM promotions JOIN registered_models ON registered_models.id = promotions.model \
-     JOIN versions promoted ON promoted.id = promotions.version \
-     LEFT JOIN versions expected ON expected.id = promotions.expected";
 
 impl Registry {
     /// Records the intent to make a version champion that is approved against the current champion.
@@ -307,48 +218,6 @@ impl Registry {
         })
     }
 
-    /// Reserves a destination for a garbage collection. No promotion begins there until
-    /// [`Registry::end_collection`].
-    ///
-    /// # Errors
-    /// [`StoreError::PromotionRunning`] or [`StoreError::RetirementUnfinished`] if a promotion
-    /// there is not finished, [`StoreError::CollectionRunning`], [`StoreError::Database`].
-    pub fn begin_collection(&self, destination: &str) -> Result<(), StoreError> {
-        let owner = self.owner()?;
-        self.write("begin to collect garbage", Scope::Models, |connection| {
-            let busy = format!("SELECT {COLUMNS} WHERE destination = ?1 AND state IN ('intended', 'current') LIMIT 1");
-            if let Some(row) = connection.first(&busy, values![destination])? {
-                let Promotion { model, id, version, destination, retirement, .. } = promotion(&row)?;
-                return Err(if retirement {
-                    StoreError::RetirementUnfinished { model, version, destination }
-                } else {
-                    StoreError::PromotionRunning { model, promotion: id }
-                }
-                .into());
-            }
-            let insert =
-                "INSERT INTO collections (destination, owner, began_ms) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
-            if connection.execute(insert, values![destination, owner, now_ms()])? == 0 {
-                return Err(StoreError::CollectionRunning { destination: destination.to_owned() }.into());
-            }
-            Ok(())
-        })
-    }
-
-    /// Ends the reservation of a destination for a garbage collection.
-    ///
-    /// # Errors
-    /// [`StoreError::Database`].
-    pub fn end_collection(&self, destination: &str) -> Result<(), StoreError> {
-        let owner = self.owner()?;
-        self.write("end a collection of garbage", Scope::Models, |connection| {
-            // Another process may have reserved it, if this one was taken for dead.
-            let ended = "DELETE FROM collections WHERE destination = ?1 AND owner = ?2";
-            connection.execute(ended, values![destination, owner])?;
-            Ok(())
-        })
-    }
-
     fn intend(
         &self,
         connection: &mut Connection,
@@ -490,37 +359,4 @@ pub(super) fn retirements_of(connection: &mut Connection, model: &str) -> Outcom
          ORDER BY destination, promotions.id"
     );
     connection.query(&query, values![model])?.iter().map(promotion).collect()
-}
-
-/// Returns a promotion that has not ended, with the row ids of its version and of the expected
-/// champion.
-fn unfinished(connection: &mut Connection, id: &str) -> Outcome<(Promotion, i64, Option<i64>)> {
-    let found = by_id(connection, id)?;
-    match found.0.state {
-        PromotionState::Intended | PromotionState::Current => Ok(found),
-        state => Err(StoreError::PromotionEnded { id: id.to_owned(), state: state.name() }.into()),
-    }
-}
-
-fn by_id(connection: &mut Connection, id: &str) -> Outcome<(Promotion, i64, Option<i64>)> {
-    let row = connection.first(&format!("SELECT {COLUMNS} WHERE promotions.id = ?1"), values![id])?;
-    let row = row.ok_or_else(|| StoreError::NoPromotion { id: shortened(id) })?;
-    Ok((promotion(&row)?, row.get(11)?, row.get(12)?))
-}
-
-fn promotion(row: &Row) -> Outcome<Promotion> {
-    Ok(Promotion {
-        id: row.get(0)?,
-        model: row.get(1)?,
-        version: row.get(2)?,
-        expected: row.get(3)?,
-        rollback: row.get(4)?,
-        destination: row.get(5)?,
-        state: row.parsed(6)?,
-        actor: row.get(7)?,
-        reason: row.get(8)?,
-        began_ms: row.get(9)?,
-        ended_ms: row.get(10)?,
-        retirement: row.get(13)?,
-    })
 }

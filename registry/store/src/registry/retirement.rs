@@ -11,7 +11,8 @@ use crate::registry::audit::NewEntry;
 use crate::registry::handle::{Registry, now_ms};
 use crate::registry::lifecycle_stage::LifecycleStage;
 use crate::registry::names::random_id;
-use crate::registry::promotions::{self, Promotion};
+use crate::registry::promotion_record::Promotion;
+use crate::registry::promotions;
 use crate::registry::{ids, models};
 
 impl Registry {

@@ -1,28 +1,13 @@
-//! Searches: MLflow's filters and orders as SQL that both databases understand.
-//!
-//! [`crate::search`] defines the meaning of clauses; this module translates them. Values are always
-//! parameters, never text of the statement. A metric in a filter is joined, so that the database
-//! can walk its values in order; tags and parameters are looked up by value.
+//! Searches for runs, versions, models and experiments.
 
-use std::fmt::Write as _;
-
-use crate::database::{Connection, Outcome, Value};
 use crate::error::StoreError;
 use crate::registry::experiments::{self, Experiment};
 use crate::registry::handle::Registry;
 use crate::registry::models::{self, Model};
 use crate::registry::runs::Run;
+use crate::registry::search_query::{Page, Query};
 use crate::registry::versions::ModelVersion;
-use crate::search::{Attribute, Clause, Comparison, DatasetField, Entity, Filter, Key, Kind, OrderBy, like_to_glob};
-
-/// A page of the results of a search.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// The most records to return.
-    pub limit: usize,
-    /// How many records to skip.
-    pub offset: usize,
-}
+use crate::search::{Entity, Filter, OrderBy};
 
 /// Whether a search finds deleted records; MLflow's `ViewType`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,7 +55,7 @@ impl Registry {
                     query.conditions.push(format!("experiments.name IN ({names})"));
                 }
             }
-            let numbers = query.numbers(connection, filter, order, page)?;
+            let numbers = query.row_ids(connection, filter, order, page)?;
             Self::runs_numbered(connection, &numbers)
         })
     }
@@ -87,7 +72,7 @@ impl Registry {
     ) -> Result<Vec<ModelVersion>, StoreError> {
         self.read("search model versions", |connection| {
             let query = Query::new(Entity::ModelVersions, connection.is_sqlite());
-            let numbers = query.numbers(connection, filter, order, page)?;
+            let numbers = query.row_ids(connection, filter, order, page)?;
             Self::versions_numbered(connection, &numbers)
         })
     }
@@ -99,7 +84,7 @@ impl Registry {
     pub fn search_models(&self, filter: &Filter, order: &OrderBy, page: Page) -> Result<Vec<Model>, StoreError> {
         self.read("search models", |connection| {
             let query = Query::new(Entity::RegisteredModels, connection.is_sqlite());
-            let numbers = query.numbers(connection, filter, order, page)?;
+            let numbers = query.row_ids(connection, filter, order, page)?;
             numbers.iter().map(|number| models::numbered(connection, *number)).collect()
         })
     }
@@ -118,385 +103,8 @@ impl Registry {
         self.read("search experiments", |connection| {
             let mut query = Query::new(Entity::Experiments, connection.is_sqlite());
             query.conditions.extend(view.condition("experiments.deleted_ms"));
-            let numbers = query.numbers(connection, filter, order, page)?;
+            let numbers = query.row_ids(connection, filter, order, page)?;
             numbers.iter().map(|number| experiments::numbered(connection, *number)).collect()
         })
     }
-}
-
-/// The tables of a kind of record.
-struct Tables {
-    /// The table of the records, and its joins.
-    from: &'static str,
-    /// The column of the records' row id.
-    id: &'static str,
-    /// The column that refers to it in the tables below.
-    owner: &'static str,
-    metrics: &'static str,
-    parameters: &'static str,
-    tags: &'static str,
-}
-
-impl Tables {
-    const fn of(entity: Entity) -> Self {
-        match entity {
-            Entity::Runs => Self {
-                from: "runs JOIN experiments ON experiments.id = runs.experiment",
-                id: "runs.id",
-                owner: "run",
-                metrics: "latest_metrics",
-                parameters: "parameters",
-                tags: "run_tags",
-            },
-            Entity::ModelVersions => Self {
-                from: "versions JOIN registered_models ON registered_models.id = versions.model",
-                id: "versions.id",
-                owner: "version",
-                metrics: "version_metrics",
-                parameters: "version_parameters",
-                tags: "version_tags",
-            },
-            // The grammar has no metrics and parameters for these.
-            Entity::RegisteredModels => Self {
-                from: "registered_models",
-                id: "registered_models.id",
-                owner: "model",
-                metrics: "",
-                parameters: "",
-                tags: "registered_model_tags",
-            },
-            Entity::Experiments => Self {
-                from: "experiments",
-                id: "experiments.id",
-                owner: "experiment",
-                metrics: "",
-                parameters: "",
-                tags: "experiment_tags",
-            },
-        }
-    }
-}
-
-/// A statement that is being built.
-struct Query {
-    entity: Entity,
-    sqlite: bool,
-    tables: Tables,
-    joins: String,
-    /// Metrics that are joined and certain to exist, with their aliases.
-    joined: Vec<(String, String)>,
-    /// Metrics that have several names, with the names that any record uses.
-    logged: Vec<(String, Vec<String>)>,
-    conditions: Vec<String>,
-    order: Vec<String>,
-    parameters: Vec<Value>,
-}
-
-impl Query {
-    fn new(entity: Entity, sqlite: bool) -> Self {
-        Self {
-            entity,
-            sqlite,
-            tables: Tables::of(entity),
-            joins: String::new(),
-            joined: Vec::new(),
-            logged: Vec::new(),
-            conditions: Vec::new(),
-            order: Vec::new(),
-            parameters: Vec::new(),
-        }
-    }
-
-    /// Returns the row ids of the records that satisfy the conditions.
-    fn numbers(
-        mut self,
-        connection: &mut Connection,
-        filter: &Filter,
-        order: &OrderBy,
-        page: Page,
-    ) -> Outcome<Vec<i64>> {
-        for clause in filter.clauses() {
-            self.look_up(connection, &clause.key)?;
-            self.add(clause);
-        }
-        for key in order.clone().total(self.entity).keys() {
-            self.look_up(connection, &key.key)?;
-            self.add_order(&key.key, key.descending);
-        }
-        let Tables { from, id, .. } = self.tables;
-        let mut sql = format!("SELECT {id} FROM {from}{}", self.joins);
-        if !self.conditions.is_empty() {
-            let _ = write!(sql, " WHERE {}", self.conditions.join(" AND "));
-        }
-        let (limit, offset) = (self.value(page.limit), self.value(page.offset));
-        let _ = write!(sql, " ORDER BY {} LIMIT {limit} OFFSET {offset}", self.order.join(", "));
-        connection.query_once(&sql, &self.parameters)?.iter().map(|row| Ok(row.get(0)?)).collect()
-    }
-
-    /// Adds a parameter with a value. Returns its place in the statement.
-    fn value(&mut self, value: impl Into<Value>) -> String {
-        self.parameters.push(value.into());
-        format!("?{}", self.parameters.len())
-    }
-
-    fn list<T: AsRef<str>>(&mut self, texts: &[T]) -> String {
-        let places: Vec<String> = texts.iter().map(|text| self.value(text.as_ref())).collect();
-        places.join(", ")
-    }
-
-    fn add(&mut self, clause: &Clause) {
-        let condition = match &clause.key {
-            Key::Metric(name) => {
-                let alias = self.metric(name);
-                self.compare(&format!("{alias}.value"), Kind::Number, &clause.comparison)
-            }
-            Key::Parameter(name) => self.owned(self.tables.parameters, name, clause),
-            Key::Tag(name) => self.owned(self.tables.tags, name, clause),
-            Key::Attribute(Attribute::Alias) => self.alias(&clause.comparison),
-            Key::Attribute(attribute) => {
-                let column = self.column(*attribute);
-                self.compare(column, clause.key.kind(), &spelled(*attribute, &clause.comparison))
-            }
-            Key::Dataset(field) => self.dataset(*field, &clause.comparison),
-        };
-        self.conditions.push(condition);
-    }
-
-    /// Joins a metric that the records must have. Returns its alias.
-    fn metric(&mut self, name: &str) -> String {
-        if let Some((_, alias)) = self.joined.iter().find(|(joined, _)| joined == name) {
-            return alias.clone();
-        }
-        let alias = format!("metric_{}", self.joined.len());
-        let named = self.named(name, &alias);
-        let Tables { id, owner, metrics, .. } = self.tables;
-        let _ = write!(self.joins, " JOIN {metrics} {alias} ON {alias}.{owner} = {id} AND {named}");
-        self.joined.push((name.to_owned(), alias.clone()));
-        alias
-    }
-
-    /// Looks up by which of its names a metric was ever logged, so that a statement asks for these
-    /// alone.
-    fn look_up(&mut self, connection: &mut Connection, key: &Key) -> Outcome<()> {
-        let Key::Metric(name) = key else { return Ok(()) };
-        let Some(names) = stagewright_metric_names::names(name) else { return Ok(()) };
-        if self.logged.iter().any(|(known, _)| known == name) {
-            return Ok(());
-        }
-        // The requested name comes first, then the host's.
-        let others = names.iter().copied().filter(|other| *other != name);
-        let mut logged = Vec::new();
-        for candidate in [name.as_str()].into_iter().chain(others) {
-            let sql = format!("SELECT name FROM {} WHERE name = ?1 LIMIT 1", self.tables.metrics);
-            if !connection.query(&sql, &[candidate.into()])?.is_empty() {
-                logged.push(candidate.to_owned());
-            }
-        }
-        self.logged.push((name.clone(), logged));
-        Ok(())
-    }
-
-    /// Returns the condition that a row of metrics is the one of this name. A metric with several
-    /// names may have been logged by any of them; if a record has two of them, the first counts.
-    fn named(&mut self, name: &str, alias: &str) -> String {
-        let logged = self.logged.iter().find(|(known, _)| known == name).map(|(_, logged)| logged.clone());
-        let names = logged.filter(|logged| !logged.is_empty()).unwrap_or_else(|| vec![name.to_owned()]);
-        let places: Vec<String> = names.iter().map(|name| self.value(name.as_str())).collect();
-        if let [place] = places.as_slice() {
-            // The common case: the database can walk its index of names and values.
-            return format!("{alias}.name = {place}");
-        }
-        let list = places.join(", ");
-        let rank = |of: &str| {
-            let cases: Vec<String> =
-                places.iter().enumerate().map(|(rank, place)| format!("WHEN {place} THEN {rank}")).collect();
-            format!("CASE {of}.name {} END", cases.join(" "))
-        };
-        let Tables { id, owner, metrics, .. } = self.tables;
-        let (nearer, this) = (rank("nearer"), rank(alias));
-        format!(
-            "{alias}.name IN ({list}) AND NOT EXISTS (SELECT 1 FROM {metrics} nearer
-             WHERE nearer.{owner} = {id} AND nearer.name IN ({list}) AND {nearer} < {this})"
-        )
-    }
-
-    /// Returns a condition on a tag or a parameter.
-    fn owned(&mut self, table: &str, name: &str, clause: &Clause) -> String {
-        let Tables { id, owner, .. } = self.tables;
-        let place = self.value(name);
-        match &clause.comparison {
-            Comparison::Null => format!("{id} NOT IN (SELECT {owner} FROM {table} WHERE name = {place})"),
-            Comparison::NotNull => format!("{id} IN (SELECT {owner} FROM {table} WHERE name = {place})"),
-            _ if clause.is_prompt_exclusion() => {
-                format!("{id} NOT IN (SELECT {owner} FROM {table} WHERE name = {place} AND value = 'true')")
-            }
-            comparison => {
-                let condition = self.compare("value", Kind::Text, comparison);
-                format!("{id} IN (SELECT {owner} FROM {table} WHERE name = {place} AND {condition})")
-            }
-        }
-    }
-
-    /// Returns a condition on the aliases of a version, including `champion`.
-    fn alias(&mut self, comparison: &Comparison) -> String {
-        const ALIASES: &str = "(SELECT alias FROM version_aliases WHERE version_aliases.version = versions.id
-            UNION ALL SELECT 'champion' WHERE versions.stage = 'production') named";
-        let (sign, positive) = match comparison {
-            Comparison::NotEqual(text) => ("NOT ", Comparison::Equal(text.clone())),
-            Comparison::NotIn(texts) => ("NOT ", Comparison::In(texts.clone())),
-            Comparison::Null => return format!("NOT EXISTS (SELECT 1 FROM {ALIASES})"),
-            Comparison::NotNull => return format!("EXISTS (SELECT 1 FROM {ALIASES})"),
-            other => ("", other.clone()),
-        };
-        let condition = self.compare("alias", Kind::Text, &positive);
-        format!("{sign}EXISTS (SELECT 1 FROM {ALIASES} WHERE {condition})")
-    }
-
-    /// Returns a condition on the table that a run ingested.
-    fn dataset(&mut self, field: DatasetField, comparison: &Comparison) -> String {
-        let column = match field {
-            DatasetField::Name => "runs.pipeline",
-            DatasetField::Digest => "ingested.digest",
-            DatasetField::Context => "'train'",
-        };
-        let condition = self.compare(column, Kind::Text, comparison);
-        format!(
-            "EXISTS (SELECT 1 FROM stage_outputs ingested JOIN stages ON stages.id = ingested.stage
-             WHERE stages.run = runs.id AND stages.name = 'ingestion' AND ingested.name = 'table' AND {condition})"
-        )
-    }
-
-    fn compare(&mut self, column: &str, kind: Kind, comparison: &Comparison) -> String {
-        let text = if is_text(kind) && !self.sqlite { format!("{column} COLLATE \"C\"") } else { column.to_owned() };
-        match comparison {
-            Comparison::Number(relation, number) => format!("{column} {} {}", relation.sign(), self.value(*number)),
-            Comparison::Integer(relation, number) => format!("{column} {} {}", relation.sign(), self.value(*number)),
-            Comparison::Equal(value) => format!("{column} = {}", self.value(value)),
-            Comparison::NotEqual(value) => format!("{column} <> {}", self.value(value)),
-            Comparison::Like(pattern) if self.sqlite => format!("{column} GLOB {}", self.value(like_to_glob(pattern))),
-            Comparison::Like(pattern) => format!("{text} LIKE {} ESCAPE ''", self.value(pattern)),
-            Comparison::Ilike(pattern) if self.sqlite => format!("{column} LIKE {}", self.value(pattern)),
-            Comparison::Ilike(pattern) => format!("{text} ILIKE {} ESCAPE ''", self.value(pattern)),
-            Comparison::In(values) => format!("{column} IN ({})", self.list(values)),
-            Comparison::NotIn(values) => format!("{column} NOT IN ({})", self.list(values)),
-            Comparison::Null => format!("{column} IS NULL"),
-            Comparison::NotNull => format!("{column} IS NOT NULL"),
-        }
-    }
-
-    fn add_order(&mut self, key: &Key, descending: bool) {
-        let direction = if descending { "DESC" } else { "ASC" };
-        let Tables { id, owner, .. } = self.tables;
-        match key {
-            Key::Metric(name) => {
-                if let Some((_, alias)) = self.joined.iter().find(|(joined, _)| joined == name) {
-                    // A filter compares it, so that it exists and is not NaN.
-                    self.order.push(format!("{alias}.value {direction}"));
-                    return;
-                }
-                let alias = format!("sorted_{}", self.order.len());
-                let named = self.named(name, &alias);
-                let metrics = self.tables.metrics;
-                let _ = write!(self.joins, " LEFT JOIN {metrics} {alias} ON {alias}.{owner} = {id} AND {named}");
-                self.order
-                    .push(format!("({alias}.{owner} IS NULL), ({alias}.value IS NULL), {alias}.value {direction}"));
-            }
-            Key::Parameter(name) => self.add_text_order(self.tables.parameters, name, direction),
-            Key::Tag(name) => self.add_text_order(self.tables.tags, name, direction),
-            Key::Attribute(attribute) => {
-                let column = self.column(*attribute);
-                let collated = if is_text(key.kind()) && !self.sqlite { " COLLATE \"C\"" } else { "" };
-                // No condition on columns that are never null, so that the database may walk an
-                // index.
-                let nulls =
-                    if is_nullable(self.entity, *attribute) { format!("({column} IS NULL), ") } else { String::new() };
-                self.order.push(format!("{nulls}{column}{collated} {direction}"));
-            }
-            // Unreachable: the grammar refuses to order by it.
-            Key::Dataset(_) => self.order.push(id.to_owned()),
-        }
-    }
-
-    fn add_text_order(&mut self, table: &'static str, name: &str, direction: &str) {
-        let alias = self.sorted(table, name);
-        let collated = if self.sqlite { "" } else { " COLLATE \"C\"" };
-        self.order.push(format!("({alias}.value IS NULL), {alias}.value{collated} {direction}"));
-    }
-
-    /// Joins a value that the records may lack, to sort by it. Returns its alias.
-    fn sorted(&mut self, table: &str, name: &str) -> String {
-        let alias = format!("sorted_{}", self.order.len());
-        let place = self.value(name);
-        let Tables { id, owner, .. } = self.tables;
-        let _ = write!(self.joins, " LEFT JOIN {table} {alias} ON {alias}.{owner} = {id} AND {alias}.name = {place}");
-        alias
-    }
-
-    fn column(&self, attribute: Attribute) -> &'static str {
-        use Attribute as A;
-        match (self.entity, attribute) {
-            (Entity::Runs, A::RunId) => "runs.run_id",
-            (Entity::Runs, A::RunName) => "runs.name",
-            (Entity::Runs, A::UserId) => "runs.actor",
-            (Entity::Runs, A::Status) => "upper(runs.status)",
-            (Entity::Runs, A::ArtifactUri) => {
-                "('mlflow-artifacts:/' || runs.experiment || '/' || runs.run_id || '/artifacts')"
-            }
-            (Entity::Runs, A::StartTime | A::CreationTime) => "runs.started_ms",
-            (Entity::Runs, A::EndTime) => "runs.ended_ms",
-            (Entity::Runs, A::Pipeline) => "nullif(runs.pipeline, '')",
-            (Entity::Experiments, A::ExperimentId) => "CAST(experiments.id AS TEXT)",
-            (Entity::Experiments, A::CreationTime) => "experiments.created_ms",
-            (Entity::Experiments, A::LastUpdateTime) => "experiments.updated_ms",
-            (Entity::Experiments, _) => "experiments.name",
-            (Entity::RegisteredModels, A::CreationTime) => "registered_models.created_ms",
-            (Entity::RegisteredModels, A::LastUpdateTime) => "registered_models.updated_ms",
-            (Entity::ModelVersions, A::RunId) => "versions.run_id",
-            (Entity::ModelVersions, A::VersionNumber) => "versions.version",
-            (Entity::ModelVersions, A::CreationTime) => "versions.created_ms",
-            (Entity::ModelVersions, A::LastUpdateTime) => "versions.updated_ms",
-            (Entity::ModelVersions, A::SourcePath) => {
-                "('models:/' || registered_models.name || '/' || versions.version)"
-            }
-            (Entity::ModelVersions, A::Stage) => "(upper(substr(versions.stage, 1, 1)) || substr(versions.stage, 2))",
-            (Entity::ModelVersions, A::Verdict) => "versions.verdict",
-            (Entity::ModelVersions, A::SemanticVersion) => "versions.semantic_version",
-            // A model's name; the grammar has no other attribute here.
-            _ => "registered_models.name",
-        }
-    }
-}
-
-/// Spells values of status and stage as the tables do, in lower case, however they were typed.
-fn spelled(attribute: Attribute, comparison: &Comparison) -> Comparison {
-    let word = |word: &String| match attribute {
-        Attribute::Status => word.to_uppercase(),
-        Attribute::Stage => {
-            let lower = word.to_lowercase();
-            let mut letters = lower.chars();
-            letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
-        }
-        _ => word.clone(),
-    };
-    match comparison {
-        Comparison::Equal(text) => Comparison::Equal(word(text)),
-        Comparison::NotEqual(text) => Comparison::NotEqual(word(text)),
-        Comparison::In(texts) => Comparison::In(texts.iter().map(word).collect()),
-        Comparison::NotIn(texts) => Comparison::NotIn(texts.iter().map(word).collect()),
-        other => other.clone(),
-    }
-}
-
-/// Returns whether values of this kind are texts, for which PostgreSQL needs a collation.
-fn is_text(kind: Kind) -> bool {
-    matches!(kind, Kind::Text | Kind::OptionalText | Kind::Entry)
-}
-
-/// Returns whether a record may lack the attribute.
-fn is_nullable(entity: Entity, attribute: Attribute) -> bool {
-    use Attribute as A;
-    matches!(
-        (entity, attribute),
-        (Entity::Runs, A::EndTime | A::Pipeline) | (Entity::ModelVersions, A::RunId | A::Verdict | A::SemanticVersion)
-    )
 }

@@ -243,7 +243,7 @@ fn text(cursor: &mut Cursor<'_>, key: &Key) -> Result<String, SearchError> {
     cursor.space();
     cursor.quoted(&['\'', '"'])?.ok_or_else(|| {
         let problem = format!("{} is compared with a text, not with {}", key.subject(), cursor.found());
-        cursor.refuse(cursor.at(), problem, "a text stands in single or double quotes, as in `'telco'`")
+        cursor.refuse(cursor.at(), problem, "put a text in single or double quotes, as in `'telco'`")
     })
 }
 

@@ -318,7 +318,7 @@ impl Key {
         let Some(group) = entity.group(&group) else { return Err(no_group(cursor, entity, start, &group)) };
         let start = cursor.at();
         let Some(name) = part(cursor, is_word)?.filter(|name| !name.is_empty()) else {
-            let hint = "a name that has other characters than letters, digits and `_.-/:+` stands in backticks";
+            let hint = "put a name with characters other than letters, digits and `_.-/:+` in backticks";
             return Err(cursor.refuse(start, "a name is missing after the dot", hint));
         };
         match group {

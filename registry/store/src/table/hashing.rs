@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_cannot_hash_its_chunk_panics_and_the_writer_is_told() {
+    fn a_job_that_cannot_hash_its_chunk_panics_and_its_writer_fails() {
         let mut hashing = Hashing::new(&schema());
         let other = Schema::new(vec![Field::new("x", DataType::Float64)]).expect("a schema");
         let floats = RecordBatch::try_new(other.to_arrow(), vec![Arc::new(Float64Array::from(vec![1.0]))]);
@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn chunks_of_a_table_that_is_thrown_away_do_not_wait() {
+    fn chunks_of_a_dropped_writer_are_dropped() {
         let (mut slow, mut dropped) = (Hashing::new(&schema()), Hashing::new(&schema()));
         let (hold, held) = mpsc::channel::<()>();
         let held = Arc::new(Mutex::new(held));

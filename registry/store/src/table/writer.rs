@@ -86,12 +86,6 @@ impl TableWriter {
         self.rows
     }
 
-    /// Returns the number of logical bytes written to the file so far: those of [`Table::bytes`],
-    /// without the last chunk.
-    pub fn bytes_written(&self) -> u64 {
-        self.bytes
-    }
-
     /// Returns the bytes of memory that the writer holds: itself, the current chunk, chunks before
     /// it that may still be hashed, and all categories. Counts capacity, not length. The result is
     /// the same for the same rows, however fast hashing is.
@@ -208,7 +202,7 @@ impl TableWriter {
         let given = batch.schema_ref().fields();
         for ((field, given), array) in self.schema.fields().iter().zip(given).zip(batch.columns()) {
             if *given.name() != field.name {
-                return mismatch(format!("column `{}` stands where `{}` belongs", given.name(), field.name));
+                return mismatch(format!("column `{}` is in the place of `{}`", given.name(), field.name));
             }
             if DataType::from_arrow(array.data_type()) != Some(field.data_type) {
                 let found = array.data_type();

@@ -136,7 +136,7 @@ pub(crate) fn a_removed_entry_is_detected_wherever_it_stood(world: &World) {
     assert_eq!(tampered(world), 1);
 }
 
-pub(crate) fn an_entry_that_is_removed_so_that_the_others_close_ranks_is_detected(world: &World) {
+pub(crate) fn an_entry_that_is_removed_with_the_others_renumbered_is_detected(world: &World) {
     busy(world);
     world.disarm_audit();
     world.sql("DELETE FROM audit WHERE seq = 4").unwrap();

@@ -48,7 +48,7 @@ conformance! {
         a_run_is_read_back_as_it_was_recorded,
         of_a_repeated_parameter_or_tag_the_last_counts,
         a_run_ends_once,
-        of_many_who_end_a_run_one_does,
+        if_many_end_a_run_at_once_one_does,
         runs_are_found_by_prefix_pipeline_and_age,
         a_deleted_run_is_listed_no_more_until_it_is_restored,
         parts_of_many_runs_do_not_mix;
@@ -106,7 +106,7 @@ conformance! {
         a_verdict_is_read_back_as_it_was_recorded,
         a_later_verdict_supersedes_an_earlier_one_and_erases_nothing,
         a_verdict_against_another_champion_is_not_recorded,
-        a_verdict_without_what_explains_it_is_not_recorded,
+        a_verdict_without_an_artifact_that_explains_it_is_not_recorded,
         metrics_of_a_manifest_are_those_of_the_first_verdict;
     lifecycle:
         versions_go_through_stages,
@@ -142,7 +142,7 @@ conformance! {
         the_database_refuses_to_change_the_audit,
         an_edited_entry_is_detected,
         a_removed_entry_is_detected_wherever_it_stood,
-        an_entry_that_is_removed_so_that_the_others_close_ranks_is_detected,
+        an_entry_that_is_removed_with_the_others_renumbered_is_detected,
         reordered_entries_are_detected,
         an_entry_that_nobody_made_is_detected,
         the_champion_of_any_date_is_known,

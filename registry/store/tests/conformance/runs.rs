@@ -42,7 +42,7 @@ pub(crate) fn a_run_ends_once(world: &World) {
     assert!(matches!(registry.finish_run(&nobody(), RunStatus::Failed, None), Err(StoreError::NoRun { .. })));
 }
 
-pub(crate) fn of_many_who_end_a_run_one_does(world: &World) {
+pub(crate) fn if_many_end_a_run_at_once_one_does(world: &World) {
     let id = world.registry.begin_run(&new_run("churn")).unwrap();
     let end = || world.registry.finish_run(&id, RunStatus::Finished, None).is_ok();
     let ended = std::thread::scope(|scope| {

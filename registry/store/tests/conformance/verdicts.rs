@@ -132,7 +132,7 @@ pub(crate) fn a_verdict_against_another_champion_is_not_recorded(world: &World) 
     );
 }
 
-pub(crate) fn a_verdict_without_what_explains_it_is_not_recorded(world: &World) {
+pub(crate) fn a_verdict_without_an_artifact_that_explains_it_is_not_recorded(world: &World) {
     world.unjudged("churn");
     let missing = vec![explains("evaluation.report", Digest::of(b"nobody stored this"))];
     let refused = record(world, 1, &NewVerdict { references: missing, ..rich(world) }).unwrap_err();

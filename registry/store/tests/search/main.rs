@@ -251,7 +251,7 @@ fn what_is_no_filter_is_refused_where_it_goes_wrong() {
 }
 
 #[test]
-fn a_message_shows_the_place_and_what_may_stand_there() {
+fn a_message_shows_the_position_and_how_to_solve_the_problem() {
     assert_eq!(
         refused(Runs, "metrics.auc > 'x'"),
         "filter `metrics.auc > 'x'`, column 15: a metric is compared with a number, not with `'x'`\n\

@@ -72,7 +72,7 @@ impl Registry {
                 }
                 for row in &rows {
                     let Ok(entry) = entry(row) else {
-                        return Err(tampered(expected, "it holds what nobody writes there").into());
+                        return Err(tampered(expected, "its content is not what this program writes").into());
                     };
                     if entry.seq != expected {
                         return Err(tampered(expected, "it was removed").into());
@@ -81,7 +81,7 @@ impl Registry {
                         return Err(tampered(entry.seq, "it, or its place, was changed").into());
                     }
                     if !replay.take(&entry) {
-                        return Err(tampered(entry.seq, "it holds what nobody writes there").into());
+                        return Err(tampered(entry.seq, "its content is not what this program writes").into());
                     }
                     expected += 1;
                     (check.entries, check.head) = (entry.seq, entry.hash);
@@ -93,7 +93,7 @@ impl Registry {
                 return Err(tampered(check.entries + 1, "it was removed").into());
             }
             if hash != check.head || seq != check.entries {
-                return Err(tampered(check.entries, "the chain does not end with the head that was kept").into());
+                return Err(tampered(check.entries, "the chain does not end with the recorded head").into());
             }
             // No entry may have a position below 1, or none.
             let rows: u64 = connection.one("SELECT count(*) FROM audit", &[])?.get(0)?;
