@@ -50,12 +50,11 @@
 compile_error!("tables are mapped into memory as they are stored: little-endian");
 
 mod artifact;
-
+mod batch_fault;
 mod bitmap;
 mod database;
 mod digest;
 mod error;
-mod fault;
 mod files;
 mod fsyncs;
 mod home;
@@ -71,10 +70,10 @@ pub use artifact::{
     ArtifactKind, ArtifactStore, Blob, BlobWriter, CollectedArtifact, Document, SharedArtifact, SharedArtifacts,
     Staging, UnknownKind,
 };
+pub use batch_fault::{BatchFault, BatchProblem};
 pub use database::DatabaseError;
 pub use digest::{Digest, DigestParseError};
 pub use error::{DISK_FULL_HINT, StoreError, is_disk_full};
-pub use fault::{BatchFault, BatchProblem};
 pub use files::{open_regular, read_bounded, read_regular, read_regular_text, write_whole};
 pub use fsyncs::fsyncs;
 pub use home::Home;

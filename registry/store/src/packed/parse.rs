@@ -20,8 +20,8 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::{ALIGNMENT, MAX_BATCH_BYTES, MAX_BATCH_ROWS, canonicalise_nans};
+use crate::batch_fault::{BatchFault, BatchProblem as Problem};
 use crate::bitmap::{self, zero_at_nulls};
-use crate::fault::{BatchFault, BatchProblem as Problem};
 use crate::schema::{DataType, Field, Schema};
 
 /// A problem, and its row.

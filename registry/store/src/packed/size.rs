@@ -8,8 +8,8 @@ use arrow_array::{Array, ArrayRef, DictionaryArray, RecordBatch, StringArray};
 use arrow_buffer::{Buffer, NullBuffer};
 
 use super::ALIGNMENT;
+use crate::batch_fault::{BatchFault, BatchProblem as Problem};
 use crate::bitmap;
-use crate::fault::{BatchFault, BatchProblem as Problem};
 use crate::schema::{DataType, Field, Schema};
 
 /// Returns how many bytes [`write`](super::write()) makes of a batch.

@@ -13,8 +13,8 @@ use arrow_buffer::NullBuffer;
 
 use super::size::{check_columns, size};
 use super::{ALIGNMENT, canonicalise_nans};
+use crate::batch_fault::BatchFault;
 use crate::bitmap::{self, zero_at_nulls};
-use crate::fault::BatchFault;
 use crate::schema::{DataType, Field, Schema};
 
 /// Bytes of values that are copied and then checked: what fits a processor's first-level cache.
