@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use serde::{Deserialize, Serialize};
-use stagewright_manifest::Overrides;
 
+mod changes;
+mod json;
 mod registry;
 
+pub(crate) use changes::Changes;
+pub(crate) use json::JsonArgument;
 pub(crate) use registry::{
     AuditCommand, DecisionArguments, DestinationArguments, GateArguments, GcArguments, ModelsArguments, ModelsCommand,
     PolicyName, RetireArguments, RunsArguments, RunsCommand, SearchArguments,
@@ -16,7 +18,7 @@ pub(crate) use registry::{
 
 /// Runs machine-learning lifecycles as pipelines of sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
-#[command(name = "stagewright", version, about = "Runs machine-learning lifecycles as pipelines of sandboxed WebAssembly components", after_help = AFTER_HELP, max_term_width = 100)]
+#[command(name = "stagewright", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Arguments {
     /// Shows more log lines; twice for all.
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
@@ -35,8 +37,12 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
-const AFTER_HELP: &str = "Exit codes: 0 done or accepted, 2 usage or manifest, 3 data, 4 rejected by a gate or not reproduced, 5 stage fault, \
-6 limit, 7 host fault, 130 interrupted.\n\nBegin with: stagewright init FILE\nAn error has a code, which `stagewright explain CODE` explains.";
+const AFTER_HELP: &str = "\
+Exit codes: 0 done or accepted, 2 usage or manifest, 3 data, 4 rejected by a gate or not reproduced, \
+5 stage fault, 6 limit, 7 host fault, 130 interrupted.
+
+Begin with: stagewright init FILE
+An error has a code, which `stagewright explain CODE` explains.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -95,79 +101,6 @@ pub(crate) enum Command {
         /// The folder.
         folder: PathBuf,
     },
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct JsonArgument {
-    /// Prints one JSON value on standard output.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-/// Changes of a manifest for one run. All but `workers` and `locked` are recorded with the run, and
-/// hold for the stages that are run on its artifacts.
-#[derive(Debug, Clone, Default, Args, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-pub(crate) struct Changes {
-    /// Sets a key of a stage: its component, a limit, or a parameter of its component. Repeatable.
-    #[arg(long = "set", value_name = "STAGE.KEY=VALUE")]
-    pub(crate) set: Vec<String>,
-    /// Reads a source from another place: `csv:FILE`, `sqlite:FILE#TABLE`, `parquet:FILE`.
-    /// Repeatable.
-    #[arg(long = "source", value_name = "NAME=URI")]
-    pub(crate) sources: Vec<String>,
-    /// The seed of every random choice.
-    #[arg(long)]
-    pub(crate) seed: Option<u64>,
-    /// The number of instances that may run at once. Results do not depend on it. [default: the
-    /// number of cores]
-    #[arg(long)]
-    #[serde(skip)]
-    pub(crate) workers: Option<usize>,
-    /// The experiment that the run belongs to.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) experiment_name: Option<String>,
-    /// The name under which the model is registered.
-    #[arg(long, value_name = "NAME")]
-    pub(crate) register_name: Option<String>,
-    /// Refuses components that `stagewright.lock` does not pin, instead of pinning them.
-    #[arg(long)]
-    #[serde(skip)]
-    pub(crate) locked: bool,
-}
-
-impl Changes {
-    /// These changes as the manifest takes them.
-    pub(crate) fn overrides(&self) -> Overrides {
-        Overrides {
-            set: self.set.clone(),
-            sources: self.sources.clone(),
-            seed: self.seed,
-            workers: self.workers,
-            experiment: self.experiment_name.clone(),
-            register_name: self.register_name.clone(),
-        }
-    }
-
-    /// Returns these changes on top of those of an earlier run; these win.
-    pub(crate) fn after(&self, mut earlier: Self) -> Self {
-        // If a component is replaced, the parameters of the old one have no meaning; the stage's
-        // limits stay.
-        for stage in self.set.iter().filter_map(|set| set.split_once('=')?.0.strip_suffix(".component")) {
-            let (own, limits) = (format!("{stage}."), format!("{stage}.limits."));
-            earlier.set.retain(|set| !set.starts_with(&own) || set.starts_with(&limits));
-        }
-        let joined = |earlier: Vec<String>, later: &[String]| earlier.into_iter().chain(later.to_vec()).collect();
-        Self {
-            set: joined(earlier.set, &self.set),
-            sources: joined(earlier.sources, &self.sources),
-            seed: self.seed.or(earlier.seed),
-            workers: self.workers,
-            experiment_name: self.experiment_name.clone().or(earlier.experiment_name),
-            register_name: self.register_name.clone().or(earlier.register_name),
-            locked: self.locked,
-        }
-    }
 }
 
 /// The stages that may take over the results of earlier runs.

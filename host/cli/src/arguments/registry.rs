@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::JsonArgument;
+use super::json::JsonArgument;
 
 /// The destination of promotions and exports.
 #[derive(Debug, Clone, Default, Args)]
