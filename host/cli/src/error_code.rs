@@ -61,7 +61,7 @@ error_codes! {
     NoColumn "0112" Usage,
     NothingToLearn "0113" Usage,
     EnvironmentFile "0114" Usage,
-    NoErrorCode "0115" Usage,
+    UnknownCode "0115" Usage,
     // The manifest.
     ManifestUnreadable "0201" Usage,
     ManifestSyntax "0202" Usage,

@@ -17,7 +17,7 @@ pub(crate) fn explain(code: Option<&str>) -> anyhow::Result<ExitCode> {
     let Some(code) = ErrorCode::from_text(text) else {
         let nearest = ErrorCode::nearest(text);
         return Err(UsageError::error(
-            ErrorCode::NoErrorCode,
+            ErrorCode::UnknownCode,
             format!("there is no error code `{}`", Untrusted::new(text)),
             format!("did you mean `{nearest}`? `stagewright explain` lists all"),
         ));
