@@ -35,6 +35,7 @@ const SLOWEST: u32 = 60;
 /// The most memory in MiB. An input of a few KiB that takes more is a finding.
 const MEMORY: u32 = 1024;
 
+// invariant: Malformed bytes are refused or harmless wherever host or stages read input.
 /// Runs each target for a few seconds.
 pub(crate) fn smoke() -> Result<()> {
     fuzz(&["--seconds".to_owned(), SMOKE.to_owned()])

@@ -22,6 +22,7 @@ pub(crate) fn layers() -> Result<()> {
     module_order()
 }
 
+// invariant: Only `host/runtime` depends on wasmtime.
 /// Checks that every package depends on packages below it alone.
 pub(crate) fn crate_order() -> Result<()> {
     let mut wrong = Vec::new();

@@ -35,8 +35,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                     installs the binary and the built-in stages (default prefix: ~/.local)
   fuzz [TARGET] [--seconds N]
                     fuzzes the readers of untrusted bytes, 60 s each; findings go to target/fuzz/findings/
-  invariants [--check]
-                    writes the table of invariants in ARCHITECTURE.md from the annotations at the tests, or checks it
+  invariants        writes the table of invariants in ARCHITECTURE.md from the annotations at the tests
   layers            checks that crates and modules depend on each other in one direction
   prose             checks the form of comments and documents, and that links lead somewhere
   bench overhead|cache|boundary|decode|native|sandbox|registry|lifecycle [--rows N] [--repeat N]
@@ -64,7 +63,6 @@ fn main() -> ExitCode {
         Some("edge") => edge::edge(),
         Some("install") => install::install(rest),
         Some("prose") => prose::prose(),
-        Some("invariants") if rest == ["--check"] => invariants::check(),
         Some("invariants") => invariants::write(),
         Some("layers") => layers::layers(),
         Some("fuzz") => fuzz::fuzz(rest),

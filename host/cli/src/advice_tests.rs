@@ -173,6 +173,7 @@ fn commands(text: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
+// invariant: Every command, option and key that a message suggests exists.
 #[test]
 fn every_command_that_a_message_names_exists() {
     let mut seen = 0;

@@ -201,6 +201,7 @@ mod tests {
         names.filter(|name| !name.starts_with("component ")).collect()
     }
 
+    // invariant: as `a_record_that_nobody_would_write_is_refused_or_harmless`
     #[test]
     fn a_thing_that_no_earlier_step_made_is_a_dependency_wherever_it_is_said_to_come_from() {
         let chain = [step("first", b"rows", "before", b"one"), step("second", b"one", "first", b"two")];

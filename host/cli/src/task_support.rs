@@ -90,6 +90,7 @@ mod tests {
         refuse(&manifest(kind, "", &[]), &stages, can).map_err(|error| error.render())
     }
 
+    // invariant: A task that a component does not support is refused before anything runs.
     #[test]
     fn a_task_that_a_component_cannot_do_is_refused_at_its_line() {
         let all = World::Ingestion..=World::Promotion;

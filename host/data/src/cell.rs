@@ -440,6 +440,7 @@ mod tests {
     }
 
     proptest! {
+        // invariant: A whole number decodes exactly in every notation.
         #[test]
         fn a_whole_number_is_read_exactly_however_it_is_written(number: i64, point in 0_usize..19, zeros in 0_usize..4) {
             let digits = number.unsigned_abs().to_string();

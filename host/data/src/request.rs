@@ -333,6 +333,7 @@ mod tests {
     const CSV: &str = "since,tenure,charges,contract,paperless,extra\n\
         2024-01-06,1,29.85,Monthly,yes,x\n2024-01-06T00:00:00+00:00,34, ,\"One, year\",0,y\n";
 
+    // invariant: A value decodes to the same result from JSON, CSV and every other source.
     #[test]
     fn json_and_csv_give_the_same_batch() {
         let from_csv = decode_csv(CSV.as_bytes(), b',', &signature(), Strictness::Predict).unwrap();
@@ -389,6 +390,7 @@ mod tests {
         assert_eq!((batch.num_rows(), batch.num_columns()), (0, 5));
     }
 
+    // invariant: as `a_whole_number_is_read_exactly_however_it_is_written`
     #[test]
     fn numbers_of_json_are_read_from_their_digits() {
         let fields = vec![Field::new("n", DataType::Int64), Field::new("x", DataType::Float64)];

@@ -133,6 +133,8 @@ fn unit_values(factor: i64) -> impl Strategy<Value = i64> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
+    // invariant: A date, time or decimal in a Parquet file decodes exactly or is a fault. Values
+    // written by pyarrow decode as pyarrow reads them.
     #[test]
     fn a_date_is_its_midnight_or_a_fault(days in prop_oneof![
         any::<i32>(), -4_371_600..=2_932_900, Just(i32::MAX), Just(i32::MIN), 2_932_890..=2_932_900, -4_371_590..=-4_371_580,
@@ -149,6 +151,7 @@ proptest! {
         check(&path, value, exact(value, 1000));
     }
 
+    // invariant: as `a_date_is_its_midnight_or_a_fault`
     #[test]
     fn a_timestamp_of_any_unit_is_exact_or_a_fault(
         seconds in unit_values(1_000_000), milliseconds in unit_values(1000), microseconds in unit_values(1), nanoseconds: i64,
@@ -162,6 +165,7 @@ proptest! {
         check(&file(Arc::new(TimestampNanosecondArray::from(vec![nanoseconds]))), nanoseconds, Some(nanoseconds.div_euclid(1000)));
     }
 
+    // invariant: as `a_date_is_its_midnight_or_a_fault`
     #[test]
     fn an_int96_is_exact_or_a_fault(days in prop_oneof![
         any::<i32>(), -4_371_600..=2_932_900, 2_932_890..=2_932_900, 106_751..=106_753, Just(i32::MAX), Just(i32::MIN),
@@ -176,6 +180,7 @@ proptest! {
         check(&path, seconds, expected);
     }
 
+    // invariant: as `a_date_is_its_midnight_or_a_fault`
     #[test]
     fn a_decimal_keeps_all_digits(unscaled in prop_oneof![any::<i128>(), (-1000_i128..1000)], scale in 0_i8..=38) {
         let limit = 10_i128.pow(38);
@@ -278,6 +283,7 @@ fn read_all(path: &Path) -> Result<u64, DataError> {
     Ok(infer(&source(path), &InferenceOptions::default(), &Interrupt::never())?.rows)
 }
 
+// invariant: A damaged Parquet file is an error and never a panic.
 #[test]
 fn a_damaged_file_is_an_error_and_never_a_panic() {
     let folder = tempfile::tempdir().unwrap();
@@ -348,6 +354,7 @@ fn a_codec_that_is_not_read_is_named_with_what_to_do() {
     }
 }
 
+// invariant: as `a_date_is_its_midnight_or_a_fault`
 /// Reads what pyarrow writes, and compares it with what pyarrow reads. Needs a Python with pyarrow,
 /// named by `STAGEWRIGHT_PYTHON`.
 #[test]

@@ -81,6 +81,7 @@ fn query(path: &Path, sql: &str, parameters: Vec<Literal>) -> Source {
 const CSV: &[u8] = b"contract,charges,more,tenure,id\nMonthly,29.85,x,1,A\n\"One, year\", ,y,34.0,B\n";
 const ROWS: &str = "INSERT INTO customers VALUES ('A', 1, 29.85, 'Monthly'), ('B', 34.0, ' ', 'One, year')";
 
+// invariant: as `a_process_of_its_own_decodes_as_this_one_does`
 #[test]
 fn csv_and_sqlite_give_the_same_batch() {
     let folder = tempfile::tempdir().unwrap();
@@ -284,6 +285,7 @@ fn beside(path: &Path, ending: &str) -> PathBuf {
     format!("{}{ending}", path.display()).into()
 }
 
+// invariant: A database is read as of one moment, with its committed log and nothing else.
 #[test]
 fn committed_changes_in_a_log_are_read() {
     let folder = tempfile::tempdir().unwrap();
@@ -324,6 +326,7 @@ fn committed_changes_in_a_log_are_read() {
     assert_eq!(read(&table(&path), &signature()).unwrap().num_rows(), before + 12);
 }
 
+// invariant: as `committed_changes_in_a_log_are_read`
 #[test]
 fn a_reader_of_a_database_locks_out_writers() {
     let folder = tempfile::tempdir().unwrap();
@@ -352,6 +355,7 @@ fn a_reader_of_a_database_locks_out_writers() {
     assert!(matches!(long, Err(DataError::Memory { allowed: 1, .. })), "{long:?}");
 }
 
+// invariant: as `committed_changes_in_a_log_are_read`
 #[test]
 fn a_database_that_a_writer_left_half_written_is_not_read() {
     let folder = tempfile::tempdir().unwrap();

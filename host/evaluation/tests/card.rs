@@ -276,6 +276,7 @@ fn a_card_survives_json() {
     assert_eq!(serde_json::from_str::<Card>("{}").unwrap(), Card::default());
 }
 
+// invariant: as `hostile_text_in_an_evaluation_report_is_only_text`
 #[test]
 fn a_card_is_self_contained() {
     assert_stands_alone(&card().html());
@@ -360,6 +361,7 @@ fn hostile_card() -> Card {
     }
 }
 
+// invariant: as `hostile_text_in_an_evaluation_report_is_only_text`
 #[test]
 fn hostile_text_in_a_card_is_only_text() {
     let card = hostile_card();

@@ -155,6 +155,7 @@ fn a_first_figure_of_zero_gives_no_per_cent() {
     assert_eq!((cell.difference, cell.percent), (Some(0.5), None));
 }
 
+// invariant: Metrics on different test rows are never compared as better or worse.
 #[test]
 fn different_test_tables_are_noted_first_and_no_value_is_called_better() {
     let mut comparison = two();
@@ -207,6 +208,7 @@ fn a_comparison_survives_json() {
     assert_eq!(bare.subjects[0], Subject { title: "a".to_owned(), ..Subject::default() });
 }
 
+// invariant: as `hostile_text_in_an_evaluation_report_is_only_text`
 #[test]
 fn a_comparison_is_self_contained() {
     assert_stands_alone(&two().html());
@@ -222,6 +224,7 @@ fn empty_subjects_make_a_page() {
     }
 }
 
+// invariant: as `hostile_text_in_an_evaluation_report_is_only_text`
 #[test]
 fn hostile_text_in_a_comparison_is_only_text() {
     let text = || HOSTILE.to_owned();

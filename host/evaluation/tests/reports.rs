@@ -254,6 +254,7 @@ fn reports_survive_json() {
     assert_eq!(serde_json::from_str::<EvaluationReport>(&evaluation.json()).unwrap(), evaluation);
 }
 
+// invariant: The same report data gives the same bytes.
 #[test]
 fn the_same_report_gives_the_same_bytes() {
     assert_eq!(evaluation().html(), evaluation().html());
@@ -261,6 +262,7 @@ fn the_same_report_gives_the_same_bytes() {
     assert_eq!(validation().html(), validation().html());
 }
 
+// invariant: as `hostile_text_in_an_evaluation_report_is_only_text`
 #[test]
 fn a_report_is_self_contained() {
     for page in [evaluation().html(), validation().html()] {
@@ -400,6 +402,8 @@ fn a_report_survives_json_and_older_reports_are_read() {
     assert!(read.html().contains("not known"));
 }
 
+// invariant: A stage's text appears in a report as text only, and a report loads nothing from the
+// network.
 #[test]
 fn hostile_text_in_an_evaluation_report_is_only_text() {
     let text = || HOSTILE.to_owned();

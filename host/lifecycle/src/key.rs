@@ -273,6 +273,7 @@ mod tests {
         differing(&one.keyed(), &other.keyed()).iter().map(Path::name).collect()
     }
 
+    // invariant: as `whatever_can_change_a_result_changes_the_key_and_is_named`
     #[test]
     fn a_key_does_not_change_from_release_to_release() {
         // A change of the canonical form empties every cache. It must be deliberate: change PREFIX
@@ -284,6 +285,7 @@ mod tests {
         assert_eq!(key.to_hex(), "585466ef6690952f2951b9470b5829d2f34e6afd89c6c7981ec4779be7554cc8");
     }
 
+    // invariant: as `whatever_can_change_a_result_changes_the_key_and_is_named`
     #[test]
     fn what_cannot_change_a_result_is_no_part_of_the_key() {
         let (plain, mut same) = (invocation(), invocation());
@@ -298,6 +300,7 @@ mod tests {
         assert_eq!(names(&plain, &same), Vec::<String>::new());
     }
 
+    // invariant: A key changes with everything that can change a result, and with nothing else.
     #[test]
     fn whatever_can_change_a_result_changes_the_key_and_is_named() {
         type Change = fn(&mut Invocation);

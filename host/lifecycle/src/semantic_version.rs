@@ -300,6 +300,8 @@ mod tests {
         assert_eq!(reasons, ["training was `train-logistic` and is `train-boosted`"]);
     }
 
+    // invariant: Changed columns or predictions raise the major version, a decision the minor
+    // version, and training again the patch version.
     #[test]
     fn other_rows_or_other_predictions_are_a_major_change() {
         let classes = vec!["No".to_owned(), "Maybe".to_owned(), "Yes".to_owned()];
@@ -322,6 +324,7 @@ mod tests {
         assert_eq!(reasons, ["feature `tenure` was int64 and is float64", "feature `Contract` was removed"]);
     }
 
+    // invariant: as `other_rows_or_other_predictions_are_a_major_change`
     #[test]
     fn what_someone_decided_is_a_minor_change() {
         let rebuilt = ModelComponent { digest: Digest::of(b"another build"), ..model().training };
@@ -337,6 +340,7 @@ mod tests {
         }
     }
 
+    // invariant: as `other_rows_or_other_predictions_are_a_major_change`
     #[test]
     fn training_again_is_a_patch() {
         assert_eq!(after("1.4.2", &model(), &RegisteredModel { seed: 7, ..model() }).0, "1.4.3");

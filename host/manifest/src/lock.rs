@@ -243,6 +243,7 @@ mod tests {
         assert!(!path.is_symlink());
     }
 
+    // invariant: as `an_operators_file_that_cannot_be_looked_at_is_an_error_and_not_absent`
     #[test]
     fn a_lock_of_unknown_existence_is_an_error() {
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -455,6 +455,8 @@ mod tests {
         }
     }
 
+    // invariant: An operator's file, lock file or registry that cannot be examined is an error and
+    // not treated as absent.
     #[test]
     fn an_operators_file_that_cannot_be_looked_at_is_an_error_and_not_absent() {
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -287,6 +287,7 @@ mod tests {
         assert!(matches!(place.open().bytes("b.cwasm"), Err(Unusable::Missing)));
     }
 
+    // invariant: Cached code is used only if this host wrote it for this component.
     #[test]
     fn every_changed_byte_and_every_cut_is_seen() {
         let place = Place::new();
@@ -309,6 +310,7 @@ mod tests {
         assert!(cache.sealed("a.cwasm").is_ok());
     }
 
+    // invariant: as `every_changed_byte_and_every_cut_is_seen`
     #[test]
     fn a_file_of_another_component_or_engine_is_not_taken_for_this_one() {
         let place = Place::new();
@@ -317,6 +319,7 @@ mod tests {
         assert!(matches!(cache.bytes("b.cwasm"), Err(Unusable::Forged)));
     }
 
+    // invariant: as `every_changed_byte_and_every_cut_is_seen`
     #[test]
     fn a_file_under_another_key_is_not_used() {
         let (ours, theirs) = (Place::new(), Place::new());

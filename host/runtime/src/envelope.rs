@@ -122,6 +122,8 @@ mod tests {
         }
     }
 
+    // invariant: as
+    // `a_statement_is_verified_by_a_stock_tool_and_countersigned_by_who_reproduced_the_version`
     #[test]
     fn a_statement_is_read_if_a_key_that_is_asked_for_signed_it() {
         let (own, other) = (SecretKey::generate().expect("randomness"), SecretKey::generate().expect("randomness"));

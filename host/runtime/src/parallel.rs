@@ -151,6 +151,7 @@ mod tests {
         assert!(fault.to_string().contains("alone"), "{fault}");
     }
 
+    // invariant: as `artifacts_do_not_depend_on_workers_or_processes`
     #[test]
     fn results_come_in_order_with_any_number_of_workers() {
         for workers in [1, 2, 3, 8, 100] {
@@ -172,6 +173,7 @@ mod tests {
         }
     }
 
+    // invariant: as `never_more_work_at_once_than_there_are_permits_and_all_of_it_ends`
     #[test]
     fn work_of_many_at_once_ends_with_one_permit_and_gives_it_back() {
         let budget = Budget::new(1, u64::MAX);

@@ -51,6 +51,7 @@ mod tests {
 
     use super::*;
 
+    // invariant: The bytes that were verified are the bytes that run.
     #[test]
     fn sealed_bytes_cannot_be_written_again() {
         let mut file = memory_file("test").expect("memory files");

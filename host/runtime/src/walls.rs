@@ -57,6 +57,7 @@ impl HostWalls {
 mod tests {
     use super::*;
 
+    // invariant: as `walls_that_a_system_lacks_are_told_and_refused_where_they_are_required`
     #[test]
     fn what_is_required_and_cannot_be_built_is_an_error_that_names_it_and_the_fix() {
         let (all, some) = (HostWalls { outer: OUTER.to_vec() }, HostWalls { outer: vec!["seccomp", "rlimits"] });

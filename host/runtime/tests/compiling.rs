@@ -111,6 +111,8 @@ fn the_next_one_works(place: &Place, runtime: &Runtime) {
     assert!(cached.iter().any(|name| name.ends_with(".cwasm")) && cached.len() == 2, "{cached:?}");
 }
 
+// invariant: A component that exhausts memory or time during compilation ends only its compiler
+// process and leaves nothing in the cache.
 #[test]
 fn a_component_that_takes_all_memory_to_compile_is_refused_and_the_next_one_works() {
     let place = Place::new();
@@ -127,6 +129,7 @@ fn a_component_that_takes_all_memory_to_compile_is_refused_and_the_next_one_work
     the_next_one_works(&place, &runtime);
 }
 
+// invariant: as `a_component_that_takes_all_memory_to_compile_is_refused_and_the_next_one_works`
 #[test]
 fn a_component_that_takes_for_ever_to_compile_is_killed_and_the_next_one_works() {
     let place = Place::new();
@@ -245,6 +248,7 @@ fn newer_patches_of_the_contract_and_of_wasi_run() {
     assert_eq!(hint, "it was made for contract 0.2.7, and this version has 0.2.0: use a newer stagewright");
 }
 
+// invariant: A build without a compiler runs only code that was compiled for its key.
 #[test]
 fn a_host_without_a_compiler_runs_what_another_compiled_for_its_key() {
     let (full, edge) = (Place::new(), Place::new());

@@ -50,6 +50,7 @@ fn what_one_machine_publishes_another_opens(place: &Place) {
     assert_eq!(other.open_document(&document, "text/plain").expect("a document").bytes(), b"report");
 }
 
+// invariant: as `a_passing_fault_at_any_request_is_survived`
 fn what_is_damaged_at_the_place_is_never_opened(place: &Place) {
     let published = publish(&place.machine("one")).expect("published");
     for (kind, digest) in published {
@@ -101,6 +102,7 @@ fn only_what_is_old_and_unreachable_is_collected(place: &Place) {
     assert!(!other.reaches(blob.0, &blob.1).expect("an answer"));
 }
 
+// invariant: as `a_passing_fault_at_any_request_is_survived`
 fn what_is_published_again_is_young_again(place: &Place) {
     let (one, other) = (place.machine("one"), place.machine("other"));
     publish(&one).expect("published");
@@ -197,6 +199,8 @@ fn at_each(work: fn(Plan) -> Outcome, plan: impl Fn(u64) -> Plan) -> Vec<bool> {
     (1..=faultless.requests + 1).map(|at| work(plan(at)).completed).collect()
 }
 
+// invariant: A shared artifact is complete or absent. Garbage collection keeps what another machine
+// may be about to record.
 #[test]
 fn a_passing_fault_at_any_request_is_survived() {
     for fault in [Fault::Error500, Fault::CutAfter] {
@@ -207,6 +211,7 @@ fn a_passing_fault_at_any_request_is_survived() {
     }
 }
 
+// invariant: as `a_passing_fault_at_any_request_is_survived`
 #[test]
 fn a_network_that_is_gone_from_any_request_on_leaves_nothing_partial() {
     for work in [walk, fetch] {

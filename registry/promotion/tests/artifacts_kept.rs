@@ -93,6 +93,7 @@ fn bytes_in(folder: &Path) -> u64 {
 /// Bytes that may be in transit when the client stops reading: the buffers of both sides.
 const ON_ITS_WAY: u64 = 16 << 20;
 
+// invariant: A download stops at the recorded or announced size, even if the server sends more.
 #[test]
 fn a_body_without_an_end_is_cut_off_at_the_announced_size() {
     let server = Endless::start(100_000);
@@ -122,6 +123,7 @@ fn a_body_without_an_end_is_cut_off_at_the_announced_size() {
     assert!(matches!(error, PromotionError::Refused { .. }), "{error}");
 }
 
+// invariant: as `a_body_without_an_end_is_cut_off_at_the_announced_size`
 #[test]
 fn what_is_longer_than_anything_that_nobody_recorded_is_not_asked_for() {
     let server = Endless::start(1 << 40);
@@ -221,6 +223,7 @@ places!(directory bucket; {
     a_component_that_is_here_already_is_sent_once_and_again_where_it_is_gone
 });
 
+// invariant: as `a_body_without_an_end_is_cut_off_at_the_announced_size`
 fn what_is_longer_than_it_is_on_record_is_not_fetched(place: &Place) {
     let home = home(place, "home");
     let published = publish(&home.artifacts).expect("published");
@@ -248,6 +251,7 @@ fn what_is_longer_than_it_is_on_record_is_not_fetched(place: &Place) {
     }
 }
 
+// invariant: as `a_passing_fault_at_any_request_is_survived`
 fn what_a_deleted_run_made_is_kept_for_a_day(place: &Place) {
     let (home, other) = (home(place, "home"), place.machine("other"));
     let published = publish(&home.artifacts).expect("published");
@@ -268,6 +272,7 @@ fn what_a_deleted_run_made_is_kept_for_a_day(place: &Place) {
     assert_eq!((aged, collect().len()), (1, 3), "nobody records them any more");
 }
 
+// invariant: as `a_passing_fault_at_any_request_is_survived`
 fn what_is_taken_over_from_the_place_alone_is_young_again(place: &Place) {
     let (one, other) = (place.machine("one"), place.machine("other"));
     let published = publish(&one).expect("published");
@@ -378,6 +383,7 @@ impl SharedArtifacts for Between {
     }
 }
 
+// invariant: as `a_passing_fault_at_any_request_is_survived`
 fn age_is_told_by_the_clock_of_the_place(place: &Place) {
     publish(&place.machine("one")).expect("published");
     let nothing = |_| Ok(HashSet::new());
@@ -389,6 +395,7 @@ fn age_is_told_by_the_clock_of_the_place(place: &Place) {
     assert_eq!(exact.collect(Duration::ZERO, false, nothing).expect("collected").len(), 3);
 }
 
+// invariant: as `a_passing_fault_at_any_request_is_survived`
 fn what_is_sent_while_it_is_removed_is_sent_again(place: &Place) {
     let published = publish(&place.machine("one")).expect("published");
     place.age(HOUR * 25);

@@ -1,5 +1,7 @@
 //! The conformance suite of stores, run against each of them. A new store is one line in `stores!`.
 
+// invariant: as `registry/store/tests/conformance/main.rs`
+
 #![cfg(feature = "s3")]
 
 mod support;
@@ -155,6 +157,7 @@ fn of_many_writers_at_once_one_wins(Open { store, .. }: &Open) {
     }
 }
 
+// invariant: as `of_many_promotions_at_once_one_moves_the_pointer`
 fn no_update_is_lost_among_many_writers(Open { store, .. }: &Open) {
     written(store.put("counter", b"0", &Condition::Absent));
     let count = || {

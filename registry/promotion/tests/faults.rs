@@ -1,6 +1,9 @@
 //! Every kind of fault at every request of a promotion: production has the old version or the new
 //! one, complete, and a second attempt completes the promotion.
 
+// invariant: Whatever fails during a promotion, production holds the old champion or the new one,
+// complete.
+
 #![cfg(feature = "s3")]
 
 mod support;
@@ -114,6 +117,7 @@ fn an_error_500_at_any_request_is_survived() {
     passes(Fault::Error500);
 }
 
+// invariant: A fault at any S3 request is retried with success, or leaves production complete.
 #[test]
 fn an_error_500_after_the_deed_at_any_request_is_survived() {
     passes(Fault::Error500After);
@@ -144,6 +148,7 @@ fn a_slow_reply_to_any_request_is_survived() {
     passes(Fault::Slow);
 }
 
+// invariant: Bytes that were stored or read wrongly never reach production.
 #[test]
 fn bytes_that_are_stored_or_read_wrongly_at_any_request_never_reach_production() {
     // What the store damaged is removed and reported. The promotion is right to fail.
@@ -151,6 +156,7 @@ fn bytes_that_are_stored_or_read_wrongly_at_any_request_never_reach_production()
     assert!(outcomes.iter().any(|it| !it.completed) && outcomes.iter().any(|it| it.completed));
 }
 
+// invariant: as `an_error_500_after_the_deed_at_any_request_is_survived`
 #[test]
 fn a_store_that_fails_from_any_request_on_leaves_production_whole() {
     stops(Fault::Error500);

@@ -76,6 +76,8 @@ fn a_second_upload_sends_nothing(place: &Place) {
     assert_eq!((other.uploaded, other.skipped), (105_000, 3000));
 }
 
+// invariant: A version is invisible at a production location until it is complete, and one of
+// several promotions at once moves the pointer.
 fn a_version_is_invisible_until_it_is_whole(place: &Place) {
     let nothing = place.destination.load("churn", None).expect_err("no champion");
     assert!(matches!(nothing, PromotionError::NoChampion { .. }), "{nothing}");
@@ -100,6 +102,7 @@ fn an_object_that_was_damaged_is_sent_anew(place: &Place) {
     assert_eq!(champion(&place.destination), 1);
 }
 
+// invariant: as `bytes_that_are_stored_or_read_wrongly_at_any_request_never_reach_production`
 fn what_is_damaged_at_the_destination_is_never_loaded(place: &Place) {
     let upload = place.upload(1);
     promote(&place.destination, &upload).expect("promoted");
@@ -140,6 +143,7 @@ fn a_manifest_that_lists_other_objects_is_not_promoted(place: &Place) {
     assert_eq!(place.keys(), Vec::<String>::new());
 }
 
+// invariant: A version of another registry is never overwritten.
 fn a_version_of_another_registry_is_not_overwritten(place: &Place) {
     let (one, mut other) = (place.upload(1), place.upload(2));
     promote(&place.destination, &one).expect("promoted");
@@ -149,6 +153,8 @@ fn a_version_of_another_registry_is_not_overwritten(place: &Place) {
     assert_eq!(champion(&place.destination), 1);
 }
 
+// invariant: as `a_version_is_invisible_until_it_is_whole`
+// invariant: Of several promotions at once, one moves the pointer.
 fn of_many_promotions_at_once_one_moves_the_pointer(place: &Place) {
     let uploads: Vec<_> = (1..=6).map(|version| place.upload(version)).collect();
     for upload in &uploads {
@@ -180,6 +186,7 @@ fn of_many_promotions_at_once_one_moves_the_pointer(place: &Place) {
     }
 }
 
+// invariant: as `artifacts_of_deleted_runs_are_not_reachable`
 fn garbage_is_what_nobody_refers_to(place: &Place) {
     let upload = place.upload(1);
     promote(&place.destination, &upload).expect("promoted");
@@ -202,6 +209,7 @@ fn garbage_is_what_nobody_refers_to(place: &Place) {
     assert_eq!(place.keys(), expected);
 }
 
+// invariant: as `artifacts_of_deleted_runs_are_not_reachable`
 fn what_became_needed_is_not_removed(place: &Place) {
     let upload = place.upload(1);
     place.destination.upload(&upload, &|_, _| ()).expect("uploaded");
@@ -236,6 +244,8 @@ fn versions_are_listed(place: &Place) {
     assert_eq!(numbers, [("churn", 1), ("churn", 2), ("churn", 10), ("churn", 11), ("churn", 12)]);
 }
 
+// invariant: as `a_version_is_invisible_until_it_is_whole`
+// invariant: as `of_many_promotions_at_once_one_moves_the_pointer`
 #[test]
 fn of_several_processes_one_moves_the_pointer_of_a_directory() {
     let place = directory();

@@ -145,6 +145,7 @@ fn another_region_is_refused() {
     insta::assert_snapshot!(text(&check(BUCKET, &with(&server, "AWS_REGION", "us-west-2")), None));
 }
 
+// invariant: as `a_store_without_conditional_writes_is_refused`
 #[test]
 fn a_bucket_that_may_only_be_read_is_refused() {
     let server = Server::start("models", Options { read_only: true, ..Options::default() });
@@ -154,6 +155,7 @@ fn a_bucket_that_may_only_be_read_is_refused() {
     insta::assert_snapshot!(text.replace(&probe, "probes/1"));
 }
 
+// invariant: A store that cannot guarantee safe promotion is refused before training.
 #[test]
 fn a_store_without_conditional_writes_is_refused() {
     let start = |conditional_writes| Server::start("models", Options { conditional_writes, ..Options::default() });

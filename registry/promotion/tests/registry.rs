@@ -3,6 +3,9 @@
 //!
 //! Triggers in the registry's database cause its faults, so that everything else is real.
 
+// invariant: When the registry fails during a promotion, the error says what was done, or that it
+// is in doubt.
+
 use std::path::Path;
 
 use serde_json::json;
@@ -179,6 +182,7 @@ fn a_lost_race_for_the_champion_is_reported_as_such() {
     assert_eq!((world.champion(), world.pointed_to(), world.state(&slow)), (Some(2), Some(2), PromotionState::Undone));
 }
 
+// invariant: The manifest of a version in production never changes, whatever verdicts follow.
 #[test]
 fn later_verdicts_leave_the_manifest_as_it_was_written() {
     let world = World::new();

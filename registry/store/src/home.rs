@@ -173,6 +173,7 @@ fn create_durably(path: &Path) -> Result<(), StoreError> {
 mod tests {
     use super::*;
 
+    // invariant: as `an_operators_file_that_cannot_be_looked_at_is_an_error_and_not_absent`
     #[test]
     fn a_home_whose_registry_cannot_be_told_is_not_opened_with_another() {
         let home = tempfile::tempdir().expect("a temporary folder");

@@ -38,6 +38,7 @@ fn floats(rows: usize) -> (Schema, RecordBatch) {
     (schema, batch)
 }
 
+// invariant: as `what_is_not_published_is_removed`
 #[test]
 fn handles_are_readable_at_once_and_visible_to_others_after_publication() {
     let (_directory, store) = store();
@@ -65,6 +66,7 @@ fn handles_are_readable_at_once_and_visible_to_others_after_publication() {
     assert_eq!(table.read(0, 10, None).unwrap(), batch);
 }
 
+// invariant: An unpublished artifact is removed, and a published artifact is complete.
 #[test]
 fn what_is_not_published_is_removed() {
     let (_directory, store) = store();
@@ -103,6 +105,7 @@ fn publication_is_idempotent_and_waits_for_the_disk_once_per_new_file_and_direct
     assert!(fsyncs() >= 4);
 }
 
+// invariant: A damaged artifact is never served. Making it again repairs it.
 #[test]
 fn a_damaged_blob_or_document_is_never_served() {
     let (_directory, store) = store();
@@ -129,6 +132,7 @@ fn a_damaged_blob_or_document_is_never_served() {
     assert_eq!(store.open_document(&document, "text/plain").unwrap().bytes(), b"report");
 }
 
+// invariant: as `a_damaged_blob_or_document_is_never_served`
 #[test]
 fn a_damaged_artifact_of_the_right_length_is_healed_by_making_it_again() {
     let (directory, store) = store();
@@ -175,6 +179,7 @@ fn replace(path: &Path, bytes: &[u8]) {
 /// same test.
 const CHILD_DIRECTORY: &str = "STAGEWRIGHT_TEST_ARTIFACTS";
 
+// invariant: Opening a home removes what dead processes left and leaves live processes alone.
 #[test]
 fn opening_removes_what_dead_processes_left_and_nothing_of_live_ones() {
     if let Some(directory) = std::env::var_os(CHILD_DIRECTORY) {
@@ -208,6 +213,7 @@ fn die_while_staging(directory: &OsStr) -> ! {
     std::process::abort();
 }
 
+// invariant: as `what_is_not_published_is_removed`
 #[test]
 fn a_full_disk_is_an_error_that_names_the_file_and_leaves_nothing() {
     if let Some(directory) = std::env::var_os(CHILD_DIRECTORY) {
@@ -244,6 +250,7 @@ fn fill_the_disk(directory: &OsStr) {
     staging.publish().unwrap();
 }
 
+// invariant: as `what_is_not_published_is_removed`
 #[test]
 fn a_staging_directory_whose_lock_is_gone_is_removed_and_one_whose_lock_is_there_is_not() {
     let (_directory, store) = store();

@@ -40,6 +40,7 @@ fn a_home_keeps_the_permissions_that_its_owner_gave_it() {
     assert_eq!((mode(&path), mode(&path.join("stagewright.db"))), (0o750, 0o660));
 }
 
+// invariant: as `a_lock_file_of_a_folder_leads_nowhere_else`
 #[test]
 fn a_database_that_is_a_link_or_no_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();

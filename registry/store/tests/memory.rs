@@ -67,6 +67,7 @@ fn categories(schema: &Schema, texts: impl Iterator<Item = String>) -> RecordBat
     RecordBatch::try_new(schema.to_arrow(), vec![Arc::new(array)]).unwrap()
 }
 
+// invariant: The work and memory that the host spends on a stage count against that stage's limits.
 #[test]
 fn a_table_holds_what_it_says() {
     let directory = tempfile::tempdir().unwrap();

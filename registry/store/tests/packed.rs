@@ -139,6 +139,8 @@ fn spoil(draws: &mut Draws, rows: &mut usize, bytes: &mut Vec<u8>) {
     }
 }
 
+// invariant: The host refuses a guest's batch or holds it as valid Arrow. Its memory for the batch
+// is proportional to the batch's bytes.
 #[test]
 fn spoilt_bytes_are_refused_or_are_a_batch() {
     let mut draws = Draws(24_635_342_421_234_567);
@@ -181,6 +183,7 @@ const fn pair(first: i32, second: i32) -> u64 {
     (first as u32 as u64) | (second as u32 as u64) << 32
 }
 
+// invariant: as `spoilt_bytes_are_refused_or_are_a_batch`
 #[test]
 fn every_refusal_names_what_is_wrong() {
     use BatchProblem as Problem;
@@ -286,6 +289,8 @@ fn a_batch_that_is_too_large_names_its_largest_column() {
     assert_eq!(named(vec![0xff; MAX_BATCH_BYTES + 1]), "c");
 }
 
+// invariant: A guest gets a null only where the field is nullable, and only batches of the columns
+// that it was told.
 #[test]
 fn columns_that_are_not_the_schemas_are_not_written() {
     let one = |data_type, nullable| schema(vec![Field::new("x", data_type).with_nullable(nullable)]);

@@ -22,6 +22,7 @@ fn categories(ends: impl ExactSizeIterator<Item = i32>, text: &[u8]) -> Vec<u8> 
     bytes
 }
 
+// invariant: as `spoilt_bytes_are_refused_or_are_a_batch`
 #[test]
 fn a_guests_count_of_categories_reserves_no_more_than_their_bytes_can_hold() {
     let schema = Schema::new(vec![Field::new("x", DataType::Categorical)]).unwrap();

@@ -231,6 +231,7 @@ fn a_batch_that_does_not_fit_is_refused() {
     assert_eq!(null.to_string(), "column `x`, row 11: there is a null in a column that is not nullable");
 }
 
+// invariant: as `a_damaged_blob_or_document_is_never_served`
 #[test]
 fn a_cut_or_edited_file_is_an_error_and_never_a_panic() {
     let (_directory, store) = store();
@@ -335,6 +336,7 @@ fn a_failed_export_leaves_no_file() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
+    // invariant: A table's digest does not depend on how its rows arrived.
     #[test]
     fn batch_sizes_slices_and_category_numbers_do_not_change_the_digest(
         cuts in prop::collection::vec(1usize..4000, 1..12),

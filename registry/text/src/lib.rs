@@ -163,6 +163,8 @@ mod tests {
     }
 
     proptest! {
+        // invariant: Text from outside cannot move the cursor, hide or reorder text, or imitate a
+        // line of the host.
         #[test]
         fn nothing_hidden_comes_out(text in "(\\PC|\\p{C}|\\p{Z}){0,40}") {
             let line = Untrusted::new(&text).to_string();

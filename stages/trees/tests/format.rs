@@ -73,6 +73,7 @@ fn every_truncation_is_refused() {
     }
 }
 
+// invariant: as `a_forged_model_is_refused_or_harmless`
 #[test]
 fn every_flipped_bit_is_refused() {
     for bytes in &*MODELS {
@@ -112,6 +113,7 @@ fn a_cycle_is_refused_even_with_a_right_checksum() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
+    // invariant: A forged model is refused or harmless.
     /// A changed model with a correct checksum is either refused or predicts without a panic.
     #[test]
     fn a_forged_model_is_refused_or_harmless(

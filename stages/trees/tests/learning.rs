@@ -252,6 +252,7 @@ fn a_row_of_weight_zero_is_as_good_as_absent() {
     assert_eq!(fit_boosted_weighted(&data, Some(&weights), options()).unwrap(), before);
 }
 
+// invariant: A forest that is trained in parts equals the forest that is trained whole.
 #[test]
 fn parts_of_a_forest_merge_to_the_whole_whatever_their_sizes() {
     let data = planted(500);

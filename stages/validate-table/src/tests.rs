@@ -88,6 +88,8 @@ fn limits_that_nothing_could_meet_or_break_are_refused() {
     }
 }
 
+// invariant: A validation check never passes because the type of its column leaves it nothing to
+// check.
 #[test]
 fn a_check_that_the_columns_type_leaves_nothing_to_look_at_fails() {
     let texts = Column::utf8([Some("-1.5"), Some("2")]);

@@ -122,6 +122,7 @@ fn one_class_only() {
     assert_eq!(place.run(&["models", "--json"]).expect(0).json().as_array().map(Vec::len), Some(0));
 }
 
+// invariant: No stage learns from data that failed a check.
 #[test]
 fn a_column_of_nulls_fails_validation_and_nothing_is_trained() {
     let place = Place::new();
@@ -197,6 +198,7 @@ fn a_manifest_with_many_faults_tells_all_of_them_with_their_lines() {
     assert_eq!(place.artifacts(), Vec::<String>::new());
 }
 
+// invariant: Stages in the wrong order or world are refused.
 #[test]
 fn stages_in_another_order_or_world_are_refused() {
     let place = Place::new();

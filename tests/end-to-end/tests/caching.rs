@@ -160,6 +160,8 @@ fn begun(place: &Place, arguments: &[&str]) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts")
 }
 
+// invariant: A run that was killed during or between stages continues with `resume` and makes the
+// same artifacts.
 #[test]
 fn a_run_that_was_killed_in_any_stage_goes_on_where_it_was_and_makes_the_same() {
     let manifest = config("churn.toml");

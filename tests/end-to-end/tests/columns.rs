@@ -63,6 +63,8 @@ fn auc(run: &Value) -> f64 {
     run["metrics"]["candidate"]["roc_auc"].as_f64().unwrap_or_else(|| panic!("no metric in {run}"))
 }
 
+// invariant: A table of any number of features passes the sandbox boundary. The host sizes batches
+// by their result, and results do not depend on batch sizes.
 #[test]
 fn more_features_than_a_batch_has_room_for_pass_through_every_stage_and_prediction() {
     let place = Place::new();
@@ -82,6 +84,7 @@ fn more_features_than_a_batch_has_room_for_pass_through_every_stage_and_predicti
     assert_eq!(few["predictions"].as_array().expect("predictions")[..], first[8_099..8_119]);
 }
 
+// invariant: as `more_features_than_a_batch_has_room_for_pass_through_every_stage_and_prediction`
 #[test]
 fn one_hot_encoding_of_ten_thousand_categories_passes_in_bounded_memory() {
     let place = Place::new();
@@ -98,6 +101,7 @@ fn one_hot_encoding_of_ten_thousand_categories_passes_in_bounded_memory() {
     assert!(transformation["peak_memory_bytes"].as_u64().expect("bytes") < 64 << 20, "{transformation}");
 }
 
+// invariant: as `more_features_than_a_batch_has_room_for_pass_through_every_stage_and_prediction`
 #[test]
 fn a_row_that_is_larger_than_a_batch_is_a_fault_of_the_data_that_names_column_and_row() {
     let place = Place::new();
@@ -124,6 +128,8 @@ fn weighted(weight: impl Fn(usize) -> String) -> String {
     text
 }
 
+// invariant: The host refuses negative, infinite, NaN and excessive weights, and a class without
+// weight, before training.
 #[test]
 fn wrong_weights_are_refused_alike_before_any_trainer_sees_them() {
     let place = Place::new();
@@ -159,6 +165,7 @@ fn wrong_weights_are_refused_alike_before_any_trainer_sees_them() {
     }
 }
 
+// invariant: A champion's columns are found by name, both by the host and by the evaluation stage.
 #[test]
 fn a_champion_finds_its_columns_by_name_whatever_their_order_and_number() {
     let place = Place::new();
@@ -200,6 +207,8 @@ fn a_champion_finds_its_columns_by_name_whatever_their_order_and_number() {
     );
 }
 
+// invariant: Categories that training did not see are counted by column. The counts do not depend
+// on the number of workers.
 #[test]
 fn what_training_never_saw_is_counted_by_column_and_refused_if_the_manifest_says_so() {
     let place = Place::new();
@@ -253,6 +262,7 @@ fn dates_become_features_by_their_parts() {
     says(&without, &["column `joined` makes no feature"]);
 }
 
+// invariant: as `a_check_that_the_columns_type_leaves_nothing_to_look_at_fails`
 #[test]
 fn a_check_that_cannot_look_at_its_column_is_refused_before_anything_runs_or_fails() {
     let place = Place::new();

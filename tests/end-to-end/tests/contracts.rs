@@ -98,6 +98,7 @@ fn a_model_of_contract_0_1_0_is_listed_and_shown_and_its_history_holds() {
     assert_eq!((&audit["different"], &audit["versions"]), (&0.into(), &1.into()), "{audit}");
 }
 
+// invariant: as `components_that_were_built_for_this_contract_run_as_they_are`
 #[test]
 fn a_model_of_contract_0_1_0_that_is_used_says_how_to_train_it_again() {
     let place = home_of_contract_0_1_0();
@@ -127,6 +128,7 @@ fn a_champion_of_contract_0_1_0_follows_champion_unreadable() {
     place.run(&["audit", "verify"]).expect(0);
 }
 
+// invariant: as `components_that_were_built_for_this_contract_run_as_they_are`
 #[test]
 fn a_component_of_contract_0_1_0_is_refused_with_the_way_to_build_it_again() {
     let place = Place::new();
@@ -139,6 +141,8 @@ fn a_component_of_contract_0_1_0_is_refused_with_the_way_to_build_it_again() {
     }
 }
 
+// invariant: A component runs as long as the host supports its contract version. Components and
+// models of other versions are refused with the way to rebuild or retrain them.
 #[test]
 fn components_that_were_built_for_this_contract_run_as_they_are() {
     let made = WALLS.map(|walls| {

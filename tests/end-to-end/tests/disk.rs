@@ -77,6 +77,8 @@ fn a_run_that_does_not_fit(place: &Place, run: impl Fn(&Place, &[&str]) -> Ended
     assert!([0, 4].contains(&next.code), "{}", next.stderr);
 }
 
+// invariant: A full disk is reported with a remedy. An export is complete or absent, and output
+// that cannot be written never causes a panic.
 #[test]
 fn a_run_that_fills_the_disk_says_so_and_shows_nothing_and_the_next_one_works() {
     let place = Place::new();
@@ -122,6 +124,7 @@ fn a_limit_on_files_is_told_like_a_full_disk() {
     a_run_that_does_not_fit(&Place::new(), large_files_refused, "File too large");
 }
 
+// invariant: as `a_run_that_fills_the_disk_says_so_and_shows_nothing_and_the_next_one_works`
 #[test]
 fn an_export_that_cannot_be_written_is_the_hosts_failure_and_leaves_no_half_of_a_file() {
     let place = Place::new();
@@ -144,6 +147,7 @@ fn an_export_that_cannot_be_written_is_the_hosts_failure_and_leaves_no_half_of_a
     }
 }
 
+// invariant: as `a_run_that_fills_the_disk_says_so_and_shows_nothing_and_the_next_one_works`
 #[test]
 fn output_that_cannot_be_written_is_told_and_never_a_panic() {
     let place = Place::new();
@@ -171,6 +175,7 @@ fn output_that_cannot_be_written_is_told_and_never_a_panic() {
     assert_eq!(command.status().expect("it starts").code(), Some(0));
 }
 
+// invariant: as `a_run_that_fills_the_disk_says_so_and_shows_nothing_and_the_next_one_works`
 #[test]
 fn a_source_that_the_system_cannot_read_is_told_with_its_error_and_shows_nothing() {
     let place = Place::new();

@@ -279,30 +279,37 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+// invariant: A fault, kill or loss of power at any file operation of a run leaves nothing partial.
+// The record says what happened, and the next run works.
 #[test]
 fn a_disk_that_is_full_from_any_operation_on_leaves_nothing_partial() {
     Scenario::first_run().walk(Fault::Full, 1);
     Scenario::after_a_killed_run().walk(Fault::Full, 8);
 }
 
+// invariant: as `a_disk_that_is_full_from_any_operation_on_leaves_nothing_partial`
 #[test]
 fn a_failure_of_any_operation_leaves_nothing_partial() {
     Scenario::first_run().walk(Fault::Error, 1);
     Scenario::after_a_killed_run().walk(Fault::Error, 8);
 }
 
+// invariant: as `a_disk_that_is_full_from_any_operation_on_leaves_nothing_partial`
+// invariant: as `a_process_that_is_killed_anywhere_leaves_one_champion`
 #[test]
 fn a_process_killed_at_any_operation_leaves_nothing_partial() {
     Scenario::first_run().walk(Fault::Kill, 1);
     Scenario::after_a_killed_run().walk(Fault::Kill, 8);
 }
 
+// invariant: as `a_disk_that_is_full_from_any_operation_on_leaves_nothing_partial`
 #[test]
 fn a_loss_of_power_at_any_operation_loses_nothing_that_was_recorded() {
     Scenario::first_run().walk(Fault::Power, 1);
     Scenario::after_a_killed_run().walk(Fault::Power, 8);
 }
 
+// invariant: as `a_disk_that_is_full_from_any_operation_on_leaves_nothing_partial`
 #[test]
 fn an_interruption_at_any_operation_leaves_nothing_partial() {
     Scenario::first_run().walk(Fault::Interrupt, 8);

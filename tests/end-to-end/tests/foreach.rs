@@ -27,6 +27,8 @@ fn names(run: &Value) -> Vec<&str> {
     children(run).iter().filter_map(|child| child["name"].as_str()).collect()
 }
 
+// invariant: as
+// `each_segment_is_a_run_with_a_model_of_its_own_and_an_unchanged_second_run_executes_nothing`
 #[test]
 fn a_model_for_each_segment_is_trained_registered_and_promoted_and_nothing_is_done_twice() {
     let place = Place::new();

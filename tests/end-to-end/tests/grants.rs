@@ -37,6 +37,7 @@ fn customers(place: &Place) -> String {
     std::fs::read_to_string(place.path().join("customers.csv")).expect("the export")
 }
 
+// invariant: A response from a server is fetched once and kept. A pinned response needs no server.
 #[test]
 fn a_table_on_a_granted_server_is_fetched_once_and_kept() {
     let place = Place::new();
@@ -74,6 +75,8 @@ fn a_table_on_a_granted_server_is_fetched_once_and_kept() {
     assert!(changed.stdout.contains("the file has changed"), "{}", changed.stdout);
 }
 
+// invariant: A server is reached only if its name and its address are granted, also after
+// redirects. Its response is bounded.
 #[test]
 fn a_server_that_is_not_granted_is_not_asked() {
     let place = Place::new();
@@ -92,6 +95,7 @@ fn a_server_that_is_not_granted_is_not_asked() {
     assert!(record["stages"][0]["error"]["message"].as_str().is_some_and(|it| it.contains("was not granted")));
 }
 
+// invariant: as `a_server_that_is_not_granted_is_not_asked`
 #[test]
 fn a_response_that_is_longer_than_allowed_is_cut_off() {
     let place = Place::new();
@@ -110,6 +114,7 @@ fn a_response_that_is_longer_than_allowed_is_cut_off() {
     place.churn(1500, &["--until", "validation"]).expect(0);
 }
 
+// invariant: No manifest exceeds the operator's ceilings.
 #[test]
 fn the_operators_ceilings_bind_every_manifest() {
     let place = Place::new();
@@ -131,6 +136,7 @@ fn the_operators_ceilings_bind_every_manifest() {
     assert!(shown.contains("above the operator's ceiling") && shown.contains("128 MiB"), "{shown}");
 }
 
+// invariant: as `walls_that_a_system_lacks_are_told_and_refused_where_they_are_required`
 #[test]
 fn doctor_tells_which_walls_can_stand_and_which_the_operator_wants() {
     let place = Place::new();

@@ -71,6 +71,8 @@ fn a_fault_of_a_named_stage_names_it_and_the_key_to_change() {
     assert!(ended.stderr.contains("stages.boosted.parameters.n_estimators"), "{}", ended.stderr);
 }
 
+// invariant: The events of a run are JSON lines that name run and step. Text from a stage cannot
+// start a line of its own.
 #[test]
 fn events_are_json_lines_that_say_which_run_and_step_they_are_of() {
     let place = Place::new();
@@ -108,6 +110,7 @@ fn events_are_json_lines_that_say_which_run_and_step_they_are_of() {
     assert_eq!(told, [("step-started", "info"), ("step-failed", "error")]);
 }
 
+// invariant: as `stages_run_alone_make_what_the_whole_run_made`
 #[test]
 fn stages_of_a_graph_run_alone_by_their_names_make_what_the_whole_run_made() {
     let (whole, parts) = (Place::new(), Place::new());

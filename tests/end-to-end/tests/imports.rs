@@ -2,6 +2,7 @@
 
 use stagewright_end_to_end::Place;
 
+// invariant: A built-in stage gains no import without review.
 #[test]
 fn every_built_in_stage_imports_what_it_did_when_it_was_last_reviewed() {
     let place = Place::new();

@@ -111,6 +111,7 @@ fn labels_of_every_kind() {
     assert_eq!((&task["kind"], &task["negative"], &task["positive"]), (&"binary".into(), &"0".into(), &"1".into()));
 }
 
+// invariant: as `a_task_that_a_component_cannot_do_is_refused_at_its_line`
 #[test]
 fn what_cannot_be_learnt_is_refused_before_anything_runs() {
     for (name, cell, kind) in [
@@ -305,6 +306,7 @@ fn key_of(ended: &Ended) -> String {
     hint.split('=').next().expect("a key").to_owned()
 }
 
+// invariant: as `every_command_that_a_message_names_exists`
 #[test]
 fn a_hint_that_names_a_key_can_be_followed() {
     let place = Place::new();

@@ -25,6 +25,8 @@ fn stayed_within(run: &Value, name: &str) {
     assert!((1..=LIMIT).contains(&peak), "stage `{name}` used {peak} bytes");
 }
 
+// invariant: Tables and models may be larger than the memory of the stages that read and write
+// them.
 #[test]
 fn a_table_larger_than_a_stage_may_use_passes_through_ingestion_validation_and_transformation() {
     let place = Place::new();
@@ -38,6 +40,8 @@ fn a_table_larger_than_a_stage_may_use_passes_through_ingestion_validation_and_t
     assert!(bytes(&place, "transformation", "features-train") > LIMIT);
 }
 
+// invariant: as
+// `a_table_larger_than_a_stage_may_use_passes_through_ingestion_validation_and_transformation`
 #[test]
 fn a_model_larger_than_a_stage_may_use_passes_through_training_the_store_and_prediction() {
     let place = Place::new();

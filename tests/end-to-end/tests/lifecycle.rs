@@ -36,6 +36,7 @@ fn a_first_run_makes_a_champion_and_a_second_is_judged_against_it() {
     assert_eq!(models[0]["aliases"][0][1], 1, "the champion stays");
 }
 
+// invariant: Artifacts depend neither on the number of workers nor on the process.
 #[test]
 fn artifacts_do_not_depend_on_workers_or_processes() {
     let (one, eight) = (Place::new(), Place::new());
@@ -55,6 +56,7 @@ fn artifacts_do_not_depend_on_workers_or_processes() {
     compare("logistic", &["--set", "training.component=train-logistic"]);
 }
 
+// invariant: Rebalancing the training rows leaves the test rows unchanged.
 #[test]
 fn smote_changes_training_rows_and_leaves_test_rows_alone() {
     let place = Place::new();
@@ -85,6 +87,7 @@ fn smote_changes_training_rows_and_leaves_test_rows_alone() {
     assert_eq!(churned * 2, text.lines().count() - 1, "as many who left as who stayed");
 }
 
+// invariant: A failed gate leaves champion and aliases unchanged.
 #[test]
 fn a_failed_gate_leaves_the_champion_and_the_aliases_as_they_were() {
     let place = Place::new();
@@ -120,6 +123,7 @@ fn contents(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     files
 }
 
+// invariant: Stages that are run one by one make the same artifacts as a whole run.
 #[test]
 fn stages_run_alone_make_what_the_whole_run_made() {
     let place = Place::new();
@@ -138,6 +142,7 @@ fn stages_run_alone_make_what_the_whole_run_made() {
     }
 }
 
+// invariant: A registered model alone predicts raw rows, with the same result from CSV and JSON.
 #[test]
 fn a_registered_model_predicts_raw_rows_alike_from_csv_and_json() {
     let place = Place::new();
@@ -176,6 +181,8 @@ fn a_registered_model_predicts_raw_rows_alike_from_csv_and_json() {
     assert!(refused.stderr.contains("tenure"), "{}", refused.stderr);
 }
 
+// invariant: Prediction reads every source that training reads, and can keep the columns of its
+// input. A closed pipe is not an error.
 #[test]
 fn rows_are_predicted_alike_from_every_source_and_keep_their_columns() {
     let place = Place::new();
@@ -269,6 +276,7 @@ fn until_stops_after_a_stage_and_nothing_is_registered() {
     assert_eq!(place.run(&["models", "--json"]).expect(0).json().as_array().map(Vec::len), Some(0));
 }
 
+// invariant: An interrupted run leaves nothing behind, and the next run works.
 #[test]
 fn an_interrupted_run_leaves_nothing_behind_and_the_next_one_works() {
     let place = Place::new();

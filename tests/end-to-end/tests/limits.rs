@@ -22,21 +22,26 @@ fn trips_behind(walls: &str, limit: &str, word: &str) {
     place.churn(3000, &[]).expect(0);
 }
 
+// invariant: A limit that is exceeded names itself and the key that raises it. The stage leaves
+// nothing visible, and the next run works.
 #[test]
 fn memory() {
     trips("training.limits.memory=1 MiB", "memory");
 }
 
+// invariant: as `memory`
 #[test]
 fn cpu() {
     trips("training.limits.cpu=50 ms", "cpu");
 }
 
+// invariant: as `memory`
 #[test]
 fn wall() {
     trips("ingestion.limits.wall=10 ms", "wall");
 }
 
+// invariant: as `memory`
 #[test]
 fn output() {
     trips("ingestion.limits.output=100 KiB", "output");

@@ -286,11 +286,14 @@ fn kill_at_messages(whom: Whom) {
         .walk(whom, &shipped.moments(|messages, at| is_first(messages, at) && !least.messages.contains(&messages[at])));
 }
 
+// invariant: Killing a run, or the process of one of its stages, at any message leaves no process
+// and nothing partial. The next run makes the same artifacts.
 #[test]
 fn a_run_killed_at_any_message_leaves_no_process_and_nothing_partial() {
     kill_at_messages(Whom::Parent);
 }
 
+// invariant: as `a_run_killed_at_any_message_leaves_no_process_and_nothing_partial`
 #[test]
 fn a_stages_process_killed_at_any_message_is_its_stages_fault_and_leaves_nothing_partial() {
     kill_at_messages(Whom::Child);

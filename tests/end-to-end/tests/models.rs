@@ -226,6 +226,7 @@ fn only_what_passes_is_numbered_where_the_manifest_says_so() {
     assert_eq!(approved["model"]["semantic_version"], "1.0.0");
 }
 
+// invariant: as `artifacts_of_deleted_runs_are_not_reachable`
 #[test]
 fn garbage_is_what_nothing_reaches() {
     let place = Place::new();

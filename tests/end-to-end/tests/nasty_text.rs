@@ -317,6 +317,7 @@ fn names_in_a_component_are_not_shown_as_the_hosts_words() {
     }
 }
 
+// invariant: as `events_are_json_lines_that_say_which_run_and_step_they_are_of`
 #[test]
 fn what_a_stage_writes_is_an_event_of_its_step_and_begins_no_line_of_its_own() {
     let place = Place::new();

@@ -132,6 +132,7 @@ fn digest_of<'a>(digests: &'a [(String, String)], name: &str) -> &'a str {
     digests.iter().find(|(found, _)| found == name).map(|(_, digest)| digest.as_str()).expect(name)
 }
 
+// invariant: as `a_preparation_is_handed_whole_tables_by_name_and_models_learn_from_the_last`
 #[test]
 fn two_sources_are_joined_learnt_from_and_traced_back_and_the_tables_do_not_depend_on_where_they_are_made() {
     let first = place(WALLS[0]);
@@ -177,6 +178,7 @@ fn two_sources_are_joined_learnt_from_and_traced_back_and_the_tables_do_not_depe
     assert_eq!(predicted["predictions"].as_array().map(Vec::len), Some(2), "{predicted}");
 }
 
+// invariant: as `a_preparation_is_handed_whole_tables_by_name_and_models_learn_from_the_last`
 #[test]
 fn a_join_is_done_once_and_again_when_one_of_its_tables_changes() {
     let place = place(WALLS[1]);

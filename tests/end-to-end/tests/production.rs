@@ -152,6 +152,8 @@ impl Machines {
     }
 }
 
+// invariant: Machines that share a registry and artifacts need no shared folder. A machine that
+// cannot reach the bytes fails before training.
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn machines_that_share_a_postgresql_registry_and_artifacts_need_no_shared_folder() {
@@ -189,6 +191,7 @@ fn machines_that_share_a_postgresql_registry_and_artifacts_need_no_shared_folder
     assert!(forgotten.stderr.contains("s3://mlflow/team"), "{}", forgotten.stderr);
 }
 
+// invariant: as `machines_that_share_a_postgresql_registry_and_artifacts_need_no_shared_folder`
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn a_machine_serves_promotes_and_goes_back_to_what_another_trained_by_a_postgresql_registry() {

@@ -26,6 +26,7 @@ fn id(run: &Value) -> String {
     run["run_id"].as_str().expect("an identifier").to_owned()
 }
 
+// invariant: as `the_same_run_is_the_same_file_and_is_reproduced_in_another_home`
 #[test]
 fn a_run_goes_to_another_machine_in_one_file_and_is_reproduced_there() {
     let (place, other) = (Place::new(), Place::new());
@@ -73,6 +74,8 @@ fn a_run_goes_to_another_machine_in_one_file_and_is_reproduced_there() {
     assert!(refused.contains("is refused: no signature of it is kept"), "{refused}");
 }
 
+// invariant: Standard tools verify a version's provenance. Only an actor who reproduced the version
+// can countersign it.
 #[test]
 #[ignore = "needs securesystemslib and openlineage-python: STAGEWRIGHT_PYTHON names a Python that has them"]
 fn a_statement_is_verified_by_a_stock_tool_and_countersigned_by_who_reproduced_the_version() {

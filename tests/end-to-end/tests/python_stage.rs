@@ -2,6 +2,7 @@
 
 use stagewright_end_to_end::{Place, WALLS, config, guests};
 
+// invariant: A stage in another language replaces a stage in Rust.
 #[test]
 #[ignore = "needs the Python stage that `cargo xtask test` builds"]
 fn a_python_stage_replaces_the_rust_one() {

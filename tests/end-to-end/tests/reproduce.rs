@@ -46,6 +46,7 @@ fn flip(path: &Path, offset: usize) {
     fs::write(path, bytes).expect("room");
 }
 
+// invariant: as `a_run_whose_candidate_is_champion_since_is_reproduced_and_nothing_is_left_of_it`
 #[test]
 fn a_run_is_reproduced_and_nothing_is_published_promoted_or_recorded() {
     let place = Place::new();

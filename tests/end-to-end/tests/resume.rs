@@ -227,16 +227,19 @@ fn points(operations: &[Operation], artifacts: &Path) -> Vec<usize> {
     points.into_iter().map(|at| operations[at].number).collect()
 }
 
+// invariant: as `a_run_that_was_killed_in_any_stage_goes_on_where_it_was_and_makes_the_same`
 #[test]
 fn six_stages_killed_around_every_publication_go_on_and_make_the_same() {
     Scenario::six().is_killed_at_file_operations();
 }
 
+// invariant: as `a_run_that_was_killed_in_any_stage_goes_on_where_it_was_and_makes_the_same`
 #[test]
 fn a_graph_of_several_models_killed_around_every_publication_goes_on_and_makes_the_same() {
     Scenario::several_models().is_killed_at_file_operations();
 }
 
+// invariant: as `a_run_that_was_killed_in_any_stage_goes_on_where_it_was_and_makes_the_same`
 #[test]
 fn a_run_killed_at_any_request_of_its_artifacts_goes_on_and_makes_the_same() {
     Scenario::six().is_killed_at_requests();

@@ -119,6 +119,8 @@ fn is_the_same_everywhere(pipeline: &Pipeline<'_>) {
     }
 }
 
+// invariant: Results do not depend on workers, on the cache, on the store (a folder or S3), or on
+// the walls.
 #[test]
 fn a_pipeline_of_six_makes_the_same_with_any_workers_cached_or_not_on_a_folder_and_on_s3() {
     let text = std::fs::read_to_string(config("churn.toml")).expect("the shipped pipeline");
@@ -136,6 +138,8 @@ fn a_pipeline_of_six_makes_the_same_with_any_workers_cached_or_not_on_a_folder_a
     });
 }
 
+// invariant: as
+// `a_pipeline_of_six_makes_the_same_with_any_workers_cached_or_not_on_a_folder_and_on_s3`
 #[test]
 fn a_graph_makes_the_same_with_any_workers_cached_or_not_on_a_folder_and_on_s3() {
     let text = graph() + "minimum = { roc_auc = 0.9999 }\n";

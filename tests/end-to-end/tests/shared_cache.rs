@@ -257,6 +257,8 @@ fn the_latest_runs_are_reproduced(place: &Place, home: &Home) -> usize {
         .count()
 }
 
+// invariant: Processes under load, with kills and garbage collection, execute each key once and
+// never see a partial or stale result.
 #[test]
 fn processes_under_load_compute_each_key_once_and_show_nothing_partial_or_stale() {
     let seconds = std::env::var("STAGEWRIGHT_SHARED_CACHE_SECONDS").ok();

@@ -77,6 +77,7 @@ fn counts(rows: &[String]) -> BTreeMap<&str, usize> {
     counts
 }
 
+// invariant: as `membership_survives_growth_and_reordering`
 #[test]
 fn another_seed_of_the_run_and_another_order_of_rows_leave_the_split_alone() {
     let place = Place::new();
@@ -112,6 +113,7 @@ fn another_seed_of_the_run_and_another_order_of_rows_leave_the_split_alone() {
     assert_ne!(first["transformation.split"], other["transformation.split"]);
 }
 
+// invariant: as `the_order_of_test_rows_says_nothing_about_the_target_or_their_place`
 #[test]
 fn a_source_that_is_sorted_by_its_target_gives_test_rows_that_are_not() {
     let place = Place::new();

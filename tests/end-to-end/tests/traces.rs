@@ -193,6 +193,8 @@ fn named<'a>(spans: &'a [Span], name: &str) -> Vec<&'a Span> {
     spans.iter().filter(|span| span.name == name).collect()
 }
 
+// invariant: A collector receives one span for the run and one for each step. A collector that
+// fails causes one warning, and without a collector nothing is sent.
 #[test]
 #[ignore = "needs rotel: STAGEWRIGHT_PYTHON names a Python that has it"]
 fn a_collector_sees_a_run_and_in_it_each_step_with_what_it_used() {
@@ -345,6 +347,7 @@ fn untroubled(place: &Place, endpoint: &str, reason: &str) -> String {
     ended.stderr
 }
 
+// invariant: as `a_collector_sees_a_run_and_in_it_each_step_with_what_it_used`
 #[test]
 fn a_collector_that_is_down_slow_or_none_costs_a_run_a_warning() {
     let _turn = turn();
@@ -392,6 +395,7 @@ fn what_cannot_be_exported_to_is_told_before_the_run_and_is_no_reason_not_to_run
     }
 }
 
+// invariant: as `a_collector_sees_a_run_and_in_it_each_step_with_what_it_used`
 #[test]
 fn nothing_is_sent_unless_the_environment_names_a_collector() {
     let _turn = turn();

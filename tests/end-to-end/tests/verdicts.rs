@@ -32,6 +32,7 @@ fn verdicts(place: &Place, version: u32) -> Vec<Value> {
     shown["verdicts"].as_array().expect("verdicts").clone()
 }
 
+// invariant: No candidate is promoted on a verdict that was reached against another champion.
 #[test]
 fn an_evaluation_of_before_promotes_nothing_past_the_champion_that_came_since() {
     let place = Place::new();
@@ -55,6 +56,7 @@ fn an_evaluation_of_before_promotes_nothing_past_the_champion_that_came_since() 
     assert_eq!(champion(&place), Some(2));
 }
 
+// invariant: as `an_evaluation_of_before_promotes_nothing_past_the_champion_that_came_since`
 #[test]
 fn a_verdict_is_good_for_one_champion() {
     let place = Place::new();
@@ -132,6 +134,7 @@ fn what_a_person_decides_is_shown_as_such() {
     assert!(card.contains("an audit asks for it"));
 }
 
+// invariant: as `a_candidate_is_registered_when_trained_or_when_passed`
 #[test]
 fn the_same_model_again_is_no_new_version_and_a_champion_is_not_judged_against_itself() {
     let place = Place::new();
@@ -162,6 +165,8 @@ fn the_same_model_again_is_no_new_version_and_a_champion_is_not_judged_against_i
     assert_eq!(verdicts(&place, 1).len(), 1);
 }
 
+// invariant: A candidate is registered after its training. Training the same model again makes no
+// new version.
 #[test]
 fn a_candidate_is_registered_when_trained_or_when_passed() {
     let place = Place::new();
@@ -181,6 +186,7 @@ fn a_candidate_is_registered_when_trained_or_when_passed() {
     assert_eq!((&passed["model"]["version"], &passed["model"]["is_new"]), (&2.into(), &true.into()));
 }
 
+// invariant: Running the six stages one after the other gives the same result as one run.
 #[test]
 fn six_stages_one_after_the_other_make_what_one_run_makes() {
     let (whole, parts) = (Place::new(), Place::new());
@@ -226,6 +232,7 @@ fn data_that_failed_validation_end_the_validation_with_3() {
     place.run(&["artifacts", "export", "validation.report", "--output", "report.html"]).expect(0);
 }
 
+// invariant: as `an_evaluation_of_before_promotes_nothing_past_the_champion_that_came_since`
 #[test]
 fn first_runs_at_once_leave_one_champion_and_none_fails() {
     let place = Place::new();
@@ -255,6 +262,7 @@ fn first_runs_at_once_leave_one_champion_and_none_fails() {
     place.run(&["audit", "verify"]).expect(0);
 }
 
+// invariant: No champion is compared on rows that it was trained on.
 #[test]
 fn a_champion_that_learnt_from_the_test_rows_is_compared_on_the_others() {
     let place = Place::new();
@@ -279,6 +287,7 @@ fn a_champion_that_learnt_from_the_test_rows_is_compared_on_the_others() {
     assert_eq!(overlap == 0, stays, "{same}");
 }
 
+// invariant: as `a_champion_that_learnt_from_the_test_rows_is_compared_on_the_others`
 #[test]
 fn too_few_rows_that_nobody_learnt_from_decide_nothing() {
     let place = Place::new();

@@ -138,6 +138,7 @@ fn decodes(place: &Place, more: &[&str]) -> Command {
     operated(command, place, "required")
 }
 
+// invariant: as `whatever_a_process_sends_that_decodes_is_a_fault_of_the_file_and_nothing_else`
 #[test]
 fn a_file_is_decoded_in_a_process_that_is_locked_in_and_ends_with_it_alone() {
     let place = Place::new();
@@ -198,6 +199,7 @@ fn no_process_of_a_stage_outlives_its_run() {
     Ended::of(churn(&place, "required", 7_043, &[])).expect(0);
 }
 
+// invariant: as `a_child_that_somebody_else_kills_is_told_as_that`
 #[test]
 fn a_process_of_a_stage_that_is_killed_or_stopped_is_the_stages_fault() {
     let place = Place::new();

@@ -160,6 +160,8 @@ fn sources(folder: &TempDir) -> (Vec<Source>, Connection) {
     (sources, writer)
 }
 
+// invariant: A file decodes the same in the host's process and in a child, from disk and from
+// memory.
 #[test]
 fn a_process_of_its_own_decodes_as_this_one_does() {
     let folder = folder();
@@ -251,6 +253,7 @@ fn page(folder: &TempDir, texts: usize) -> PathBuf {
     path
 }
 
+// invariant: as `whatever_a_process_sends_that_decodes_is_a_fault_of_the_file_and_nothing_else`
 #[test]
 fn a_page_that_unpacks_to_more_than_its_reader_may_have_ends_that_process_and_nothing_else() {
     let folder = folder();
@@ -266,6 +269,7 @@ fn a_page_that_unpacks_to_more_than_its_reader_may_have_ends_that_process_and_no
     assert_eq!(told(apart.open(&good, &texts(), Strictness::Ingest, &leave)), "x|end");
 }
 
+// invariant: as `whatever_a_process_sends_that_decodes_is_a_fault_of_the_file_and_nothing_else`
 #[test]
 fn a_file_that_takes_all_time_or_memory_ends_its_process_and_nothing_else() {
     let folder = folder();
@@ -314,6 +318,8 @@ fn liar(folder: &Path, deed: &str) -> Arc<dyn Decode> {
     decoder(Some(&StageProcess { program, required: Walls::ALL }))
 }
 
+// invariant: Everything that a decoder process does or sends becomes a fault of the file or of its
+// reader's limit.
 #[test]
 fn whatever_a_process_sends_that_decodes_is_a_fault_of_the_file_and_nothing_else() {
     let folder = folder();
@@ -383,6 +389,8 @@ fn table(rows: i64) -> (Schema, Vec<Result<RecordBatch, DataError>>) {
     (schema, vec![Ok(batch)])
 }
 
+// invariant: An imported split reads the same in a child process. Everything that the child sends
+// is a valid split or a fault of the file.
 #[test]
 fn a_split_is_read_in_a_process_of_its_own_as_in_this_one() {
     let folder = folder();
@@ -427,6 +435,7 @@ fn a_split_is_read_in_a_process_of_its_own_as_in_this_one() {
     }
 }
 
+// invariant: as `a_split_is_read_in_a_process_of_its_own_as_in_this_one`
 #[test]
 fn whatever_a_process_sends_that_reads_a_split_is_a_fault_of_the_file_and_nothing_else() {
     let folder = folder();

@@ -95,6 +95,8 @@ const OF_OTHERS: [u8; 7] = [18, 19, 20, 21, 22, 23, 24];
 /// Deeds of a process that answers batches.
 const TRANSFORMS: [&str; 3] = ["two-returns", "lying-batch", "empty-batch"];
 
+// invariant: Every message or silence of a stage's process becomes a fault of its component or
+// limit.
 #[test]
 fn whatever_a_stages_process_sends_is_a_fault_of_its_component_and_nothing_else() {
     use Expect::{Contract, Limit, Trap};
@@ -176,6 +178,7 @@ impl Tracker for Nobody {
     fn figure(&self, _: stagewright_evaluation::figure::Figure) {}
 }
 
+// invariant: as `a_process_that_has_seen_the_target_is_not_asked_to_transform`
 /// A process whose answer was a fault is not used again, although its stage's context lives on, as
 /// that of a model does that answers several requests.
 #[test]
@@ -213,6 +216,8 @@ fn a_process_that_was_at_fault_is_not_used_again() {
     assert_eq!(Meter::walls([&*context.meter]), ["wasm", "seccomp", "landlock", "rlimits"], "before: {walls:?}");
 }
 
+// invariant: A process serves one purpose: none that has seen the target transforms rows, and none
+// that failed is used again.
 /// `fit` sees the target, and `transform` must not. Even code that escaped from the sandbox cannot
 /// carry it from one to the other.
 #[test]
@@ -237,6 +242,7 @@ fn processes(workshop: &Workshop, attempt: &Attempt) -> usize {
     std::fs::read_to_string(&list).expect("a list").lines().count()
 }
 
+// invariant: as `a_process_that_has_seen_the_target_is_not_asked_to_transform`
 #[test]
 fn what_is_asked_again_in_a_stage_is_asked_in_the_process_of_before() {
     let workshop = Workshop::open(Place::Processes);

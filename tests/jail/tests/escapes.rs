@@ -51,6 +51,8 @@ fn wrong(attempt: &Attempt, said: &[String], ending: &Ending) -> Option<String> 
         .then(|| format!("{}: expected {:?}, got `{}` and said {some:?}", attempt.name, attempt.expected, ending.why))
 }
 
+// invariant: Native code behind the outer wall gains no access. Files, sockets and other processes
+// stay out of reach even without the system call filter.
 #[test]
 fn nothing_that_native_code_tries_behind_the_walls_gains_anything() {
     let all = attempts::all();
@@ -76,6 +78,7 @@ fn nothing_that_native_code_tries_behind_the_walls_gains_anything() {
     println!("{} attempts behind all walls, none gained anything", all.len());
 }
 
+// invariant: as `nothing_that_native_code_tries_behind_the_walls_gains_anything`
 #[test]
 fn without_the_filter_the_other_walls_still_refuse_files_sockets_and_other_processes() {
     let all: Vec<_> = attempts::all().into_iter().filter(|attempt| attempt.fails_anyway).collect();

@@ -55,6 +55,8 @@ fn messages_of_any_length_go_there_and_back() {
     assert_eq!((ending.why, ending.walls), (Why::Exited(0), Some(Walls::ALL)));
 }
 
+// invariant: A jailed child has only what it was given. It refuses to start where its walls would
+// not hold.
 #[test]
 fn a_child_finds_what_it_was_given_and_nothing_else() {
     // A descriptor that every child inherits, and a signal that is ignored.
@@ -135,6 +137,9 @@ fn a_child_that_is_started_by_hand_says_what_it_is() {
     assert!(!output.status.success() && said.contains("is started by `stagewright` itself"), "{said}");
 }
 
+// invariant: as `a_child_finds_what_it_was_given_and_nothing_else`
+// invariant: The walls that a host can build are known without starting a child. A required wall
+// that is missing is an error with a remedy.
 #[test]
 fn walls_that_a_system_lacks_are_told_and_refused_where_they_are_required() {
     for (calls, missing) in [
@@ -157,6 +162,7 @@ fn walls_that_a_system_lacks_are_told_and_refused_where_they_are_required() {
     assert_eq!(Walls::of_this_system(), Walls::ALL);
 }
 
+// invariant: as `a_child_finds_what_it_was_given_and_nothing_else`
 #[test]
 fn a_child_in_which_walls_would_not_hold_is_not_locked() {
     for (task, why) in [("two threads", "`2` threads"), ("a writable descriptor", "not for reading alone")] {
@@ -195,6 +201,8 @@ fn parent_and_child(milliseconds: u64) -> (std::process::Child, u32) {
     (parent, child)
 }
 
+// invariant: A jailed child ends with its parent, not with the thread that started it. A stopped or
+// silent child is ended, and nothing of it remains.
 #[test]
 fn a_child_ends_with_its_parent() {
     let (mut parent, child) = parent_and_child(600_000);
@@ -203,6 +211,7 @@ fn a_child_ends_with_its_parent() {
     gone(child);
 }
 
+// invariant: as `a_child_ends_with_its_parent`
 #[test]
 fn a_child_of_a_parent_that_is_stopped_ends_at_its_limit_and_with_its_parent() {
     let stop = |parent: &std::process::Child| {
@@ -222,6 +231,7 @@ fn a_child_of_a_parent_that_is_stopped_ends_at_its_limit_and_with_its_parent() {
     gone(child);
 }
 
+// invariant: as `a_child_ends_with_its_parent`
 #[test]
 fn a_child_outlives_the_thread_that_asked_for_it() {
     let asks = || spawn(&command("echo", generous())).expect("a child");
@@ -270,6 +280,7 @@ fn children_that_share_an_account_share_its_time() {
     assert!(charged > together && together >= Duration::from_millis(300), "{charged:?}, of which {together:?}");
 }
 
+// invariant: as `a_table_holds_what_it_says`
 #[test]
 fn the_watching_threads_time_is_in_the_account_of_the_child_for_which_it_works() {
     let (idle, busy) = (generous(), generous());
@@ -300,6 +311,7 @@ fn what_a_parent_does_for_a_child_counts() {
     assert!(matches!(ending.why, Why::Limit { limit: Limit::Cpu, allowed: 30_000_000_000, .. }), "{}", ending.why);
 }
 
+// invariant: as `a_child_ends_with_its_parent`
 #[test]
 fn a_stopped_child_is_contained_and_a_continued_one_goes_on() {
     let budget = Arc::new(TimeBudget::new(Duration::from_secs(30), Duration::from_secs(2)));
@@ -319,6 +331,7 @@ fn a_stopped_child_is_contained_and_a_continued_one_goes_on() {
     assert!(matches!(child.receive(&mut Vec::new()), Ok(Event::Message(ECHO))));
 }
 
+// invariant: A child that another process killed is reported as such and is not retried.
 #[test]
 fn a_child_that_somebody_else_kills_is_told_as_that() {
     for (signal, text) in [(Signal::KILL, "`SIGKILL`"), (Signal::TERM, "`SIGTERM`")] {

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use common::{command, generous, run};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
+// invariant: as `a_child_ends_with_its_parent`
 #[test]
 fn no_process_and_no_descriptor_is_left_of_children_that_ended() {
     let open = || std::fs::read_dir("/proc/self/fd").expect("a list").count();

@@ -26,6 +26,7 @@ impl Account for Broken {
     }
 }
 
+// invariant: as `a_child_ends_with_its_parent`
 #[test]
 fn nobody_waits_for_ever_where_the_watching_thread_fails() {
     let (_, ending) = run(&command("spin", Arc::new(Broken)));

@@ -257,6 +257,7 @@ mod tests {
         }
     }
 
+    // invariant: An error never repeats a password from an address.
     #[test]
     fn a_password_in_an_address_is_not_repeated() {
         let error = "postgres://user:secret@host/db".parse::<SourceUri>().unwrap_err().to_string();

@@ -201,6 +201,7 @@ mod tests {
         }
     }
 
+    // invariant: A source file that changed within the last two seconds is always read again.
     #[test]
     fn a_file_that_rests_for_two_seconds_is_read_once_and_any_change_has_it_read_again() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -147,6 +147,7 @@ fn the_hash_of_an_unidentified_row_is_the_same_on_every_machine() {
     assert_eq!(found.partitions().iter().map(letter).collect::<String>(), "tVttttttVttVEVtVtVEt");
 }
 
+// invariant: The shares of a split also hold among equal rows and among rows without an identifier.
 #[test]
 fn shares_hold_in_a_table_of_few_different_rows() {
     // 1,500 rows of 3 x 2 kinds, unevenly distributed.
@@ -168,6 +169,7 @@ fn shares_hold_in_a_table_of_few_different_rows() {
     }
 }
 
+// invariant: as `shares_hold_in_a_table_of_few_different_rows`
 #[test]
 fn shares_hold_where_half_of_the_rows_have_no_name() {
     for named in [Named::ByIdentifier, Named::ByGroup] {
@@ -248,6 +250,7 @@ fn a_row_is_remembered_by_its_name_and_its_content() {
     assert!(grouped.iter().zip(&other).all(|(one, other)| one.key != other.key && one.content != other.content));
 }
 
+// invariant: The position of a test row reveals neither its place in the source nor its target.
 #[test]
 fn the_order_of_test_rows_says_nothing_about_the_target_or_their_place() {
     // Sorted by the target, and of two kinds.
@@ -276,6 +279,8 @@ fn the_order_of_test_rows_says_nothing_about_the_target_or_their_place() {
 }
 
 proptest! {
+    // invariant: A row stays on its side of the split when the table grows, when rows or columns
+    // are reordered, and when the run's seed changes.
     #[test]
     fn membership_survives_growth_and_reordering(
         (old, grown) in (rows(150..250), rows(1..100)).prop_flat_map(|(old, new)| {
@@ -300,6 +305,7 @@ proptest! {
         }
     }
 
+    // invariant: as `membership_survives_growth_and_reordering`
     #[test]
     fn another_order_of_rows_and_columns_gives_the_same_split(
         (one, other) in rows(150..250).prop_flat_map(|rows| (Just(rows.clone()), Just(rows).prop_shuffle())),

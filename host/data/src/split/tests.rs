@@ -296,6 +296,7 @@ fn an_imported_split_that_does_not_fit_names_the_rows() {
 }
 
 proptest! {
+    // invariant: Training, validation and test rows are disjoint, and together they are all rows.
     #[test]
     fn partitions_are_disjoint_and_exhaustive(count in 60_u32..300, seed: u64, is_stratified: bool) {
         let method = if is_stratified { SplitMethod::Stratified } else { SplitMethod::Hash };

@@ -41,6 +41,7 @@ fn a_maximum_passes_at_equality() {
     assert!(!one(GateRule::Maximum, "log_loss", 0.5, 0.5_f64.next_up(), None).passed);
 }
 
+// invariant: A gate on a missing metric fails.
 #[test]
 fn a_missing_or_undefined_metric_fails_every_rule_and_is_flagged() {
     let champion = set(&[("roc_auc", 0.5)]);

@@ -71,6 +71,7 @@ fn a_writer_waits_while_there_is_no_room() {
     assert!(writer.write(&mut second).expect("honest"));
 }
 
+// invariant: as `whatever_lies_in_a_ring_is_a_bounded_message_or_a_fault`
 #[test]
 fn what_breaks_the_rules_is_named() {
     let size = SIZE as u64;
@@ -100,6 +101,7 @@ fn what_breaks_the_rules_is_named() {
     assert_eq!(writer.write(&mut pieces).expect_err("a reader ahead"), Fault::Tail { head: padded(PIECE), tail: size });
 }
 
+// invariant: as `whatever_lies_in_a_ring_is_a_bounded_message_or_a_fault`
 #[test]
 fn a_message_and_all_of_them_have_bounds() {
     let rules = Rules { longest: |_| Some(PIECE as u64 + 1), messages: 3, bytes: 2 * PIECE as u64 };
@@ -183,6 +185,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
+    // invariant: The content of a jailed child's ring is a bounded message or a named fault.
     #[test]
     fn whatever_lies_in_a_ring_is_a_bounded_message_or_a_fault(steps in steps()) {
         let (mut writer, mut reader, memory) = pair(RULES);

@@ -168,6 +168,7 @@ fn arm(place: &TestRepository) -> PathBuf {
     ran
 }
 
+// invariant: as `a_home_that_was_made_elsewhere_brings_no_code_with_it`
 #[test]
 fn nothing_that_a_repository_names_is_run() {
     let place = TestRepository::new();

@@ -122,6 +122,7 @@ fn place_of(fault: &StageFault) -> usize {
     }
 }
 
+// invariant: A fault keeps its content when it crosses between processes.
 #[test]
 fn every_fault_crosses_between_processes() {
     let places: BTreeSet<usize> = every_fault().iter().map(place_of).collect();

@@ -238,6 +238,8 @@ mod tests {
         assert_eq!(Budget::new(0, 0).permits(), 1);
     }
 
+    // invariant: The runs of one process together use no more threads than the operator permits.
+    // Waiting work always proceeds, and exhaustion is reported as the operator's limit.
     #[test]
     fn never_more_work_at_once_than_there_are_permits_and_all_of_it_ends() {
         let budget = Budget::new(2, u64::MAX);
@@ -259,6 +261,7 @@ mod tests {
         assert_eq!(taken(&budget, 9).len(), 2, "all of them are back");
     }
 
+    // invariant: as `never_more_work_at_once_than_there_are_permits_and_all_of_it_ends`
     #[test]
     fn who_waits_longest_is_next_and_who_gives_up_holds_nobody_up() {
         let budget = Budget::new(1, u64::MAX);
@@ -284,6 +287,7 @@ mod tests {
         assert_eq!(order.into_inner().expect("no panic"), [0, 1, 2]);
     }
 
+    // invariant: as `never_more_work_at_once_than_there_are_permits_and_all_of_it_ends`
     #[test]
     fn no_further_thread_begins_while_guests_have_too_much_memory() {
         let budget: &'static Budget = Box::leak(Box::new(Budget::new(4, 100)));

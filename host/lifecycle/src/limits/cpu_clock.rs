@@ -53,6 +53,7 @@ mod tests {
         (thread_cpu() - begin).as_nanos() as u64
     }
 
+    // invariant: as `a_table_holds_what_it_says`
     #[test]
     fn time_is_charged_once() {
         let mut outer = CpuMark::now();

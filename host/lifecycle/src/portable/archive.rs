@@ -163,6 +163,7 @@ mod tests {
         reader.end().expect("memory")
     }
 
+    // invariant: as `the_same_run_is_the_same_file_and_is_reproduced_in_another_home`
     #[test]
     fn every_changed_byte_and_every_cut_is_seen() {
         let whole = archive();

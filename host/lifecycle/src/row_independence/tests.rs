@@ -299,6 +299,8 @@ fn answers_that_depend_on_their_rows_alone_pass_and_are_the_first_ones() {
     }
 }
 
+// invariant: A prediction depends on its row alone. Otherwise the run fails and names the export
+// and a row.
 #[test]
 fn whatever_else_an_answer_hangs_on_is_a_fault_that_names_the_export_and_a_row() {
     for rows in [40, 20_000] {

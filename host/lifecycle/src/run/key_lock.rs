@@ -170,6 +170,7 @@ mod tests {
 
     use super::*;
 
+    // invariant: as `runs_that_want_the_same_at_once_compute_it_once`
     #[test]
     fn one_at_a_time_holds_a_key_and_the_file_does_not_stay() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -219,6 +220,7 @@ mod tests {
         drop(lock);
     }
 
+    // invariant: as `runs_that_want_the_same_at_once_compute_it_once`
     #[test]
     fn who_waits_for_a_key_can_be_stopped_and_other_keys_are_free() {
         let folder = tempfile::tempdir().expect("a folder");

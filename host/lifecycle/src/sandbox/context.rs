@@ -170,6 +170,7 @@ mod tests {
         assert_eq!(stage_seed(42, World::Training), SEED_OF_TRAINING_42);
     }
 
+    // invariant: as `a_process_that_has_seen_the_target_is_not_asked_to_transform`
     #[test]
     fn what_is_on_a_shelf_is_taken_once_by_its_type_and_goes_with_the_rest() {
         let (shelf, alive) = (Shelf::default(), Arc::new(()));

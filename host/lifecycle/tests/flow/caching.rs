@@ -22,6 +22,8 @@ fn rejected() -> (TestBed, EndedRun) {
     (bed, ended)
 }
 
+// invariant: An unchanged run executes nothing and does not judge the champion again. A change
+// executes only the steps that it affects.
 #[test]
 fn an_unchanged_second_run_executes_nothing_and_the_champion_is_not_judged_again() {
     let bed = TestBed::new();
@@ -49,6 +51,7 @@ fn an_unchanged_second_run_executes_nothing_and_the_champion_is_not_judged_again
     assert!(third.stages.iter().all(|stage| stage.cached_from.as_ref() == Some(&first.id)));
 }
 
+// invariant: as `a_result_whose_artifact_is_gone_or_cut_is_not_taken_over`
 #[test]
 fn a_run_that_is_rejected_again_executes_nothing_and_says_the_same() {
     let (bed, first) = rejected();
@@ -63,6 +66,7 @@ fn a_run_that_is_rejected_again_executes_nothing_and_says_the_same() {
     assert_eq!(again.results(), first.results(), "a run has its metrics, whoever measured them");
 }
 
+// invariant: as `an_unchanged_second_run_executes_nothing_and_the_champion_is_not_judged_again`
 #[test]
 fn what_changed_is_executed_with_what_follows_from_it_and_nothing_else() {
     for (change, expected) in [
@@ -88,6 +92,7 @@ fn what_changed_is_executed_with_what_follows_from_it_and_nothing_else() {
     }
 }
 
+// invariant: as `an_unchanged_second_run_executes_nothing_and_the_champion_is_not_judged_again`
 #[test]
 fn one_byte_of_a_component_has_its_step_executed_and_nothing_after_it_that_does_not_read_another_output() {
     for (world, expected) in [
@@ -162,6 +167,7 @@ fn what_failed_is_executed_again_and_what_came_to_its_end_before_it_is_not() {
     assert_eq!(again.executed(), [Training, Evaluation, Promotion]);
 }
 
+// invariant: A cached result is complete and indistinguishable from an executed one.
 #[test]
 fn a_result_whose_artifact_is_gone_or_cut_is_not_taken_over() {
     let artifacts = [
@@ -203,6 +209,7 @@ fn with_source(file: &Path) -> RunSpec {
     RunSpec::whole().set(&uri).set("ingestion.source=rows").set("ingestion.opens=true")
 }
 
+// invariant: as `an_unchanged_second_run_executes_nothing_and_the_champion_is_not_judged_again`
 #[test]
 fn a_source_counts_by_its_content_and_a_touch_of_it_by_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -241,6 +248,7 @@ fn an_imported_split_counts_by_its_content_and_is_kept() {
     bed.home.artifacts.open_blob(&input).expect("what a record names is there");
 }
 
+// invariant: Concurrent runs that need the same step execute it once.
 #[test]
 fn runs_that_want_the_same_at_once_compute_it_once() {
     const RUNS: usize = 6;

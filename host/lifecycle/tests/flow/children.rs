@@ -79,6 +79,8 @@ impl EndedFamily {
     }
 }
 
+// invariant: A child run sees only the rows of its segment. What it makes does not depend on the
+// number of workers or on other segments.
 #[test]
 fn each_segment_is_a_run_with_a_model_of_its_own_and_an_unchanged_second_run_executes_nothing() {
     let bed = TestBed::new();
@@ -120,6 +122,8 @@ fn each_segment_is_a_run_with_a_model_of_its_own_and_an_unchanged_second_run_exe
     assert!(second.family.children.iter().all(|it| it.summary().is_some_and(|it| it.is_champion_already)));
 }
 
+// invariant: as
+// `each_segment_is_a_run_with_a_model_of_its_own_and_an_unchanged_second_run_executes_nothing`
 #[test]
 fn where_one_segments_rows_change_its_child_alone_is_executed() {
     let bed = TestBed::new();
@@ -133,6 +137,8 @@ fn where_one_segments_rows_change_its_child_alone_is_executed() {
     assert_eq!(grown.executed()[1..], [("north", 0), ("south", 0)]);
 }
 
+// invariant: as
+// `each_segment_is_a_run_with_a_model_of_its_own_and_an_unchanged_second_run_executes_nothing`
 #[test]
 fn what_children_make_does_not_depend_on_how_many_work_at_once() {
     let made: Vec<_> = [1, 2, 8]

@@ -92,6 +92,8 @@ fn a_step_that_says_that_the_data_is_wrong_leaves_its_record_no_artifact_and_no_
     fails_at_every_call(Failure::Data);
 }
 
+// invariant: A step that fails at any call leaves its record, no artifact and no later step. A step
+// that is stopped is recorded as killed.
 #[test]
 fn a_step_that_traps_at_any_call_leaves_its_record_no_artifact_and_no_later_step() {
     fails_at_every_call(Failure::Trap);

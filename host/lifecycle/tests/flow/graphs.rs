@@ -175,6 +175,8 @@ fn inputs_come_from_the_steps_that_are_named_and_side_tables_are_inferred() {
     assert_eq!(seed("evaluation-good"), seed("evaluation-poor"));
 }
 
+// invariant: The artifacts and the record of a graph depend neither on how many steps work at once
+// nor on their order of completion.
 #[test]
 fn the_record_is_the_same_however_many_work_at_once() {
     let wanted = recorded(&TestBed::new().run_ok(graph()));
@@ -184,6 +186,7 @@ fn the_record_is_the_same_however_many_work_at_once() {
     }
 }
 
+// invariant: as `the_record_is_the_same_however_many_work_at_once`
 #[test]
 fn a_step_that_fails_ends_the_run_as_if_one_came_after_the_other() {
     let failing = || graph().set("good.fails=true").set("bad.fails=true");

@@ -95,6 +95,7 @@ fn a_step_is_recorded_with_its_invocation_which_is_read_as_it_was_written() {
     }
 }
 
+// invariant: as `what_is_not_declared_cannot_be_read`
 #[test]
 fn a_step_that_is_executed_again_from_its_record_makes_the_same() {
     let (bed, ended) = compared();
@@ -112,6 +113,8 @@ fn a_step_that_is_executed_again_from_its_record_makes_the_same() {
     assert_eq!(bed.staged(), Vec::<std::path::PathBuf>::new(), "nothing of that is left");
 }
 
+// invariant: A step reads only what its invocation declares. Executing the recorded invocation
+// again makes the same artifacts.
 #[test]
 fn what_is_not_declared_cannot_be_read() {
     let (bed, ended) = compared();
@@ -135,6 +138,8 @@ fn what_is_not_declared_cannot_be_read() {
     assert_eq!(tried, 15);
 }
 
+// invariant: Equal inputs give equal invocations. A changed input changes exactly the invocations
+// that declare it.
 #[test]
 fn equal_inputs_give_equal_invocations() {
     let ((_first_bed, first), (_second_bed, second)) = (compared(), compared());
@@ -159,6 +164,7 @@ fn differing(one: &EndedRun, other: &EndedRun) -> Vec<World> {
     World::required().filter(|world| one[world] != other[world]).collect()
 }
 
+// invariant: as `equal_inputs_give_equal_invocations`
 #[test]
 fn a_changed_input_changes_exactly_the_invocations_that_declare_it() {
     use World::{Evaluation, Ingestion, Promotion, Training, Transformation, Validation};
@@ -224,6 +230,7 @@ fn a_source_that_cannot_be_read_is_missed_by_a_component_that_asks_for_it_alone(
     assert_eq!(executed(&bed, &invocation).fault, Some(fault));
 }
 
+// invariant: as `equal_inputs_give_equal_invocations`
 #[test]
 fn the_content_of_a_source_counts_and_its_place_does_not() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -272,6 +279,7 @@ fn a_file_that_somebody_writes_to_is_refused_and_a_database_leaves_no_content_on
     );
 }
 
+// invariant: as `equal_inputs_give_equal_invocations`
 #[test]
 fn a_split_that_was_made_elsewhere_is_kept_and_its_content_counts() {
     let folder = tempfile::tempdir().expect("a folder");

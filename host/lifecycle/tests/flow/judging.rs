@@ -61,6 +61,7 @@ fn judged(bed: &TestBed, base: &EndedRun, asked: RunSpec, said: Said) -> &'stati
     verdict
 }
 
+// invariant: A promotion component may be stricter than the gates, but never looser.
 #[test]
 fn a_component_may_be_stricter_than_the_gates_and_never_looser() {
     let promotion = || RunSpec::of(World::Promotion..=World::Promotion);
@@ -80,6 +81,7 @@ fn a_component_may_be_stricter_than_the_gates_and_never_looser() {
     }
 }
 
+// invariant: as `a_component_may_be_stricter_than_the_gates_and_never_looser`
 #[test]
 fn an_undecided_gate_is_not_approved_whatever_the_component_says() {
     let bed = TestBed::new();
@@ -147,6 +149,7 @@ fn two_versions() -> TestBed {
     bed
 }
 
+// invariant: as `an_evaluation_of_before_promotes_nothing_past_the_champion_that_came_since`
 #[test]
 fn a_champion_that_changes_while_it_is_judged_is_judged_again() {
     let bed = two_versions();
@@ -159,6 +162,7 @@ fn a_champion_that_changes_while_it_is_judged_is_judged_again() {
     assert_eq!(bed.champion(), Some(3));
 }
 
+// invariant: as `an_evaluation_of_before_promotes_nothing_past_the_champion_that_came_since`
 #[test]
 fn a_candidate_is_judged_three_times_at_most() {
     let bed = two_versions();
@@ -190,6 +194,7 @@ fn a_promotion_alone_makes_an_evaluation_again_that_is_out_of_date() {
     assert_eq!(again(promotion()), 0, "the champion of before");
 }
 
+// invariant: as `a_candidate_is_registered_when_trained_or_when_passed`
 #[test]
 fn a_candidate_that_is_the_champion_is_not_judged() {
     let bed = TestBed::new();
@@ -238,6 +243,7 @@ fn names(bed: &TestBed, ended: &EndedRun, artifact: &str) -> BTreeSet<String> {
     names.collect()
 }
 
+// invariant: as `a_champion_that_learnt_from_the_test_rows_is_compared_on_the_others`
 #[test]
 fn rows_that_the_champion_learnt_from_do_not_count() {
     let bed = TestBed::new();
@@ -255,6 +261,7 @@ fn rows_that_the_champion_learnt_from_do_not_count() {
     assert_eq!(names(&bed, &ended, "evaluation.compared"), left, "the component sees no other");
 }
 
+// invariant: as `a_candidate_is_registered_when_trained_or_when_passed`
 #[test]
 fn register_passed_gives_a_number_to_what_was_approved_alone() {
     let bed = TestBed::new();

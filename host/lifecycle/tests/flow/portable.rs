@@ -87,6 +87,8 @@ fn refused(file: &[u8], told: &str) {
     assert_eq!(bed.home.registry.list_runs(9).expect("a registry").len(), 0, "{error}");
 }
 
+// invariant: Exporting a run twice gives the same file. A file that was changed or cut is refused,
+// and nothing of it is imported.
 #[test]
 fn the_same_run_is_the_same_file_and_is_reproduced_in_another_home() {
     let (bed, ended) = compared();
@@ -156,6 +158,7 @@ fn a_source_goes_with_its_run() {
     assert!(reproduced(&other, &other.home.registry.stages(&id).expect("records")).identical);
 }
 
+// invariant: as `the_same_run_is_the_same_file_and_is_reproduced_in_another_home`
 #[test]
 fn one_flipped_bit_and_every_cut_of_a_file_is_refused_and_nothing_is_imported() {
     let (bed, ended) = compared();
@@ -190,6 +193,7 @@ fn one_flipped_bit_and_every_cut_of_a_file_is_refused_and_nothing_is_imported() 
 /// The names and contents of a file's entries, in order.
 type Entries = Vec<(String, Vec<u8>)>;
 
+// invariant: as `the_same_run_is_the_same_file_and_is_reproduced_in_another_home`
 #[test]
 fn a_file_of_another_form_is_refused_and_nothing_is_imported() {
     let (bed, ended) = compared();

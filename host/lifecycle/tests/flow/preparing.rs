@@ -78,6 +78,8 @@ fn roles(bed: &TestBed, ended: &EndedRun, artifact: &str) -> Vec<(String, Role)>
     table.schema().fields().iter().map(|field| (field.name.clone(), field.role)).collect()
 }
 
+// invariant: A prepared table's lineage leads to all of its sources. It is made again exactly when
+// one of them changes, and its content depends neither on workers nor on the machine.
 #[test]
 fn a_preparation_is_handed_whole_tables_by_name_and_models_learn_from_the_last() {
     let bed = TestBed::new();
@@ -147,6 +149,7 @@ fn columns_have_the_roles_of_the_inputs_where_the_manifest_names_none() {
     assert_eq!(made("ordered"), ordered);
 }
 
+// invariant: as `a_preparation_is_handed_whole_tables_by_name_and_models_learn_from_the_last`
 #[test]
 fn the_same_tables_are_made_however_many_work_at_once_and_nothing_is_done_twice() {
     let bed = TestBed::new();
@@ -170,6 +173,7 @@ fn the_same_tables_are_made_however_many_work_at_once_and_nothing_is_done_twice(
     assert_eq!(executed(&refreshed), ["joined"]);
 }
 
+// invariant: as `a_preparation_is_handed_whole_tables_by_name_and_models_learn_from_the_last`
 #[test]
 fn a_prepared_table_leads_back_to_all_ingestions_and_its_run_is_made_again_elsewhere() {
     let bed = TestBed::new();
@@ -201,6 +205,7 @@ fn a_prepared_table_leads_back_to_all_ingestions_and_its_run_is_made_again_elsew
     assert_eq!((difference.step.as_str(), &*difference.artifact), ("right", "right.table"));
 }
 
+// invariant: as `a_preparation_is_handed_whole_tables_by_name_and_models_learn_from_the_last`
 #[test]
 fn a_preparation_that_changes_nothing_is_a_step_like_others() {
     let bed = TestBed::new();

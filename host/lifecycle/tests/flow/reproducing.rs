@@ -65,6 +65,8 @@ fn flip(path: &Path, offset: usize) {
     std::fs::write(path, bytes).expect("room");
 }
 
+// invariant: Reproducing a run makes the same artifacts and changes nothing. A difference is named
+// to the bit.
 #[test]
 fn a_run_whose_candidate_is_champion_since_is_reproduced_and_nothing_is_left_of_it() {
     let (bed, ended) = compared();
@@ -98,6 +100,7 @@ fn a_run_that_works_on_another_is_reproduced_and_a_step_that_failed_is_left_out(
     assert_eq!((result.steps.len(), result.skipped), (3, vec!["training".to_owned()]));
 }
 
+// invariant: as `a_run_whose_candidate_is_champion_since_is_reproduced_and_nothing_is_left_of_it`
 #[test]
 fn one_flipped_bit_of_a_component_an_input_or_an_output_is_named() {
     let blob = ArtifactKind::Blob;

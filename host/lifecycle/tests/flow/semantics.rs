@@ -134,6 +134,7 @@ fn running(golden: &mut Golden) {
     }
 }
 
+// invariant: The host's own outputs change only together with the version number of its work.
 #[test]
 fn outputs_of_the_host_change_with_its_version_alone() {
     let folder = tempfile::tempdir().expect("a folder");

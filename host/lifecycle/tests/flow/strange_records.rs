@@ -54,6 +54,8 @@ fn is_the_fakes(place: &str) -> bool {
     place.ends_with("/name") || place.contains("/parameters") || place == "/work/champion/features"
 }
 
+// invariant: A malformed run record is refused or harmless in `reproduce`. Provenance derives
+// inputs from digests, not from a step's claim.
 #[test]
 fn a_record_that_nobody_would_write_is_refused_or_harmless() {
     let (bed, ended) = compared();

@@ -6,6 +6,7 @@ use stagewright_store::RunStatus;
 
 use crate::test_bed::{EndedRun, MODEL, RunSpec, TestBed};
 
+// invariant: as `six_stages_one_after_the_other_make_what_one_run_makes`
 #[test]
 fn six_runs_of_one_step_make_what_one_run_makes() {
     let whole = TestBed::new();
@@ -38,6 +39,7 @@ fn six_runs_of_one_step_make_what_one_run_makes() {
     assert_eq!((whole.champion(), steps.champion()), (Some(2), Some(2)));
 }
 
+// invariant: No model combines parts of different components, parameters or seeds.
 #[test]
 fn what_another_component_or_other_parameters_made_is_not_taken_over() {
     let bed = TestBed::new();
@@ -68,6 +70,7 @@ fn what_another_component_or_other_parameters_made_is_not_taken_over() {
     }
 }
 
+// invariant: as `what_another_component_or_other_parameters_made_is_not_taken_over`
 #[test]
 fn a_later_transformation_hides_an_earlier_training() {
     let bed = TestBed::new();

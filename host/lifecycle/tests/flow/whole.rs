@@ -81,6 +81,7 @@ fn a_whole_run_registers_judges_and_promotes() {
     assert_eq!(ready.expect("a whole version").predict(&fake, &row).expect("a prediction"), [0.25]);
 }
 
+// invariant: The host calls no component of a step that was not requested.
 #[test]
 fn no_call_is_made_of_a_step_that_was_not_asked_for() {
     /// Returns the world that an export belongs to; `None` for exports of models, which several
@@ -113,6 +114,8 @@ fn no_call_is_made_of_a_step_that_was_not_asked_for() {
     }
 }
 
+// invariant: Only ingestion, preparation and validation see identifiers, and no component that
+// predicts sees the target.
 #[test]
 fn no_stage_is_shown_names_of_rows_and_only_those_that_learn_or_measure_the_outcome() {
     let bed = TestBed::new();
@@ -129,6 +132,7 @@ fn no_stage_is_shown_names_of_rows_and_only_those_that_learn_or_measure_the_outc
     }
 }
 
+// invariant: as `artifacts_do_not_depend_on_workers_or_processes`
 #[test]
 fn results_do_not_depend_on_workers() {
     let runs: Vec<_> = [1, 2, 7, 1000]
@@ -158,6 +162,7 @@ fn failed_check() -> Check {
     }
 }
 
+// invariant: as `a_column_of_nulls_fails_validation_and_nothing_is_trained`
 #[test]
 fn data_that_failed_a_check_is_not_learnt_from() {
     let by_component = RunSpec::whole().script(Script { finds: vec![failed_check()], ..Script::default() });
@@ -181,6 +186,7 @@ fn data_that_failed_a_check_is_not_learnt_from() {
     }
 }
 
+// invariant: as `a_column_of_nulls_fails_validation_and_nothing_is_trained`
 #[test]
 fn data_that_nobody_checked_is_not_learnt_from() {
     let bed = TestBed::new();

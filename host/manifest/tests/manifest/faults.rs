@@ -6,6 +6,7 @@ use crate::{WHOLE, changed, parse, said};
 
 const BROKEN: &str = include_str!("../fixtures/broken.toml");
 
+// invariant: All errors of a manifest are reported at once.
 #[test]
 fn all_problems_of_a_file_are_reported_at_once() {
     let error = parse(BROKEN, &Overrides::default()).unwrap_err();

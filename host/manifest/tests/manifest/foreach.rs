@@ -72,6 +72,7 @@ fn segments_are_known_later_and_the_template_may_name_the_column() {
     assert!(manifest.of_child(&foreach, &"x".repeat(200)).is_err());
 }
 
+// invariant: A segment's value becomes a plain name, or an error.
 #[test]
 fn names_of_values_are_plain_and_collisions_are_reported() {
     for (value, name) in [

@@ -76,6 +76,7 @@ fn paths_start_where_the_file_is() {
     assert_eq!(component.stubs, [Stub::Filesystem, Stub::Sockets]);
 }
 
+// invariant: Every limit has a finite default, which is the documented one.
 #[test]
 fn limits_that_are_not_set_keep_their_finite_defaults() {
     let manifest = parse(WHOLE, &Overrides::default()).unwrap();
@@ -124,6 +125,7 @@ fn every_file_in_config_loads() {
     assert!(loaded >= 2, "config/churn.toml and config/churn-smote.toml are there");
 }
 
+// invariant: as `limits_that_are_not_set_keep_their_finite_defaults`
 #[test]
 fn the_example_and_the_defaults_of_the_reference_are_true() {
     let reference = std::fs::read_to_string(repository().join("docs/manifest.md")).unwrap();

@@ -37,6 +37,7 @@ fn a_default_above_its_ceiling_is_lowered() {
     assert_eq!((training.memory, training.cpu), (512 << 20, Duration::from_secs(60)));
 }
 
+// invariant: as `the_operators_ceilings_bind_every_manifest`
 #[test]
 fn a_limit_that_is_written_above_its_ceiling_is_an_error_that_names_both() {
     let operator = operator("[ceilings]\nmemory = \"256 MiB\"\nwall = \"1 min\"\n");
@@ -100,6 +101,7 @@ fn the_query_of_a_url_is_not_recorded() {
     assert!(plain.recorded_text().contains("uri = \"csv:a?b#c.csv\""));
 }
 
+// invariant: as `never_more_work_at_once_than_there_are_permits_and_all_of_it_ends`
 #[test]
 fn parallelism_is_set_by_the_operator() {
     assert_eq!(operator("").machine, MachineLimits::default());

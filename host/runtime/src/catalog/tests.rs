@@ -44,6 +44,7 @@ fn cached_code_of_another_contract_is_refused_as_its_bytes_are() {
 /// A component with one memory of one page.
 const MEMORY: &[u8] = b"\0asm\x0d\0\x01\0\x01\x0d\0asm\x01\0\0\0\x05\x03\x01\0\x01\x02\x04\x01\0\0\0";
 
+// invariant: as `never_more_work_at_once_than_there_are_permits_and_all_of_it_ends`
 #[test]
 fn a_pool_that_is_full_is_the_operators_limit() {
     let budget: &'static Budget = Box::leak(Box::new(Budget::new(1, u64::MAX)));

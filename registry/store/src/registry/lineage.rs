@@ -105,6 +105,7 @@ mod tests {
     use super::*;
     use crate::registry::handle::steps_of;
 
+    // invariant: Lineage and plan queries use an index, however many stages are recorded.
     #[test]
     fn a_lineage_asks_for_digests_by_an_index_however_many_stages_there_are() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -359,6 +359,7 @@ mod tests {
     use super::*;
     use crate::registry::handle::steps_of;
 
+    // invariant: as `a_lineage_asks_for_digests_by_an_index_however_many_stages_there_are`
     #[test]
     fn a_stage_is_found_by_its_key_and_by_its_name_without_reading_all_stages() {
         let folder = tempfile::tempdir().expect("a folder");

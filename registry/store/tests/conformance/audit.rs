@@ -26,6 +26,8 @@ pub(crate) fn an_empty_audit_verifies(world: &World) {
     assert_eq!(world.registry.audit_head().unwrap(), "");
 }
 
+// invariant: The audit records every change of a model. Editing, removing, inserting or moving an
+// entry is detected.
 pub(crate) fn every_change_of_a_model_is_in_the_chain(world: &World) {
     let entries = busy(world);
     let audit = world.registry.audit_of("churn", None).unwrap();
@@ -65,6 +67,7 @@ pub(crate) fn odd_texts_do_not_break_the_chain(world: &World) {
     registry.verify_audit().unwrap();
 }
 
+// invariant: as `every_change_of_a_model_is_in_the_chain`
 pub(crate) fn the_database_refuses_to_change_the_audit(world: &World) {
     busy(world);
     for statement in [
@@ -79,6 +82,7 @@ pub(crate) fn the_database_refuses_to_change_the_audit(world: &World) {
     world.registry.verify_audit().unwrap();
 }
 
+// invariant: as `every_change_of_a_model_is_in_the_chain`
 pub(crate) fn an_edited_entry_is_detected(world: &World) {
     let entries = busy(world);
     world.disarm_audit();
@@ -120,6 +124,7 @@ pub(crate) fn an_edited_entry_is_detected(world: &World) {
     assert_eq!(world.registry.verify_audit().unwrap().entries, entries);
 }
 
+// invariant: as `every_change_of_a_model_is_in_the_chain`
 pub(crate) fn a_removed_entry_is_detected_wherever_it_stood(world: &World) {
     let entries = busy(world);
     world.disarm_audit();
@@ -149,6 +154,7 @@ pub(crate) fn an_entry_that_is_removed_with_the_others_renumbered_is_detected(wo
     assert_eq!(tampered(world), 4);
 }
 
+// invariant: as `every_change_of_a_model_is_in_the_chain`
 pub(crate) fn reordered_entries_are_detected(world: &World) {
     busy(world);
     world.disarm_audit();
@@ -158,6 +164,7 @@ pub(crate) fn reordered_entries_are_detected(world: &World) {
     assert_eq!(tampered(world), 5);
 }
 
+// invariant: as `every_change_of_a_model_is_in_the_chain`
 pub(crate) fn an_entry_that_nobody_made_is_detected(world: &World) {
     let entries = busy(world);
     world.disarm_audit();

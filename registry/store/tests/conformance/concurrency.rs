@@ -12,6 +12,8 @@ use crate::world::{World, everything, new_run, said, unnumbered, version};
 /// Threads of each of the two processes.
 const THREADS: usize = 32;
 
+// invariant: Version numbers are consecutive. A candidate of the same parts does not become a
+// second version.
 pub(crate) fn sixty_four_writers_in_two_processes_get_consecutive_versions(world: &World) {
     if World::part().is_some() {
         // Each has a registry of its own, as a process has.
@@ -76,6 +78,8 @@ const VERSIONS: u32 = 20;
 const PROMOTERS: u32 = 20;
 const PROMOTIONS: u32 = 25;
 
+// invariant: A model has one champion or none. Only promotion of an approved version, against the
+// expected champion, changes it.
 pub(crate) fn of_a_thousand_concurrent_promotions_one_champion_is_left(world: &World) {
     if World::part().is_some() {
         return thread::scope(|scope| {
@@ -150,6 +154,7 @@ fn promote_some(world: &World, promoter: u32) {
 /// How often two candidates race.
 const RACES: u32 = 20;
 
+// invariant: as `a_version_is_promoted_only_against_the_champion_that_it_was_judged_against`
 pub(crate) fn of_two_candidates_judged_against_one_champion_one_succeeds_it_and_the_other_is_judged_again(world: &World) {
     let mut champion = world.approved("churn");
     world.promote("churn", champion);
@@ -207,6 +212,7 @@ pub(crate) fn an_experiment_that_many_runs_make_at_once_is_one(world: &World) {
     assert_eq!(world.registry.list_runs(100).unwrap().len(), 16);
 }
 
+// invariant: as `an_alias_moves_only_from_where_it_is_believed_to_be`
 pub(crate) fn an_alias_that_many_set_at_once_is_set_by_one(world: &World) {
     for _ in 0..8 {
         world.unjudged("churn");
@@ -220,6 +226,7 @@ pub(crate) fn an_alias_that_many_set_at_once_is_set_by_one(world: &World) {
     assert_eq!(world.registry.alias("churn", "candidate").unwrap(), Some(winners[0]));
 }
 
+// invariant: as `opening_removes_what_dead_processes_left_and_nothing_of_live_ones`
 pub(crate) fn runs_of_dead_processes_are_killed_and_those_of_live_ones_are_not(world: &World) {
     if World::part().is_some() {
         world.registry.begin_run(&new_run("dead")).unwrap();

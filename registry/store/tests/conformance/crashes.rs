@@ -11,6 +11,7 @@ fn request() -> PromotionRequest {
     PromotionRequest { destination: "file:///production".into(), ..PromotionRequest::default() }
 }
 
+// invariant: as `a_process_that_is_killed_anywhere_leaves_one_champion`
 pub(crate) fn a_promotion_whose_process_dies_is_settled_by_whoever_opens_next(world: &World) {
     if let Some(part) = World::part() {
         let steps: usize = part.parse().unwrap();
@@ -55,6 +56,8 @@ pub(crate) fn a_promotion_whose_process_dies_is_settled_by_whoever_opens_next(wo
 /// How often a process is killed during its promotions.
 const KILLS: u64 = 25;
 
+// invariant: A process that dies at any point of a promotion leaves one champion, and the next
+// process completes or undoes the promotion.
 pub(crate) fn a_process_that_is_killed_anywhere_leaves_one_champion(world: &World) {
     if World::part().is_some() {
         promote_for_ever(world);

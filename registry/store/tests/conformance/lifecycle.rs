@@ -27,6 +27,7 @@ pub(crate) fn versions_go_through_stages(world: &World) {
     assert!(matches!(nothing, Err(StoreError::NoVersion { .. })));
 }
 
+// invariant: as `of_a_thousand_concurrent_promotions_one_champion_is_left`
 pub(crate) fn production_is_reached_by_promotion_alone(world: &World) {
     world.approved("churn");
     let refused = world.registry.transition("churn", 1, LifecycleStage::Production, "").unwrap_err();
@@ -53,6 +54,7 @@ pub(crate) fn the_champion_is_not_set_aside_without_another(world: &World) {
     assert_eq!(world.champion("churn"), Some(version));
 }
 
+// invariant: as `of_a_thousand_concurrent_promotions_one_champion_is_left`
 pub(crate) fn only_an_approved_version_becomes_champion(world: &World) {
     world.unjudged("churn");
     world.rejected("churn");
@@ -82,6 +84,7 @@ pub(crate) fn a_promotion_archives_the_champion_before(world: &World) {
     assert_eq!((model.champion, model.aliases), (Some(3), vec![("champion".to_owned(), 3)]));
 }
 
+// invariant: Each further rollback leads to an earlier champion.
 pub(crate) fn one_rollback_after_another_leads_further_back(world: &World) {
     for _ in 0..4 {
         let version = world.approved("churn");

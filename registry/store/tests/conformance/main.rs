@@ -6,6 +6,8 @@
 //! tables without the registry. Failures that only one of the databases can have are in
 //! [`migration`] and [`server`].
 
+// invariant: SQLite and PostgreSQL behave the same.
+
 mod migration;
 #[cfg(feature = "postgres")]
 mod server;

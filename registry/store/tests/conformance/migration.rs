@@ -97,6 +97,8 @@ fn on_a_server(format: u32) -> World {
     World::on_server(url)
 }
 
+// invariant: as `models_of_format_1_are_kept_and_their_champions_are_in_production`
+// invariant: as `rows_that_are_not_known_of_one_training_are_not_known_of_the_version`
 #[test]
 fn models_of_format_2_are_kept_and_what_nobody_recorded_is_unknown() {
     kept_from_format_2(&World::in_file(database_of_format_2()));
@@ -182,6 +184,7 @@ fn kept_from_format_2(world: &World) {
     registry.verify_audit().unwrap();
 }
 
+// invariant: as `models_of_format_1_are_kept_and_their_champions_are_in_production`
 #[test]
 fn runs_of_format_1_are_kept() {
     let world = World::in_file(old_database());
@@ -213,6 +216,7 @@ fn runs_of_format_1_are_kept() {
     assert_eq!(registry.run("cc").unwrap().status, RunStatus::Killed);
 }
 
+// invariant: A database of format 1 or 2 migrates to the current format without loss.
 #[test]
 fn models_of_format_1_are_kept_and_their_champions_are_in_production() {
     let world = World::in_file(old_database());
@@ -264,6 +268,7 @@ fn moves_of_aliases_of_format_1_are_the_beginning_of_the_audit() {
     assert!(matches!(registry.verify_audit(), Err(StoreError::Tampered { seq: 5, .. })));
 }
 
+// invariant: as `models_of_format_1_are_kept_and_their_champions_are_in_production`
 #[test]
 fn what_format_1_left_is_worked_with() {
     let world = World::in_file(old_database());

@@ -54,6 +54,7 @@ pub(crate) fn tags_and_descriptions_of_models_are_changed(world: &World) {
     assert!(matches!(registry.describe_model("nothing", ""), Err(StoreError::NoModel { .. })));
 }
 
+// invariant: An alias moves only if it points where the caller expects.
 pub(crate) fn an_alias_moves_only_from_where_it_is_believed_to_be(world: &World) {
     let registry = &world.registry;
     for _ in 0..3 {

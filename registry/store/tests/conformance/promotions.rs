@@ -68,6 +68,7 @@ pub(crate) fn a_promotion_that_is_undone_leaves_the_champion(world: &World) {
     assert_eq!(world.stages_of("churn"), ["production", "none"]);
 }
 
+// invariant: as `of_a_thousand_concurrent_promotions_one_champion_is_left`
 pub(crate) fn a_promotion_is_undone_if_the_champion_moved_meanwhile(world: &World) {
     for _ in 0..3 {
         world.approved("churn");
@@ -164,6 +165,7 @@ pub(crate) fn a_rollback_is_recorded_as_one(world: &World) {
     assert_eq!(world.registry.audit_of("churn", Some(1)).unwrap().last().unwrap().reason, "better");
 }
 
+// invariant: as `artifacts_of_deleted_runs_are_not_reachable`
 pub(crate) fn garbage_is_not_collected_where_somebody_promotes_to(world: &World) {
     let registry = &world.registry;
     world.approved("churn");
@@ -183,6 +185,7 @@ pub(crate) fn garbage_is_not_collected_where_somebody_promotes_to(world: &World)
     registry.begin_promotion("churn", 1, &to("file:///production")).unwrap();
 }
 
+// invariant: as `artifacts_of_deleted_runs_are_not_reachable`
 pub(crate) fn what_a_promotion_copies_is_needed_until_it_is_finished(world: &World) {
     let (model, report) = (world.blob(b"model"), world.blob(b"report"));
     let mut new = version();
@@ -199,6 +202,8 @@ pub(crate) fn what_a_promotion_copies_is_needed_until_it_is_finished(world: &Wor
     assert!(world.registry.needed_by_promotions(destination).unwrap().is_empty());
 }
 
+// invariant: A version becomes champion only if it was approved against the champion that it
+// replaces.
 pub(crate) fn a_version_is_promoted_only_against_the_champion_that_it_was_judged_against(world: &World) {
     let registry = &world.registry;
     let [old, first] = [world.approved("churn"), world.approved("churn")];

@@ -1,6 +1,8 @@
 //! Searches have the same results in every database: missing values, NaN, patterns, case, orders,
 //! pages.
 
+// invariant: A search means the same in both databases.
+
 use stagewright_store::search::{Entity, Filter, OrderBy};
 use stagewright_store::{MetricPoint, NewRun, Page, ViewType};
 

@@ -112,6 +112,7 @@ pub(crate) fn a_run_that_has_ended_takes_no_more_stages(world: &World) {
     assert_eq!(registry.stages(&id).unwrap(), []);
 }
 
+// invariant: Garbage collection removes nothing that is in use or about to be recorded.
 pub(crate) fn artifacts_of_deleted_runs_are_not_reachable(world: &World) {
     let registry = &world.registry;
     let id = registry.begin_run(&new_run("churn")).unwrap();

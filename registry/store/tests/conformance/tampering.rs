@@ -108,6 +108,7 @@ pub(crate) fn a_changed_value_of_a_version_is_named(world: &World) {
     assert_eq!(swapped, expected.map(|(version, what)| (version, what.to_owned())));
 }
 
+// invariant: as `a_changed_verdict_is_named`
 pub(crate) fn a_moved_champion_is_named_with_what_was_expected(world: &World) {
     rich(world);
     let change = format!(
@@ -128,6 +129,8 @@ pub(crate) fn a_moved_champion_is_named_with_what_was_expected(world: &World) {
     assert_eq!((check.different, check.differences.len(), check.head), (2, 2, world.registry.audit_head().unwrap()));
 }
 
+// invariant: A change of the registry's tables without an audit entry is detected and named. No
+// operation of the registry causes such a difference.
 pub(crate) fn a_changed_verdict_is_named(world: &World) {
     rich(world);
     world.sql("CREATE TABLE kept AS SELECT * FROM verdicts").unwrap();
@@ -158,6 +161,7 @@ pub(crate) fn a_changed_verdict_is_named(world: &World) {
     assert!(differing.contains(&(Some(3), "verdict 2: verdict".to_owned())));
 }
 
+// invariant: as `a_changed_verdict_is_named`
 pub(crate) fn a_verdict_that_nobody_logged_is_named_and_one_that_is_gone(world: &World) {
     rich(world);
     let insert = format!(
@@ -178,6 +182,7 @@ pub(crate) fn a_verdict_that_nobody_logged_is_named_and_one_that_is_gone(world: 
     assert_eq!(differing(world, &remove), [(Some(3), "verdict 2".to_owned())]);
 }
 
+// invariant: as `a_changed_verdict_is_named`
 pub(crate) fn a_changed_part_of_a_version_is_named(world: &World) {
     rich(world);
     let of = |version: u32| format!("version = {}", number(version));
@@ -256,6 +261,7 @@ pub(crate) fn models_and_versions_that_nobody_registered_are_named_and_those_tha
     assert_eq!(differing(world, "DELETE FROM registered_models WHERE name = 'other'"), [(None, "model".to_owned())]);
 }
 
+// invariant: as `a_changed_verdict_is_named`
 pub(crate) fn whatever_the_registry_does_leaves_it_whole(world: &World) {
     rich(world);
     let registry = &world.registry;

@@ -1,5 +1,8 @@
 //! Verdicts are complete records that never change; the last one counts.
 
+// invariant: A verdict names the champion that it was reached against. A later verdict supersedes
+// it and erases nothing.
+
 use serde_json::json;
 use stagewright_store::{
     Digest, JudgedAgainst, NewVerdict, NewVersion, PERSON, Reference, StoreError, Verdict, VerdictReason,

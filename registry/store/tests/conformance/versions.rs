@@ -44,6 +44,7 @@ pub(crate) fn a_version_is_read_back_as_it_was_registered(world: &World) {
     assert_eq!(registry.reachable().unwrap(), digests);
 }
 
+// invariant: A version is registered completely or not at all.
 pub(crate) fn a_version_without_one_of_its_artifacts_is_not_registered(world: &World) {
     let missing = Digest::of(b"nobody stored this");
     let problem = refused(world, reference("training-component", missing));
@@ -55,6 +56,7 @@ pub(crate) fn a_version_without_one_of_its_artifacts_is_not_registered(world: &W
     assert_eq!(problem.to_string(), text);
 }
 
+// invariant: as `a_version_without_one_of_its_artifacts_is_not_registered`
 pub(crate) fn a_version_with_a_truncated_artifact_is_not_registered(world: &World) {
     for reference in [blob(world), table(world), document(world)] {
         let path = world.artifacts.path(reference.kind, &reference.digest);
@@ -64,6 +66,7 @@ pub(crate) fn a_version_with_a_truncated_artifact_is_not_registered(world: &Worl
     }
 }
 
+// invariant: as `a_version_without_one_of_its_artifacts_is_not_registered`
 pub(crate) fn a_version_with_a_flipped_byte_in_an_artifact_is_not_registered(world: &World) {
     for reference in [blob(world), table(world), document(world)] {
         let path = world.artifacts.path(reference.kind, &reference.digest);
@@ -86,6 +89,7 @@ pub(crate) fn a_version_whose_artifact_is_restored_is_registered(world: &World) 
     assert_eq!(world.registry.create_version(&world.artifacts, "churn", &whole, &unnumbered).unwrap(), 1);
 }
 
+// invariant: as `sixty_four_writers_in_two_processes_get_consecutive_versions`
 pub(crate) fn numbers_are_consecutive_and_not_given_again(world: &World) {
     let registry = &world.registry;
     assert_eq!([world.unjudged("churn"), world.unjudged("churn"), world.unjudged("other")], [1, 2, 1]);
@@ -115,6 +119,7 @@ pub(crate) fn semantic_numbers_are_given_from_the_version_before(world: &World) 
     assert_eq!(numbers, ["1.0.0", "1.0.0+0", "1.0.0+0+1"].map(|number| Some(number.to_owned())));
 }
 
+// invariant: as `sixty_four_writers_in_two_processes_get_consecutive_versions`
 pub(crate) fn a_candidate_of_the_same_parts_is_no_new_version(world: &World) {
     let (registry, artifacts) = (&world.registry, &world.artifacts);
     let rows = |keys: &[u64]| Some(RowMemory::new(vec!["id".into()], keys.to_vec(), keys.to_vec()));
@@ -169,6 +174,7 @@ pub(crate) fn the_rows_that_a_version_learnt_from_are_kept(world: &World) {
     assert_eq!(world.rows("SELECT count(*) FROM row_memories"), ["0"]);
 }
 
+// invariant: A version whose training rows are unknown is never treated as having learnt from none.
 pub(crate) fn rows_that_are_not_known_of_one_training_are_not_known_of_the_version(world: &World) {
     let registry = &world.registry;
     let rows = |columns: &[&str]| {

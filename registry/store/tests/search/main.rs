@@ -1,5 +1,7 @@
 //! MLflow's search grammar: accepted texts, and refused ones with their errors.
 
+// invariant: as `registry/store/tests/conformance/search.rs`
+
 mod properties;
 
 use stagewright_store::search::{

@@ -336,6 +336,7 @@ fn a_table_without_rows_or_features_is_a_data_fault() {
     assert!(matches!(fit(&train, r#"{"columns": {"x": {"drop": true}}}"#), Err(Failure::Data(_))));
 }
 
+// invariant: as `any_split_and_order_of_rows_on_fresh_instances_gives_the_same_rows`
 #[test]
 fn target_and_weight_are_no_features() {
     let fields = [

@@ -57,6 +57,8 @@ fn bits(features: &Features, rows: &[Row]) -> Vec<Vec<u64>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
+    // invariant: `transform` gives the same rows for every order and split of them, also on fresh
+    // instances. Target and weight are never features.
     #[test]
     fn any_split_and_order_of_rows_on_fresh_instances_gives_the_same_rows(
         train in proptest::collection::vec(row(), 1..60),

@@ -76,6 +76,7 @@ fn the_unreachable_gate_rejects_and_names_each_miss() {
     assert_eq!(rejected["model"]["aliases"].as_array().map(Vec::len), Some(0));
 }
 
+// invariant: as `json_and_csv_give_the_same_batch`
 #[test]
 #[ignore = "needs STAGEWRIGHT_TEST_DATA"]
 fn eleven_missing_charges_are_found_and_csv_and_sqlite_give_the_same_table() {

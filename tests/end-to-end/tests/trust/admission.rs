@@ -27,6 +27,7 @@ fn components_are_compiled_under_limits_that_cannot_be_raised() {
     assert_eq!(compiled(&place).len(), 6);
 }
 
+// invariant: An import that was not granted is refused before compilation.
 #[test]
 fn an_import_that_is_not_granted_is_shown_and_refused_before_anything_is_compiled() {
     let place = Place::new();
@@ -93,6 +94,8 @@ fn what_compiling_may_take_is_the_operators() {
     says(&String::from_utf8_lossy(&output.stderr), &["ran past its limit of 0.1 MiB size: it used", "[compilation]"]);
 }
 
+// invariant: Stages run only in the installation's own program. No environment variable names
+// another, and the error for a missing one says what to install.
 #[test]
 fn the_program_in_which_stages_run_is_the_installations_and_no_variable_names_another() {
     let place = Place::new();

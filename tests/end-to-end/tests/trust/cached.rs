@@ -8,6 +8,7 @@ use stagewright_end_to_end::{Ended, Place};
 
 use crate::{alone, cache, compiled, pipeline, says};
 
+// invariant: as `every_changed_byte_and_every_cut_is_seen`
 #[test]
 fn cached_code_that_was_changed_is_reported_and_made_again() {
     let place = Place::new();
@@ -37,6 +38,8 @@ fn cached_code_that_was_changed_is_reported_and_made_again() {
     says(&refused.stderr, &["cannot trust", "others can write it (mode 777)", "chmod 700"]);
 }
 
+// invariant: A folder brings no native code with it: not through a copied home and its key, a
+// `.env` file, or git settings.
 #[test]
 fn a_home_that_was_made_elsewhere_brings_no_code_with_it() {
     let place = Place::new();

@@ -9,6 +9,7 @@ use stagewright_end_to_end::{Ended, Place, binary};
 
 use crate::{pipeline, says};
 
+// invariant: as `a_home_that_was_made_elsewhere_brings_no_code_with_it`
 #[test]
 fn a_file_that_comes_with_a_folder_does_not_decide_which_code_is_run() {
     let place = Place::new();
@@ -50,6 +51,7 @@ fn plainly(folder: &Path, arguments: &[&str]) -> Ended {
     Ended::of(command)
 }
 
+// invariant: as `a_home_that_was_made_elsewhere_brings_no_code_with_it`
 #[test]
 fn no_variable_of_a_folder_reaches_another_program_or_a_library() {
     let place = Place::new();
@@ -79,6 +81,7 @@ fn no_variable_of_a_folder_reaches_another_program_or_a_library() {
     says(&run, &["mlflow.source.git.dirty false"]);
 }
 
+// invariant: as `a_home_that_was_made_elsewhere_brings_no_code_with_it`
 #[test]
 fn a_file_env_that_somebody_else_could_have_written_is_refused() {
     let place = Place::new();
@@ -107,6 +110,7 @@ fn a_file_env_that_somebody_else_could_have_written_is_refused() {
     says(&plainly(place.path(), &["plan", &manifest]).expect(2).stderr, &["it is not a regular file"]);
 }
 
+// invariant: as `a_lock_file_of_a_folder_leads_nowhere_else`
 #[test]
 fn what_is_no_file_is_refused_and_not_waited_for() {
     let place = Place::new();

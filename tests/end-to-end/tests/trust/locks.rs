@@ -6,6 +6,8 @@ use stagewright_end_to_end::Place;
 
 use crate::{WORLDS, change, pipeline, says, stage};
 
+// invariant: A changed component is refused until it is accepted, and an unsigned one is refused
+// where signatures are required.
 #[test]
 fn the_first_run_pins_files_and_a_changed_one_is_refused_until_it_is_accepted() {
     let place = Place::new();
@@ -100,6 +102,8 @@ fn two_ways_to_write_a_path_are_one_entry_of_the_lock() {
     says(&place.run(&["plan", &manifest]).expect(2).stderr, &["`empty-training` changed"]);
 }
 
+// invariant: No link in a folder leads a write outside of it. A file that is not regular is
+// refused, and opening it never blocks.
 #[test]
 fn a_lock_file_of_a_folder_leads_nowhere_else() {
     let place = Place::new();

@@ -8,6 +8,7 @@ use stagewright_end_to_end::{Ended, Place, binary};
 
 use crate::{WORLDS, alone, cache, change, compiled, pipeline, says, stage};
 
+// invariant: as `the_first_run_pins_files_and_a_changed_one_is_refused_until_it_is_accepted`
 #[test]
 fn a_pipeline_that_requires_signatures_runs_only_what_a_trusted_key_signed() {
     let place = Place::new();

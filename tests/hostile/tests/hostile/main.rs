@@ -7,6 +7,9 @@
 //! without `#[test]`s, because the attempts deliberately share one engine and one home, one after
 //! the other, and the count at the end is part of the result.
 
+// invariant: A hostile stage harms its own run only: neither the host, nor another run, nor what
+// others see.
+
 mod calls;
 mod impurities;
 mod misdeeds;
@@ -29,30 +32,40 @@ type Row = (u8, &'static str, fn(&Workshop) -> usize);
 
 /// The rows. If a row has several entries, all of them must hold.
 const ROWS: &[Row] = &[
+    // invariant: An endless loop ends at the CPU limit in every export.
     (1, "an_endless_loop_ends_at_the_cpu_limit_in_every_export", |it| misdeeds::row(it, 1) + shapes::row(it, 1)),
     (2, "nothing_blocks_and_the_wall_limit_holds", |it| misdeeds::row(it, 2) + specials::wall(it)),
     (3, "giving_way_and_dawdling_add_up_to_the_cpu_limit", |it| misdeeds::row(it, 3) + specials::dawdle(it)),
+    // invariant: A stage's memory limit holds for the sum of all its memories.
     (4, "memory_is_summed_over_all_memories", |it| misdeeds::row(it, 4) + shapes::row(it, 4) + shapes::ceilings(it)),
     (5, "tables_instances_and_memories_are_counted", |it| shapes::row(it, 5)),
     (6, "endless_recursion_is_a_limit_and_no_crash", |it| misdeeds::row(it, 6) + shapes::row(it, 6)),
     (7, "handles_artifacts_and_cursors_are_counted", |it| misdeeds::row(it, 7)),
     (8, "one_call_moves_so_much_and_no_more", |it| misdeeds::row(it, 8) + shapes::row(it, 8)),
+    // invariant: Endless output ends at the output limit, and nothing of it becomes visible.
     (9, "endless_output_ends_at_its_limit_and_is_gone", |it| misdeeds::row(it, 9)),
     (10, "what_is_said_is_bounded_counted_and_harmless", |it| misdeeds::row(it, 10)),
     (11, "forged_files_are_only_bytes", |it| misdeeds::row(it, 11) + shapes::row(it, 11)),
     (12, "paths_are_no_names", |it| misdeeds::row(it, 12)),
     (13, "what_is_not_granted_is_refused_before_anything_runs", |it| shapes::row(it, 13) + specials::wasi(it)),
+    // invariant: An instance knows nothing of an earlier run or of another stage.
     (19, "nothing_is_left_for_the_next_run", specials::remember),
     (20, "figures_that_gates_read_are_the_hosts", |it| misdeeds::row(it, 20) + specials::promotion(it)),
     (21, "cancelled_at_the_worst_moment_nothing_is_left", |it| misdeeds::row(it, 21)),
+    // invariant: Clocks and random numbers of a stage are the same in every run.
     (22, "time_and_chance_are_the_same_in_every_run", specials::clocks),
     (23, "nan_payloads_and_the_order_of_categories_leave_no_trace", specials::canonical),
+    // invariant: Every batch of a guest is checked, and an error names its column and row.
     (24, "every_batch_is_checked_and_the_error_names_column_and_row", |it| misdeeds::row(it, 24)),
     (25, "a_long_message_is_cut_and_escaped_wherever_it_is_shown", |it| misdeeds::row(it, 25) + shapes::row(it, 25)),
     (26, "an_answer_hangs_on_its_row_alone", |it| misdeeds::row(it, 26) + impurities::workers(it)),
+    // invariant: A model's time is charged to the model, and an evaluator's time to the evaluator.
     (27, "a_stage_answers_for_its_own_time_alone", |it| impurities::evaluators_time(it) + impurities::models_time(it)),
+    // invariant: Every import ends at a limit, however often a stage calls it.
     (28, "no_import_is_free", |it| calls::imports(it) + calls::wasi(it)),
+    // invariant: Memory that the host keeps for a stage counts as the stage's memory.
     (29, "what_the_host_keeps_is_the_stages_memory", |it| misdeeds::row(it, 29)),
+    // invariant: Work that the host does for a stage counts as the stage's time.
     (30, "what_the_host_works_is_the_stages_time", specials::host_work),
 ];
 

@@ -131,6 +131,8 @@ pub(crate) fn row(workshop: &Workshop, row: u8) -> usize {
     shapes.len()
 }
 
+// invariant: A component's description is read up to a bound, before compilation. `describe` keeps
+// to the operator's ceilings.
 /// Tries shapes under an operator's limits, since `describe` has no manifest.
 pub(crate) fn ceilings(workshop: &Workshop) -> usize {
     let ceiling = Limits { memory: 32 << 20, cpu: Duration::from_millis(50), ..Limits::greatest() };

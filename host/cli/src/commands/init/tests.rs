@@ -207,6 +207,7 @@ prop_compose! {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 
+    // invariant: `init` writes a manifest that runs for every table, or says why it cannot.
     #[test]
     fn what_is_written_for_any_table_runs(text in table()) {
         let folder = tempfile::tempdir().unwrap();
