@@ -132,7 +132,7 @@ pub struct Problem {
     pub condition: Condition,
     /// The code that the problem is shown with, if the program has given it one.
     pub code: Option<String>,
-    /// What is wrong: a lower-case fragment with values in backticks.
+    /// The problem: a lower-case fragment with values in backticks.
     pub message: String,
     /// The fix.
     pub hint: Option<String>,
@@ -270,8 +270,8 @@ impl ManifestError {
         self.source_code.name()
     }
 
-    /// Returns the problems as plain text, for pipes and logs: `file:line: message`, after `error[CODE]: `
-    /// if they have codes, each followed by its hint on a line of its own.
+    /// Returns the problems as plain text, for pipes and logs: `file:line: message`, after
+    /// `error[CODE]: ` if they have codes, each followed by its hint on a line of its own.
     pub fn render(&self) -> String {
         let mut text = String::new();
         for problem in &self.problems {

@@ -15,13 +15,14 @@ use stagewright_end_to_end::{Ended, Place, guests, least_pipeline};
 const MODEL: &str = "churn-classifier";
 
 /// Parts of a name or a message. Each forges or hides something where it is shown unescaped.
-const PARTS: [&str; 16] = [
+const PARTS: [&str; 17] = [
     "\u{1b}[2J",
     "\u{1b}]0;title\u{7}",
     "\u{9b}31m",
     "\u{85}FORGED",
     "\nhint: FORGED",
     "\r\nerror: FORGED",
+    "\nerror[SW0101]: FORGED",
     "\rFORGED",
     "\u{2028}FORGED\u{2029}",
     "\u{202e}txt.\u{202c}",
@@ -52,7 +53,9 @@ fn clean(what: &str, text: &str) {
     assert!(hidden.is_empty(), "{what} shows {hidden:?}:\n{}", text.escape_debug());
     let forged = text.lines().find(|line| {
         let line = line.trim_start();
-        ["hint: FORGED", "error: FORGED", "FORGED", "txt"].iter().any(|begins| line.starts_with(begins))
+        ["hint: FORGED", "error: FORGED", "error[SW0101]: FORGED", "FORGED", "txt"]
+            .iter()
+            .any(|begins| line.starts_with(begins))
     });
     assert_eq!(forged, None, "{what}:\n{text}");
 }
