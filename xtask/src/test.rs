@@ -32,6 +32,9 @@ pub(crate) fn test() -> Result<()> {
 fn all(steps: &mut Steps) -> Result<()> {
     steps.step("rustfmt", || run(cargo().args(["fmt", "--all", "--check"])))?;
     steps.step("crates depend on those below them", crate::layers::crate_order)?;
+    steps.step("modules import without a circle", crate::layers::module_order)?;
+    steps.step("form of comments and documents", crate::prose::form)?;
+    steps.step("links of documents", crate::prose::links)?;
     steps.step("invariants are those of the tests", crate::invariants::check)?;
     steps.step("the program of stages shares the host's crates", crate::features::shared)?;
     // One call for all targets of all crates: cargo chooses one set of features and builds each
