@@ -293,15 +293,17 @@ fn every_key_that_a_message_tells_to_set_is_one() {
                 text[at + set.len()..].chars().take_while(|it| !it.is_whitespace() && *it != '`').collect();
             // The key of a parameter is made by `fault::settable`, which has a test of its own;
             // `{text}` repeats what was typed.
-            let Some((key, _)) =
-                word.split_once('=').filter(|(key, _)| !["{key}", "{text}", "stage.key"].contains(key))
+            let Some((key, _)) = word
+                .trim_start_matches('\'')
+                .split_once('=')
+                .filter(|(key, _)| !["{key}", "{text}", "stage.key"].contains(key) && !key.starts_with("STAGE."))
             else {
                 continue;
             };
             seen += 1;
             // Each limit is a key of its own.
             let key = filled(&key.replace(".limits.{key}", ".limits.memory"));
-            for value in ["1", "\"1 GiB\"", "\"name\""] {
+            for value in ["1", "\"1 GiB\"", "\"1 s\"", "\"name\""] {
                 let set = vec![format!("{key}={value}")];
                 match Manifest::load(&config, &Overrides { set, ..Overrides::default() }) {
                     Ok(_) => break,

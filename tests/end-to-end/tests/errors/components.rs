@@ -55,7 +55,8 @@ fn changed_after_it_was_pinned() -> Ended {
     fs::copy(guests().join("empty-training.wasm"), place.path().join("own.wasm")).expect("a copy");
     let text = least_pipeline("empty-training");
     let original = guests().join("empty-training.wasm").display().to_string();
-    place.write("pipeline.toml", text.replace(&format!("{original:?}"), "\"own.wasm\""));
+    let own = text.replace(&format!("{original:?}"), "\"own.wasm\"").replace("empty-training", "own");
+    place.write("pipeline.toml", own);
     place.run(&["lock", "pipeline.toml"]).expect(0);
     place.write("own.wasm", "other bytes");
     place.run(&["lock", "pipeline.toml"])

@@ -21,15 +21,15 @@ fn errors_of_the_host() {
     provoke(CASES);
 }
 
-/// A run where no file may grow past 4 MiB: writing fails half way, as on a full disk.
+/// A run where no file may grow past 8 MiB: writing fails half way, as on a full disk.
 fn no_room() -> Ended {
     let place = Place::new();
     let manifest = config("churn.toml");
-    let set = ["--set", "ingestion.component=ingest-synthetic", "--set", "ingestion.rows=100000"];
+    let set = ["--set", "ingestion.component=ingest-synthetic", "--set", "ingestion.rows=200000"];
     let inner = place.command(&[&["run", &manifest, "--until", "ingestion"][..], &set].concat());
     let mut command = Command::new("sh");
     // The signal would end the process where a full disk gives an error.
-    command.args(["-c", "trap '' XFSZ; ulimit -f 8192; exec \"$@\"", "sh"]);
+    command.args(["-c", "trap '' XFSZ; ulimit -f 16384; exec \"$@\"", "sh"]);
     command.arg(inner.get_program()).args(inner.get_args()).current_dir(place.path()).env_clear();
     command.envs(inner.get_envs().filter_map(|(name, value)| Some((name, value?))));
     Ended::of(command)
@@ -54,9 +54,8 @@ fn database_of_tomorrow() -> Ended {
 
 fn damaged_artifacts() -> Ended {
     let place = trained();
-    let rows = place.write("rows.csv", "a\n1\n");
-    files(place.home().join("artifacts"), ".blob").iter().for_each(|artifact| flip(artifact));
-    place.run(&["predict", MODEL, "--input", &rows.display().to_string()])
+    files(place.home().join("artifacts"), ".table").iter().for_each(|artifact| flip(artifact));
+    place.run(&["artifacts", "export", "ingestion.table", "--output", "table.csv"])
 }
 
 fn version_that_holds_nothing() -> Ended {

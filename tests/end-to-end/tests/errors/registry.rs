@@ -25,7 +25,7 @@ pub(crate) const CASES: &[Case] = &[
     ("SW0717", || Place::new().run(&["--registry", "mysql://host/db", "runs"])),
     ("SW0718", version_without_gates),
     ("SW0719", baseline_on_other_rows),
-    ("SW0720", || imported().run(&["gate", "imported/1", "--min-auc", "0.8"])),
+    ("SW0720", || imported().run(&["models", "attest", "imported/1"])),
     ("SW0721", || trained().run(&["gate", &version(1), "--min", "lift=2", "--record"])),
     ("SW0722", || trained().run(&["gate", &version(1), "--min-auc", "0.999"])),
     ("SW0723", run_without_stages),
