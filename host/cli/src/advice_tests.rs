@@ -303,7 +303,7 @@ fn every_key_that_a_message_tells_to_set_is_one() {
             seen += 1;
             // Each limit is a key of its own.
             let key = filled(&key.replace(".limits.{key}", ".limits.memory"));
-            for value in ["1", "\"1 GiB\"", "\"1 s\"", "\"name\""] {
+            for value in ["0", "1", "\"1 GiB\"", "\"1 s\"", "\"name\""] {
                 let set = vec![format!("{key}={value}")];
                 match Manifest::load(&config, &Overrides { set, ..Overrides::default() }) {
                     Ok(_) => break,

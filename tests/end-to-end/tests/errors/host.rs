@@ -54,8 +54,9 @@ fn database_of_tomorrow() -> Ended {
 
 fn damaged_artifacts() -> Ended {
     let place = trained();
-    files(place.home().join("artifacts"), ".table").iter().for_each(|artifact| flip(artifact));
-    place.run(&["artifacts", "export", "ingestion.table", "--output", "table.csv"])
+    place.run(&["artifacts", "export", "ingestion.table", "--output", "rows.csv"]).expect(0);
+    files(place.home().join("artifacts"), ".blob").iter().for_each(|artifact| flip(artifact));
+    place.run(&["predict", MODEL, "--input", "rows.csv"])
 }
 
 fn version_that_holds_nothing() -> Ended {
