@@ -13,7 +13,7 @@ use stagewright_manifest::{Condition, ManifestError};
 use stagewright_promotion::PromotionError;
 use stagewright_promotion::promote::PromoteError;
 use stagewright_runtime::{Refusal, RuntimeError};
-use stagewright_store::{DISK_FULL_HINT, StoreError, is_disk_full};
+use stagewright_store::{DAMAGED_HINT, DISK_FULL_HINT, StoreError, is_disk_full};
 
 use crate::error_code::ErrorCode;
 use crate::exit_code::ExitCode;
@@ -84,7 +84,9 @@ fn fault_code(fault: &StageFault) -> ErrorCode {
         StageFault::Untrusted { .. } => ErrorCode::NotSigned,
         StageFault::Outdated { .. } => ErrorCode::ModelOutdated,
         StageFault::Cancelled { .. } => ErrorCode::Cancelled,
-        // It has lost its type on the way between processes; its hint has come through.
+        // Such a fault has lost the type of its error on the way between processes; the hint of the
+        // error has come through.
+        StageFault::Host { hint: Some(hint), .. } if hint == DAMAGED_HINT => ErrorCode::StoreDamaged,
         StageFault::Host { hint: Some(hint), .. } if hint == DISK_FULL_HINT => ErrorCode::DiskFull,
         StageFault::Host { .. } => ErrorCode::HostFailed,
     }

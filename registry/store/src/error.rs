@@ -94,7 +94,7 @@ pub enum StoreError {
         place: String,
     },
     /// A stored file is damaged: cut off or edited.
-    #[error("`{}` is damaged: {problem}\nhint: delete the file and run the pipeline again", path.display())]
+    #[error("`{}` is damaged: {problem}\nhint: {DAMAGED_HINT}", path.display())]
     Damaged {
         /// The file.
         path: PathBuf,
@@ -102,7 +102,7 @@ pub enum StoreError {
         problem: String,
     },
     /// The content of a stored file does not have the digest that names the file.
-    #[error("`{}` is damaged: its content has the digest `{actual}`\nhint: delete the file and run the pipeline again", path.display())]
+    #[error("`{}` is damaged: its content has the digest `{actual}`\nhint: {DAMAGED_HINT}", path.display())]
     DigestDiffers {
         /// The file.
         path: PathBuf,
@@ -532,6 +532,9 @@ pub enum StoreError {
         state: String,
     },
 }
+
+/// The hint of errors of a stored file that is damaged.
+pub const DAMAGED_HINT: &str = "delete the file and run the pipeline again";
 
 /// The hint of errors of a disk that is full.
 pub const DISK_FULL_HINT: &str = "free some space on that disk, or use another";

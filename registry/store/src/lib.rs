@@ -73,7 +73,7 @@ pub use artifact::{
 pub use batch_fault::{BatchFault, BatchProblem};
 pub use database::DatabaseError;
 pub use digest::{Digest, DigestParseError};
-pub use error::{DISK_FULL_HINT, StoreError, is_disk_full};
+pub use error::{DAMAGED_HINT, DISK_FULL_HINT, StoreError, is_disk_full};
 pub use files::{open_regular, read_bounded, read_regular, read_regular_text, write_whole};
 pub use fsyncs::fsyncs;
 pub use home::Home;
