@@ -155,8 +155,8 @@ fn a_file_is_decoded_in_a_process_that_is_locked_in_and_ends_with_it_alone() {
         object["error"]["message"].as_str().expect("a run that failed").to_owned()
     };
     let killed = "the process that decodes it was ended from outside, by the signal `SIGKILL`";
-    let stopped = "ran past its limit of 6.00 s wall: it used ";
-    for (signal, wall, code, said) in [("KILL", "60 s", 3, killed), ("STOP", "6 s", 6, stopped)] {
+    let stopped = "ran past its limit of 12.00 s wall: it used ";
+    for (signal, wall, code, said) in [("KILL", "60 s", 3, killed), ("STOP", "12 s", 6, stopped)] {
         let mut command = decodes(&place, &["--set", &format!("ingestion.limits.wall={wall}")]);
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         let run = command.spawn().expect("the binary");
@@ -205,7 +205,7 @@ fn a_process_of_a_stage_that_is_killed_or_stopped_is_the_stages_fault() {
     let place = Place::new();
     // Components are described first, in processes of their own.
     Ended::of(churn(&place, "required", 7_043, &[])).expect(0);
-    for (signal, wall, code, fault) in [("KILL", "60 s", 7, "was ended from outside in `"), ("STOP", "6 s", 6, "wall")]
+    for (signal, wall, code, fault) in [("KILL", "60 s", 7, "was ended from outside in `"), ("STOP", "12 s", 6, "wall")]
     {
         let limits = ["ingestion", "validation", "transformation", "training"]
             .map(|stage| format!("{stage}.limits.wall={wall}"));

@@ -54,7 +54,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     (
         "SW0812",
         "registry/promotion/tests/registry.rs",
-        "a_registry_that_fails_after_the_champion_moved_is_told_as_a_late_pointer",
+        "a_registry_that_fails_after_the_champion_moved_is_reported_as_an_outdated_pointer",
     ),
     (
         "SW0813",
