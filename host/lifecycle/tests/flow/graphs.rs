@@ -313,9 +313,9 @@ fn an_output_replaces_nothing_by_which_runs_are_decided_and_leads_nowhere_else()
         }
     };
     for (name, problem) in [
-        ("flow.toml", "by which this pipeline runs"),
-        ("same.toml", "by which this pipeline runs"),
-        ("stagewright.lock", "by which this pipeline runs"),
+        ("flow.toml", "which this pipeline reads"),
+        ("same.toml", "which this pipeline reads"),
+        ("stagewright.lock", "which this pipeline reads"),
         ("folder", "it is a folder"),
         ("link/file", "is a link, which nobody follows"),
         ("home-link/registry.db", "is a link, which nobody follows"),
