@@ -59,14 +59,14 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
     (
         "SW0813",
         "registry/promotion/tests/registry.rs",
-        "a_registry_that_can_neither_complete_nor_undo_leaves_a_doubt_that_is_told",
+        "a_promotion_that_can_neither_be_completed_nor_undone_is_reported_as_in_doubt",
     ),
     (
         "SW0814",
         "tests/end-to-end/tests/production.rs",
         "machines_that_share_a_postgresql_registry_and_artifacts_need_no_shared_folder",
     ),
-    ("SW0906", "registry/promotion/tests/artifacts.rs", "a_place_that_refuses_is_found_before_it_is_needed"),
+    ("SW0906", "registry/promotion/tests/artifacts.rs", "a_place_that_refuses_is_detected_before_it_is_needed"),
 ];
 
 fn root() -> &'static Path {
@@ -215,10 +215,12 @@ fn every_page_is_provoked() {
     let elsewhere = ELSEWHERE.iter().map(|(code, ..)| (*code).to_owned());
     let provoked: BTreeSet<String> = here.chain(elsewhere).collect();
     assert_eq!(provoked, pages());
-    for (code, file, test) in ELSEWHERE {
-        let source = fs::read_to_string(root().join(file)).unwrap_or_else(|error| panic!("{code}: {file}: {error}"));
-        assert!(source.contains(&format!("fn {test}(")), "{code}: {file} has no test `{test}`");
-    }
+    let is_missing = |(_, file, test): &&(&str, &str, &str)| {
+        let source = fs::read_to_string(root().join(file)).unwrap_or_default();
+        !source.contains(&format!("fn {test}("))
+    };
+    let missing: Vec<_> = ELSEWHERE.iter().filter(is_missing).collect();
+    assert!(missing.is_empty(), "these tests are not there: {missing:?}");
 }
 
 #[test]
