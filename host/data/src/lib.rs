@@ -57,6 +57,8 @@ mod infer;
 mod interrupt;
 mod json;
 mod request;
+mod request_decoder;
+pub use request_decoder::*;
 mod signature;
 mod source;
 mod split;

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
+use stagewright_data::Task;
 use stagewright_manifest::{Limits, World};
 use stagewright_store::{ArtifactStore, DataType, Field, Table};
 
@@ -13,7 +14,8 @@ use crate::limits::{Cancel, Meter};
 use crate::model::{ModelComponent, RegisteredModel};
 use crate::row_independence::predict_checked;
 use crate::sandbox::{
-    Component, ComponentSource, ModelParts, ModelRunner, Shelf, StageContext, Tracker, View, stage_seed,
+    CallLimits, Component, ComponentSource, ModelParts, ModelRunner, ModelSession, ModelSessions, Shelf, StageContext,
+    Tracker, View, stage_seed,
 };
 
 /// Returns the columns that a model reads, wherever they are in the table.
@@ -42,6 +44,19 @@ pub(crate) fn components(
 ) -> Result<(Arc<Component>, Arc<Component>), StageFault> {
     let ready = |world, component: &ModelComponent| source.restore(world, component, artifacts).map(Arc::new);
     Ok((ready(World::Transformation, &model.transformation)?, ready(World::Training, &model.training)?))
+}
+
+/// Returns the label of a row's values: the positive class from a probability of one half on, or the
+/// most probable class. `None` for a regression.
+pub fn label<'a>(task: &'a Task, values: &[f64]) -> Option<&'a str> {
+    match task {
+        Task::Binary { negative, positive } => Some(if values[0] >= 0.5 { positive } else { negative }),
+        Task::MultiClass { classes } => {
+            let best = values.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class)?;
+            classes.get(best).map(String::as_str)
+        }
+        Task::Regression => None,
+    }
 }
 
 /// A registered model, loaded and ready to predict.
@@ -104,6 +119,18 @@ impl LoadedModel {
     /// A component fails or breaks the contract.
     pub fn predict(&self, models: &dyn ModelRunner, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
         models.predict_batch(&self.parts, rows)
+    }
+
+    /// Opens a session of the model, which stays loaded and answers batch after batch.
+    ///
+    /// # Errors
+    /// A component cannot be started, or does not load its state.
+    pub fn session(
+        &self,
+        sessions: &dyn ModelSessions,
+        limits: CallLimits,
+    ) -> Result<Box<dyn ModelSession>, StageFault> {
+        sessions.open(&self.parts, limits)
     }
 
     /// Predicts the rows of a table that has at least the columns that the model reads. As in an

@@ -7,12 +7,13 @@
 
 use stagewright_lifecycle::fault::guest_name;
 use stagewright_manifest::World;
-use wasmtime::component::{HasSelf, Linker};
+use wasmtime::component::{HasSelf, Linker, Resource, ResourceType};
 
 use crate::bindings::stagewright::stage as contract;
 use crate::component_sections::Interfaces;
 use crate::error::RuntimeError;
 use crate::import_call::Host;
+use crate::resource_types::Blob;
 use crate::store_data::StoreData;
 use crate::version::{self, Name, Tool, interface};
 use crate::wasi::linker::link_wasi;
@@ -123,6 +124,30 @@ pub(crate) fn linker<H: Host>(
             other => wasmtime::bail!("nothing answers the interface `{other}`"),
         }
     }
+    Ok(linker)
+}
+
+/// Creates a linker with the imports of a component that predictions need: reading a state, and
+/// `tracking`. Every other import traps when it is called. So `fit`, `rebalance` and `train`, which
+/// need tables and write blobs, trap, and a served model cannot train.
+pub(crate) fn serving_linker<H: Host>(
+    engine: &wasmtime::Engine,
+    component: &wasmtime::component::Component,
+    stubs: Stubs,
+) -> wasmtime::Result<Linker<StoreData<H>>> {
+    let mut linker: Linker<StoreData<H>> = Linker::new(engine);
+    link_wasi(&mut linker, stubs)?;
+    // `blob-writer` is left out: a prediction makes no blobs.
+    let mut blobs = linker.instance(&interface("blobs"))?;
+    blobs.resource("blob", ResourceType::host::<Blob>(), |mut store, blob| Ok(store.data_mut().host.drop_blob(blob)?))?;
+    blobs.func_wrap("[method]blob.size", |mut store, (blob,): (Resource<Blob>,)| {
+        Ok((store.data_mut().host.blob_size(blob.rep())?,))
+    })?;
+    blobs.func_wrap("[method]blob.read", |mut store, (blob, offset, length): (Resource<Blob>, u64, u32)| {
+        Ok((store.data_mut().host.read_blob(blob.rep(), offset, length)?,))
+    })?;
+    contract::tracking::add_to_linker::<_, HasSelf<StoreData<H>>>(&mut linker, |data| data)?;
+    linker.define_unknown_imports_as_traps(component)?;
     Ok(linker)
 }
 

@@ -144,17 +144,18 @@ pub(crate) fn loading(options: EngineOptions) -> Result<wasmtime::Engine, Runtim
     wasmtime::Engine::new(&config(options)).map_err(|error| RuntimeError::Engine(format!("{error:#}")))
 }
 
-/// Creates the engine of a stage process. Its pool has the memories of one component and is mapped
+/// Creates the engine of a stage process. Its pool has the memories of `components` and is mapped
 /// before the process locks itself in; reserving address space later exceeds the process's limit.
 ///
 /// # Errors
 /// The engine's settings are refused on this machine.
-pub(crate) fn jailed(options: EngineOptions) -> Result<wasmtime::Engine, RuntimeError> {
+pub(crate) fn jailed(options: EngineOptions, components: u32) -> Result<wasmtime::Engine, RuntimeError> {
     let mut pool = pooling(&options.bounds, options.budget);
-    pool.total_memories(MEMORIES_PER_COMPONENT)
-        .total_component_instances(1)
-        .total_core_instances(options.bounds.instances as u32)
-        .total_tables(options.bounds.instances as u32)
+    let instances = (options.bounds.instances as u32).saturating_mul(components);
+    pool.total_memories(MEMORIES_PER_COMPONENT.saturating_mul(components))
+        .total_component_instances(components)
+        .total_core_instances(instances)
+        .total_tables(instances)
         .linear_memory_keep_resident(0)
         // This needs a system call that the lock refuses.
         .pagemap_scan(Enabled::No);

@@ -146,7 +146,7 @@ impl ModelRunner for Runtime {
         let mut numbers = Vec::new();
         for batch in batches {
             each_within_cap(batch, inputs, context, 0, |batch| {
-                predictor.predict(&batch, |predictor, part| numbers.extend(predictor.by_row(&part)))
+                predictor.predict(&batch, |predictor, part| numbers.extend(predictor.outputs.by_row(&part)))
             })?;
         }
         Ok(numbers)

@@ -6,11 +6,8 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_array::cast::AsArray;
-use arrow_array::types::Float64Type;
 use stagewright_data::Task;
 use stagewright_lifecycle::fault::StageFault;
-use stagewright_lifecycle::model::width;
 use stagewright_lifecycle::sandbox::{ModelParts, StageContext};
 use stagewright_store::{BatchProblem, Blob, DataType, Field, MAX_BATCH_BYTES, Schema, packed};
 
@@ -18,14 +15,12 @@ use crate::batch;
 use crate::bindings::stagewright::stage::types::{Batch, Output};
 use crate::convert;
 use crate::export_call::{ExportCall, Reply};
+use crate::predictor_outputs::{PredictorOutputs, numbers};
 use crate::process::stage_process::Purpose;
 use crate::runtime::Runtime;
 use crate::stage_host::PredictionSource;
 use crate::stage_host::contract_fault;
 use crate::stage_instance::StageInstance;
-
-/// The largest deviation of the sum of a row's probabilities from 1.
-const SUM_TOLERANCE: f64 = 1e-6;
 
 /// An instance of a transformation component with a loaded state.
 pub(crate) struct Transformer {
@@ -54,11 +49,6 @@ pub(crate) fn rows_per_batch(schema: &Schema) -> usize {
     };
     let row: usize = schema.fields().iter().map(bits).sum();
     (MAX_BATCH_BYTES * 8 / row.max(1)).max(1)
-}
-
-/// Returns how many rows with this number of outputs fit one batch; at least 1.
-fn rows_per_prediction(outputs: usize) -> usize {
-    (MAX_BATCH_BYTES / 8 / outputs.max(1)).max(1)
 }
 
 impl Transformer {
@@ -178,13 +168,7 @@ pub(crate) struct Predictor {
     instance: StageInstance,
     /// The columns of its input.
     inputs: Schema,
-    outputs: Vec<Output>,
-    /// The columns of its output: one float64 column for each output.
-    predicted: Schema,
-    /// The number of outputs that the task requires, which come first.
-    width: usize,
-    /// Whether these are the probabilities of all classes, which sum to 1.
-    sums_to_one: bool,
+    pub(crate) outputs: PredictorOutputs,
 }
 
 impl Predictor {
@@ -210,16 +194,12 @@ impl Predictor {
         let Reply::Outputs(outputs) = instance.call(ExportCall::PredictorOutputs)? else {
             return Err(instance.unexpected_reply("predictor.outputs"));
         };
-        let predicted = instance.context().on_behalf(|| {
-            convert::outputs_in(&outputs, task)
-                .map_err(|reason| instance.contract_fault("predictor.outputs", reason))?;
-            let column = |output| Field::new(convert::output_name(output), DataType::Float64).with_nullable(false);
-            Schema::new(outputs.iter().map(column).collect()).map_err(StageFault::host)
+        let outputs = instance.context().on_behalf(|| {
+            PredictorOutputs::new(outputs, task)
+                .map_err(|reason| instance.contract_fault("predictor.outputs", reason))
         })?;
         instance.mark_reusable();
-        let sums_to_one = matches!(task, Task::MultiClass { .. });
-        let (inputs, width) = (inputs.clone(), width(task));
-        Ok(Self { instance, inputs, outputs, predicted, width, sums_to_one })
+        Ok(Self { instance, inputs: inputs.clone(), outputs })
     }
 
     /// Returns the importance of each input in the whole model. The importances sum to 1, or there
@@ -245,7 +225,7 @@ impl Predictor {
         rows: &RecordBatch,
         mut take: impl FnMut(&Self, RecordBatch),
     ) -> Result<(), StageFault> {
-        let most = rows_per_prediction(self.outputs.len());
+        let most = self.outputs.rows_per_batch();
         let mut done = 0;
         loop {
             let part = rows.slice(done, most.min(rows.num_rows() - done));
@@ -265,51 +245,13 @@ impl Predictor {
             return Err(self.instance.unexpected_reply("predictor.predict"));
         };
         let checked = context.on_behalf(|| {
-            self.checked(predicted, rows.num_rows(), &context)
+            self.outputs
+                .checked(predicted, rows.num_rows(), &context)
                 .map_err(|message| contract_fault(&context, "predictor.predict", message))
         })?;
         self.instance.mark_reusable();
         Ok(checked)
     }
-
-    fn checked(&self, predicted: Batch, rows: usize, context: &StageContext) -> Result<RecordBatch, String> {
-        let predicted = batch::incoming(predicted, &self.predicted, context).map_err(|fault| fault.to_string())?;
-        if predicted.num_rows() != rows {
-            return Err(format!("{} rows came back for {rows}", predicted.num_rows()));
-        }
-        for (column, output) in self.outputs.iter().enumerate() {
-            let allowed = |number: &f64| match output {
-                Output::Probability(_) => (0.0..=1.0).contains(number),
-                Output::Value | Output::Quantile(_) => number.is_finite(),
-                Output::Other(_) => true,
-            };
-            let numbers = numbers(&predicted, column);
-            if let Some(row) = numbers.iter().position(|number| !allowed(number)) {
-                let name = convert::output_name(output);
-                return Err(format!("row {row}: {} is no {name}", numbers[row]));
-            }
-        }
-        if self.sums_to_one {
-            let columns: Vec<&[f64]> = (0..self.width).map(|column| numbers(&predicted, column)).collect();
-            let off =
-                |row: &usize| (columns.iter().map(|column| column[*row]).sum::<f64>() - 1.0).abs() > SUM_TOLERANCE;
-            if let Some(row) = (0..rows).find(off) {
-                return Err(format!("row {row}: the probabilities do not sum to 1"));
-            }
-        }
-        Ok(predicted)
-    }
-
-    /// Returns the outputs that the task requires, row by row.
-    pub(crate) fn by_row(&self, predicted: &RecordBatch) -> Vec<f64> {
-        let columns: Vec<&[f64]> = (0..self.width).map(|column| numbers(predicted, column)).collect();
-        (0..predicted.num_rows()).flat_map(|row| columns.iter().map(move |column| column[row])).collect()
-    }
-}
-
-/// Returns a float64 column without nulls.
-fn numbers(batch: &RecordBatch, column: usize) -> &[f64] {
-    batch.column(column).as_primitive::<Float64Type>().values()
 }
 
 /// A loaded model: a transformer and a predictor.
@@ -333,16 +275,22 @@ impl Pipeline {
         Ok(Self { transformer, predictor: self.predictor.renewed(&parts.model, &parts.task)? })
     }
 
+    /// Replaces the contexts of both instances, for other limits of the calls that follow.
+    pub(crate) fn set_contexts(&mut self, transformation: Arc<StageContext>, training: Arc<StageContext>) {
+        self.transformer.instance.host().account.context = transformation;
+        self.predictor.instance.host().account.context = training;
+    }
+
     /// Predicts raw features. Returns the outputs that the task requires, row by row.
     pub(crate) fn predict(&mut self, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
-        let mut all = Vec::with_capacity(rows.num_rows() * self.predictor.width);
-        self.predict_parts(rows, |predictor, part| all.extend(predictor.by_row(&part)))?;
+        let mut all = Vec::with_capacity(rows.num_rows() * self.predictor.outputs.width());
+        self.predict_parts(rows, |predictor, part| all.extend(predictor.outputs.by_row(&part)))?;
         Ok(all)
     }
 
     /// Predicts raw features. Returns one column for each output.
     fn predict_columns(&mut self, rows: &RecordBatch) -> Result<Vec<Vec<f64>>, StageFault> {
-        let mut columns = vec![Vec::with_capacity(rows.num_rows()); self.predictor.outputs.len()];
+        let mut columns = vec![Vec::with_capacity(rows.num_rows()); self.predictor.outputs.declared().len()];
         self.predict_parts(rows, |_, part| {
             for (place, column) in columns.iter_mut().enumerate() {
                 column.extend_from_slice(numbers(&part, place));
@@ -387,7 +335,7 @@ impl LazyPipeline {
 
 impl PredictionSource for LazyPipeline {
     fn outputs(&mut self) -> Result<Vec<Output>, StageFault> {
-        Ok(self.pipeline()?.predictor.outputs.clone())
+        Ok(self.pipeline()?.predictor.outputs.declared().to_vec())
     }
 
     fn predict(&mut self, rows: &RecordBatch) -> Result<Vec<Vec<f64>>, StageFault> {
@@ -402,14 +350,6 @@ mod tests {
     fn floats(columns: usize) -> Schema {
         let field = |column| Field::new(format!("f{column}"), DataType::Float64).with_nullable(false);
         Schema::new((0..columns).map(field).collect()).expect("distinct names")
-    }
-
-    #[test]
-    fn the_predictions_of_one_call_fit_a_batch() {
-        for outputs in [1, 2, 129, 1000, 1024] {
-            let rows = rows_per_prediction(outputs);
-            assert!(rows * outputs * 8 <= MAX_BATCH_BYTES && (rows + 1) * outputs * 8 > MAX_BATCH_BYTES, "{outputs}");
-        }
     }
 
     #[test]

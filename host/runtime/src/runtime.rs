@@ -14,9 +14,10 @@ use stagewright_store::ArtifactStore;
 
 use crate::admission::{self, Grant};
 use crate::catalog::Catalog;
+use crate::code::Code;
 use crate::engine::{self, EngineOptions};
 use crate::error::RuntimeError;
-use crate::installation::{Inspection, Installation, Origin, Trust};
+use crate::installation::{Inspection, Installation, Origin, StageProcess, Trust};
 use crate::process::decoder_parent::decoder;
 use crate::process::stage_process::Purpose;
 use crate::stage_instance::StageInstance;
@@ -175,6 +176,26 @@ impl Runtime {
         self.0.options().budget
     }
 
+    /// Returns the settings of the engine.
+    pub(crate) fn options(&self) -> EngineOptions {
+        self.0.options()
+    }
+
+    /// Returns the processes in which instances run; `None` if they run in this process.
+    pub(crate) fn process(&self) -> Option<&StageProcess> {
+        self.0.process.as_ref()
+    }
+
+    /// Returns the compiled code of a stage's component.
+    ///
+    /// # Errors
+    /// The component was not resolved.
+    pub(crate) fn code(&self, context: &StageContext) -> Result<Code, StageFault> {
+        let component = &context.component;
+        let code = self.0.code(component);
+        code.ok_or_else(|| StageFault::host(format!("component `{}` was not resolved", component.name)))
+    }
+
     /// Creates an instance for a call that is made once in a stage run.
     ///
     /// # Errors
@@ -205,9 +226,7 @@ impl Runtime {
         sources: Option<Arc<dyn Sources>>,
         purpose: Purpose,
     ) -> Result<StageInstance, StageFault> {
-        let component = &context.component;
-        let code = self.0.code(component);
-        let code = code.ok_or_else(|| StageFault::host(format!("component `{}` was not resolved", component.name)))?;
+        let code = self.code(context)?;
         StageInstance::new(&code, self.0.process.as_ref(), self.0.options(), context.clone(), sources, purpose)
     }
 }

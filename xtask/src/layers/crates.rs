@@ -26,6 +26,18 @@ const ORDER: &[(&str, &[&str])] = &[
             "stagewright-evaluation",
         ],
     ),
+    (
+        "stagewright-serving",
+        &[
+            "stagewright-text",
+            "stagewright-store",
+            "stagewright-promotion",
+            "stagewright-data",
+            "stagewright-manifest",
+            "stagewright-evaluation",
+            "stagewright-lifecycle",
+        ],
+    ),
     ("stagewright-jail", &["stagewright-text"]),
     (
         "stagewright-runtime",
@@ -50,6 +62,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "stagewright-manifest",
             "stagewright-evaluation",
             "stagewright-lifecycle",
+            "stagewright-serving",
             "stagewright-runtime",
         ],
     ),

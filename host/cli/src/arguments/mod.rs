@@ -8,6 +8,7 @@ use clap_complete::Shell;
 mod changes;
 mod json;
 mod registry;
+mod serve;
 
 pub(crate) use changes::Changes;
 pub(crate) use json::JsonArgument;
@@ -15,6 +16,7 @@ pub(crate) use registry::{
     AuditCommand, DecisionArguments, DestinationArguments, GateArguments, GcArguments, ModelsArguments, ModelsCommand,
     PolicyName, RetireArguments, RunsArguments, RunsCommand, SearchArguments,
 };
+pub(crate) use serve::ServeArguments;
 
 /// Runs machine-learning lifecycles as pipelines of sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
@@ -80,6 +82,8 @@ pub(crate) enum Command {
     Gc(GcArguments),
     /// Predicts new rows with a registered model.
     Predict(PredictArguments),
+    /// Serves predictions over HTTP.
+    Serve(ServeArguments),
     /// Lists and exports the artifacts of stages.
     #[command(subcommand)]
     Artifacts(ArtifactsCommand),

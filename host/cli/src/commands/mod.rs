@@ -22,6 +22,7 @@ mod resume;
 mod run;
 mod runs;
 mod search;
+mod serve;
 mod shell_files;
 mod sign;
 mod stage;
@@ -55,6 +56,7 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Audit(command) => audit::audit(location, &command),
         Command::Gc(arguments) => gc::gc(location, &arguments),
         Command::Predict(arguments) => predict::predict(location, &arguments),
+        Command::Serve(arguments) => serve::serve(location, &arguments),
         Command::Artifacts(command) => artifacts::artifacts(location, &command),
         Command::Init(arguments) => init::init(location, &arguments),
         Command::Doctor(arguments) => doctor::doctor(location, &arguments),

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use stagewright_data::{KeptColumn, Task};
 use stagewright_evaluation::figure::Figure;
 use stagewright_lifecycle::model::RegisteredModel;
-use stagewright_lifecycle::predict::LoadedModel;
+use stagewright_lifecycle::predict::{LoadedModel, label};
 use stagewright_lifecycle::sandbox::{Level, Tracker};
 use stagewright_manifest::World;
 use stagewright_store::CHAMPION;
@@ -105,18 +105,6 @@ fn kept_names(asked: &[String], task: &Task) -> anyhow::Result<Vec<String>> {
         }
     });
     Ok(names)
-}
-
-/// Returns the most probable class.
-fn label<'a>(task: &'a Task, row: &[f64]) -> Option<&'a str> {
-    match task {
-        Task::Binary { negative, positive } => Some(if row[0] >= 0.5 { positive } else { negative }),
-        Task::MultiClass { classes } => {
-            let best = row.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).map(|(class, _)| class)?;
-            classes.get(best).map(String::as_str)
-        }
-        Task::Regression => None,
-    }
 }
 
 fn prediction(task: &Task, numbers: &[f64], kept: &[KeptColumn], row: usize) -> serde_json::Value {

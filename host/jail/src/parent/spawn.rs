@@ -7,6 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use rustix::event::EventfdFlags;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
@@ -39,6 +40,9 @@ pub struct Command<'a> {
     pub memory: u64,
     /// The time that it may use.
     pub account: Arc<dyn Account>,
+    /// The CPU time after which it ends itself; `None` is what the account has left. The account's
+    /// limit may count per message, and then only the parent can enforce it.
+    pub lifetime_cpu: Option<Duration>,
     /// The limits on its messages.
     pub rules: Rules,
     /// The walls without which it must not run.
@@ -59,6 +63,7 @@ impl<'a> Command<'a> {
             inputs: &[],
             memory: 64 << 20,
             account,
+            lifetime_cpu: None,
             rules,
             required: Walls::ALL,
             ring: RING,
@@ -88,11 +93,12 @@ pub fn spawn(command: &Command<'_>) -> io::Result<Child> {
     let (stderr, stderr_end) = io::pipe()?;
     let (ours, theirs) = socket()?;
     let task = sealed("task", command.task)?;
+    let cpu = command.lifetime_cpu.unwrap_or_else(|| command.account.cpu().left());
     let hello = Hello {
         version: command.version.into(),
         parent: std::process::id(),
         required: command.required,
-        cpu: u64::try_from(command.account.cpu().left().as_nanos()).unwrap_or(u64::MAX),
+        cpu: u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX),
         memory: command.memory,
     };
     let descriptors = Descriptors {

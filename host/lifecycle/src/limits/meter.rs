@@ -115,6 +115,15 @@ impl Meter {
         stood.into_iter().for_each(|stood| self.stood(stood));
     }
 
+    /// Starts the counts of time and log lines at zero, for a component whose limits count per call.
+    /// No call may be in progress.
+    pub fn restart(&self) {
+        self.wall.restart();
+        for counter in [&self.cpu_ns, &self.waited_ns, &self.log] {
+            counter.store(0, Ordering::Relaxed);
+        }
+    }
+
     /// Returns the wall time in nanoseconds, without the time that the stage waited for other
     /// stages.
     pub fn wall_ns(&self) -> u64 {

@@ -59,6 +59,14 @@ impl WallClock {
         }
     }
 
+    /// Starts the count at zero, where the clock runs while an instance is called. No call may be in
+    /// progress.
+    pub fn restart(&self) {
+        if let Some(mut calls) = self.calls() {
+            calls.spent = Duration::ZERO;
+        }
+    }
+
     /// Returns the time counted so far.
     pub fn elapsed(&self) -> Duration {
         match &*self.0 {
@@ -106,6 +114,8 @@ mod tests {
         assert!(counted >= 2 * MOMENT && counted <= passed, "{counted:?} of {passed:?}");
         std::thread::sleep(MOMENT);
         assert_eq!(clock.elapsed(), counted, "the calls are over");
+        clock.restart();
+        assert_eq!(clock.elapsed(), Duration::ZERO);
     }
 
     #[test]

@@ -128,6 +128,26 @@ impl Shelf {
 }
 
 impl StageContext {
+    /// Returns this context with other limits and another meter, and with a shelf of its own.
+    #[must_use]
+    pub fn with(&self, limits: Limits, meter: Arc<Meter>) -> Self {
+        Self {
+            world: self.world,
+            component: self.component.clone(),
+            parameters: self.parameters.clone(),
+            seed: self.seed,
+            roles: self.roles.clone(),
+            as_of: self.as_of,
+            limits,
+            staging: self.staging.clone(),
+            meter,
+            tracker: self.tracker.clone(),
+            workers: self.workers,
+            cancel: self.cancel.clone(),
+            shelf: Shelf::default(),
+        }
+    }
+
     /// Fails if the stage is past a time limit or cancelled.
     ///
     /// # Errors

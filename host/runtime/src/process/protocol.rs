@@ -4,8 +4,10 @@ use serde::{Deserialize, Serialize};
 use stagewright_jail::Walls;
 use stagewright_manifest::World;
 
+use super::message::Payload;
 use crate::bounds::Bounds;
 use crate::engine::EngineOptions;
+use crate::export_call::CallOutcome;
 
 /// The version that a parent and its children must have in common.
 pub(super) const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -18,6 +20,25 @@ pub(super) mod from_stage {
     pub(crate) const ONE_WAY_CALL: u32 = 2;
     /// A call of an export ended.
     pub(crate) const CALL_OUTCOME: u32 = 3;
+    /// A batch was predicted, or failed to be.
+    pub(crate) const ROWS_OUTCOME: u32 = 4;
+}
+
+/// The instances in a model process: the transformation's and the training's. A process of one
+/// instance has it in seat 0.
+pub(super) const SEATS: usize = 2;
+
+/// Kinds of messages are below this number; the kind of a message of another seat is above it.
+const SEAT: u32 = 16;
+
+/// Returns the kind of a message of the instance in a seat.
+pub(super) fn seated(kind: u32, seat: usize) -> u32 {
+    kind + SEAT * seat as u32
+}
+
+/// Splits a kind into that of the message and the seat of the instance.
+pub(super) fn unseated(kind: u32) -> (u32, usize) {
+    (kind % SEAT, (kind / SEAT) as usize)
 }
 
 /// Kinds of messages from a parent to a stage process.
@@ -28,6 +49,8 @@ pub(super) mod to_stage {
     pub(crate) const IMPORT_RESULT: u32 = 2;
     /// Drop the instance; the next call starts a fresh one.
     pub(crate) const RENEW: u32 = 3;
+    /// Transform and predict packed rows.
+    pub(crate) const PREDICT_ROWS: u32 = 4;
 }
 
 /// Kinds of messages from a decoder process to its parent, which sends none.
@@ -77,6 +100,8 @@ pub(super) fn missing_walls(walls: Walls) -> String {
 pub(super) enum Task {
     /// Run instances of a component.
     Stage(StageTask),
+    /// Run the instances of a model.
+    Model(ModelTask),
     /// Decode a file.
     Decode(DecodeTask),
 }
@@ -115,4 +140,42 @@ impl StageTask {
             ..EngineOptions::default()
         }
     }
+}
+
+/// The task of a model process.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct ModelTask {
+    /// The transformation, then the training.
+    pub(super) seats: [StageTask; SEATS],
+    /// The most columns that a table may have.
+    pub(super) columns: usize,
+}
+
+/// The outcome of predicting a batch. The transformed rows stay in the process, so the reply of
+/// `transform` has none.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct RowsOutcome {
+    pub(super) transform: CallOutcome,
+    pub(super) check: FeaturesCheck,
+    /// The call of `predict`, if the features passed the check.
+    pub(super) predict: Option<CallOutcome>,
+    /// Bytes of linear memory of both instances.
+    pub(super) memory: [u64; SEATS],
+}
+
+impl Payload for RowsOutcome {
+    fn payload(&mut self) -> Option<&mut Vec<u8>> {
+        self.predict.as_mut().and_then(CallOutcome::payload)
+    }
+}
+
+/// The result of checking transformed rows.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum FeaturesCheck {
+    /// They fit the columns that the transformer declared.
+    Passed,
+    /// They have this many bytes, more than a batch may have.
+    TooLarge(u64),
+    /// They do not fit, for this reason.
+    Refused(String),
 }

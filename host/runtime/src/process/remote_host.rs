@@ -8,7 +8,7 @@ use stagewright_jail::Channel;
 use stagewright_lifecycle::fault::StageFault;
 
 use super::message::{self, MAX_HEAD, Message, Payload};
-use super::protocol::{PROTOCOL_BROKEN, from_stage, to_stage};
+use super::protocol::{PROTOCOL_BROKEN, from_stage, seated, to_stage};
 use crate::export_call::Crash;
 
 /// The connection of a stage process to its parent, shared by its instances, which run one after
@@ -57,11 +57,13 @@ pub(crate) struct RemoteHost {
     memory: u64,
     /// The limit on these bytes.
     max_memory: u64,
+    /// The instance's place in its process.
+    seat: usize,
 }
 
 impl RemoteHost {
-    pub(super) fn new(connection: &ParentConnection, max_memory: u64) -> Self {
-        Self { connection: connection.clone(), memory: 0, max_memory }
+    pub(super) fn new(connection: &ParentConnection, max_memory: u64, seat: usize) -> Self {
+        Self { connection: connection.clone(), memory: 0, max_memory, seat }
     }
 
     /// Returns the bytes of the instance's linear memories.
@@ -84,7 +86,7 @@ impl RemoteHost {
             return Err(StageFault::host("a question of too many bytes"));
         }
         let kind = if is_one_way { from_stage::ONE_WAY_CALL } else { from_stage::IMPORT_CALL };
-        self.connection.send(kind, &message, self.memory);
+        self.connection.send(seated(kind, self.seat), &message, self.memory);
         if is_one_way {
             let nothing = message::encode(&mut ()).map_err(StageFault::host)?;
             return Ok(from_parent(nothing.parts().concat()));

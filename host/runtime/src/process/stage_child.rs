@@ -7,8 +7,8 @@ use stagewright_lifecycle::fault::StageFault;
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre};
 
-use super::decoder_child;
 use super::message::{self, MAX_HEAD, Message};
+use super::{decoder_child, model_child};
 use super::protocol::{PROTOCOL_BROKEN, START_FAILED, StageTask, StartError, Task, VERSION, from_stage, to_stage};
 use super::remote_host::{ParentConnection, RemoteHost, from_parent};
 use crate::admission;
@@ -37,7 +37,7 @@ const OWN_STACK: u64 = 2 << 20;
 
 /// Raises the limit on the main thread's stack to what a guest may use. The kernel checks the limit
 /// when the stack grows, so nothing else is needed.
-fn raise_stack_limit(task: &StageTask) -> Result<(), StartError> {
+pub(super) fn raise_stack_limit(task: &StageTask) -> Result<(), StartError> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let wanted = task.bounds.stack as u64 + OWN_STACK;
     let limit = getrlimit(Resource::Stack);
@@ -53,17 +53,24 @@ fn raise_stack_limit(task: &StageTask) -> Result<(), StartError> {
 fn run_task(started: Started) -> Result<(), StartError> {
     match postcard::from_bytes(started.task())? {
         Task::Stage(task) => run_stage(started, task),
+        Task::Model(task) => model_child::run_model(started, &task),
         Task::Decode(task) => decoder_child::decode(started, &task),
     }
 }
 
-fn run_stage(started: Started, task: StageTask) -> Result<(), StartError> {
-    raise_stack_limit(&task)?;
-    // Unless this thread has entered a runtime, wasmtime-wasi starts one with threads.
+/// Enters a runtime for the life of this process. Unless its thread has entered one, wasmtime-wasi
+/// starts one with threads.
+pub(super) fn enter_runtime() -> Result<(), StartError> {
     let runtime = Box::leak(Box::new(tokio::runtime::Builder::new_current_thread().build()?));
     std::mem::forget(runtime.enter());
+    Ok(())
+}
+
+fn run_stage(started: Started, task: StageTask) -> Result<(), StartError> {
+    raise_stack_limit(&task)?;
+    enter_runtime()?;
     // Never dropped: dropping closes files, which the lock refuses, and the process ends without.
-    let engine: &'static Engine = Box::leak(Box::new(engine::jailed(task.options())?));
+    let engine: &'static Engine = Box::leak(Box::new(engine::jailed(task.options(), 1)?));
     let [code, ..] = started.inputs() else { return Err("no code was given".into()) };
     let path = format!("/proc/self/fd/{}", code.as_raw_fd());
     // SAFETY: the parent verified these bytes and sealed them; wasmtime itself checks that they fit
@@ -75,7 +82,7 @@ fn run_stage(started: Started, task: StageTask) -> Result<(), StartError> {
     let pre = linker.instantiate_pre(component).map_err(|error| format!("{error:#}"))?;
     let connection = ParentConnection::default();
     // Before the lock: creating the state of WASI asks the system for random numbers.
-    let data = StoreData::new(RemoteHost::new(&connection, task.memory), task.bounds, task.seed, task.as_of);
+    let data = StoreData::new(RemoteHost::new(&connection, task.memory, 0), task.bounds, task.seed, task.as_of);
     Engine::tls_eager_initialize();
     let locked = started.lock()?;
     connection.set(locked.channel);
@@ -96,19 +103,26 @@ fn perform_calls(
                 let message = encode_outcome(instance.call(from_parent(bytes)));
                 connection.send(from_stage::CALL_OUTCOME, &message, instance.store.data().host.memory());
             }
-            (to_stage::RENEW, _) => instance = instance.renewed(RemoteHost::new(connection, task.memory)),
+            (to_stage::RENEW, _) => instance = instance.renewed(RemoteHost::new(connection, task.memory, 0)),
             _ => stagewright_jail::end(PROTOCOL_BROKEN),
         }
     }
 }
 
-/// Encodes how a call ended. An import fails in this process only if its call is too long.
-fn encode_outcome(result: Result<CallOutcome, StageFault>) -> Message {
-    let too_long = || {
-        let result = Err(Crash::OperatorLimit(EngineLimit::CallBytes, None));
-        CallOutcome { written: String::new(), dropped: 0, at_start: false, result }
-    };
-    let mut outcome = result.unwrap_or_else(|_| too_long());
+/// The outcome of a call that is too long to be sent.
+fn too_long() -> CallOutcome {
+    let result = Err(Crash::OperatorLimit(EngineLimit::CallBytes, None));
+    CallOutcome { written: String::new(), dropped: 0, at_start: false, result }
+}
+
+/// Returns how a call ended. An import fails in this process only if its call is too long.
+pub(super) fn outcome_of(result: Result<CallOutcome, StageFault>) -> CallOutcome {
+    result.unwrap_or_else(|_| too_long())
+}
+
+/// Encodes how a call ended.
+pub(super) fn encode_outcome(result: Result<CallOutcome, StageFault>) -> Message {
+    let mut outcome = outcome_of(result);
     outcome.shorten();
     match message::encode(&mut outcome) {
         Ok(message) if message.head_len() <= MAX_HEAD => message,

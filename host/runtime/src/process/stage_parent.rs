@@ -10,11 +10,14 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use stagewright_jail::{Command, Ending, Event, Limit, Rules, Spent, Walls, Why};
 use stagewright_lifecycle::fault::{LimitKind, StageFault};
-use stagewright_lifecycle::sandbox::{Cancel, Meter};
+use stagewright_lifecycle::sandbox::{Cancel, Meter, StageContext};
 use stagewright_manifest::{Limits, World};
 
+pub(super) use super::message::Message;
 use super::message::{self, MAX_HEAD, MAX_MESSAGE, Payload};
-use super::protocol::{OWN_MEMORY, StageTask, Task, VERSION, from_stage, missing_walls, to_stage};
+use super::protocol::{
+    OWN_MEMORY, SEATS, StageTask, Task, VERSION, from_stage, missing_walls, to_stage, unseated,
+};
 use super::stage_process::{self, Process, Purpose};
 use crate::engine::EngineOptions;
 use crate::export_call::{CallOutcome, Crash, ExportCall};
@@ -26,9 +29,11 @@ use crate::wasi::stubs::Stubs;
 /// Bytes of the instance's memory size, which ends each message of a stage process.
 const MEMORY: usize = 8;
 
-/// Returns the length limit of a stage process's messages of this kind.
-fn max_length(kind: u32) -> Option<u64> {
-    (from_stage::IMPORT_CALL..=from_stage::CALL_OUTCOME).contains(&kind).then_some(MAX_MESSAGE + MEMORY as u64)
+/// Returns the length limit of a process's messages of this kind.
+pub(super) fn max_length(kind: u32) -> Option<u64> {
+    let (base, seat) = unseated(kind);
+    let is_known = (from_stage::IMPORT_CALL..=from_stage::ROWS_OUTCOME).contains(&base) && seat < SEATS;
+    is_known.then_some(MAX_MESSAGE + MEMORY as u64)
 }
 
 /// The program of a stage process, and what it is given.
@@ -73,98 +78,14 @@ impl RemoteInstance {
         let message = message::encode(&mut export).map_err(StageFault::host)?;
         // If the process has ended, the next event says why.
         let _ = process.child.send(to_stage::EXPORT_CALL, &message.parts());
-        let result = self.answer_imports(name, &mut process);
+        let hosts = std::slice::from_mut(&mut self.host);
+        let result = Talk { hosts, export: name }.until_outcome(&mut process);
+        let result = result.and_then(|(_, bytes)| decode(&self.host, name, bytes).map(without_host_ends));
         if let Err(fault) = &result {
             process.child.stop(&fault.to_string());
         }
         self.process = Some(process);
         result
-    }
-
-    /// Answers imports until the call ends.
-    fn answer_imports(&mut self, export: &str, process: &mut Process) -> Result<CallOutcome, StageFault> {
-        loop {
-            let mut bytes = Vec::new();
-            let kind = match process.child.receive(&mut bytes).map_err(StageFault::host)? {
-                Event::Message(kind) => kind,
-                Event::Ended(ending) => {
-                    process.record_end(&ending);
-                    return Err(self.fault(export, &ending));
-                }
-            };
-            let memory = bytes.split_last_chunk::<MEMORY>().map(|(_, memory)| u64::from_le_bytes(*memory));
-            let Some(memory) = memory else { return Err(self.forged(export, "a message without an end")) };
-            bytes.truncate(bytes.len() - MEMORY);
-            self.host.account.report_memory(memory)?;
-            match kind {
-                from_stage::CALL_OUTCOME => return self.decode::<CallOutcome>(export, bytes).map(without_host_ends),
-                _ => {
-                    let call: ImportCall = self.decode(export, bytes)?;
-                    if call.is_one_way() != (kind == from_stage::ONE_WAY_CALL) {
-                        return Err(self.forged(export, "a question of the wrong kind"));
-                    }
-                    let world = self.host.context().world;
-                    // A linker in this process would not have linked the interface.
-                    if !world.contract().imports.contains(&call.interface()) {
-                        return Err(self.forged(export, "a question that nobody of its world asks"));
-                    }
-                    let result = call.perform(&mut self.host)?;
-                    if kind == from_stage::IMPORT_CALL {
-                        let _ = process.child.send(to_stage::IMPORT_RESULT, &result.parts());
-                    }
-                }
-            }
-        }
-    }
-
-    fn decode<T: DeserializeOwned + Payload>(&self, export: &str, bytes: Vec<u8>) -> Result<T, StageFault> {
-        message::decode(bytes, MAX_HEAD).map_err(|reason| self.forged(export, reason))
-    }
-
-    /// Returns the fault of a message that our program does not send.
-    fn forged(&self, export: &str, reason: &str) -> StageFault {
-        self.crashed(export, &format!("its process sent what no stage's process sends: {reason}"))
-    }
-
-    fn crashed(&self, export: &str, message: &str) -> StageFault {
-        let context = self.host.context();
-        StageFault::Trap {
-            stage: context.world.into(),
-            component: context.component.name.clone(),
-            export: export.into(),
-            message: stagewright_lifecycle::fault::guest_text(message),
-        }
-    }
-
-    /// Converts the end of the process into a fault.
-    fn fault(&self, export: &str, ending: &Ending) -> StageFault {
-        let account = &self.host.account;
-        let limits = &account.context.limits;
-        match &ending.why {
-            Why::Limit { limit: Limit::Cpu, used, .. } => {
-                let used = Meter::get(&account.context.meter.cpu_ns).max(*used);
-                account.limit(LimitKind::Cpu, used, limits.cpu.as_nanos() as u64)
-            }
-            Why::Limit { limit: Limit::Wall, .. } => {
-                account.limit(LimitKind::Wall, account.context.meter.wall_ns(), limits.wall.as_nanos() as u64)
-            }
-            Why::Limit { limit: Limit::Memory, .. } => {
-                account.limit(LimitKind::Memory, limits.memory.saturating_add(1), limits.memory)
-            }
-            Why::Cancelled => StageFault::Cancelled { stage: account.stage() },
-            Why::Missing(walls) => StageFault::host(missing_walls(*walls)),
-            Why::Stopped(reason) => StageFault::host(format!("a stage's process was stopped: {reason}")),
-            why => match (ending.from_outside(), ending.stderr.as_str()) {
-                (Some(signal), _) => StageFault::Killed {
-                    stage: account.stage(),
-                    component: account.context.component.name.clone(),
-                    export: export.into(),
-                    signal,
-                },
-                (None, "") => self.crashed(export, &format!("its process ended: {why}")),
-                (None, said) => self.crashed(export, &format!("its process ended: {why}; it said: {said}")),
-            },
-        }
     }
 
     /// Records that the result of the last call was checked and is valid.
@@ -198,10 +119,120 @@ impl Drop for RemoteInstance {
     }
 }
 
-/// Starts a process, which loads the code and waits for a call.
-fn start_process(launch: &StageLaunch<'_>, host: &StageHost) -> Result<Process, StageFault> {
+/// A parent's part in a call: it answers the imports of the instances in a process.
+pub(super) struct Talk<'a> {
+    /// The hosts of the instances, by seat.
+    pub(super) hosts: &'a mut [StageHost],
+    /// The export that was called, for messages.
+    pub(super) export: &'a str,
+}
+
+impl Talk<'_> {
+    /// Answers imports until an outcome arrives. Returns its kind and its bytes.
+    ///
+    /// # Errors
+    /// The process has ended or broken the protocol, or an import has ended the call.
+    pub(super) fn until_outcome(&mut self, process: &mut Process) -> Result<(u32, Vec<u8>), StageFault> {
+        loop {
+            let mut bytes = Vec::new();
+            let kind = match process.child.receive(&mut bytes).map_err(StageFault::host)? {
+                Event::Message(kind) => kind,
+                Event::Ended(ending) => {
+                    process.record_end(&ending);
+                    return Err(fault(&self.hosts[0], self.export, &ending));
+                }
+            };
+            let (base, seat) = unseated(kind);
+            let export = self.export;
+            let first = &self.hosts[0];
+            let memory = bytes.split_last_chunk::<MEMORY>().map(|(_, memory)| u64::from_le_bytes(*memory));
+            let Some(memory) = memory else { return Err(forged(first, export, "a message without an end")) };
+            bytes.truncate(bytes.len() - MEMORY);
+            if seat >= self.hosts.len() {
+                return Err(forged(first, export, "a message of an instance that it does not have"));
+            }
+            let host = &mut self.hosts[seat];
+            host.account.report_memory(memory)?;
+            if matches!(base, from_stage::CALL_OUTCOME | from_stage::ROWS_OUTCOME) {
+                return Ok((kind, bytes));
+            }
+            let call: ImportCall = decode(host, export, bytes)?;
+            if call.is_one_way() != (base == from_stage::ONE_WAY_CALL) {
+                return Err(forged(host, export, "a question of the wrong kind"));
+            }
+            // A linker in this process would not have linked the interface.
+            if !host.context().world.contract().imports.contains(&call.interface()) {
+                return Err(forged(host, export, "a question that nobody of its world asks"));
+            }
+            let result = call.perform(host)?;
+            if base == from_stage::IMPORT_CALL {
+                let _ = process.child.send(to_stage::IMPORT_RESULT, &result.parts());
+            }
+        }
+    }
+}
+
+/// Decodes a value that a process sent.
+///
+/// # Errors
+/// The bytes are not such a value.
+pub(super) fn decode<T: DeserializeOwned + Payload>(
+    host: &StageHost,
+    export: &str,
+    bytes: Vec<u8>,
+) -> Result<T, StageFault> {
+    message::decode(bytes, MAX_HEAD).map_err(|reason| forged(host, export, reason))
+}
+
+/// Returns the fault of a message that our program does not send.
+pub(super) fn forged(host: &StageHost, export: &str, reason: &str) -> StageFault {
+    crashed(host, export, &format!("its process sent what no stage's process sends: {reason}"))
+}
+
+fn crashed(host: &StageHost, export: &str, message: &str) -> StageFault {
     let context = host.context();
-    let task = StageTask {
+    StageFault::Trap {
+        stage: context.world.into(),
+        component: context.component.name.clone(),
+        export: export.into(),
+        message: stagewright_lifecycle::fault::guest_text(message),
+    }
+}
+
+/// Converts the end of a process into a fault.
+fn fault(host: &StageHost, export: &str, ending: &Ending) -> StageFault {
+    let account = &host.account;
+    let limits = &account.context.limits;
+    match &ending.why {
+        Why::Limit { limit: Limit::Cpu, used, .. } => {
+            let used = Meter::get(&account.context.meter.cpu_ns).max(*used);
+            account.limit(LimitKind::Cpu, used, limits.cpu.as_nanos() as u64)
+        }
+        Why::Limit { limit: Limit::Wall, .. } => {
+            account.limit(LimitKind::Wall, account.context.meter.wall_ns(), limits.wall.as_nanos() as u64)
+        }
+        Why::Limit { limit: Limit::Memory, .. } => {
+            account.limit(LimitKind::Memory, limits.memory.saturating_add(1), limits.memory)
+        }
+        Why::Cancelled => StageFault::Cancelled { stage: account.stage() },
+        Why::Missing(walls) => StageFault::host(missing_walls(*walls)),
+        Why::Stopped(reason) => StageFault::host(format!("a stage's process was stopped: {reason}")),
+        why => match (ending.from_outside(), ending.stderr.as_str()) {
+            (Some(signal), _) => StageFault::Killed {
+                stage: account.stage(),
+                component: account.context.component.name.clone(),
+                export: export.into(),
+                signal,
+            },
+            (None, "") => crashed(host, export, &format!("its process ended: {why}")),
+            (None, said) => crashed(host, export, &format!("its process ended: {why}; it said: {said}")),
+        },
+    }
+}
+
+/// Returns the task of an instance.
+pub(super) fn task(launch: &StageLaunch<'_>, context: &StageContext) -> StageTask {
+    StageTask {
         world: launch.world,
         filesystem: launch.stubs.filesystem,
         sockets: launch.stubs.sockets,
@@ -210,8 +241,13 @@ fn start_process(launch: &StageLaunch<'_>, host: &StageHost) -> Result<Process, 
         seed: context.seed,
         as_of: context.as_of,
         memory: context.limits.memory,
-    };
-    let task = postcard::to_allocvec(&Task::Stage(task)).map_err(StageFault::host)?;
+    }
+}
+
+/// Starts a process, which loads the code and waits for a call.
+fn start_process(launch: &StageLaunch<'_>, host: &StageHost) -> Result<Process, StageFault> {
+    let context = host.context();
+    let task = postcard::to_allocvec(&Task::Stage(task(launch, context))).map_err(StageFault::host)?;
     // Each message is bounded by its kind. Their sum is bounded by the account, which is charged
     // for the parent's work on each message.
     let rules = Rules { longest: max_length, messages: u64::MAX, bytes: u64::MAX };
@@ -232,7 +268,7 @@ fn start_process(launch: &StageLaunch<'_>, host: &StageHost) -> Result<Process, 
 }
 
 /// Replaces the outcomes that only the parent can know, which a lying process may claim.
-fn without_host_ends(mut outcome: CallOutcome) -> CallOutcome {
+pub(super) fn without_host_ends(mut outcome: CallOutcome) -> CallOutcome {
     if let Err(crash @ (Crash::Interrupted | Crash::NoRoom)) = &outcome.result {
         outcome.result = Err(Crash::Trap(format!("its process says that {crash}")));
     }

@@ -1,0 +1,22 @@
+//! The arguments of `serve`.
+
+use std::net::IpAddr;
+
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// The models: `NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`. The first answers where a
+    /// request names no model.
+    #[arg(required = true, value_name = "MODEL")]
+    pub(crate) models: Vec<String>,
+    /// The address to listen on.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) host: IpAddr,
+    /// The port to listen on; 0 lets the system choose one.
+    #[arg(long, default_value_t = 8000)]
+    pub(crate) port: u16,
+    /// The sessions of each version that answer at once. [default: half the number of cores]
+    #[arg(long)]
+    pub(crate) workers: Option<usize>,
+}

@@ -1,0 +1,161 @@
+//! The program of a model process: both components of a model, loaded, which answer batch after
+//! batch.
+//!
+//! The process checks the features between the two components itself. Its parent, which trusts
+//! nothing here, checks the predictions.
+
+use std::os::fd::AsRawFd as _;
+
+use stagewright_jail::Started;
+use stagewright_store::{BatchProblem, Schema, packed};
+use wasmtime::Engine;
+use wasmtime::component::{Component, InstancePre};
+
+use super::message::{self, Message};
+use super::protocol::{
+    FeaturesCheck, ModelTask, PROTOCOL_BROKEN, RowsOutcome, SEATS, StageTask, StartError, from_stage, seated, to_stage,
+    unseated,
+};
+use super::remote_host::{ParentConnection, RemoteHost, from_parent};
+use super::stage_child::{encode_outcome, enter_runtime, outcome_of, raise_stack_limit};
+use crate::admission;
+use crate::batch;
+use crate::bindings::stagewright::stage::types::Batch;
+use crate::engine;
+use crate::export_call::{CallOutcome, ExportCall, Reply};
+use crate::local_instance::LocalInstance;
+use crate::store_data::StoreData;
+use crate::wasi::stubs::Stubs;
+
+/// Runs a model process until its parent ends it.
+pub(super) fn run_model(started: Started, task: &ModelTask) -> Result<(), StartError> {
+    let [transformation, training] = &task.seats;
+    raise_stack_limit(transformation)?;
+    enter_runtime()?;
+    // Never dropped: dropping closes files, which the lock refuses, and the process ends without.
+    let engine: &'static Engine = Box::leak(Box::new(engine::jailed(transformation.options(), SEATS as u32)?));
+    let pres = [load(engine, &started, 0, transformation)?, load(engine, &started, 1, training)?];
+    let connection = ParentConnection::default();
+    // Before the lock: creating the state of WASI asks the system for random numbers.
+    let [transformer, predictor] = pres;
+    let mut model = LoadedModel {
+        seats: [
+            instance(&connection, transformer, transformation, 0),
+            instance(&connection, predictor, training, 1),
+        ],
+        features: None,
+        columns: task.columns,
+    };
+    Engine::tls_eager_initialize();
+    let locked = started.lock()?;
+    connection.set(locked.channel);
+    loop {
+        let (kind, bytes) = connection.receive();
+        match unseated(kind) {
+            (to_stage::EXPORT_CALL, seat) if seat < SEATS => {
+                let outcome = model.call(seat, from_parent(bytes));
+                let memory = model.memory(seat);
+                connection.send(seated(from_stage::CALL_OUTCOME, seat), &encode_outcome(Ok(outcome)), memory);
+            }
+            (to_stage::PREDICT_ROWS, 0) => {
+                let outcome = model.predict(from_parent(bytes));
+                connection.send(from_stage::ROWS_OUTCOME, &encoded(outcome), model.memory(0));
+            }
+            _ => stagewright_jail::end(PROTOCOL_BROKEN),
+        }
+    }
+}
+
+/// Loads the code of one of the two components and links what a prediction needs.
+fn load(
+    engine: &'static Engine,
+    started: &Started,
+    seat: usize,
+    task: &StageTask,
+) -> Result<InstancePre<StoreData<RemoteHost>>, StartError> {
+    let code = started.inputs().get(seat).ok_or("no code was given")?;
+    let path = format!("/proc/self/fd/{}", code.as_raw_fd());
+    // SAFETY: the parent verified these bytes and sealed them; wasmtime itself checks that they fit
+    // this engine.
+    let component = unsafe { Component::deserialize_file(engine, path) }.map_err(|error| format!("{error:#}"))?;
+    let component: &'static Component = Box::leak(Box::new(component));
+    let stubs = Stubs { filesystem: task.filesystem, sockets: task.sockets };
+    let linker = admission::serving_linker::<RemoteHost>(engine, component, stubs);
+    let pre = linker.and_then(|linker| linker.instantiate_pre(component));
+    Ok(pre.map_err(|error| format!("{error:#}"))?)
+}
+
+fn instance(
+    connection: &ParentConnection,
+    pre: InstancePre<StoreData<RemoteHost>>,
+    task: &StageTask,
+    seat: usize,
+) -> LocalInstance<RemoteHost> {
+    let host = RemoteHost::new(connection, task.memory, seat);
+    LocalInstance::new(StoreData::new(host, task.bounds, task.seed, task.as_of), pre, task.options())
+}
+
+/// The two instances of a model.
+struct LoadedModel {
+    /// The transformation's instance, then the training's.
+    seats: [LocalInstance<RemoteHost>; SEATS],
+    /// The columns of the features, once the transformer has declared them.
+    features: Option<Schema>,
+    /// The most columns that a table may have.
+    columns: usize,
+}
+
+impl LoadedModel {
+    fn memory(&self, seat: usize) -> u64 {
+        self.seats[seat].store.data().host.memory()
+    }
+
+    /// Performs a call of one instance, and keeps the columns that a transformer declares.
+    fn call(&mut self, seat: usize, export: ExportCall) -> CallOutcome {
+        let outcome = outcome_of(self.seats[seat].call(export));
+        if let Ok(Ok(Reply::Fields(fields))) = &outcome.result {
+            self.features = batch::schema_in(fields.clone(), self.columns).ok();
+        }
+        outcome
+    }
+
+    /// Transforms and predicts rows of raw features.
+    fn predict(&mut self, rows: Batch) -> RowsOutcome {
+        let count = rows.rows;
+        let mut transform = self.call(0, ExportCall::Transform { rows });
+        let (check, features) = match &mut transform.result {
+            Ok(Ok(Reply::Rows(features))) => {
+                let features = std::mem::replace(features, Batch { rows: 0, bytes: Vec::new() });
+                self.check(count, features)
+            }
+            _ => (FeaturesCheck::Passed, None),
+        };
+        let predict = features.map(|rows| self.call(1, ExportCall::Predict { rows }));
+        RowsOutcome { transform, check, predict, memory: [self.memory(0), self.memory(1)] }
+    }
+
+    /// Checks transformed rows, of which there must be `count`.
+    fn check(&self, count: u32, features: Batch) -> (FeaturesCheck, Option<Batch>) {
+        let Some(schema) = &self.features else { stagewright_jail::end(PROTOCOL_BROKEN) };
+        let refused = |message: String| (FeaturesCheck::Refused(message), None);
+        if features.rows != count {
+            return refused(format!("{} rows came back for {count}", features.rows));
+        }
+        match packed::parse(count as usize, features.bytes, schema) {
+            Ok(batch) => match packed::write(&batch, schema) {
+                Ok(bytes) => (FeaturesCheck::Passed, Some(Batch { rows: count, bytes })),
+                Err(fault) => refused(fault.to_string()),
+            },
+            Err(fault) => match fault.problem {
+                BatchProblem::TooLarge { bytes, .. } => (FeaturesCheck::TooLarge(bytes as u64), None),
+                _ => refused(fault.to_string()),
+            },
+        }
+    }
+}
+
+fn encoded(mut outcome: RowsOutcome) -> Message {
+    outcome.transform.shorten();
+    outcome.predict.iter_mut().for_each(CallOutcome::shorten);
+    message::encode(&mut outcome).unwrap_or_else(|_| stagewright_jail::end(PROTOCOL_BROKEN))
+}

@@ -1,0 +1,140 @@
+//! A version of a model that is loaded: its decoder and its sessions.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use stagewright_data::{RequestDecoder, RequestOptions, Task};
+use stagewright_lifecycle::fault::StageFault;
+use stagewright_lifecycle::model::RegisteredModel;
+use stagewright_lifecycle::predict::LoadedModel;
+use stagewright_lifecycle::sandbox::{
+    CallLimits, Cancel, ComponentSource, Level, ModelSession, ModelSessions, Tracker,
+};
+use stagewright_manifest::{Limits, World};
+use stagewright_store::{ArtifactStore, Digest};
+
+use crate::pool::{Pool, PoolOptions};
+
+/// Everything that loads a version: the sandbox, and the store that holds its components, its state
+/// and its model.
+#[derive(Clone)]
+pub struct ModelLoader {
+    components: Arc<dyn ComponentSource>,
+    sessions: Arc<dyn ModelSessions>,
+    artifacts: ArtifactStore,
+}
+
+impl ModelLoader {
+    /// Creates a loader over a sandbox.
+    pub fn new<S: ComponentSource + ModelSessions + 'static>(sandbox: Arc<S>, artifacts: ArtifactStore) -> Self {
+        Self { components: sandbox.clone(), sessions: sandbox, artifacts }
+    }
+
+    /// Returns a loader that takes the model's bytes from another store.
+    #[must_use]
+    pub fn with_artifacts(&self, artifacts: ArtifactStore) -> Self {
+        Self { artifacts, ..self.clone() }
+    }
+}
+
+/// The settings of a served version.
+#[derive(Debug, Clone)]
+pub struct VersionOptions {
+    /// The limits of the two components while they load, and of their memory always.
+    pub limits: [(World, Limits); 2],
+    /// The limits of one call.
+    pub call: CallLimits,
+    /// The settings of its pool.
+    pub pool: PoolOptions,
+    /// The settings of its decoder.
+    pub request: RequestOptions,
+}
+
+/// A version of a model that is loaded and answers.
+pub struct ServedVersion {
+    /// The model's name.
+    pub model: String,
+    /// The version.
+    pub version: u32,
+    /// SHA-256 of the version's contents, which name every component and state by digest.
+    pub digest: Digest,
+    /// The contents.
+    pub contents: RegisteredModel,
+    /// The time at which it was loaded.
+    pub loaded: SystemTime,
+    /// Decodes requests by the signature.
+    pub decoder: RequestDecoder,
+    /// Its sessions.
+    pub pool: Pool,
+}
+
+impl fmt::Debug for ServedVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServedVersion").field("model", &self.model).field("version", &self.version).finish()
+    }
+}
+
+impl ServedVersion {
+    /// Verifies and loads a version, and opens its sessions.
+    ///
+    /// # Errors
+    /// A blob or a component is missing, does not match its digest, is refused by this host, or
+    /// does not load.
+    pub fn load(
+        loader: &ModelLoader,
+        model: &str,
+        version: u32,
+        contents: RegisteredModel,
+        options: &VersionOptions,
+    ) -> Result<Self, StageFault> {
+        let json = serde_json::to_vec(&contents).map_err(StageFault::host)?;
+        let tracker = Arc::new(SessionLog { model: model.to_owned(), version });
+        let loaded = LoadedModel::new(
+            &contents,
+            &*loader.components,
+            &loader.artifacts,
+            options.limits,
+            tracker,
+            1,
+            &Cancel::default(),
+        )?;
+        let (sessions, call) = (loader.sessions.clone(), options.call);
+        let open = move || -> Result<Box<dyn ModelSession>, StageFault> { loaded.session(&*sessions, call) };
+        let pool = Pool::start(Box::new(open), contents.width(), options.pool)?;
+        Ok(Self {
+            model: model.to_owned(),
+            version,
+            digest: Digest::of(&json),
+            decoder: RequestDecoder::new(&contents.signature, options.request.clone()),
+            contents,
+            loaded: SystemTime::now(),
+            pool,
+        })
+    }
+
+    /// Returns the task of the model.
+    pub fn task(&self) -> &Task {
+        &self.contents.task
+    }
+}
+
+/// Passes the messages of components on to the server's log.
+struct SessionLog {
+    model: String,
+    version: u32,
+}
+
+impl Tracker for SessionLog {
+    fn log(&self, level: Level, message: &str) {
+        let Self { model, version } = self;
+        if level >= Level::Warn {
+            tracing::warn!("model `{model}` version {version}: {message}");
+        } else {
+            tracing::debug!("model `{model}` version {version}: {message}");
+        }
+    }
+    fn progress(&self, _: u64, _: u64) {}
+    fn metric(&self, _: &str, _: f64, _: u64) {}
+    fn figure(&self, _: stagewright_lifecycle::sandbox::Figure) {}
+}
