@@ -7,13 +7,14 @@
 
 use stagewright_lifecycle::fault::guest_name;
 use stagewright_manifest::World;
-use wasmtime::component::{HasSelf, Linker, Resource, ResourceType};
+use wasmtime::component::types::{self, ComponentItem};
+use wasmtime::component::{HasSelf, Linker, LinkerInstance, Resource, ResourceType};
 
 use crate::bindings::stagewright::stage as contract;
 use crate::component_sections::Interfaces;
 use crate::error::RuntimeError;
 use crate::import_call::Host;
-use crate::resource_types::Blob;
+use crate::resource_types::{Blob, BlobWriter, Table, TableWriter};
 use crate::store_data::StoreData;
 use crate::version::{self, Name, Tool, interface};
 use crate::wasi::linker::link_wasi;
@@ -139,7 +140,9 @@ pub(crate) fn serving_linker<H: Host>(
     link_wasi(&mut linker, stubs)?;
     // `blob-writer` is left out: a prediction makes no blobs.
     let mut blobs = linker.instance(&interface("blobs"))?;
-    blobs.resource("blob", ResourceType::host::<Blob>(), |mut store, blob| Ok(store.data_mut().host.drop_blob(blob)?))?;
+    blobs.resource("blob", ResourceType::host::<Blob>(), |mut store, blob| {
+        Ok(store.data_mut().host.drop_blob(blob)?)
+    })?;
     blobs.func_wrap("[method]blob.size", |mut store, (blob,): (Resource<Blob>,)| {
         Ok((store.data_mut().host.blob_size(blob.rep())?,))
     })?;
@@ -147,8 +150,47 @@ pub(crate) fn serving_linker<H: Host>(
         Ok((store.data_mut().host.read_blob(blob.rep(), offset, length)?,))
     })?;
     contract::tracking::add_to_linker::<_, HasSelf<StoreData<H>>>(&mut linker, |data| data)?;
-    linker.define_unknown_imports_as_traps(component)?;
+    for (name, item) in component.component_type().imports(engine) {
+        let ComponentItem::ComponentInstance(interface) = item.ty else { continue };
+        if Name::parse(name).is_some_and(|name| name.is_ours("tables") || name.is_ours("blobs")) {
+            link_traps(&mut linker.instance(name)?, name, &interface, engine)?;
+        }
+    }
     Ok(linker)
+}
+
+/// The functions and resources of `blobs` that predictions need.
+const READING_BLOBS: [&str; 3] = ["blob", "[method]blob.size", "[method]blob.read"];
+
+/// Links functions that trap for everything in an interface of the contract that predictions do not
+/// need.
+fn link_traps<H: Host>(
+    linker: &mut LinkerInstance<'_, StoreData<H>>,
+    interface: &str,
+    found: &types::ComponentInstance,
+    engine: &wasmtime::Engine,
+) -> wasmtime::Result<()> {
+    for (name, item) in found.exports(engine).filter(|(name, _)| !READING_BLOBS.contains(name)) {
+        match item.ty {
+            // The types of exports that are never called name these types, too.
+            ComponentItem::Resource(_) => {
+                let resource = match name {
+                    "table" => ResourceType::host::<Table>(),
+                    "table-writer" => ResourceType::host::<TableWriter>(),
+                    _ => ResourceType::host::<BlobWriter>(),
+                };
+                linker.resource(name, resource, |_, _| Ok(()))?;
+            }
+            ComponentItem::ComponentFunc(_) => {
+                let function = format!("{interface}#{name}");
+                linker.func_new(name, move |_, _, _, _| {
+                    Err(wasmtime::Error::msg(format!("serving does not link `{function}`")))
+                })?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

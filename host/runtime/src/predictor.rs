@@ -195,8 +195,7 @@ impl Predictor {
             return Err(instance.unexpected_reply("predictor.outputs"));
         };
         let outputs = instance.context().on_behalf(|| {
-            PredictorOutputs::new(outputs, task)
-                .map_err(|reason| instance.contract_fault("predictor.outputs", reason))
+            PredictorOutputs::new(outputs, task).map_err(|reason| instance.contract_fault("predictor.outputs", reason))
         })?;
         instance.mark_reusable();
         Ok(Self { instance, inputs: inputs.clone(), outputs })

@@ -20,11 +20,8 @@ impl ModelSessions for Runtime {
     fn open(&self, model: &ModelParts, limits: CallLimits) -> Result<Box<dyn ModelSession>, StageFault> {
         // Limits of calls need meters of the session's own.
         let own = |context: &StageContext| Arc::new(context.with(context.limits, Arc::new(Meter::while_called())));
-        let model = ModelParts {
-            transformation: own(&model.transformation),
-            training: own(&model.training),
-            ..model.clone()
-        };
+        let model =
+            ModelParts { transformation: own(&model.transformation), training: own(&model.training), ..model.clone() };
         Ok(match self.process() {
             Some(_) => Box::new(RemoteSession::open(self, &model, limits)?),
             None => Box::new(LocalSession::open(self, model, limits)?),
@@ -128,9 +125,8 @@ struct LocalSession {
 impl LocalSession {
     fn open(runtime: &Runtime, parts: ModelParts, limits: CallLimits) -> Result<Self, StageFault> {
         let mut pipeline = Pipeline::new(runtime, &parts, &parts.features)?;
-        let changed = |context: &StageContext| {
-            Arc::new(context.with(limits.of_call(context.limits), context.meter.clone()))
-        };
+        let changed =
+            |context: &StageContext| Arc::new(context.with(limits.of_call(context.limits), context.meter.clone()));
         pipeline.set_contexts(changed(&parts.transformation), changed(&parts.training));
         Ok(Self { pipeline, inputs: parts.features.clone(), parts })
     }

@@ -71,12 +71,7 @@ impl Service {
     ///
     /// # Errors
     /// See [`PredictFault`].
-    pub async fn predict(
-        &self,
-        model: Option<&str>,
-        format: BodyFormat,
-        body: &[u8],
-    ) -> Result<Answer, PredictFault> {
+    pub async fn predict(&self, model: Option<&str>, format: BodyFormat, body: &[u8]) -> Result<Answer, PredictFault> {
         let version = self.version(model)?;
         let rows = match format {
             BodyFormat::Json => version.decoder.json(body),

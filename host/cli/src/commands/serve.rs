@@ -8,9 +8,7 @@ use anyhow::Context as _;
 use stagewright_lifecycle::limits::cores;
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_manifest::{Operator, World};
-use stagewright_serving::{
-    ModelLoader, PoolOptions, ServedVersion, Server, ServerOptions, Service, VersionOptions,
-};
+use stagewright_serving::{ModelLoader, PoolOptions, ServedVersion, Server, ServerOptions, Service, VersionOptions};
 use stagewright_store::CHAMPION;
 
 use crate::arguments::ServeArguments;

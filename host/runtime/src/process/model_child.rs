@@ -39,10 +39,7 @@ pub(super) fn run_model(started: Started, task: &ModelTask) -> Result<(), StartE
     // Before the lock: creating the state of WASI asks the system for random numbers.
     let [transformer, predictor] = pres;
     let mut model = LoadedModel {
-        seats: [
-            instance(&connection, transformer, transformation, 0),
-            instance(&connection, predictor, training, 1),
-        ],
+        seats: [instance(&connection, transformer, transformation, 0), instance(&connection, predictor, training, 1)],
         features: None,
         columns: task.columns,
     };

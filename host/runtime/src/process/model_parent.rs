@@ -102,8 +102,9 @@ impl RemoteModel {
         let outcome = self.conversation(kind, &message, name);
         let result = match outcome {
             Ok((from_stage::CALL_OUTCOME, from, bytes)) if from == seat => {
-                stage_parent::decode(&self.hosts[seat], name, bytes)
-                    .and_then(|outcome| into_reply(&mut self.hosts[seat], name, stage_parent::without_host_ends(outcome)))
+                stage_parent::decode(&self.hosts[seat], name, bytes).and_then(|outcome| {
+                    into_reply(&mut self.hosts[seat], name, stage_parent::without_host_ends(outcome))
+                })
             }
             Ok(_) => Err(stage_parent::forged(&self.hosts[seat], name, "an outcome of another call")),
             Err(fault) => Err(fault),
@@ -128,7 +129,9 @@ impl RemoteModel {
 
     fn predict_message(&mut self, message: &Message) -> Result<Predicted, StageFault> {
         let outcome = match self.conversation(to_stage::PREDICT_ROWS, message, EXPORTS[0])? {
-            (from_stage::ROWS_OUTCOME, 0, bytes) => stage_parent::decode::<RowsOutcome>(&self.hosts[0], EXPORTS[0], bytes)?,
+            (from_stage::ROWS_OUTCOME, 0, bytes) => {
+                stage_parent::decode::<RowsOutcome>(&self.hosts[0], EXPORTS[0], bytes)?
+            }
             _ => return Err(stage_parent::forged(&self.hosts[0], EXPORTS[0], "an outcome of another call")),
         };
         let [transformation, training] = &mut self.hosts;

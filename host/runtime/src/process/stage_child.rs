@@ -8,9 +8,9 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre};
 
 use super::message::{self, MAX_HEAD, Message};
-use super::{decoder_child, model_child};
 use super::protocol::{PROTOCOL_BROKEN, START_FAILED, StageTask, StartError, Task, VERSION, from_stage, to_stage};
 use super::remote_host::{ParentConnection, RemoteHost, from_parent};
+use super::{decoder_child, model_child};
 use crate::admission;
 use crate::engine;
 use crate::export_call::{CallOutcome, Crash, EngineLimit};

@@ -15,9 +15,7 @@ use stagewright_manifest::{Limits, World};
 
 pub(super) use super::message::Message;
 use super::message::{self, MAX_HEAD, MAX_MESSAGE, Payload};
-use super::protocol::{
-    OWN_MEMORY, SEATS, StageTask, Task, VERSION, from_stage, missing_walls, to_stage, unseated,
-};
+use super::protocol::{OWN_MEMORY, SEATS, StageTask, Task, VERSION, from_stage, missing_walls, to_stage, unseated};
 use super::stage_process::{self, Process, Purpose};
 use crate::engine::EngineOptions;
 use crate::export_call::{CallOutcome, Crash, ExportCall};
