@@ -32,6 +32,11 @@ impl HomeLocation {
         Ok(home)
     }
 
+    /// Returns the same home with a registry of its own, for work that needs no registry.
+    pub(crate) fn without_registry(&self) -> Self {
+        Self { registry: None, ..self.clone() }
+    }
+
     /// Returns the place where machines share artifacts, if one is named. Makes no request.
     pub(crate) fn shared(&self) -> anyhow::Result<Option<ArtifactObjects>> {
         let open = |uri: &String| ArtifactObjects::open(uri, &production::settings());
@@ -58,7 +63,7 @@ impl HomeLocation {
 
 /// Returns the actor that the audit names: `STAGEWRIGHT_ACTOR`, else the user of this session. It
 /// is a statement, not a proof.
-fn actor() -> String {
+pub(crate) fn actor() -> String {
     let named = ["STAGEWRIGHT_ACTOR", "USER", "LOGNAME"].into_iter().find_map(environment::own);
     let named = named.and_then(|name| name.into_string().ok()).filter(|name| !name.is_empty());
     named.unwrap_or_else(|| format!("uid {}", rustix::process::getuid().as_raw()))

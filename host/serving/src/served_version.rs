@@ -15,6 +15,7 @@ use stagewright_manifest::{Limits, World};
 use stagewright_store::{ArtifactStore, Digest};
 
 use crate::pool::{Pool, PoolOptions};
+use crate::warm;
 
 /// Everything that loads a version: the sandbox, and the store that holds its components, its state
 /// and its model.
@@ -29,6 +30,11 @@ impl ModelLoader {
     /// Creates a loader over a sandbox.
     pub fn new<S: ComponentSource + ModelSessions + 'static>(sandbox: Arc<S>, artifacts: ArtifactStore) -> Self {
         Self { components: sandbox.clone(), sessions: sandbox, artifacts }
+    }
+
+    /// Returns the store that holds the bytes of versions.
+    pub fn artifacts(&self) -> &ArtifactStore {
+        &self.artifacts
     }
 
     /// Returns a loader that takes the model's bytes from another store.
@@ -76,7 +82,7 @@ impl fmt::Debug for ServedVersion {
 }
 
 impl ServedVersion {
-    /// Verifies and loads a version, and opens its sessions.
+    /// Verifies and loads a version, and opens its sessions, each of which has predicted some rows.
     ///
     /// # Errors
     /// A blob or a component is missing, does not match its digest, is refused by this host, or
@@ -100,7 +106,15 @@ impl ServedVersion {
             &Cancel::default(),
         )?;
         let (sessions, call) = (loader.sessions.clone(), options.call);
-        let open = move || -> Result<Box<dyn ModelSession>, StageFault> { loaded.session(&*sessions, call) };
+        let rows = warm::rows(&contents, &loader.artifacts);
+        // A session that cannot predict ordinary rows answers nobody.
+        let open = move || -> Result<Box<dyn ModelSession>, StageFault> {
+            let mut session = loaded.session(&*sessions, call)?;
+            if let Some(rows) = &rows {
+                session.predict(std::slice::from_ref(rows))?;
+            }
+            Ok(session)
+        };
         let pool = Pool::start(Box::new(open), contents.width(), options.pool)?;
         Ok(Self {
             model: model.to_owned(),

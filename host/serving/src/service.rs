@@ -1,12 +1,13 @@
 //! The models that are served, and the way of a request from its bytes to its predictions.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 
 use stagewright_data::DecodedRequest;
 
 use crate::fault::PredictFault;
 use crate::request_id::RequestId;
+use crate::served_model::ServedModel;
 use crate::served_version::ServedVersion;
 
 /// The format of a request's body.
@@ -31,40 +32,53 @@ pub struct Answer {
     pub values: Vec<f64>,
 }
 
-/// The models that are served, by name. The first is the default.
-#[derive(Default)]
+/// The models that are served, by name. The first is the default. They are fixed when the service
+/// is made; their versions change.
+#[derive(Debug, Default)]
 pub struct Service {
-    models: RwLock<Models>,
-}
-
-#[derive(Default)]
-struct Models {
-    by_name: BTreeMap<String, Arc<ServedVersion>>,
-    default: Option<String>,
+    by_name: BTreeMap<String, Arc<ServedModel>>,
+    default: Option<Arc<ServedModel>>,
 }
 
 impl Service {
-    /// Serves this version of its model from now on. Requests that the version before it has
-    /// accepted are answered by it.
-    pub fn serve(&self, version: Arc<ServedVersion>) {
-        let mut models = self.models.write().unwrap_or_else(PoisonError::into_inner);
-        models.default.get_or_insert_with(|| version.model.clone());
-        models.by_name.insert(version.model.clone(), version);
+    /// Serves these models.
+    pub fn new(models: impl IntoIterator<Item = Arc<ServedModel>>) -> Self {
+        let mut service = Self::default();
+        for model in models {
+            service.default.get_or_insert_with(|| model.clone());
+            service.by_name.insert(model.name.clone(), model);
+        }
+        service
+    }
+
+    /// Returns a model, or the default model.
+    ///
+    /// # Errors
+    /// [`PredictFault::NoModel`].
+    pub fn model(&self, name: Option<&str>) -> Result<&Arc<ServedModel>, PredictFault> {
+        let model = match name {
+            Some(name) => self.by_name.get(name),
+            None => self.default.as_ref(),
+        };
+        model.ok_or_else(|| PredictFault::NoModel(name.unwrap_or_default().to_owned()))
+    }
+
+    /// Returns all models, by name.
+    pub fn models(&self) -> impl Iterator<Item = &Arc<ServedModel>> {
+        self.by_name.values()
     }
 
     /// Returns the version that is served of a model, or of the default model.
     ///
     /// # Errors
-    /// [`PredictFault::NoModel`].
+    /// [`PredictFault::NoModel`]; [`PredictFault::Unavailable`] if none is loaded yet.
     pub fn version(&self, model: Option<&str>) -> Result<Arc<ServedVersion>, PredictFault> {
-        let models = self.models.read().unwrap_or_else(PoisonError::into_inner);
-        let name = model.or(models.default.as_deref()).unwrap_or_default();
-        models.by_name.get(name).cloned().ok_or_else(|| PredictFault::NoModel(name.to_owned()))
+        self.model(model)?.current().ok_or(PredictFault::Unavailable)
     }
 
     /// Returns all versions that are served, by the names of their models.
     pub fn versions(&self) -> Vec<Arc<ServedVersion>> {
-        self.models.read().unwrap_or_else(PoisonError::into_inner).by_name.values().cloned().collect()
+        self.models().filter_map(|model| model.current()).collect()
     }
 
     /// Decodes a body and predicts its rows.

@@ -16,6 +16,10 @@ pub(crate) struct ServeArguments {
     /// The port to listen on; 0 lets the system choose one.
     #[arg(long, default_value_t = 8000)]
     pub(crate) port: u16,
+    /// Where versions come from: `registry`, or a production location (a folder, or
+    /// `s3://BUCKET/PREFIX`).
+    #[arg(long, value_name = "registry|FOLDER|s3://...", default_value = "registry")]
+    pub(crate) from: String,
     /// The sessions of each version that answer at once. [default: half the number of cores]
     #[arg(long)]
     pub(crate) workers: Option<usize>,

@@ -1,0 +1,115 @@
+//! Where `serve` takes versions from.
+
+use std::path::PathBuf;
+
+use stagewright_promotion::Destination;
+use stagewright_serving::{LocationOrigin, RegistryOrigin, Selector, VersionOrigin};
+use stagewright_store::{ArtifactStore, CHAMPION, Home};
+
+use crate::environment;
+use crate::error_code::ErrorCode;
+use crate::home::{HomeLocation, actor};
+use crate::production;
+use crate::usage_error::UsageError;
+
+/// A model as it was asked for: `NAME`, `NAME@ALIAS` or `NAME/VERSION`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct AskedModel {
+    pub(super) name: String,
+    pub(super) selector: Selector,
+    /// The selector as text, which distinguishes records of last verified versions.
+    pub(super) asked: String,
+}
+
+impl AskedModel {
+    /// Reads an argument.
+    ///
+    /// # Errors
+    /// What follows `/` is not a number.
+    pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
+        if let Some((name, version)) = text.split_once('/') {
+            let selector = Selector::Version(version.parse().map_err(|_| {
+                UsageError::error(
+                    ErrorCode::Argument,
+                    format!("`{version}` is not a version"),
+                    "versions are numbers: churn-classifier/3",
+                )
+            })?);
+            return Ok(Self { name: name.to_owned(), selector, asked: version.to_owned() });
+        }
+        let (name, alias) = text.split_once('@').unwrap_or((text, CHAMPION));
+        // MLflow's clients have `latest` too, and `v3` for version 3.
+        let numbered = alias.strip_prefix('v').and_then(|version| version.parse().ok());
+        let selector = match (alias, numbered) {
+            ("latest", _) => Selector::Latest,
+            (_, Some(version)) => Selector::Version(version),
+            _ => Selector::Alias(alias.to_owned()),
+        };
+        Ok(Self { name: name.to_owned(), selector, asked: alias.to_owned() })
+    }
+}
+
+/// Returns the origin of a model's versions: the registry, or the location that `from` names.
+///
+/// # Errors
+/// The location is no folder or bucket, or the model is asked for by an alias that it does not have.
+pub(super) fn origin(
+    location: &HomeLocation,
+    home: &Home,
+    model: &AskedModel,
+    from: Option<&str>,
+) -> anyhow::Result<Box<dyn VersionOrigin>> {
+    match from.filter(|from| *from != "registry") {
+        None => Ok(Box::new(of_registry(location, home, model))),
+        Some(uri) => {
+            let version = match &model.selector {
+                Selector::Version(version) => Some(*version),
+                Selector::Alias(alias) if alias == CHAMPION => None,
+                Selector::Alias(_) | Selector::Latest => {
+                    return Err(UsageError::error(
+                        ErrorCode::Argument,
+                        format!("a production location has no alias `{}`", model.asked),
+                        format!("ask for `{}`, its champion, or for a version: {0}/3", model.name),
+                    ));
+                }
+            };
+            let folder = serving_folder(home);
+            let destination = Destination::open(uri, &production::settings())?;
+            let artifacts = ArtifactStore::open(folder.join("artifacts"))?;
+            let name = model.name.clone();
+            Ok(Box::new(LocationOrigin::new(destination, folder.join("fetched"), artifacts, name, version)))
+        }
+    }
+}
+
+/// Returns the folder in which a server keeps what it fetched and verified.
+pub(super) fn serving_folder(home: &Home) -> PathBuf {
+    home.path().join("serving")
+}
+
+fn of_registry(location: &HomeLocation, home: &Home, model: &AskedModel) -> RegistryOrigin {
+    let (folder, registry) = (location.home.clone(), location.registry.clone());
+    let open = move || {
+        let password = environment::variable("PGPASSWORD");
+        let home = Home::open_with(&folder, registry.as_deref(), password.as_deref())?;
+        Ok(home.registry.acting_as(&actor()))
+    };
+    RegistryOrigin::new(Box::new(open), home.artifacts.clone(), model.name.clone(), model.selector.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_model_is_asked_for_by_name_alias_or_version() {
+        let asked = |text: &str| AskedModel::parse(text).map(|asked| (asked.name, asked.selector)).ok();
+        let churn = || "churn".to_owned();
+        assert_eq!(asked("churn"), Some((churn(), Selector::Alias(CHAMPION.into()))));
+        assert_eq!(asked("churn@candidate"), Some((churn(), Selector::Alias("candidate".into()))));
+        assert_eq!(asked("churn@latest"), Some((churn(), Selector::Latest)));
+        assert_eq!(asked("churn@v3"), Some((churn(), Selector::Version(3))));
+        assert_eq!(asked("churn/3"), Some((churn(), Selector::Version(3))));
+        assert_eq!(asked("churn/three"), None);
+    }
+}

@@ -1,0 +1,170 @@
+//! Follows the origin of a model: loads the version that it names, tries it, and lets it answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, SystemTime};
+
+use stagewright_text::Untrusted;
+
+use crate::last_verified::LastVerified;
+use crate::origin::{OfferedVersion, OriginError, VersionOrigin};
+use crate::served_model::{RefusedVersion, ServedModel, retire};
+use crate::served_version::{ModelLoader, ServedVersion, VersionOptions};
+
+/// How a model follows its origin.
+pub struct FollowOptions {
+    /// What was asked for (`champion`), which distinguishes records of last verified versions.
+    pub asked: String,
+    /// The longest time between two looks at the origin.
+    pub interval: Duration,
+    /// The settings of a version, which may depend on what it contains.
+    pub version: Box<VersionSettings>,
+    /// The records of the versions that were loaded.
+    pub last: LastVerified,
+}
+
+/// Returns the settings of a version.
+///
+/// # Errors
+/// The version may not be served under the operator's limits.
+pub type VersionSettings = dyn Fn(&OfferedVersion) -> Result<VersionOptions, OriginError> + Send;
+
+/// A thread that follows the origin of a model. It ends when this is dropped.
+pub struct Follower {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A model and everything that loads its versions.
+struct Following {
+    model: Arc<ServedModel>,
+    loader: ModelLoader,
+    origin: Box<dyn VersionOrigin>,
+    options: FollowOptions,
+}
+
+impl Follower {
+    /// Loads the version that the origin names, and follows it. If the origin cannot be reached,
+    /// the last verified version is loaded from `loader`'s store.
+    ///
+    /// # Errors
+    /// The origin cannot be reached, and no version was ever verified; or its version does not load.
+    pub fn start(
+        model: Arc<ServedModel>,
+        loader: ModelLoader,
+        origin: Box<dyn VersionOrigin>,
+        options: FollowOptions,
+    ) -> Result<Self, OriginError> {
+        let mut following = Following { model, loader, origin, options };
+        following.begin()?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let seen = stop.clone();
+        let run = move || {
+            while !seen.load(Ordering::Relaxed) {
+                let interval = following.options.interval;
+                if following.origin.wait(interval) && !seen.load(Ordering::Relaxed) {
+                    following.look();
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("follow".into()).spawn(run);
+        let thread = thread.map_err(stagewright_lifecycle::fault::StageFault::host)?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        // The thread may be waiting for its origin; it ends at its next look.
+        drop(self.thread.take());
+    }
+}
+
+impl Following {
+    /// Loads the first version.
+    fn begin(&mut self) -> Result<(), OriginError> {
+        let offered = match self.origin.current() {
+            Ok(offered) => offered,
+            Err(error) => {
+                let FollowOptions { asked, last, .. } = &self.options;
+                let Some(offered) = last.load(&self.model.name, asked, self.loader.artifacts()) else {
+                    return Err(error);
+                };
+                tracing::warn!(
+                    "model `{}`: {error}; serving version {}, the last one that was verified",
+                    self.model.name,
+                    offered.version
+                );
+                self.note_failure(&error);
+                offered
+            }
+        };
+        let version = self.load(&offered)?;
+        self.serve(version, &offered);
+        Ok(())
+    }
+
+    /// Looks at the origin, and serves the version that it names if that is another one.
+    fn look(&mut self) {
+        let offered = match self.origin.current() {
+            Ok(offered) => offered,
+            Err(error) => return self.note_failure(&error),
+        };
+        self.model.update(|status| status.origin_failed = None);
+        let current = self.model.current();
+        let is_served = current.is_some_and(|it| it.version == offered.version && it.contents == offered.contents);
+        if is_served {
+            return self.model.update(|status| status.refused = None);
+        }
+        let is_refused = |refused: &RefusedVersion| {
+            refused.version == offered.version && refused.at.elapsed().is_ok_and(|ago| ago < RETRY_REFUSED)
+        };
+        if self.model.status().refused.as_ref().is_some_and(is_refused) {
+            return;
+        }
+        match self.load(&offered) {
+            Ok(version) => self.serve(version, &offered),
+            Err(error) => self.refuse(offered.version, &error.to_string()),
+        }
+    }
+
+    fn load(&self, offered: &OfferedVersion) -> Result<ServedVersion, OriginError> {
+        let options = (self.options.version)(offered)?;
+        let loader = self.loader.with_artifacts(offered.artifacts.clone());
+        Ok(ServedVersion::load(&loader, &self.model.name, offered.version, offered.contents.clone(), &options)?)
+    }
+
+    fn serve(&mut self, version: ServedVersion, offered: &OfferedVersion) {
+        tracing::info!("model `{}`: serving version {}", self.model.name, offered.version);
+        if let Some(before) = self.model.replace(Arc::new(version)) {
+            retire(before);
+        }
+        let FollowOptions { asked, last, .. } = &self.options;
+        if let Err(reason) = last.save(&self.model.name, asked, offered) {
+            tracing::warn!("the last verified version of `{}` cannot be recorded: {reason}", self.model.name);
+        }
+    }
+
+    /// Records that a version is not served. The version before it goes on.
+    fn refuse(&mut self, version: u32, reason: &str) {
+        let shown = Untrusted::new(reason).to_string();
+        tracing::error!("model `{}`: version {version} is not served: {shown}", self.model.name);
+        self.origin.refused(version, &shown);
+        let refused = RefusedVersion { version, reason: shown, at: SystemTime::now() };
+        self.model.update(|status| status.refused = Some(refused));
+    }
+
+    /// Records that the origin cannot be reached, or names a version that cannot be read.
+    fn note_failure(&self, error: &OriginError) {
+        let reason = Untrusted::new(&error.to_string()).to_string();
+        self.model.update(|status| {
+            let since = status.origin_failed.take().map_or_else(SystemTime::now, |(_, since)| since);
+            status.origin_failed = Some((reason, since));
+        });
+    }
+}
+
+/// How long a version that was refused is not tried again: what it lacked may have come since.
+const RETRY_REFUSED: Duration = Duration::from_secs(30);

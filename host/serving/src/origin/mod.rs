@@ -1,0 +1,81 @@
+//! Where versions come from: a registry, or a production location.
+
+mod location;
+mod registry;
+
+use std::time::Duration;
+
+use stagewright_lifecycle::fault::StageFault;
+use stagewright_lifecycle::model::RegisteredModel;
+use stagewright_promotion::PromotionError;
+use stagewright_store::{ArtifactStore, StoreError};
+
+pub use location::LocationOrigin;
+pub use registry::{OpenRegistry, RegistryOrigin, Selector};
+
+/// A place that says which version of a model is to be served.
+pub trait VersionOrigin: Send {
+    /// Returns the version that is to be served now. Its bytes are in the store that it names.
+    ///
+    /// # Errors
+    /// The place cannot be reached, or has no such version.
+    fn current(&mut self) -> Result<OfferedVersion, OriginError>;
+
+    /// Waits until another version may have to be served, at most `timeout`. Returns whether that
+    /// is so.
+    fn wait(&mut self, timeout: Duration) -> bool;
+
+    /// Records that a version was not served, for those who look at the place.
+    fn refused(&mut self, version: u32, reason: &str);
+}
+
+/// A version that a place offers.
+#[derive(Debug, Clone)]
+pub struct OfferedVersion {
+    /// The version.
+    pub version: u32,
+    /// Its contents.
+    pub contents: RegisteredModel,
+    /// The store that has its bytes.
+    pub artifacts: ArtifactStore,
+}
+
+/// Why a place offers no version.
+#[derive(Debug, thiserror::Error)]
+pub enum OriginError {
+    /// The registry or the store of artifacts failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The production location failed.
+    #[error(transparent)]
+    Location(#[from] PromotionError),
+    /// The model has no such alias.
+    #[error("model `{model}` has no alias `{alias}`")]
+    NoAlias {
+        /// The model.
+        model: String,
+        /// The alias.
+        alias: String,
+    },
+    /// The contents of the version cannot be read.
+    #[error("version {version} of model `{model}` cannot be read: {problem}")]
+    Contents {
+        /// The model.
+        model: String,
+        /// The version.
+        version: u32,
+        /// The problem.
+        problem: String,
+    },
+    /// The version does not load.
+    #[error(transparent)]
+    Fault(#[from] StageFault),
+}
+
+impl OriginError {
+    /// Returns whether the place answered, and named a version that cannot be used. Otherwise it
+    /// was out of reach, or has no version.
+    pub fn is_about_the_version(&self) -> bool {
+        matches!(self, Self::Contents { .. } | Self::Fault(_) | Self::Location(PromotionError::Damaged { .. }))
+    }
+}

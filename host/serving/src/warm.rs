@@ -1,0 +1,84 @@
+//! Rows that a version predicts before the first request sees it.
+
+use std::sync::Arc;
+
+use arrow_array::{
+    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
+    TimestampMicrosecondArray, types::Int32Type,
+};
+use stagewright_lifecycle::model::RegisteredModel;
+use stagewright_store::{ArtifactStore, DataType, Field, Schema};
+
+/// The number of rows.
+const ROWS: usize = 64;
+
+/// Returns rows for a version: the first of its own evaluation, or made-up ones if the store does
+/// not have them.
+pub(crate) fn rows(contents: &RegisteredModel, artifacts: &ArtifactStore) -> Option<RecordBatch> {
+    let features = contents.features();
+    test_rows(contents, artifacts, &features).or_else(|| synthetic_rows(&features))
+}
+
+fn test_rows(contents: &RegisteredModel, artifacts: &ArtifactStore, features: &Schema) -> Option<RecordBatch> {
+    if !artifacts.contains(stagewright_store::ArtifactKind::Table, &contents.test_digest) {
+        return None;
+    }
+    let table = artifacts.open_table(&contents.test_digest).ok()?;
+    let place = |field: &Field| table.schema().index_of(&field.name);
+    let columns: Vec<usize> = features.fields().iter().map(place).collect::<Option<_>>()?;
+    let rows = ROWS.min(usize::try_from(table.rows()).unwrap_or(ROWS));
+    let read = table.read(0, rows, Some(&columns)).ok()?;
+    // The table may have columns of other types under these names.
+    RecordBatch::try_new(features.to_arrow(), read.columns().to_vec()).ok().filter(|rows| rows.num_rows() > 0)
+}
+
+/// Makes rows with an ordinary value in every column.
+fn synthetic_rows(features: &Schema) -> Option<RecordBatch> {
+    let column = |field: &Field| -> ArrayRef {
+        match field.data_type {
+            DataType::Boolean => Arc::new(BooleanArray::from(vec![true; ROWS])),
+            DataType::Int64 => Arc::new(Int64Array::from(vec![1; ROWS])),
+            DataType::Float64 => Arc::new(Float64Array::from(vec![1.0; ROWS])),
+            DataType::Utf8 => Arc::new(StringArray::from(vec!["a"; ROWS])),
+            DataType::Categorical => Arc::new(vec!["a"; ROWS].into_iter().collect::<DictionaryArray<Int32Type>>()),
+            DataType::Timestamp => Arc::new(TimestampMicrosecondArray::from(vec![0; ROWS])),
+        }
+    };
+    let schema = features.to_arrow();
+    let columns: Vec<ArrayRef> = features
+        .fields()
+        .iter()
+        .zip(schema.fields())
+        .map(|(field, arrow)| {
+            let made = column(field);
+            if made.data_type() == arrow.data_type() { Ok(made) } else { arrow_cast::cast(&made, arrow.data_type()) }
+        })
+        .collect::<Result<_, _>>()
+        .ok()?;
+    RecordBatch::try_new_with_options(schema, columns, &RecordBatchOptions::new().with_row_count(Some(ROWS))).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_has_an_ordinary_value() {
+        let all = [
+            DataType::Boolean,
+            DataType::Int64,
+            DataType::Float64,
+            DataType::Utf8,
+            DataType::Categorical,
+            DataType::Timestamp,
+        ];
+        let fields = all.iter().enumerate().map(|(place, kind)| Field::new(format!("f{place}"), *kind)).collect();
+        let schema = Schema::new(fields).expect("distinct names");
+        let rows = synthetic_rows(&schema).expect("values of every type");
+        assert_eq!((rows.num_rows(), rows.num_columns()), (ROWS, all.len()));
+        assert_eq!(
+            synthetic_rows(&Schema::new(Vec::new()).expect("no columns")).map(|rows| rows.num_rows()),
+            Some(ROWS)
+        );
+    }
+}
