@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use crate::walls::Walls;
 
 /// The version of this protocol.
-const PROTOCOL: u32 = 1;
+const PROTOCOL: u32 = 2;
 
 /// The most descriptors of one packet. Linux allows 253.
 const PER_PACKET: usize = 200;
@@ -24,7 +24,7 @@ const VERSION: usize = 64;
 const OWN: usize = 5;
 
 /// Bytes of the message before the version text.
-const FIXED: usize = 4 + 4 + 4 + 4 + 8 + 8;
+const FIXED: usize = 4 + 4 + 4 + 4 + 8 + 8 + 4;
 
 /// The message that starts a child.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub(crate) struct Hello {
     pub(crate) cpu: u64,
     /// The limit on private memory in addition to that at the lock, in bytes.
     pub(crate) memory: u64,
+    /// Whether it may return its memory to a checkpoint.
+    pub(crate) restores: bool,
 }
 
 /// The descriptors that a child gets, in this order.
@@ -69,6 +71,7 @@ impl Hello {
         for word in [self.cpu, self.memory] {
             bytes.extend(word.to_le_bytes());
         }
+        bytes.extend(u32::from(self.restores).to_le_bytes());
         bytes.extend(self.version.as_bytes());
         Ok(bytes)
     }
@@ -88,6 +91,7 @@ impl Hello {
             required: Walls::from_bits(word(8)?.into())?,
             cpu: long(16)?,
             memory: long(24)?,
+            restores: word(32)? != 0,
         };
         Some((hello, word(12)? as usize))
     }

@@ -76,7 +76,7 @@ mod ring;
 mod walls;
 
 #[cfg(all(target_os = "linux", feature = "child"))]
-pub use child::{Channel, LockError, Locked, StartError, Started, end, start};
+pub use child::{CAN_RESTORE, Channel, Checkpoint, LockError, Locked, StartError, Started, end, start};
 #[cfg(all(target_os = "linux", feature = "parent"))]
 pub use parent::{Account, Child, Command, Ending, Event, Gone, Limit, Spent, TimeBudget, Why, sealed, spawn};
 #[cfg(all(target_os = "linux", feature = "parent"))]

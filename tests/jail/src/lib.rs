@@ -8,6 +8,7 @@
 pub mod attempts;
 pub mod calls;
 pub mod prisoner;
+pub mod restoring;
 
 /// The common version of parent and child in these tests.
 pub const VERSION: &str = "test";

@@ -9,6 +9,7 @@ use seccompiler::{SeccompAction, SeccompFilter};
 use stagewright_jail::{Channel, Command, Rules, Started, TimeBudget, Walls, end, spawn};
 
 use crate::attempts::{self, World};
+use crate::restoring::{self, RESTORING};
 use crate::{ECHO, SAID, VERSION, longest};
 
 /// Starts a task that pretends to be on a system without these system calls, separated by commas
@@ -25,7 +26,9 @@ pub fn serve(started: Started) -> ExitCode {
         }
         None => task,
     };
-    let attempt = attempts::all().into_iter().find(|attempt| attempt.name == task);
+    let name = task.strip_prefix(RESTORING).unwrap_or(&task);
+    let attempt = attempts::all().into_iter().find(|attempt| attempt.name == name);
+    let reserved = (task.starts_with(RESTORING) || task == "remembering").then(restoring::reserve);
     let mut world = World::look();
     let seen = surroundings(&started, &task);
     let possible = Walls::of_this_system();
@@ -39,13 +42,18 @@ pub fn serve(started: Started) -> ExitCode {
         _ => {}
     }
     let begin = cpu();
-    let mut channel = match started.lock() {
-        Ok(locked) => locked.channel,
+    let (mut channel, checkpoint) = match started.lock() {
+        Ok(locked) => (locked.channel, locked.checkpoint),
         Err(reason) => {
             eprintln!("{reason}");
             return ExitCode::FAILURE;
         }
     };
+    match (reserved, checkpoint) {
+        (Some(reserved), Some(checkpoint)) => restoring::serve(world, channel, checkpoint, attempt, reserved),
+        (Some(reserved), None) if task == "remembering" => restoring::remember(world, channel, reserved),
+        _ => {}
+    }
     if let Some(attempt) = attempt {
         let said = attempt.make(&mut world, &mut channel);
         say(&mut channel, &said);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use common::{command, generous, run};
 use stagewright_jail::{Ending, TimeBudget, Walls, Why};
 use stagewright_jail_tests::attempts::{self, Attempt, Expected};
+use stagewright_jail_tests::restoring::RESTORING;
 
 /// Returns short times, since some attempts must reach their limit. An honest child needs some
 /// milliseconds.
@@ -25,16 +26,27 @@ fn short() -> Arc<TimeBudget> {
 
 fn attempt(attempt: &Attempt, before: &str, required: Walls) -> (Vec<String>, Ending) {
     let task = format!("{before}{}", attempt.name);
+    let restores = before == RESTORING;
     let waits = attempt.expected == Expected::Limit(stagewright_jail::Limit::Wall);
     let mut command = command(&task, if waits { short() } else { tight() });
     command.required = required;
+    command.restores = restores;
     run(&command)
 }
 
+/// Returns the expected result of an attempt in a child whose task begins with `before`.
+fn expected(attempt: &Attempt, before: &str) -> Expected {
+    // The signal by which a child restores its memory is blocked too, so its next write ends it.
+    if before == RESTORING && attempt.name.starts_with("every signal blocked") {
+        return Expected::Signal(libc::SIGSEGV);
+    }
+    attempt.expected
+}
+
 /// Returns why an attempt missed its expected result, if it did.
-fn wrong(attempt: &Attempt, said: &[String], ending: &Ending) -> Option<String> {
+fn wrong(expected: &Expected, said: &[String], ending: &Ending) -> Option<String> {
     let silent = said.is_empty();
-    let right = match (&attempt.expected, &ending.why) {
+    let right = match (expected, &ending.why) {
         (Expected::Refused(number), Why::Refused(Some(call))) => silent && number == call,
         (Expected::RefusedUnnamed, Why::Refused(None)) => silent,
         (Expected::Fails, Why::Exited(0)) => said.iter().all(|said| said.starts_with("error")) && said.len() == 1,
@@ -47,22 +59,32 @@ fn wrong(attempt: &Attempt, said: &[String], ending: &Ending) -> Option<String> 
         _ => false,
     };
     let some = &said[..said.len().min(3)];
-    (!right)
-        .then(|| format!("{}: expected {:?}, got `{}` and said {some:?}", attempt.name, attempt.expected, ending.why))
+    (!right).then(|| format!("expected {expected:?}, got `{}` and said {some:?}", ending.why))
 }
 
 // invariant: Native code behind the outer wall gains no access. Files, sockets and other processes
 // stay out of reach even without the system call filter.
 #[test]
 fn nothing_that_native_code_tries_behind_the_walls_gains_anything() {
+    tried_behind_all_walls("");
+}
+
+// invariant: as `nothing_that_native_code_tries_behind_the_walls_gains_anything`
+#[test]
+fn a_child_that_restores_its_memory_can_do_no_more_than_others() {
+    tried_behind_all_walls(RESTORING);
+}
+
+/// Lets a child try everything, in the way that the task begins with.
+fn tried_behind_all_walls(before: &str) {
     let all = attempts::all();
     let names: BTreeSet<_> = all.iter().map(|attempt| attempt.name).collect();
     assert_eq!(names.len(), all.len(), "names are used once");
     let mut wrongs = Vec::new();
     for one in &all {
-        let (said, ending) = attempt(one, "", Walls::ALL);
+        let (said, ending) = attempt(one, before, Walls::ALL);
         assert_eq!(ending.walls, Some(Walls::ALL), "{}: {}", one.name, ending.stderr);
-        wrongs.extend(wrong(one, &said, &ending));
+        wrongs.extend(wrong(&expected(one, before), &said, &ending).map(|wrong| format!("{}: {wrong}", one.name)));
         assert!(
             !ending.stderr.chars().any(|letter| letter.is_control() && letter != '\n'),
             "{}: {:?}",

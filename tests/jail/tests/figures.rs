@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use common::{command, generous, run, serve};
 use stagewright_jail::{Event, Limit, TimeBudget, Why, spawn};
 use stagewright_jail_tests::prisoner::{LIMIT, monotonic};
+use stagewright_jail_tests::restoring::RESTORING;
 use stagewright_jail_tests::{BULK, ECHO};
 
 /// Returns how often each time is measured: often enough to see that the measurement works, or as
@@ -155,4 +156,31 @@ fn through_the_ring() {
     }
     let rate = f64::from(2 * rounds) * much.len() as f64 / begin.elapsed().as_secs_f64() / 1e9;
     println!("there and back, in turn, 1 MiB each: {rate:.2} GB/s");
+}
+
+#[test]
+#[ignore = "measures for some seconds"]
+fn of_a_checkpoint() {
+    // The questions write statics, thread-local values, 200 entries of a map, and pages of a table.
+    for (task, name) in [("remembering", "nothing restored"), (RESTORING, "memory restored")] {
+        for length in [15, 100, 1000] {
+            let mut command = command(task, generous());
+            command.restores = task == RESTORING;
+            command.memory = 1 << 30;
+            let mut child = spawn(&command).expect("a child");
+            let (mut bytes, mut times) = (Vec::new(), Vec::new());
+            let question = format!("quick {}", "?".repeat(length));
+            for _ in 0..2000 {
+                let begin = Instant::now();
+                child.send(BULK, &[question.as_bytes()]).expect("it lives");
+                assert!(matches!(child.receive(&mut bytes), Ok(Event::Message(_))));
+                times.push(begin.elapsed().as_nanos() as u64);
+                // So that restoring is not in the next question's time, but in the child's.
+            }
+            child.stop("it is measured");
+            let (_, ending) = serve(child);
+            println!("CPU time for each question: {:.1} us", ending.cpu.as_secs_f64() * 1e6 / 2000.0);
+            show(&format!("a question that writes {} pages of a table, {name}", 4 * question.len()), times);
+        }
+    }
 }

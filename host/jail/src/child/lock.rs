@@ -5,16 +5,17 @@
 //! what starting a thread needs. The limits come after everything that they would forbid. The
 //! filter is last.
 
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
 use rustix::process::{DumpableBehavior, Resource};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use super::channel::Channel;
+use super::checkpoint::Checkpoint;
+use super::memory_figures::MemoryFigures;
 use super::start::{Own, Started, limit};
 use super::{reporting, syscall_filter, watchdog};
 use crate::clock::Clock;
@@ -36,6 +37,8 @@ pub struct Locked {
     pub walls: Walls,
     /// Its only connection.
     pub channel: Channel,
+    /// The means to return to a checkpoint, if the parent's command asks for them.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 /// Why a child cannot be locked. It must end without doing any work.
@@ -86,8 +89,11 @@ impl Started {
             Memory::map(&down).map_err(system("map its parent's ring"))?,
             wake,
         );
+        let channel = channel.map_err(system("map its connection"))?;
         drop((up, down, inputs));
         let memory = MemoryFigures::open().map_err(system("read `/proc/self/statm`"))?;
+        let checkpoint = hello.restores.then(Checkpoint::open).transpose();
+        let mut checkpoint = checkpoint.map_err(system("prepare to restore its memory"))?;
         let threads = threads().map_err(system("count its threads"))?;
         if threads != 1 {
             return Err(LockError::Threads(threads));
@@ -98,14 +104,19 @@ impl Started {
 
         let mut walls = if landlock() { Walls::LANDLOCK } else { Walls::NONE };
         let clock = Clock::of_this_thread();
-        watchdog::start(clock, Duration::from_nanos(hello.cpu)).map_err(system("start its watchdog"))?;
+        let watchdogs =
+            watchdog::start(clock, Duration::from_nanos(hello.cpu)).map_err(system("start its watchdog"))?;
+        if let Some(checkpoint) = &mut checkpoint {
+            checkpoint.exclude(watchdogs);
+        }
         if limits(hello.cpu, hello.memory, memory).is_ok() {
             walls = walls | Walls::RLIMITS;
         }
         give_up_privileges().map_err(system("give up its privileges"))?;
         reporting::handle_panics();
         reporting::handle_refused_calls().map_err(system("handle refused calls"))?;
-        let program = syscall_filter::program(clock, report, wake).ok().filter(|_| filters_are_possible());
+        let readable = checkpoint.iter().flat_map(Checkpoint::descriptors).collect::<Vec<_>>();
+        let program = syscall_filter::program(clock, [report, wake], &readable).ok().filter(|_| filters_are_possible());
         // Checked before the filter, behind which the process cannot exit in an orderly way.
         require(walls | if program.is_some() { Walls::SECCOMP } else { Walls::NONE }, hello.required)?;
         if program.is_some_and(|program| seccompiler::apply_filter_all_threads(&program).is_ok()) {
@@ -113,7 +124,7 @@ impl Started {
         }
         require(walls, hello.required)?;
         reporting::send(Report::Locked(walls));
-        Ok(Locked { walls, channel })
+        Ok(Locked { walls, channel, checkpoint })
     }
 }
 
@@ -196,26 +207,4 @@ fn give_up_privileges() -> io::Result<()> {
     let none = CapabilitySet::empty();
     rustix::thread::set_capabilities(None, CapabilitySets { effective: none, permitted: none, inheritable: none })?;
     Ok(rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
-}
-
-/// `/proc/self/statm`, opened before opening is refused. It is the cheapest source of a process's
-/// memory size.
-struct MemoryFigures(File);
-
-impl MemoryFigures {
-    fn open() -> io::Result<Self> {
-        File::open("/proc/self/statm").map(Self)
-    }
-
-    /// Returns the bytes of private writable memory, including the stack, and of the address space.
-    /// `RLIMIT_DATA` does not count the stack, which is some hundred KiB here.
-    fn private_and_reserved(&self) -> io::Result<(u64, u64)> {
-        let mut bytes = [0; 256];
-        let length = self.0.read_at(&mut bytes, 0)?;
-        let text = std::str::from_utf8(&bytes[..length]).map_err(io::Error::other)?;
-        let page = rustix::param::page_size() as u64;
-        let figure = |place: usize| text.split_whitespace().nth(place).and_then(|pages| pages.parse::<u64>().ok());
-        let figures = figure(5).zip(figure(0)).map(|(data, all)| (data.saturating_mul(page), all.saturating_mul(page)));
-        figures.ok_or_else(|| io::Error::other("no figures of memory"))
-    }
 }

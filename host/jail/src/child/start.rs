@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use rustix::process::{Resource, Rlimit, Signal};
 
+use super::checkpoint;
 use crate::hello::{self, Descriptors, Hello};
 
 /// Why a child cannot start.
@@ -111,6 +112,9 @@ pub unsafe fn start(version: &str) -> Result<Started, StartError> {
     // this.
     let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     close_standard_input().map_err(system("open `/dev/null`"))?;
+    if hello.restores {
+        checkpoint::prepare();
+    }
     let Descriptors { task: file, up, down, wake, report, inputs } = descriptors;
     let (mut task, mut file) = (Vec::new(), File::from(file));
     file.rewind().and_then(|()| file.read_to_end(&mut task)).map_err(system("read its task"))?;

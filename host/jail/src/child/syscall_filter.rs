@@ -5,7 +5,7 @@
 //! replaced (`rt_sigaction` is refused for it), and if the signal is blocked, the kernel kills the
 //! process.
 
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
 
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen as Length, SeccompCmpOp as Compare,
@@ -20,14 +20,18 @@ const PR_SET_VMA: u64 = 0x5356_4d41;
 /// `FUTEX_CLOCK_REALTIME`, a flag of futex operations.
 const REALTIME: u64 = 256;
 
-/// Returns the filter for this process, which allows writing to `report` and `wake` and reading the
-/// clock of the guest's thread.
+/// Returns the filter for this process, which allows writing to the jail's `own` pipe and counter,
+/// reading the clock of the guest's thread, and reading `readable` descriptors, if there are any.
 ///
 /// # Errors
 /// The filter does not support the processor's architecture.
-pub(super) fn program(guest: Clock, report: &OwnedFd, wake: &OwnedFd) -> Result<BpfProgram, BackendError> {
-    let (report, wake) = (report.as_raw_fd() as u64, wake.as_raw_fd() as u64);
+pub(super) fn program(guest: Clock, own: [&OwnedFd; 2], readable: &[RawFd]) -> Result<BpfProgram, BackendError> {
+    let [report, wake] = own.map(|descriptor| descriptor.as_raw_fd() as u64);
     let mut rules = Vec::new();
+    if !readable.is_empty() {
+        let readable: Vec<u64> = readable.iter().map(|&descriptor| descriptor as u64).collect();
+        rules.push((libc::SYS_pread64, one_of(0, &readable)?));
+    }
     for (call, allowed) in [
         (libc::SYS_write, one_of(0, &[2, report, wake])?),
         // The C library writes its message on `abort` with this call.

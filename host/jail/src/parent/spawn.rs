@@ -20,6 +20,10 @@ use crate::hello::{self, Descriptors, Hello};
 use crate::ring::{self, Memory, RING, Reader, Rules, SMALLEST_RING, Writer};
 use crate::walls::Walls;
 
+/// The variable, and its value, by which the C library keeps the kernel from writing to the memory
+/// of a thread by itself (restartable sequences), which a checkpoint could not restore.
+const TUNABLES: (&str, &str) = ("GLIBC_TUNABLES", "glibc.pthread.rseq=0");
+
 /// The program to start and everything that it gets. It inherits nothing else: no environment
 /// variables, descriptors or arguments.
 pub struct Command<'a> {
@@ -47,6 +51,9 @@ pub struct Command<'a> {
     pub rules: Rules,
     /// The walls without which it must not run.
     pub required: Walls,
+    /// Whether it may return its memory to a checkpoint. The copies of the pages that it writes
+    /// count as its memory.
+    pub restores: bool,
     /// The size of each of the two rings in bytes, a power of two. The default is [`RING`].
     pub ring: usize,
 }
@@ -66,6 +73,7 @@ impl<'a> Command<'a> {
             lifetime_cpu: None,
             rules,
             required: Walls::ALL,
+            restores: false,
             ring: RING,
         }
     }
@@ -100,6 +108,7 @@ pub fn spawn(command: &Command<'_>) -> io::Result<Child> {
         required: command.required,
         cpu: u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX),
         memory: command.memory,
+        restores: command.restores,
     };
     let descriptors = Descriptors {
         task: task.as_fd(),
@@ -113,6 +122,9 @@ pub fn spawn(command: &Command<'_>) -> io::Result<Child> {
     hello::send(&ours, &hello, &descriptors)?;
     let mut process = std::process::Command::new(command.program);
     process.args(command.arguments).env_clear().envs(command.environment.iter().copied());
+    if command.restores {
+        process.env(TUNABLES.0, TUNABLES.1);
+    }
     process.stdin(theirs).stdout(Stdio::null()).stderr(stderr_end);
     let (reply, started) = mpsc::sync_channel(1);
     let request = StartRequest {

@@ -96,6 +96,12 @@ impl World {
         self.report as u64
     }
 
+    /// Returns the end of the heap.
+    pub fn heap_end(&self) -> u64 {
+        // SAFETY: only asks.
+        unsafe { libc::syscall(libc::SYS_brk, 0) as u64 }
+    }
+
     /// Returns a writable page.
     pub fn page(&self) -> u64 {
         self.page as u64
