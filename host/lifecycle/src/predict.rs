@@ -14,8 +14,8 @@ use crate::limits::{Cancel, Meter};
 use crate::model::{ModelComponent, RegisteredModel};
 use crate::row_independence::predict_checked;
 use crate::sandbox::{
-    CallLimits, Component, ComponentSource, ModelParts, ModelRunner, ModelSession, ModelSessions, Shelf, StageContext,
-    Tracker, View, stage_seed,
+    CallLimits, Component, ComponentSource, Isolation, ModelParts, ModelRunner, ModelSession, ModelSessions, Shelf,
+    StageContext, Tracker, View, stage_seed,
 };
 
 /// Returns the columns that a model reads, wherever they are in the table.
@@ -129,8 +129,9 @@ impl LoadedModel {
         &self,
         sessions: &dyn ModelSessions,
         limits: CallLimits,
+        isolation: Isolation,
     ) -> Result<Box<dyn ModelSession>, StageFault> {
-        sessions.open(&self.parts, limits)
+        sessions.open(&self.parts, limits, isolation)
     }
 
     /// Predicts the rows of a table that has at least the columns that the model reads. As in an

@@ -71,6 +71,9 @@ macro_rules! imports {
         impl ImportFunctions for RemoteHost {
             $(fn $name(&mut self $(, $argument: $kind)*) -> Result<$answer, StageFault> {
                 let mut call = ImportCall::$case { $($argument),* };
+                if self.is_forgetful() && let Some(answer) = call.forgotten()? {
+                    return RemoteHost::answered(&answer);
+                }
                 let is_one_way = call.is_one_way();
                 self.call(&mut call, is_one_way)
             })+
@@ -176,6 +179,26 @@ impl ImportCall {
                 | Self::Metric { .. }
                 | Self::Count { .. }
         )
+    }
+}
+
+impl ImportCall {
+    /// Returns the answer to a call that a host remembers: it could change the answers to later
+    /// calls, by which a request could reach another one. A resource that is dropped would be
+    /// unknown, and the name of a figure would be taken. `None` for other calls, which a host
+    /// answers as if each were the first.
+    fn forgotten(&self) -> Result<Option<Message>, StageFault> {
+        let message = match self {
+            Self::AddFigure { .. } => message::encode(&mut GuestResult::<()>::Ok(())),
+            Self::DropTable { .. }
+            | Self::DropTableWriter { .. }
+            | Self::DropBlob { .. }
+            | Self::DropBlobWriter { .. }
+            | Self::DropCursor { .. }
+            | Self::DropModel { .. } => message::encode(&mut ()),
+            _ => return Ok(None),
+        };
+        message.map(Some).map_err(StageFault::host)
     }
 }
 

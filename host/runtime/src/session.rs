@@ -3,9 +3,12 @@
 
 use std::sync::Arc;
 
+use crate::bindings::stagewright::stage::types::Batch;
 use arrow_array::RecordBatch;
 use stagewright_lifecycle::fault::StageFault;
-use stagewright_lifecycle::sandbox::{CallLimits, Meter, ModelParts, ModelSession, ModelSessions, StageContext};
+use stagewright_lifecycle::sandbox::{
+    CallLimits, Isolation, Meter, ModelParts, ModelSession, ModelSessions, StageContext,
+};
 use stagewright_store::Schema;
 
 use crate::batch;
@@ -17,14 +20,15 @@ use crate::runtime::Runtime;
 use crate::stage_host::{StageHost, contract_fault};
 
 impl ModelSessions for Runtime {
-    fn open(&self, model: &ModelParts, limits: CallLimits) -> Result<Box<dyn ModelSession>, StageFault> {
-        // Limits of calls need meters of the session's own.
-        let own = |context: &StageContext| Arc::new(context.with(context.limits, Arc::new(Meter::while_called())));
-        let model =
-            ModelParts { transformation: own(&model.transformation), training: own(&model.training), ..model.clone() };
+    fn open(
+        &self,
+        model: &ModelParts,
+        limits: CallLimits,
+        isolation: Isolation,
+    ) -> Result<Box<dyn ModelSession>, StageFault> {
         Ok(match self.process() {
-            Some(_) => Box::new(RemoteSession::open(self, &model, limits)?),
-            None => Box::new(LocalSession::open(self, model, limits)?),
+            Some(_) => Box::new(RemoteSession::open(self, &with_own_meters(model), limits, isolation)?),
+            None => Box::new(LocalSession::open(self, model.clone(), limits, isolation)?),
         })
     }
 }
@@ -36,17 +40,38 @@ struct RemoteSession {
     outputs: PredictorOutputs,
     /// The number of rows whose features are expected to fit one batch.
     most_rows: usize,
+    isolation: Isolation,
 }
 
+/// A part of a request that is predicted by itself.
+struct Part {
+    rows: RecordBatch,
+    /// The number of its first row in the request.
+    first: u64,
+    /// The bytes of the packed rows.
+    bytes: usize,
+    /// The predictions, once they are known.
+    numbers: Option<Vec<f64>>,
+}
+
+/// The most bytes of batches that are sent before their predictions are received. They fit the ring
+/// with what else is in it, so sending does not wait.
+const AHEAD: usize = 1 << 20;
+
 impl RemoteSession {
-    fn open(runtime: &Runtime, parts: &ModelParts, limits: CallLimits) -> Result<Self, StageFault> {
+    fn open(
+        runtime: &Runtime,
+        parts: &ModelParts,
+        limits: CallLimits,
+        isolation: Isolation,
+    ) -> Result<Self, StageFault> {
         let options = runtime.options();
         let [transformation, training] = [&parts.transformation, &parts.training];
         let codes = [runtime.code(transformation)?, runtime.code(training)?];
         let process = runtime.process().ok_or_else(|| StageFault::host("stages run in this process"))?;
         let launches = [codes[0].launch(process, options), codes[1].launch(process, options)];
         let hosts = [transformation, training].map(|context| StageHost::new(context.clone(), options, None));
-        let mut model = RemoteModel::start(&launches, hosts)?;
+        let mut model = RemoteModel::start(&launches, hosts, isolation)?;
         let state = model.hosts[0].lend_blob(parts.state.clone())?;
         let inputs = batch::fields_out(parts.features.fields());
         model.call(0, ExportCall::LoadTransformer { state, inputs })?;
@@ -63,47 +88,118 @@ impl RemoteSession {
         };
         let outputs = PredictorOutputs::new(declared, &parts.task)
             .map_err(|reason| contract_fault(training, "predictor.outputs", reason))?;
+        model.take_checkpoint();
         model.limit_calls(limits);
         let most_rows = rows_per_batch(&features).min(outputs.rows_per_batch());
-        Ok(Self { model, inputs: parts.features.clone(), outputs, most_rows })
+        Ok(Self { model, inputs: parts.features.clone(), outputs, most_rows, isolation })
+    }
+
+    /// Predicts each request by itself, and does not wait for one before it sends the next.
+    fn predict_apart(&mut self, requests: &[RecordBatch]) -> Result<Vec<f64>, StageFault> {
+        let mut parts: Vec<Part> = Vec::with_capacity(requests.len());
+        let mut received = 0;
+        for request in requests {
+            let mut done = 0;
+            while done < request.num_rows() {
+                let rows = self.first_rows(request, done)?;
+                let first = done as u64;
+                done += rows.num_rows();
+                let packed = batch::outgoing(&rows, &self.inputs, self.model.hosts[0].context())?;
+                let bytes = packed.bytes.len();
+                while received < parts.len() && bytes + ahead(&parts[received..]) > AHEAD {
+                    self.receive(&mut parts[received])?;
+                    received += 1;
+                }
+                self.model.ask(packed)?;
+                parts.push(Part { rows, first, bytes, numbers: None });
+            }
+        }
+        for part in &mut parts[received..] {
+            self.receive(part)?;
+        }
+        let mut numbers = Vec::with_capacity(parts.len() * self.outputs.width());
+        for part in parts {
+            match part.numbers {
+                Some(known) => numbers.extend(known),
+                None => self.predict_halves(&part.rows, part.first, &mut numbers)?,
+            }
+        }
+        Ok(numbers)
+    }
+
+    /// Receives the predictions of the oldest part that has none. They stay unknown if its features
+    /// do not fit a batch.
+    fn receive(&mut self, part: &mut Part) -> Result<(), StageFault> {
+        let count = part.rows.num_rows();
+        match self.model.answer().map_err(|fault| fault.counted_from(part.first))? {
+            Predicted::Rows(predicted) => part.numbers = Some(self.checked(predicted, count)?),
+            Predicted::TooLarge { bytes } if count <= 1 => return Err(self.row_too_large(bytes, part.first)),
+            Predicted::TooLarge { .. } => self.expect_at_most(count / 2),
+        }
+        Ok(())
+    }
+
+    /// Returns rows from `done` on, as many as are expected to fit one batch.
+    fn first_rows(&self, rows: &RecordBatch, done: usize) -> Result<RecordBatch, StageFault> {
+        let part = rows.slice(done, self.most_rows.min(rows.num_rows() - done));
+        batch::within_cap(&part, &self.inputs, self.model.hosts[0].context().world, done as u64)
+    }
+
+    /// Checks predictions of `count` rows, and returns them row by row.
+    fn checked(&self, predicted: Batch, count: usize) -> Result<Vec<f64>, StageFault> {
+        let context = self.model.hosts[1].context();
+        let predicted = self.outputs.checked(predicted, count, context);
+        let predicted = predicted.map_err(|message| contract_fault(context, "predictor.predict", message))?;
+        Ok(self.outputs.by_row(&predicted))
+    }
+
+    fn row_too_large(&self, bytes: usize, row: u64) -> StageFault {
+        let world = self.model.hosts[0].context().world;
+        batch::row_too_large(world, "the features of one row", bytes, None, row)
+    }
+
+    /// Notes that the features of more rows do not fit a batch.
+    fn expect_at_most(&mut self, rows: usize) {
+        self.most_rows = self.most_rows.min(rows.max(1));
     }
 
     /// Predicts rows that fit one batch, in two halves if their features do not.
     fn predict_part(&mut self, rows: &RecordBatch, first: u64, numbers: &mut Vec<f64>) -> Result<(), StageFault> {
-        let context = self.model.hosts[0].context().clone();
-        let packed = batch::outgoing(rows, &self.inputs, &context)?;
+        let packed = batch::outgoing(rows, &self.inputs, self.model.hosts[0].context())?;
         match self.model.predict(packed).map_err(|fault| fault.counted_from(first))? {
-            Predicted::Rows(predicted) => {
-                let context = self.model.hosts[1].context();
-                let predicted = self
-                    .outputs
-                    .checked(predicted, rows.num_rows(), context)
-                    .map_err(|message| contract_fault(context, "predictor.predict", message))?;
-                numbers.extend(self.outputs.by_row(&predicted));
-                Ok(())
-            }
-            Predicted::TooLarge { bytes } if rows.num_rows() <= 1 => {
-                Err(batch::row_too_large(context.world, "the features of one row", bytes, None, first))
-            }
-            Predicted::TooLarge { .. } => {
-                let half = rows.num_rows() / 2;
-                self.most_rows = self.most_rows.min(half.max(1));
-                self.predict_part(&rows.slice(0, half), first, numbers)?;
-                self.predict_part(&rows.slice(half, rows.num_rows() - half), first + half as u64, numbers)
-            }
+            Predicted::Rows(predicted) => numbers.extend(self.checked(predicted, rows.num_rows())?),
+            Predicted::TooLarge { bytes } if rows.num_rows() <= 1 => return Err(self.row_too_large(bytes, first)),
+            Predicted::TooLarge { .. } => self.predict_halves(rows, first, numbers)?,
         }
+        Ok(())
     }
+
+    fn predict_halves(&mut self, rows: &RecordBatch, first: u64, numbers: &mut Vec<f64>) -> Result<(), StageFault> {
+        let half = rows.num_rows() / 2;
+        self.expect_at_most(half);
+        self.predict_part(&rows.slice(0, half), first, numbers)?;
+        self.predict_part(&rows.slice(half, rows.num_rows() - half), first + half as u64, numbers)
+    }
+}
+
+/// Returns the bytes of the parts.
+fn ahead(parts: &[Part]) -> usize {
+    parts.iter().map(|part| part.bytes).sum()
 }
 
 impl ModelSession for RemoteSession {
     fn predict(&mut self, rows: &[RecordBatch]) -> Result<Vec<f64>, StageFault> {
+        if self.isolation == Isolation::Fresh {
+            let result = self.predict_apart(rows);
+            // After a fault, those of other requests may still arrive.
+            self.model.discard_answers();
+            return result;
+        }
         let rows = together(rows, &self.inputs)?;
         let mut numbers = Vec::with_capacity(rows.num_rows() * self.outputs.width());
         let mut done = 0;
         while done < rows.num_rows() {
-            let part = rows.slice(done, self.most_rows.min(rows.num_rows() - done));
-            let world = self.model.hosts[0].context().world;
-            let part = batch::within_cap(&part, &self.inputs, world, done as u64)?;
+            let part = self.first_rows(&rows, done)?;
             self.predict_part(&part, done as u64, &mut numbers)?;
             done += part.num_rows();
         }
@@ -117,41 +213,83 @@ impl ModelSession for RemoteSession {
 
 /// A model in this process, where the engine's sandbox is the only wall.
 struct LocalSession {
-    pipeline: Pipeline,
-    inputs: Schema,
+    runtime: Runtime,
+    /// `None` after a fault, and after each request if they are isolated.
+    pipeline: Option<Pipeline>,
     parts: ModelParts,
+    limits: CallLimits,
+    isolation: Isolation,
 }
 
 impl LocalSession {
-    fn open(runtime: &Runtime, parts: ModelParts, limits: CallLimits) -> Result<Self, StageFault> {
-        let mut pipeline = Pipeline::new(runtime, &parts, &parts.features)?;
+    fn open(
+        runtime: &Runtime,
+        parts: ModelParts,
+        limits: CallLimits,
+        isolation: Isolation,
+    ) -> Result<Self, StageFault> {
+        let mut session = Self { runtime: runtime.clone(), pipeline: None, parts, limits, isolation };
+        session.load()?;
+        Ok(session)
+    }
+
+    /// Loads the model in fresh instances, with meters of their own.
+    fn load(&mut self) -> Result<(), StageFault> {
+        let parts = with_own_meters(&self.parts);
+        let mut pipeline = Pipeline::new(&self.runtime, &parts, &parts.features)?;
         let changed =
-            |context: &StageContext| Arc::new(context.with(limits.of_call(context.limits), context.meter.clone()));
+            |context: &StageContext| Arc::new(context.with(self.limits.of_call(context.limits), context.meter.clone()));
         pipeline.set_contexts(changed(&parts.transformation), changed(&parts.training));
-        Ok(Self { pipeline, inputs: parts.features.clone(), parts })
+        (self.parts, self.pipeline) = (parts, Some(pipeline));
+        Ok(())
+    }
+
+    /// Predicts rows in the instances that are loaded, which do not answer again after a fault.
+    fn predict_together(&mut self, rows: &RecordBatch, numbers: &mut Vec<f64>) -> Result<(), StageFault> {
+        // The limits count per call.
+        self.parts.transformation.meter.restart();
+        self.parts.training.meter.restart();
+        let mut pipeline =
+            self.pipeline.take().ok_or_else(|| StageFault::host("a model was called after its fault"))?;
+        let mut done = 0;
+        while done < rows.num_rows() {
+            let rest = rows.slice(done, rows.num_rows() - done);
+            let part = batch::within_cap(&rest, &self.parts.features, self.parts.transformation.world, done as u64)?;
+            numbers.extend(pipeline.predict(&part).map_err(|fault| fault.counted_from(done as u64))?);
+            done += part.num_rows();
+        }
+        self.pipeline = Some(pipeline);
+        Ok(())
     }
 }
 
 impl ModelSession for LocalSession {
     fn predict(&mut self, rows: &[RecordBatch]) -> Result<Vec<f64>, StageFault> {
-        // The limits count per call.
-        self.parts.transformation.meter.restart();
-        self.parts.training.meter.restart();
-        let rows = together(rows, &self.inputs)?;
         let mut numbers = Vec::new();
-        let mut done = 0;
-        while done < rows.num_rows() {
-            let rest = rows.slice(done, rows.num_rows() - done);
-            let part = batch::within_cap(&rest, &self.inputs, self.parts.transformation.world, done as u64)?;
-            numbers.extend(self.pipeline.predict(&part).map_err(|fault| fault.counted_from(done as u64))?);
-            done += part.num_rows();
+        if self.isolation == Isolation::Pooled {
+            self.predict_together(&together(rows, &self.parts.features)?, &mut numbers)?;
+            return Ok(numbers);
+        }
+        for request in rows {
+            if self.pipeline.is_none() {
+                self.load()?;
+            }
+            let result = self.predict_together(request, &mut numbers);
+            self.pipeline = None;
+            result?;
         }
         Ok(numbers)
     }
 
     fn is_alive(&self) -> bool {
-        true
+        self.pipeline.is_some() || self.isolation == Isolation::Fresh
     }
+}
+
+/// Returns the parts with meters of their own, which limits of calls need.
+fn with_own_meters(model: &ModelParts) -> ModelParts {
+    let own = |context: &StageContext| Arc::new(context.with(context.limits, Arc::new(Meter::while_called())));
+    ModelParts { transformation: own(&model.transformation), training: own(&model.training), ..model.clone() }
 }
 
 /// Returns the rows of several batches in one.

@@ -9,7 +9,7 @@ use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_lifecycle::predict::LoadedModel;
 use stagewright_lifecycle::sandbox::{
-    CallLimits, Cancel, ComponentSource, Level, ModelSession, ModelSessions, Tracker,
+    CallLimits, Cancel, ComponentSource, Isolation, Level, ModelSession, ModelSessions, Tracker,
 };
 use stagewright_manifest::{Limits, World};
 use stagewright_store::{ArtifactStore, Digest};
@@ -51,6 +51,8 @@ pub struct VersionOptions {
     pub limits: [(World, Limits); 2],
     /// The limits of one call.
     pub call: CallLimits,
+    /// Whether requests meet what earlier requests left in its components.
+    pub isolation: Isolation,
     /// The settings of its pool.
     pub pool: PoolOptions,
     /// The settings of its decoder.
@@ -105,11 +107,11 @@ impl ServedVersion {
             1,
             &Cancel::default(),
         )?;
-        let (sessions, call) = (loader.sessions.clone(), options.call);
+        let (sessions, call, isolation) = (loader.sessions.clone(), options.call, options.isolation);
         let rows = warm::rows(&contents, &loader.artifacts);
         // A session that cannot predict ordinary rows answers nobody.
         let open = move || -> Result<Box<dyn ModelSession>, StageFault> {
-            let mut session = loaded.session(&*sessions, call)?;
+            let mut session = loaded.session(&*sessions, call, isolation)?;
             if let Some(rows) = &rows {
                 session.predict(std::slice::from_ref(rows))?;
             }

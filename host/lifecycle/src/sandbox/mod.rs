@@ -14,7 +14,7 @@ mod view;
 pub use component::{Component, Description};
 pub use context::{Shelf, SourceCursor, Sources, StageContext, Tracker, stage_seed, step_seed};
 pub use runner::{ComponentSource, DecisionInput, ModelRunner, Sandbox, StageDecision, StageRunner, TransformSink};
-pub use session::{CallLimits, ModelSession, ModelSessions};
+pub use session::{CallLimits, Isolation, ModelSession, ModelSessions};
 pub use stagewright_evaluation::figure::Figure;
 pub use stagewright_evaluation::report::{Check, ColumnSummary};
 pub use view::{ModelParts, View};

@@ -15,20 +15,39 @@ pub trait ModelSessions: Send + Sync {
     ///
     /// # Errors
     /// A component cannot be started, or does not load its state.
-    fn open(&self, model: &ModelParts, limits: CallLimits) -> Result<Box<dyn ModelSession>, StageFault>;
+    fn open(
+        &self,
+        model: &ModelParts,
+        limits: CallLimits,
+        isolation: Isolation,
+    ) -> Result<Box<dyn ModelSession>, StageFault>;
+}
+
+/// Whether requests meet what earlier requests left in a model's components.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Isolation {
+    /// One instance of each component answers request after request. A component that keeps state
+    /// can let a request reach the answer to a later one.
+    #[default]
+    Pooled,
+    /// Every request meets the components as they were after loading, and nothing of it is left for
+    /// the next one, whatever the components do.
+    Fresh,
 }
 
 /// A loaded model. One thread uses it at a time.
 pub trait ModelSession: Send {
-    /// Predicts the rows of several requests at once. The batches have the columns of
+    /// Predicts the rows of several requests, one batch for each. The batches have the columns of
     /// [`ModelParts::features`]. Returns [`ModelParts::width`] values for each row, in the order of
     /// the batches.
     ///
     /// # Errors
-    /// A component fails, breaks the contract or exceeds a limit. The session cannot be used again.
+    /// A component fails, breaks the contract or exceeds a limit, for one of the requests. If
+    /// [`ModelSession::is_alive`] is false afterwards, the session cannot be used again.
     fn predict(&mut self, rows: &[RecordBatch]) -> Result<Vec<f64>, StageFault>;
 
-    /// Returns whether the session can answer: its process, if it has one, is alive.
+    /// Returns whether the session can answer: its process, if it has one, is alive, and no fault
+    /// has left its components in a state that nobody knows.
     fn is_alive(&self) -> bool;
 }
 

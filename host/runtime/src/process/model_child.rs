@@ -6,7 +6,7 @@
 
 use std::os::fd::AsRawFd as _;
 
-use stagewright_jail::Started;
+use stagewright_jail::{Checkpoint, Started};
 use stagewright_store::{BatchProblem, Schema, packed};
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre};
@@ -46,6 +46,7 @@ pub(super) fn run_model(started: Started, task: &ModelTask) -> Result<(), StartE
     Engine::tls_eager_initialize();
     let locked = started.lock()?;
     connection.set(locked.channel);
+    let mut checkpoint = locked.checkpoint;
     loop {
         let (kind, bytes) = connection.receive();
         match unseated(kind) {
@@ -54,13 +55,44 @@ pub(super) fn run_model(started: Started, task: &ModelTask) -> Result<(), StartE
                 let memory = model.memory(seat);
                 connection.send(seated(from_stage::CALL_OUTCOME, seat), &encode_outcome(Ok(outcome)), memory);
             }
-            (to_stage::PREDICT_ROWS, 0) => {
-                let outcome = model.predict(from_parent(bytes));
-                connection.send(from_stage::ROWS_OUTCOME, &encoded(outcome), model.memory(0));
-            }
+            (to_stage::PREDICT_ROWS, 0) => answer(&connection, &mut model, bytes),
+            (to_stage::CHECKPOINT, 0) => match checkpoint.take() {
+                Some(checkpoint) => return answer_afresh(checkpoint, connection, model),
+                None => stagewright_jail::end(PROTOCOL_BROKEN),
+            },
             _ => stagewright_jail::end(PROTOCOL_BROKEN),
         }
     }
+}
+
+/// Predicts a batch and sends the outcome.
+fn answer(connection: &ParentConnection, model: &mut LoadedModel, rows: Vec<u8>) {
+    let outcome = model.predict(from_parent(rows));
+    connection.send(from_stage::ROWS_OUTCOME, &encoded(outcome), model.memory(0));
+}
+
+/// Predicts batch after batch. Each finds the memory of this process as it is now, so nothing that
+/// one batch leaves in an instance, in the engine or in this program reaches the next: linear
+/// memories, globals, tables and handles alike.
+fn answer_afresh(
+    checkpoint: Checkpoint,
+    connection: ParentConnection,
+    mut model: LoadedModel,
+) -> Result<(), StartError> {
+    model.seats.iter_mut().for_each(|instance| instance.store.data_mut().host.forget_calls());
+    let state = Box::new((connection, model));
+    // SAFETY: this process has one thread besides the jail's. What a batch changes is in the
+    // instances, which are in `state` or on the heap, or in statics; the connection's positions are
+    // the jail's. No system call here writes to memory but those that return a time, on the stack.
+    // Linear memories grow within what the engine reserved before the lock.
+    let result = unsafe {
+        checkpoint.repeat(state, |(connection, model)| match connection.receive() {
+            (to_stage::PREDICT_ROWS, bytes) => answer(connection, model, bytes),
+            _ => stagewright_jail::end(PROTOCOL_BROKEN),
+        })
+    };
+    let Err(reason) = result;
+    Err(format!("the memory of the model cannot be restored: {reason}").into())
 }
 
 /// Loads the code of one of the two components and links what a prediction needs.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use stagewright_jail::{Command, Rules, Spent};
 use stagewright_lifecycle::fault::{StageFault, guest_text};
-use stagewright_lifecycle::sandbox::{CallLimits, Cancel, Meter};
+use stagewright_lifecycle::sandbox::{CallLimits, Cancel, Isolation, Meter};
 use stagewright_store::MAX_BATCH_BYTES;
 
 use super::message;
@@ -43,6 +43,11 @@ pub(crate) struct RemoteModel {
     /// The hosts that answer the transformation's instance and the training's.
     pub(crate) hosts: [StageHost; SEATS],
     account: Arc<SessionAccount>,
+    /// Whether the process returns to a checkpoint after each batch, so that no fault of a component
+    /// outlives its batch.
+    isolation: Isolation,
+    /// The number of batches whose outcome has not arrived.
+    asked: usize,
 }
 
 impl RemoteModel {
@@ -50,7 +55,14 @@ impl RemoteModel {
     ///
     /// # Errors
     /// The process cannot be started.
-    pub(crate) fn start(launches: &[StageLaunch<'_>; SEATS], hosts: [StageHost; SEATS]) -> Result<Self, StageFault> {
+    pub(crate) fn start(
+        launches: &[StageLaunch<'_>; SEATS],
+        hosts: [StageHost; SEATS],
+        isolation: Isolation,
+    ) -> Result<Self, StageFault> {
+        if isolation == Isolation::Fresh && !stagewright_jail::CAN_RESTORE {
+            return Err(StageFault::host(NO_RESTORING));
+        }
         let [first, _] = &hosts;
         let context = first.context().clone();
         let seats = [0, 1].map(|seat| stage_parent::task(&launches[seat], hosts[seat].context()));
@@ -65,14 +77,16 @@ impl RemoteModel {
         let inputs = [transformation.code.as_fd(), training.code.as_fd()];
         command.inputs = &inputs;
         command.task = &task;
-        command.memory = memory;
+        command.restores = isolation == Isolation::Fresh;
+        // A page that a batch writes is there twice then.
+        command.memory = if command.restores { memory.saturating_mul(2) } else { memory };
         command.lifetime_cpu = Some(LIFETIME);
         command.required = transformation.required;
         let child = stagewright_jail::spawn(&command).map_err(|reason| {
             let program = transformation.program.display();
             StageFault::host(format!("cannot start `{program}`, the process of a model: {reason}"))
         })?;
-        Ok(Self { process: Some(Process::new(child, context.meter.clone())), hosts, account })
+        Ok(Self { process: Some(Process::new(child, context.meter.clone())), hosts, account, isolation, asked: 0 })
     }
 
     /// Sets the limits of the calls that follow, which count per call.
@@ -113,27 +127,86 @@ impl RemoteModel {
         result.inspect_err(|_| self.process = None)
     }
 
+    /// Makes the loaded process answer every batch from here on with its memory as it is now. Does
+    /// nothing where batches are not isolated from each other.
+    pub(crate) fn take_checkpoint(&mut self) {
+        if let (Isolation::Fresh, Some(process)) = (self.isolation, &mut self.process) {
+            // If the process has ended, the next event says why.
+            let _ = process.child.send(to_stage::CHECKPOINT, &[]);
+        }
+    }
+
     /// Predicts packed rows of raw features. The predictions are not checked.
     ///
     /// # Errors
-    /// As for an instance of a stage. The process cannot be used again.
-    pub(crate) fn predict(&mut self, mut rows: Batch) -> Result<Predicted, StageFault> {
-        let message = message::encode(&mut rows).map_err(StageFault::host)?;
-        // The limits count per call. Both components share the call's time.
-        self.hosts.iter().for_each(|host| host.context().meter.restart());
-        self.hosts[0].account.enter();
-        let result = self.predict_message(&message);
-        self.hosts[0].account.leave();
-        result.inspect_err(|_| self.process = None)
+    /// See [`RemoteModel::answer`].
+    pub(crate) fn predict(&mut self, rows: Batch) -> Result<Predicted, StageFault> {
+        self.ask(rows)?;
+        self.answer()
     }
 
-    fn predict_message(&mut self, message: &Message) -> Result<Predicted, StageFault> {
-        let outcome = match self.conversation(to_stage::PREDICT_ROWS, message, EXPORTS[0])? {
-            (from_stage::ROWS_OUTCOME, 0, bytes) => {
-                stage_parent::decode::<RowsOutcome>(&self.hosts[0], EXPORTS[0], bytes)?
-            }
-            _ => return Err(stage_parent::forged(&self.hosts[0], EXPORTS[0], "an outcome of another call")),
-        };
+    /// Sends packed rows of raw features, whose predictions [`RemoteModel::answer`] returns. Several
+    /// batches may be sent before, if all of them together fit the ring.
+    ///
+    /// # Errors
+    /// The rows cannot be encoded, or the process was ended.
+    pub(crate) fn ask(&mut self, mut rows: Batch) -> Result<(), StageFault> {
+        let message = message::encode(&mut rows).map_err(StageFault::host)?;
+        if self.asked == 0 {
+            self.restart_meters();
+        }
+        let Some(process) = &mut self.process else { return Err(StageFault::host(ENDED)) };
+        self.hosts[0].account.enter();
+        // If the process has ended, the next event says why.
+        let _ = process.child.send(to_stage::PREDICT_ROWS, &message.parts());
+        self.hosts[0].account.leave();
+        self.asked += 1;
+        Ok(())
+    }
+
+    /// Receives the predictions of the oldest batch that has none. They are not checked.
+    ///
+    /// # Errors
+    /// As for an instance of a stage. The process cannot be used again, unless it returns to a
+    /// checkpoint and the fault is one of its components.
+    pub(crate) fn answer(&mut self) -> Result<Predicted, StageFault> {
+        self.hosts[0].account.enter();
+        let outcome = self.outcome();
+        let is_known = outcome.is_ok() && self.isolation == Isolation::Fresh;
+        let result = outcome.and_then(|outcome| self.predictions(outcome));
+        self.hosts[0].account.leave();
+        self.asked = self.asked.saturating_sub(1);
+        if self.asked > 0 {
+            self.restart_meters();
+        }
+        if result.is_err() && !is_known {
+            self.process = None;
+        }
+        result
+    }
+
+    /// Receives the predictions of all batches that were sent, and forgets them.
+    pub(crate) fn discard_answers(&mut self) {
+        while self.asked > 0 && self.process.is_some() {
+            let _ = self.answer();
+        }
+        self.asked = 0;
+    }
+
+    /// Starts the counts of a call at zero. Both components share the call's time.
+    fn restart_meters(&self) {
+        self.hosts.iter().for_each(|host| host.context().meter.restart());
+    }
+
+    fn outcome(&mut self) -> Result<RowsOutcome, StageFault> {
+        match self.until_outcome(EXPORTS[0])? {
+            (from_stage::ROWS_OUTCOME, 0, bytes) => stage_parent::decode(&self.hosts[0], EXPORTS[0], bytes),
+            _ => Err(stage_parent::forged(&self.hosts[0], EXPORTS[0], "an outcome of another call")),
+        }
+    }
+
+    /// Returns the predictions in an outcome.
+    fn predictions(&mut self, outcome: RowsOutcome) -> Result<Predicted, StageFault> {
         let [transformation, training] = &mut self.hosts;
         for (host, memory) in [&mut *transformation, &mut *training].into_iter().zip(outcome.memory) {
             host.account.report_memory(memory)?;
@@ -167,17 +240,26 @@ impl RemoteModel {
         message: &Message,
         export: &str,
     ) -> Result<(u32, usize, Vec<u8>), StageFault> {
-        let Some(process) = &mut self.process else {
-            return Err(StageFault::host("a model's process was called again after its end"));
-        };
+        let Some(process) = &mut self.process else { return Err(StageFault::host(ENDED)) };
         // If the process has ended, the next event says why.
         let _ = process.child.send(kind, &message.parts());
+        self.until_outcome(export)
+    }
+
+    /// Answers imports until an outcome arrives. Returns its kind, the seat of the instance, and its
+    /// bytes.
+    fn until_outcome(&mut self, export: &str) -> Result<(u32, usize, Vec<u8>), StageFault> {
+        let Some(process) = &mut self.process else { return Err(StageFault::host(ENDED)) };
         let mut talk = Talk { hosts: &mut self.hosts, export };
         let (kind, bytes) = talk.until_outcome(process)?;
         let (kind, seat) = unseated(kind);
         Ok((kind, seat, bytes))
     }
 }
+
+const ENDED: &str = "a model's process was called again after its end";
+
+const NO_RESTORING: &str = "this build cannot return a model to its loaded state: fresh instances need the GNU C library, or `walls = \"sandbox-only\"`, where a model is loaded for each request";
 
 /// A model process may live for weeks. Its parent limits each call instead.
 const LIFETIME: Duration = Duration::from_secs(u64::MAX >> 31);

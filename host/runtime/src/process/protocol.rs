@@ -51,6 +51,8 @@ pub(super) mod to_stage {
     pub(crate) const RENEW: u32 = 3;
     /// Transform and predict packed rows.
     pub(crate) const PREDICT_ROWS: u32 = 4;
+    /// Answer every batch from here on with the memory as it is now.
+    pub(crate) const CHECKPOINT: u32 = 5;
 }
 
 /// Kinds of messages from a decoder process to its parent, which sends none.

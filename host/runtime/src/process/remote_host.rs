@@ -59,11 +59,23 @@ pub(crate) struct RemoteHost {
     max_memory: u64,
     /// The instance's place in its process.
     seat: usize,
+    /// Whether the parent must not remember calls that could change its later answers.
+    is_forgetful: bool,
 }
 
 impl RemoteHost {
     pub(super) fn new(connection: &ParentConnection, max_memory: u64, seat: usize) -> Self {
-        Self { connection: connection.clone(), memory: 0, max_memory, seat }
+        Self { connection: connection.clone(), memory: 0, max_memory, seat, is_forgetful: false }
+    }
+
+    /// Answers calls in this process from now on that could change what the parent answers later.
+    pub(super) fn forget_calls(&mut self) {
+        self.is_forgetful = true;
+    }
+
+    /// Returns whether [`RemoteHost::forget_calls`] was called.
+    pub(crate) fn is_forgetful(&self) -> bool {
+        self.is_forgetful
     }
 
     /// Returns the bytes of the instance's linear memories.
@@ -88,13 +100,20 @@ impl RemoteHost {
         let kind = if is_one_way { from_stage::ONE_WAY_CALL } else { from_stage::IMPORT_CALL };
         self.connection.send(seated(kind, self.seat), &message, self.memory);
         if is_one_way {
-            let nothing = message::encode(&mut ()).map_err(StageFault::host)?;
-            return Ok(from_parent(nothing.parts().concat()));
+            return Self::answered(&message::encode(&mut ()).map_err(StageFault::host)?);
         }
         match self.connection.receive() {
             (to_stage::IMPORT_RESULT, bytes) => Ok(from_parent(bytes)),
             _ => stagewright_jail::end(PROTOCOL_BROKEN),
         }
+    }
+
+    /// Decodes an answer that was made in this process.
+    ///
+    /// # Errors
+    /// None; the type is that of other answers.
+    pub(crate) fn answered<T: DeserializeOwned + Payload>(answer: &Message) -> Result<T, StageFault> {
+        Ok(from_parent(answer.parts().concat()))
     }
 
     /// Counts growth of the instance's memories. Returns `false` if the memory cannot grow.
