@@ -39,11 +39,12 @@
 //! ```
 //!
 //! - `signature`: the columns that data must have. A signature is part of every model.
-//! - `cell`, `column`, `values`: the decoder, from a value of a source to an Arrow column and back.
+//! - `cell`, `column`, `decoder`, `values`: from a value of a source to an Arrow column and back.
 //! - `source`: CSV, SQLite and Parquet files ([`open`] returns a [`Cursor`] of batches), and
 //!   downloads over HTTP ([`fetch`]).
 //! - `decode`: decoding in this process ([`InProcess`]) or in one that performs a [`DecodeJob`].
-//! - `request`, `json`: rows that arrive at once, for prediction.
+//! - `rows`, `json`: rows that arrive at once; `request`: for `predict`; [`RequestDecoder`]: for a
+//!   server, prepared once.
 //! - `infer`: a proposed signature for a source ([`infer`], [`propose`]).
 //! - `split`: which rows are for training, validation and test ([`SplitPlan`]).
 //! - `target`: the classes of the target, and its encoding ([`Task`]).
@@ -52,13 +53,14 @@
 mod cell;
 mod column;
 mod decode;
+mod decoder;
 mod error;
 mod infer;
 mod interrupt;
 mod json;
 mod request;
 mod request_decoder;
-pub use request_decoder::*;
+mod rows;
 mod signature;
 mod source;
 mod split;
@@ -71,7 +73,11 @@ pub use decode::{
 pub use error::{DataError, DataFault, MAX_SHOWN_BYTES, row_text, shown};
 pub use infer::{ColumnReport, Inference, InferenceOptions, TargetReport, UnusableColumn, infer, propose};
 pub use interrupt::Interrupt;
-pub use request::{KeptColumn, MAX_READ_TIME, Rows, RowsInput, decode_csv, decode_json, decode_rows};
+pub use request::{MAX_READ_TIME, RowsInput, decode_csv, decode_json, decode_rows};
+pub use request_decoder::{
+    DecodedRequest, RequestDecoder, RequestFault, RequestOptions, RowError, UnknownFields, json_elements, json_members,
+};
+pub use rows::{JsonColumn, KeptColumn, Rows};
 pub use signature::{ExtraColumns, SchemaDifference, Signature, Strictness};
 pub use source::{
     BatchSink, Content, ContentMemory, Cursor, FileStamp, HostGrant, HttpRequest, InMemory, Literal, OpenedFiles,

@@ -1,34 +1,25 @@
-//! Rows that arrive at once: the body of a prediction request, or the input of `predict`.
+//! Rows that arrive at once: the input of `predict`.
 //!
 //! JSON, CSV and every source pass through the decoder that training used. JSON may be an array of
-//! objects, one object, or a sequence of objects (JSON Lines).
+//! objects, one object, or a sequence of objects (JSON Lines); [`crate::RequestDecoder`] decodes the
+//! requests of a server in the same way and has more forms.
 
-use std::collections::HashMap;
 use std::io::Read;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
-use serde_json::Value;
 
-use crate::cell::Cell;
-use crate::error::{DataError, DataFault, listed};
+use crate::error::DataError;
 use crate::interrupt::Interrupt;
-use crate::json;
-use crate::signature::{Decoder, ExtraColumns, Signature, Strictness};
-use crate::source::{CellVisitor, CsvText, Place, Source, recognise, visit};
-
-/// The most bytes of decoded rows. More rows must be predicted in parts.
-pub(crate) const MAX_BYTES: usize = 1 << 30;
+use crate::rows::{RowPlan, Rows, RowsBuilder};
+use crate::signature::{Signature, Strictness};
+use crate::source::{CsvText, Place, Source, visit};
 
 /// The longest time for reading the rows of a source, the same as for ingestion by default.
 pub const MAX_READ_TIME: Duration = Duration::from_secs(15 * 60);
 
-/// Bytes that a kept value takes besides its text.
-pub(crate) const KEPT_MEMORY: usize = 64;
-
-/// The rows of a source that are decoded at once.
-const ROWS_AT_ONCE: usize = 8192;
+/// The name of a request's text in errors.
+const REQUEST: &str = "the request";
 
 /// The rows to predict.
 #[derive(Clone, Copy, Debug)]
@@ -46,25 +37,6 @@ pub enum RowsInput<'a> {
     },
     /// A file or a table, as for training.
     Source(&'a Source),
-}
-
-/// Decoded rows to predict.
-#[derive(Clone, Debug)]
-pub struct Rows {
-    /// The features, in the signature's order.
-    pub batch: RecordBatch,
-    /// The kept columns, in the order of the request.
-    pub kept: Vec<KeptColumn>,
-}
-
-/// A column that is passed through to the output.
-#[derive(Clone, Debug, PartialEq)]
-pub struct KeptColumn {
-    /// The name.
-    pub name: String,
-    /// A value for each row. Cells of CSV, times, and numbers that JSON cannot hold exactly are
-    /// texts.
-    pub values: Vec<Value>,
 }
 
 /// Decodes rows for prediction and keeps columns beside them, even columns that the signature does
@@ -92,15 +64,16 @@ pub(crate) fn decode_rows_until(
     keep: &[String],
     interrupt: &Interrupt,
 ) -> Result<Rows, DataError> {
-    let mut rows = RowsBuilder::new(signature, Strictness::Predict, keep);
+    let plan = RowPlan::new(signature, Strictness::Predict, keep);
+    let mut rows = RowsBuilder::new(&plan);
     match input {
-        RowsInput::Json(text) => rows.append_json(text, name)?,
+        RowsInput::Json(text) => rows.append_json(text).map_err(|unread| unread.named(name))?,
         RowsInput::Csv { text, delimiter, header } => {
             CsvText::new(text, name.to_owned(), delimiter, header)?.visit(interrupt, &mut rows)?;
         }
         RowsInput::Source(source) => visit(source, Place::Files, interrupt, &mut rows)?,
     }
-    Ok(Rows { batch: rows.decoder.finish()?, kept: rows.kept })
+    rows.finish()
 }
 
 /// As [`decode_rows`], for a source whose files are in memory.
@@ -110,9 +83,10 @@ pub(crate) fn decode_memory(
     signature: &Signature,
     keep: &[String],
 ) -> Result<Rows, DataError> {
-    let mut rows = RowsBuilder::new(signature, Strictness::Predict, keep);
+    let plan = RowPlan::new(signature, Strictness::Predict, keep);
+    let mut rows = RowsBuilder::new(&plan);
     visit(source, place, &Interrupt::never(), &mut rows)?;
-    Ok(Rows { batch: rows.decoder.finish()?, kept: rows.kept })
+    rows.finish()
 }
 
 /// Decodes rows of JSON to one batch.
@@ -125,9 +99,10 @@ pub(crate) fn decode_memory(
 /// [`DataError::Fault`] if the text is not JSON, a row is not an object or lacks a column, or a
 /// value does not fit.
 pub fn decode_json(text: &[u8], signature: &Signature, strictness: Strictness) -> Result<RecordBatch, DataError> {
-    let mut rows = RowsBuilder::new(signature, strictness, &[]);
-    rows.append_json(text, "the request")?;
-    rows.decoder.finish()
+    let plan = RowPlan::new(signature, strictness, &[]);
+    let mut rows = RowsBuilder::new(&plan);
+    rows.append_json(text).map_err(|unread| unread.named(REQUEST))?;
+    Ok(rows.finish()?.batch)
 }
 
 /// Decodes rows of CSV with a header to one batch.
@@ -140,173 +115,10 @@ pub fn decode_csv(
     signature: &Signature,
     strictness: Strictness,
 ) -> Result<RecordBatch, DataError> {
-    let mut rows = RowsBuilder::new(signature, strictness, &[]);
-    CsvText::new(input, "the request".to_owned(), delimiter, true)?.visit(&Interrupt::never(), &mut rows)?;
-    rows.decoder.finish()
-}
-
-fn too_many() -> DataFault {
-    DataFault::new(format!("the rows take more than {MAX_BYTES} bytes together\nhint: pass them in parts"))
-}
-
-/// Collects rows: features in the decoder, kept columns beside it.
-struct RowsBuilder<'a> {
-    decoder: Decoder,
-    signature: &'a Signature,
-    strictness: Strictness,
-    kept: Vec<KeptColumn>,
-    /// The approximate bytes of the kept values.
-    kept_bytes: usize,
-}
-
-impl<'a> RowsBuilder<'a> {
-    fn new(signature: &'a Signature, strictness: Strictness, keep: &[String]) -> Self {
-        let kept = |name: &String| KeptColumn { name: name.clone(), values: Vec::new() };
-        let decoder = Decoder::new(signature, strictness).of_all_rows(MAX_BYTES);
-        Self { decoder, signature, strictness, kept: keep.iter().map(kept).collect(), kept_bytes: 0 }
-    }
-
-    fn append_json(&mut self, text: &[u8], name: &str) -> Result<(), DataError> {
-        if let Some(found) = recognise(text) {
-            return Err(found.error(Path::new(name)));
-        }
-        let text = std::str::from_utf8(text)
-            .map_err(|error| DataFault::new(format!("the text is not UTF-8, from byte {} on", error.valid_up_to())))?;
-        json::rows(text.strip_prefix('\u{feff}').unwrap_or(text))?.into_iter().try_for_each(|row| self.append(row))
-    }
-
-    fn append(&mut self, row: &str) -> Result<(), DataError> {
-        let number = self.decoder.row();
-        let unread = |error| DataError::from(DataFault::new(format!("the text is not JSON: {error}")).in_row(number));
-        let Some(object) = json::members(row).map_err(unread)? else {
-            let fault = DataFault::of_value(row, "is not an object with a value for each column");
-            return Err(fault.in_row(number).into());
-        };
-        self.check_keys(&object)?;
-        for column in 0..self.decoder.schema().len() {
-            let value = object[&self.decoder.schema().fields()[column].name];
-            with_cell(value, |cell| self.decoder.cell(column, cell)).map_err(unread)?.map_err(DataError::Fault)?;
-        }
-        for column in &mut self.kept {
-            let value = object[&column.name];
-            column.values.push(kept_json(value).map_err(unread)?);
-        }
-        self.decoder.end_row();
-        Ok(())
-    }
-
-    fn check_keys(&self, object: &HashMap<String, &str>) -> Result<(), DataError> {
-        let wanted = self.decoder.schema().fields().iter().map(|field| &field.name);
-        let wanted = wanted.chain(self.kept.iter().map(|column| &column.name));
-        let missing: Vec<&String> = wanted.filter(|name| !object.contains_key(*name)).collect();
-        let row = self.decoder.row();
-        if !missing.is_empty() {
-            let message =
-                format!("the object has no {}\nhint: write null for a value that is not known", listed(&missing));
-            return Err(DataFault::new(message).in_row(row).into());
-        }
-        if self.strictness == Strictness::Ingest && self.signature.extra_columns == ExtraColumns::Error {
-            let mut extra: Vec<&String> =
-                object.keys().filter(|name| self.signature.fields.index_of(name).is_none()).collect();
-            extra.sort_unstable();
-            if !extra.is_empty() {
-                let message =
-                    format!("the signature does not name {}, and says that extra columns are an error", listed(&extra));
-                return Err(DataFault::new(message).in_row(row).into());
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Calls `take` with the cell for a JSON value, given as written.
-fn with_cell<T>(value: &str, take: impl FnOnce(Cell<'_>) -> T) -> Result<T, serde_json::Error> {
-    Ok(match value.as_bytes().first() {
-        Some(b'"') => take(Cell::Text(&serde_json::from_str::<String>(value)?)),
-        Some(b'{' | b'[') => take(Cell::Text(&serde_json::from_str::<Value>(value)?.to_string())),
-        Some(b't') => take(Cell::Boolean(true)),
-        Some(b'f') => take(Cell::Boolean(false)),
-        Some(b'n') | None => take(Cell::Null),
-        Some(_) => match value.parse() {
-            // An integer has no negative zero.
-            Ok(integer) if value != "-0" => take(Cell::Integer(integer)),
-            _ if value == "-0" || value.contains(['.', 'e', 'E']) => take(Cell::Decimal(value)),
-            // Beyond int64, the type of the column decides about the digits.
-            _ => take(Cell::Text(value)),
-        },
-    })
-}
-
-/// Parses a JSON value that is kept.
-fn kept_json(value: &str) -> Result<Value, serde_json::Error> {
-    match serde_json::from_str::<Value>(value) {
-        Ok(Value::Number(number)) if number.to_string() != value => Ok(Value::from(value)),
-        // A number beyond the range of a double.
-        Err(_) if value.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => Ok(Value::from(value)),
-        other => other,
-    }
-}
-
-/// Returns a cell that is kept as JSON.
-fn kept_cell(cell: Cell<'_>) -> Value {
-    match cell {
-        Cell::Null => Value::Null,
-        Cell::Boolean(value) => value.into(),
-        Cell::Integer(number) => number.into(),
-        Cell::Float(number) if number.is_finite() => number.into(),
-        cell => cell.with_text(|text| Value::from(text)),
-    }
-}
-
-impl CellVisitor for RowsBuilder<'_> {
-    fn columns(&mut self, names: &[String]) -> Result<Vec<usize>, DataError> {
-        let mut places = self.signature.bind(names, self.strictness)?;
-        let mut missing: Vec<&String> = Vec::new();
-        for column in &self.kept {
-            let mut found = (0..names.len()).filter(|place| names[*place] == column.name);
-            match (found.next(), found.next()) {
-                (Some(place), None) => places.push(place),
-                (None, _) => missing.push(&column.name),
-                (Some(_), Some(_)) => {
-                    let message = format!("more than one column is named {}", listed(&[&column.name]));
-                    return Err(DataFault::new(message).into());
-                }
-            }
-        }
-        if !missing.is_empty() {
-            let message = format!("the data has no {} to keep; it has {}", listed(&missing), listed(names));
-            return Err(DataFault::new(message).into());
-        }
-        Ok(places)
-    }
-
-    fn cell(&mut self, column: usize, cell: Cell<'_>) -> Result<(), Box<DataFault>> {
-        match column.checked_sub(self.decoder.schema().len()) {
-            Some(kept) => {
-                self.kept_bytes += KEPT_MEMORY + if let Cell::Text(text) = cell { text.len() } else { 0 };
-                if self.kept_bytes > MAX_BYTES {
-                    let fault = too_many().in_column(&self.kept[kept].name);
-                    return Err(Box::new(fault.in_row(self.decoder.row())));
-                }
-                self.kept[kept].values.push(kept_cell(cell));
-                Ok(())
-            }
-            None => self.decoder.cell(column, cell),
-        }
-    }
-
-    fn end_rows(&mut self, rows: usize) -> Result<bool, DataError> {
-        self.decoder.end_rows(rows);
-        let is_due = rows > 1 || self.decoder.rows().is_multiple_of(ROWS_AT_ONCE);
-        if is_due && self.decoder.held_bytes() > MAX_BYTES {
-            return Err(too_many().in_row(self.decoder.row()).into());
-        }
-        Ok(true)
-    }
-
-    fn rows_at_once(&self) -> usize {
-        ROWS_AT_ONCE
-    }
+    let plan = RowPlan::new(signature, strictness, &[]);
+    let mut rows = RowsBuilder::new(&plan);
+    CsvText::new(input, REQUEST.to_owned(), delimiter, true)?.visit(&Interrupt::never(), &mut rows)?;
+    Ok(rows.finish()?.batch)
 }
 
 #[cfg(test)]
@@ -315,6 +127,7 @@ mod tests {
     use arrow_array::Array;
     use arrow_array::cast::AsArray;
     use arrow_array::types::{Float64Type, Int64Type};
+    use serde_json::Value;
     use stagewright_store::{DataType, Field, Role};
 
     fn signature() -> Signature {
@@ -407,7 +220,7 @@ mod tests {
             ("{\"n\": 1, \"x\": 1e999}", "column `x`, data row 1: `1e999` lies outside float64"),
             (
                 "{\"n\": 1, \"x\": \"\\ud800\"}",
-                "data row 1: the text is not JSON: unexpected end of hex escape at line 1 column 8",
+                "column `x`, data row 1: the text is not JSON: unexpected end of hex escape at line 1 column 8",
             ),
         ] {
             assert_eq!(read(text).unwrap_err().to_string(), message);

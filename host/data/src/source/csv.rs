@@ -23,10 +23,20 @@ pub(crate) struct CsvText<R> {
     columns: Vec<String>,
 }
 
+impl<'a> CsvText<&'a [u8]> {
+    /// As [`CsvText::new`], for the text of a request: a header, and commas.
+    pub(crate) fn of_request(text: &'a [u8], name: String) -> Result<Self, DataError> {
+        Self::of_records(Records::new(text, b',').of_length(text.len()), name, true)
+    }
+}
+
 impl<R: Read> CsvText<R> {
     /// Reads the header; without one, numbers the columns of the first record.
     pub(crate) fn new(input: R, name: String, delimiter: u8, has_header: bool) -> Result<Self, DataError> {
-        let mut records = Records::new(input, delimiter);
+        Self::of_records(Records::new(input, delimiter), name, has_header)
+    }
+
+    fn of_records(mut records: Records<R>, name: String, has_header: bool) -> Result<Self, DataError> {
         match records.head() {
             Ok(head) => {
                 if let Some(found) = recognise(head) {
@@ -62,7 +72,12 @@ impl<R: Read> CsvText<R> {
                 Err(error) => return Err(in_words(error, &self.name, &self.columns, Some(row))),
             };
             if record.len() != self.columns.len() {
-                return Err(uneven(record.len(), self.columns.len()).in_row(row).on_line(record.line).into());
+                let fault = uneven(record.len(), self.columns.len()).in_row(row).on_line(record.line);
+                if !visitor.uneven_row(fault)? {
+                    return Ok(());
+                }
+                row += 1;
+                continue;
             }
             for (column, &place) in places.iter().enumerate() {
                 visitor

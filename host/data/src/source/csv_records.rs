@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use super::file_format::HEAD_BYTES;
 
-/// Bytes that are read at once.
+/// The most bytes that are read at once, unless a record is longer.
 const READ_BYTES: usize = 256 << 10;
 /// The longest record. A longer one is probably an unclosed quote; 10,000 columns of 1 KiB fit.
 const MAX_RECORD_BYTES: usize = 64 << 20;
@@ -103,6 +103,8 @@ pub(crate) struct Records<R> {
     stops: [bool; 256],
     cells: Vec<Span>,
     unescaped: String,
+    /// Bytes that are read at once.
+    read_bytes: usize,
 }
 
 /// The result of scanning the buffer.
@@ -135,7 +137,13 @@ impl<R: Read> Records<R> {
             stops,
             cells: Vec::new(),
             unescaped: String::new(),
+            read_bytes: READ_BYTES,
         }
+    }
+
+    /// Reads no more at once than a text of this length needs, its end included.
+    pub(crate) fn of_length(self, bytes: usize) -> Self {
+        Self { read_bytes: READ_BYTES.min(bytes.saturating_add(1)), ..self }
     }
 
     /// Returns the next record; `None` at the end of the input.
@@ -258,7 +266,7 @@ impl<R: Read> Records<R> {
         }
         // At least doubles the buffer, so that a long record is scanned a logarithmic number of
         // times.
-        let room = self.end.max(READ_BYTES);
+        let room = self.end.max(self.read_bytes);
         self.buffer.resize(self.buffer.len().max(self.end + room), 0);
         let is_first = self.line == 1 && self.end == 0;
         while self.end < self.buffer.len() {

@@ -9,9 +9,10 @@ use arrow_array::RecordBatch;
 use stagewright_store::{Field, Schema};
 
 use crate::cell::Cell;
+use crate::decoder::Decoder;
 use crate::error::{DataError, DataFault};
 use crate::interrupt::Interrupt;
-use crate::signature::{Decoder, Signature, Strictness};
+use crate::signature::{Signature, Strictness};
 use crate::source::reader_thread::{ReaderThread, died};
 use crate::source::{CellVisitor, Place, Source, visit};
 

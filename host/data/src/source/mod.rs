@@ -9,7 +9,8 @@
 //! works on the last one.
 
 mod address;
-mod catch_panic;
+pub(crate) mod arrow_cells;
+pub(crate) mod catch_panic;
 mod content;
 mod csv;
 pub(crate) mod csv_records;
@@ -33,7 +34,7 @@ pub(crate) use csv::CsvText;
 pub(crate) use cursor::Batches;
 pub use cursor::{BatchSink, Cursor, open};
 pub use file_format::STANDARD_INPUT;
-pub(crate) use file_format::recognise;
+pub(crate) use file_format::{FileFormat, recognise};
 pub use http::{HostGrant, HttpRequest, fetch};
 pub use memory::InMemory;
 pub(crate) use memory::Place;

@@ -13,6 +13,12 @@ pub(crate) trait CellVisitor {
     /// into the columns that are read.
     fn cell(&mut self, column: usize, cell: Cell<'_>) -> Result<(), Box<DataFault>>;
 
+    /// Called in place of [`CellVisitor::cell`] for a row that has not as many cells as there are
+    /// columns. Returns whether to go on.
+    fn uneven_row(&mut self, fault: DataFault) -> Result<bool, DataError> {
+        Err(fault.into())
+    }
+
     /// Called when `rows` rows are complete. Returns whether to go on.
     fn end_rows(&mut self, rows: usize) -> Result<bool, DataError>;
 

@@ -1,14 +1,13 @@
 //! Parquet files, read with the `parquet` crate.
 //!
 //! Owns the checks before a page is read ([`check`]), the types that columns are read as so that no
-//! value changes ([`read_types`]), and the conversion of Arrow's types to cells ([`array`];
-//! `docs/types.md` has a table). Only the requested columns are read.
+//! value changes ([`read_types`]). [`arrow_cells`] turns Arrow's types into cells; `docs/types.md` has
+//! a table. Only the requested columns are read.
 //!
 //! The `parquet` crate trusts files more than we do: some damaged files make it panic. What the
 //! footer tells is checked first; a panic that remains becomes an error
 //! ([`crate::source::catch_panic`]).
 
-mod array;
 mod check;
 mod file_bytes;
 mod read_types;
@@ -22,11 +21,12 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader
 use parquet::errors::ParquetError;
 use stagewright_store::MAX_BATCH_BYTES;
 
+use crate::cell::Cell;
 use crate::error::{DataError, DataFault};
 use crate::interrupt::Interrupt;
 use crate::source::CellVisitor;
+use crate::source::arrow_cells::{self, ArrayError, ValueVisitor};
 use crate::source::catch_panic::catch_panic;
-use array::ArrayError;
 pub(super) use file_bytes::ParquetBytes;
 use read_types::Wanted;
 
@@ -72,11 +72,14 @@ fn visit_file(
             let (batch, seconds) = (cut(&batch, &part), seconds.as_ref().map(|seconds| cut(seconds, &part)));
             for (column, place) in places.iter().enumerate() {
                 let read = in_file_order.binary_search(place).expect("every place is in the mask");
-                let in_words = |error| in_words(error, row, &names[*place]);
+                let name = &names[*place];
+                let mut values = Values { column, name, first: row, visitor };
                 if let (Some(position), Some(seconds)) = (columns[read].int96, &seconds) {
-                    array::check_seconds(seconds.column(position)).map_err(in_words)?;
+                    arrow_cells::check_seconds(seconds.column(position))
+                        .map_err(|(row, fault)| values.unfit(row, fault))?;
                 }
-                array::visit(batch.column(read), columns[read].is_uuid, column, visitor).map_err(in_words)?;
+                arrow_cells::visit(batch.column(read), columns[read].is_uuid, &mut values)
+                    .map_err(|error| in_words(error, name))?;
             }
             row += batch.num_rows() as u64;
             if !visitor.end_rows(batch.num_rows())? {
@@ -96,7 +99,7 @@ fn cut(batch: &RecordBatch, part: &Range<usize>) -> RecordBatch {
 fn parts(batch: &RecordBatch) -> Vec<Range<usize>> {
     let rows = batch.num_rows();
     let mut lengths = vec![0; rows];
-    batch.columns().iter().for_each(|column| array::add_lengths(column, &mut lengths));
+    batch.columns().iter().for_each(|column| arrow_cells::add_lengths(column, &mut lengths));
     let mut parts = Vec::new();
     let (mut start, mut bytes) = (0, 0_u64);
     for (row, length) in lengths.into_iter().enumerate() {
@@ -112,11 +115,39 @@ fn parts(batch: &RecordBatch) -> Vec<Range<usize>> {
     parts
 }
 
-/// Turns an error of an array into one of the file; `first` is the row of the array's first value.
-fn in_words(error: ArrayError, first: u64, name: &str) -> DataError {
+/// Passes the values of a column on as cells.
+struct Values<'a, V> {
+    column: usize,
+    name: &'a str,
+    /// The row of the first value.
+    first: u64,
+    visitor: &'a mut V,
+}
+
+impl<V> Values<'_, V> {
+    fn unfit(&self, row: usize, fault: DataFault) -> DataError {
+        fault.in_column(self.name).in_row(self.first + row as u64).into()
+    }
+}
+
+impl<V: CellVisitor> ValueVisitor for Values<'_, V> {
+    type Stop = DataError;
+
+    #[inline]
+    fn value(&mut self, row: usize, value: Result<Cell<'_>, DataFault>) -> Result<(), DataError> {
+        match value {
+            // The visitor counts complete rows alone.
+            Ok(cell) => {
+                self.visitor.cell(self.column, cell).map_err(|fault| fault.in_row(self.first + row as u64).into())
+            }
+            Err(fault) => Err(self.unfit(row, fault)),
+        }
+    }
+}
+
+fn in_words(error: ArrayError<DataError>, name: &str) -> DataError {
     match error {
-        ArrayError::Cell { row, fault } => fault.in_row(first + row as u64).into(),
-        ArrayError::Value { row, fault } => fault.in_column(name).in_row(first + row as u64).into(),
+        ArrayError::Stopped(error) => error,
         ArrayError::Arrow(error) => {
             DataFault::new(format!("the values cannot be converted: {error}")).in_column(name).into()
         }

@@ -12,6 +12,7 @@ use parquet::basic::{LogicalType, Type as PhysicalType};
 use parquet::schema::types::SchemaDescriptor;
 
 use crate::error::{DataError, DataFault};
+use crate::source::arrow_cells::viewed;
 
 /// A column that is read.
 pub(super) struct Wanted {
@@ -102,13 +103,12 @@ pub(super) fn schema(metadata: &ArrowReaderMetadata, columns: &[Wanted], in_seco
 /// Returns the type that a column is read as. Text is read as views: a page may repeat a long text
 /// a billion times, and a view only points to it.
 fn read_as(data_type: &DataType) -> DataType {
-    match data_type {
-        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
-        DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
-        DataType::Dictionary(_, values) => match read_as(values) {
-            viewed @ (DataType::Utf8View | DataType::BinaryView) => viewed,
-            _ => widened(data_type),
-        },
+    let values = match data_type {
+        DataType::Dictionary(_, values) => values,
+        _ => data_type,
+    };
+    match viewed(values) {
+        viewed @ (DataType::Utf8View | DataType::BinaryView) => viewed,
         _ => widened(data_type),
     }
 }

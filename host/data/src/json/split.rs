@@ -1,8 +1,7 @@
-//! Splits JSON text into values without parsing them, so that numbers keep their digits.
+//! A second reader of JSON, for tests: slower than [`Scanner`](super::Scanner), and plain.
 //!
-//! `serde_json` parses `2.9999999999999999999` as a double, which is 3. Here it validates the text
-//! and parses single strings. Everything else is found by brackets and quotes, which suffices in
-//! valid JSON.
+//! `serde_json` validates the text and parses single strings. Everything else is found by brackets
+//! and quotes, which suffices in valid JSON.
 
 use std::collections::HashMap;
 
@@ -110,67 +109,4 @@ fn string_end(bytes: &[u8], at: usize) -> usize {
         at += if bytes[at] == b'\\' { 2 } else { 1 };
     }
     at + 1
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use serde_json::Value;
-
-    #[test]
-    fn numbers_keep_their_digits() {
-        let rows = rows("[{\"a\": 2.9999999999999999999 , \"b\":[1,{\"c\":\"}\\\"\"}]}]\n{\"a\":1e400}").unwrap();
-        let first = members(rows[0]).unwrap().unwrap();
-        assert_eq!((first["a"], first["b"]), ("2.9999999999999999999", "[1,{\"c\":\"}\\\"\"}]"));
-        assert_eq!(members(rows[1]).unwrap().unwrap()["a"], "1e400");
-        assert_eq!(members("[1]").unwrap(), None);
-    }
-
-    fn json() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            Just(Value::Null),
-            any::<bool>().prop_map(Value::from),
-            any::<i64>().prop_map(Value::from),
-            any::<f64>().prop_map(Value::from),
-            "[a\"\\\\{}\\[\\],: é\n]{0,8}".prop_map(Value::from),
-        ];
-        leaf.prop_recursive(3, 24, 4, |inner| {
-            prop_oneof![
-                prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-                prop::collection::hash_map("[a\"\\\\}é]{0,3}", inner, 0..4)
-                    .prop_map(|members| Value::Object(members.into_iter().collect())),
-            ]
-        })
-    }
-
-    proptest! {
-        #[test]
-        fn values_are_split_as_a_parser_does(values in prop::collection::vec(json(), 0..4), pretty: bool) {
-            let write = |value: &Value| if pretty { serde_json::to_string_pretty(value) } else { serde_json::to_string(value) };
-            let text = values.iter().map(|value| write(value).unwrap()).collect::<Vec<_>>().join(" ");
-            let expected: Vec<Value> = values.into_iter().flat_map(|value| match value {
-                Value::Array(values) => values,
-                value => vec![value],
-            }).collect();
-            let found: Vec<Value> = rows(&text).unwrap().iter().map(|row| serde_json::from_str(row).unwrap()).collect();
-            prop_assert_eq!(&found, &expected);
-            for (row, value) in rows(&text).unwrap().iter().zip(expected) {
-                let members = members(row).unwrap();
-                prop_assert_eq!(members.is_some(), value.is_object());
-                for (name, raw) in members.into_iter().flatten() {
-                    prop_assert_eq!(&serde_json::from_str::<Value>(raw).unwrap(), &value[&name]);
-                }
-            }
-        }
-
-        #[test]
-        fn any_text_ends_in_rows_or_an_error(text in "[\\[\\]{}:,\"\\\\ae1.+ -]{0,40}") {
-            if let Ok(rows) = rows(&text) {
-                for row in rows {
-                    let _ = members(row);
-                }
-            }
-        }
-    }
 }

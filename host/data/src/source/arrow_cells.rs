@@ -1,121 +1,137 @@
-//! Turns Arrow arrays into cells, each with exactly the value of the file, or into a fault.
+//! Turns Arrow arrays into cells, each with exactly the value of the array, or into a fault.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types;
 use arrow_array::{Array, ArrayRef};
 use arrow_cast::cast;
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
-use arrow_schema::{DataType, TimeUnit};
+use arrow_schema::{ArrowError, DataType, TimeUnit};
+use arrow_select::take::take;
 
 use crate::cell::{Cell, OUTSIDE_CALENDAR, in_calendar};
 use crate::error::DataFault;
-use crate::source::CellVisitor;
 
 const MICROSECONDS_PER_DAY: i64 = 86_400_000_000;
 const MICROSECONDS_PER_SECOND: i64 = 1_000_000;
 const UUID_BYTES: i32 = 16;
 
-pub(super) enum ArrayError {
-    /// The visitor refused a cell. `row` is the row within the batch; the visitor counts complete
-    /// rows.
-    Cell {
-        row: usize,
-        fault: Box<DataFault>,
-    },
-    /// A value cannot be a cell.
-    Value {
-        row: usize,
-        fault: DataFault,
-    },
-    Arrow(arrow_schema::ArrowError),
+/// Receives the values of an array, from the first row on.
+pub(crate) trait ValueVisitor {
+    /// The reason for which the visitor stops.
+    type Stop;
+
+    /// Called for each row, with a fault for a value that cannot be a cell.
+    fn value(&mut self, row: usize, value: Result<Cell<'_>, DataFault>) -> Result<(), Self::Stop>;
 }
 
-impl From<arrow_schema::ArrowError> for ArrayError {
-    fn from(error: arrow_schema::ArrowError) -> Self {
+/// The reason for which not all values were passed on.
+pub(crate) enum ArrayError<S> {
+    /// The visitor stopped.
+    Stopped(S),
+    Arrow(ArrowError),
+}
+
+impl<S> From<ArrowError> for ArrayError<S> {
+    fn from(error: ArrowError) -> Self {
         Self::Arrow(error)
     }
 }
 
-/// Passes the values of one column to the visitor.
-pub(super) fn visit(
+/// Passes the values of an array to the visitor.
+pub(crate) fn visit<V: ValueVisitor>(
     array: &ArrayRef,
     is_uuid: bool,
-    column: usize,
-    visitor: &mut impl CellVisitor,
-) -> Result<(), ArrayError> {
+    visitor: &mut V,
+) -> Result<(), ArrayError<V::Stop>> {
     match array.data_type() {
         // Null arrays have no bitmap, and `is_null` returns false for them.
-        DataType::Null => (0..array.len()).try_for_each(|row| push(Cell::Null, row, column, visitor)),
+        DataType::Null => (0..array.len()).try_for_each(|row| push(row, Ok(Cell::Null), visitor)),
         DataType::Boolean => {
             let values = array.as_boolean();
-            each(array, column, visitor, |row| Ok(Cell::Boolean(values.value(row))))
+            each(array, visitor, |row| Ok(Cell::Boolean(values.value(row))))
         }
         DataType::Int64 => {
             let values = array.as_primitive::<types::Int64Type>();
-            each(array, column, visitor, |row| Ok(Cell::Integer(values.value(row))))
+            each(array, visitor, |row| Ok(Cell::Integer(values.value(row))))
         }
         DataType::Float64 => {
             let values = array.as_primitive::<types::Float64Type>();
-            each(array, column, visitor, |row| Ok(Cell::Float(values.value(row))))
+            each(array, visitor, |row| Ok(Cell::Float(values.value(row))))
         }
         DataType::Utf8 => {
             let values = array.as_string::<i32>();
-            each(array, column, visitor, |row| Ok(Cell::Text(values.value(row))))
+            each(array, visitor, |row| Ok(Cell::Text(values.value(row))))
         }
         DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::UInt8 | DataType::UInt16 | DataType::UInt32 => {
-            visit(&cast(array, &DataType::Int64)?, is_uuid, column, visitor)
+            visit(&cast(array, &DataType::Int64)?, is_uuid, visitor)
         }
-        DataType::Float16 | DataType::Float32 => visit(&cast(array, &DataType::Float64)?, is_uuid, column, visitor),
+        DataType::Float16 | DataType::Float32 => visit(&cast(array, &DataType::Float64)?, is_uuid, visitor),
         DataType::Utf8View => {
             let values = array.as_string_view();
-            each(array, column, visitor, |row| Ok(Cell::Text(values.value(row))))
+            each(array, visitor, |row| Ok(Cell::Text(values.value(row))))
         }
         DataType::BinaryView => {
             let values = array.as_binary_view();
-            each(array, column, visitor, |row| text_of(values.value(row)))
+            each(array, visitor, |row| text_of(values.value(row)))
         }
-        DataType::LargeUtf8 => visit(&cast(array, &DataType::Utf8)?, is_uuid, column, visitor),
-        DataType::Dictionary(_, values) => visit(&cast(array, values)?, is_uuid, column, visitor),
-        DataType::FixedSizeBinary(UUID_BYTES) if is_uuid => visit_uuids(array, column, visitor),
+        DataType::LargeUtf8 => visit(&cast(array, &DataType::Utf8)?, is_uuid, visitor),
+        DataType::Dictionary(_, values) => {
+            let dictionary = array.as_any_dictionary();
+            // A long text may be repeated in each row, which costs 16 bytes with a view of it.
+            let values = cast(dictionary.values(), &viewed(values))?;
+            visit(&take(&values, dictionary.keys(), None)?, is_uuid, visitor)
+        }
+        DataType::FixedSizeBinary(UUID_BYTES) if is_uuid => visit_uuids(array, visitor),
         DataType::Binary | DataType::LargeBinary | DataType::FixedSizeBinary(_) => {
-            visit_binary(&cast(array, &DataType::LargeBinary)?, column, visitor)
+            visit_binary(&cast(array, &DataType::LargeBinary)?, visitor)
         }
         DataType::Date32 => {
             let values = array.as_primitive::<types::Date32Type>();
-            each(array, column, visitor, |row| time(values.value(row).into(), MICROSECONDS_PER_DAY, "days"))
+            each(array, visitor, |row| time(values.value(row).into(), MICROSECONDS_PER_DAY, "days"))
         }
         DataType::Date64 => {
             let values = array.as_primitive::<types::Date64Type>();
-            each(array, column, visitor, |row| time(values.value(row), 1000, "milliseconds"))
+            each(array, visitor, |row| time(values.value(row), 1000, "milliseconds"))
         }
-        DataType::Timestamp(unit, _) => visit_timestamps(array, *unit, column, visitor),
+        DataType::Timestamp(unit, _) => visit_timestamps(array, *unit, visitor),
+        DataType::Decimal32(_, scale) => {
+            let values = array.as_primitive::<types::Decimal32Type>();
+            visit_decimals(array, *scale, visitor, |row| values.value(row).to_string())
+        }
+        DataType::Decimal64(_, scale) => {
+            let values = array.as_primitive::<types::Decimal64Type>();
+            visit_decimals(array, *scale, visitor, |row| values.value(row).to_string())
+        }
         DataType::Decimal128(_, scale) => {
             let values = array.as_primitive::<types::Decimal128Type>();
-            visit_decimals(array, *scale, column, visitor, |row| values.value(row).to_string())
+            visit_decimals(array, *scale, visitor, |row| values.value(row).to_string())
         }
         DataType::Decimal256(_, scale) => {
             let values = array.as_primitive::<types::Decimal256Type>();
-            visit_decimals(array, *scale, column, visitor, |row| values.value(row).to_string())
+            visit_decimals(array, *scale, visitor, |row| values.value(row).to_string())
         }
         // UInt64 as digits, to lose none before the column's type is known; times of day and nested
         // values as text.
-        _ => visit_as_text(array, column, visitor),
+        _ => visit_as_text(array, visitor),
     }
 }
 
-fn push(cell: Cell<'_>, row: usize, column: usize, visitor: &mut impl CellVisitor) -> Result<(), ArrayError> {
-    visitor.cell(column, cell).map_err(|fault| ArrayError::Cell { row, fault })
+fn push<V: ValueVisitor>(
+    row: usize,
+    value: Result<Cell<'_>, DataFault>,
+    visitor: &mut V,
+) -> Result<(), ArrayError<V::Stop>> {
+    visitor.value(row, value).map_err(ArrayError::Stopped)
 }
 
-fn each<'a>(
+fn each<'a, V: ValueVisitor>(
     array: &ArrayRef,
-    column: usize,
-    visitor: &mut impl CellVisitor,
+    visitor: &mut V,
     cell: impl Fn(usize) -> Result<Cell<'a>, DataFault>,
-) -> Result<(), ArrayError> {
+) -> Result<(), ArrayError<V::Stop>> {
     for row in 0..array.len() {
-        let cell = if array.is_null(row) { Ok(Cell::Null) } else { cell(row) };
-        push(cell.map_err(|fault| ArrayError::Value { row, fault })?, row, column, visitor)?;
+        let value = if array.is_null(row) { Ok(Cell::Null) } else { cell(row) };
+        push(row, value, visitor)?;
     }
     Ok(())
 }
@@ -134,56 +150,54 @@ fn outside(value: i64, unit: &str) -> DataFault {
 }
 
 /// A timestamp without a zone is in UTC. With one, Arrow stores UTC already.
-fn visit_timestamps(
+fn visit_timestamps<V: ValueVisitor>(
     array: &ArrayRef,
     unit: TimeUnit,
-    column: usize,
-    visitor: &mut impl CellVisitor,
-) -> Result<(), ArrayError> {
+    visitor: &mut V,
+) -> Result<(), ArrayError<V::Stop>> {
     match unit {
         TimeUnit::Second => {
             let values = array.as_primitive::<types::TimestampSecondType>();
-            each(array, column, visitor, |row| time(values.value(row), MICROSECONDS_PER_SECOND, "seconds"))
+            each(array, visitor, |row| time(values.value(row), MICROSECONDS_PER_SECOND, "seconds"))
         }
         TimeUnit::Millisecond => {
             let values = array.as_primitive::<types::TimestampMillisecondType>();
-            each(array, column, visitor, |row| time(values.value(row), 1000, "milliseconds"))
+            each(array, visitor, |row| time(values.value(row), 1000, "milliseconds"))
         }
         TimeUnit::Microsecond => {
             let values = array.as_primitive::<types::TimestampMicrosecondType>();
-            each(array, column, visitor, |row| time(values.value(row), 1, "microseconds"))
+            each(array, visitor, |row| time(values.value(row), 1, "microseconds"))
         }
         TimeUnit::Nanosecond => {
             let values = array.as_primitive::<types::TimestampNanosecondType>();
-            each(array, column, visitor, |row| Ok(Cell::Timestamp(values.value(row).div_euclid(1000))))
+            each(array, visitor, |row| Ok(Cell::Timestamp(values.value(row).div_euclid(1000))))
         }
     }
 }
 
-/// Checks that the times of an INT96 column, read as seconds, fit into microseconds.
-pub(super) fn check_seconds(array: &ArrayRef) -> Result<(), ArrayError> {
+/// Checks that the times of an INT96 column, read as seconds, fit into microseconds. Returns the
+/// first row whose time does not, with its fault.
+pub(super) fn check_seconds(array: &ArrayRef) -> Result<(), (usize, DataFault)> {
     let values = array.as_primitive::<types::TimestampSecondType>();
     for row in (0..values.len()).filter(|row| values.is_valid(*row)) {
-        time(values.value(row), MICROSECONDS_PER_SECOND, "seconds")
-            .map_err(|fault| ArrayError::Value { row, fault })?;
+        time(values.value(row), MICROSECONDS_PER_SECOND, "seconds").map_err(|fault| (row, fault))?;
     }
     Ok(())
 }
 
 /// Passes decimals with all digits of the file. Arrow's own text drops those beyond the column's
 /// precision.
-fn visit_decimals(
+fn visit_decimals<V: ValueVisitor>(
     array: &ArrayRef,
     scale: i8,
-    column: usize,
-    visitor: &mut impl CellVisitor,
+    visitor: &mut V,
     unscaled: impl Fn(usize) -> String,
-) -> Result<(), ArrayError> {
+) -> Result<(), ArrayError<V::Stop>> {
     for row in 0..array.len() {
         if array.is_null(row) {
-            push(Cell::Null, row, column, visitor)?;
+            push(row, Ok(Cell::Null), visitor)?;
         } else {
-            push(Cell::Text(&decimal_text(&unscaled(row), scale)), row, column, visitor)?;
+            push(row, Ok(Cell::Text(&decimal_text(&unscaled(row), scale))), visitor)?;
         }
     }
     Ok(())
@@ -204,10 +218,19 @@ fn decimal_text(unscaled: &str, scale: i8) -> String {
     }
 }
 
+/// Returns the type of views of the same texts or bytes; any other type as it is.
+pub(crate) fn viewed(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 => DataType::Utf8View,
+        DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
+        _ => data_type.clone(),
+    }
+}
+
 /// Many writers do not mark binary columns that hold text.
-fn visit_binary(array: &ArrayRef, column: usize, visitor: &mut impl CellVisitor) -> Result<(), ArrayError> {
+fn visit_binary<V: ValueVisitor>(array: &ArrayRef, visitor: &mut V) -> Result<(), ArrayError<V::Stop>> {
     let values = array.as_binary::<i64>();
-    each(array, column, visitor, |row| text_of(values.value(row)))
+    each(array, visitor, |row| text_of(values.value(row)))
 }
 
 fn text_of(bytes: &[u8]) -> Result<Cell<'_>, DataFault> {
@@ -229,11 +252,11 @@ pub(super) fn add_lengths(array: &ArrayRef, lengths: &mut [u64]) {
     }
 }
 
-fn visit_uuids(array: &ArrayRef, column: usize, visitor: &mut impl CellVisitor) -> Result<(), ArrayError> {
+fn visit_uuids<V: ValueVisitor>(array: &ArrayRef, visitor: &mut V) -> Result<(), ArrayError<V::Stop>> {
     let values = array.as_fixed_size_binary();
     for row in 0..values.len() {
         if values.is_null(row) {
-            push(Cell::Null, row, column, visitor)?;
+            push(row, Ok(Cell::Null), visitor)?;
             continue;
         }
         let mut text = String::with_capacity(36);
@@ -243,26 +266,24 @@ fn visit_uuids(array: &ArrayRef, column: usize, visitor: &mut impl CellVisitor) 
             }
             text.push_str(&format!("{byte:02x}"));
         }
-        push(Cell::Text(&text), row, column, visitor)?;
+        push(row, Ok(Cell::Text(&text)), visitor)?;
     }
     Ok(())
 }
 
-fn visit_as_text(array: &ArrayRef, column: usize, visitor: &mut impl CellVisitor) -> Result<(), ArrayError> {
+fn visit_as_text<V: ValueVisitor>(array: &ArrayRef, visitor: &mut V) -> Result<(), ArrayError<V::Stop>> {
     let options = FormatOptions::new();
     let formatter = ArrayFormatter::try_new(array.as_ref(), &options)?;
     let mut text = String::new();
     for row in 0..array.len() {
         text.clear();
         if array.is_null(row) {
-            push(Cell::Null, row, column, visitor)?;
+            push(row, Ok(Cell::Null), visitor)?;
             continue;
         }
-        formatter.value(row).write(&mut text).map_err(|error| {
-            let fault = DataFault::new(format!("the value has no text: {error}"));
-            ArrayError::Value { row, fault }
-        })?;
-        push(Cell::Text(&text), row, column, visitor)?;
+        let written = formatter.value(row).write(&mut text);
+        let value = written.map(|()| Cell::Text(&text));
+        push(row, value.map_err(|error| DataFault::new(format!("the value has no text: {error}"))), visitor)?;
     }
     Ok(())
 }

@@ -1,0 +1,174 @@
+//! The columns of a record batch: where their buffers are, and arrays of them.
+//!
+//! Only columns that are read become arrays, and Arrow validates these in full. Arrow's own reader
+//! would build every column, whatever it holds.
+
+use std::ops::Range;
+
+use arrow_array::{Array, ArrayRef, make_array, new_null_array};
+use arrow_buffer::Buffer;
+use arrow_data::ArrayData;
+use arrow_ipc::{MetadataVersion, RecordBatch};
+use arrow_schema::{DataType, UnionMode};
+
+/// The bytes of a view.
+const VIEW_BYTES: usize = 16;
+
+/// Returns whether columns of a type are read: those of single values.
+pub(super) fn is_read(data_type: &DataType) -> bool {
+    use DataType as T;
+    match data_type {
+        // A dictionary would repeat values that have no views.
+        T::Dictionary(_, values) => {
+            !matches!(**values, T::Dictionary(..) | T::FixedSizeBinary(_) | T::Null) && is_read(values)
+        }
+        T::FixedSizeBinary(bytes) => *bytes > 0,
+        T::Interval(_) | T::Duration(_) | T::RunEndEncoded(..) => false,
+        other => !other.is_nested(),
+    }
+}
+
+/// A record batch whose columns are located.
+pub(super) struct Columns<'a> {
+    batch: RecordBatch<'a>,
+    body: &'a Buffer,
+    rows: usize,
+    /// The node of each column, and its buffers.
+    places: Vec<(usize, Range<usize>)>,
+}
+
+impl<'a> Columns<'a> {
+    /// Locates the columns of these types.
+    pub(super) fn locate<'t>(
+        batch: RecordBatch<'a>,
+        body: &'a Buffer,
+        version: MetadataVersion,
+        types: impl Iterator<Item = &'t DataType>,
+    ) -> Result<Self, String> {
+        if batch.compression().is_some() {
+            return Err("its buffers are compressed: write it without compression".to_owned());
+        }
+        let rows = rows(&batch)?;
+        let counts: Vec<i64> = batch.variadicBufferCounts().into_iter().flatten().collect();
+        let nodes = batch.nodes().map_or(0, |nodes| nodes.len());
+        let buffers = batch.buffers().map_or(0, |buffers| buffers.len());
+        let mut cursor = Cursor { node: 0, buffer: 0, views: counts.into_iter(), version };
+        let mut places = Vec::new();
+        for data_type in types {
+            let (node, first) = (cursor.node, cursor.buffer);
+            cursor.pass(data_type)?;
+            if cursor.node > nodes || cursor.buffer > buffers {
+                return Err("a record batch has fewer columns than the schema".to_owned());
+            }
+            places.push((node, first..cursor.buffer));
+        }
+        if (cursor.node, cursor.buffer) != (nodes, buffers) {
+            return Err("a record batch has more columns than the schema".to_owned());
+        }
+        Ok(Self { batch, body, rows, places })
+    }
+
+    /// Returns the bytes of text that the views of a column stand for; 0 for a column without
+    /// views. The same text may be seen from each row.
+    pub(super) fn seen_bytes(&self, column: usize, data_type: &DataType) -> Result<usize, String> {
+        if !matches!(data_type, DataType::Utf8View | DataType::BinaryView) {
+            return Ok(0);
+        }
+        let views = self.buffer(self.places[column].1.start + 1)?;
+        let (views, _) = views.as_slice().as_chunks::<VIEW_BYTES>();
+        let length = |view: &[u8; VIEW_BYTES]| u32::from_le_bytes([view[0], view[1], view[2], view[3]]) as usize;
+        Ok(views.iter().take(self.rows).map(length).fold(0, usize::saturating_add))
+    }
+
+    /// Returns the array of a column.
+    pub(super) fn array(
+        &self,
+        column: usize,
+        data_type: &DataType,
+        dictionary: Option<&ArrayRef>,
+    ) -> Result<ArrayRef, String> {
+        let (node, buffers) = self.places[column].clone();
+        let node = self.batch.nodes().ok_or("a record batch has no columns")?.get(node);
+        if usize::try_from(node.length()) != Ok(self.rows) {
+            return Err(format!("a column has {} values for {} rows", node.length(), self.rows));
+        }
+        if *data_type == DataType::Null {
+            return Ok(new_null_array(data_type, self.rows));
+        }
+        let mut buffers = buffers.map(|index| self.buffer(index)).collect::<Result<Vec<_>, _>>()?.into_iter();
+        let validity = buffers.next().filter(|_| node.null_count() > 0);
+        let mut array = ArrayData::builder(data_type.clone())
+            .len(self.rows)
+            .null_bit_buffer(validity)
+            .buffers(buffers.collect())
+            .align_buffers(true);
+        if let DataType::Dictionary(_, values) = data_type {
+            let dictionary = dictionary.ok_or("a column has no dictionary")?;
+            if dictionary.data_type() != &**values {
+                return Err("a dictionary has another type than its column".to_owned());
+            }
+            array = array.add_child_data(dictionary.to_data());
+        }
+        Ok(make_array(array.build().map_err(|error| error.to_string())?))
+    }
+
+    fn buffer(&self, index: usize) -> Result<Buffer, String> {
+        let buffer = self.batch.buffers().ok_or("a record batch has no buffers")?.get(index);
+        let range = usize::try_from(buffer.offset()).ok().zip(usize::try_from(buffer.length()).ok());
+        let is_inside =
+            |(start, length): &(usize, usize)| start.checked_add(*length).is_some_and(|end| end <= self.body.len());
+        let (start, length) = range.filter(is_inside).ok_or("a buffer lies outside its message")?;
+        Ok(self.body.slice_with_length(start, length))
+    }
+}
+
+/// Returns the rows of a batch.
+pub(super) fn rows(batch: &RecordBatch<'_>) -> Result<usize, String> {
+    usize::try_from(batch.length()).map_err(|_| format!("a record batch has {} rows", batch.length()))
+}
+
+/// Counts the nodes and buffers of columns, as the format lays them out.
+struct Cursor {
+    node: usize,
+    buffer: usize,
+    /// For each column of views, how many buffers it has besides validity and views.
+    views: std::vec::IntoIter<i64>,
+    version: MetadataVersion,
+}
+
+impl Cursor {
+    fn pass(&mut self, data_type: &DataType) -> Result<(), String> {
+        use DataType as T;
+        self.node = self.node.saturating_add(1);
+        let buffers = match data_type {
+            T::Null | T::RunEndEncoded(..) => 0,
+            T::Struct(_) | T::FixedSizeList(..) => 1,
+            T::Utf8 | T::LargeUtf8 | T::Binary | T::LargeBinary | T::ListView(_) | T::LargeListView(_) => 3,
+            T::Utf8View | T::BinaryView => {
+                let more = self.views.next().and_then(|count| usize::try_from(count).ok());
+                2_usize.saturating_add(more.ok_or("a column of views has no number of buffers")?)
+            }
+            T::Union(_, mode) => {
+                let validity = usize::from(self.version < MetadataVersion::V5);
+                validity + if *mode == UnionMode::Dense { 2 } else { 1 }
+            }
+            _ => 2,
+        };
+        self.buffer = self.buffer.saturating_add(buffers);
+        match data_type {
+            T::List(field)
+            | T::LargeList(field)
+            | T::ListView(field)
+            | T::LargeListView(field)
+            | T::FixedSizeList(field, _)
+            | T::Map(field, _) => self.pass(field.data_type()),
+            T::Struct(fields) => fields.iter().try_for_each(|field| self.pass(field.data_type())),
+            T::Union(fields, _) => fields.iter().try_for_each(|(_, field)| self.pass(field.data_type())),
+            T::RunEndEncoded(ends, values) => {
+                self.pass(ends.data_type())?;
+                self.pass(values.data_type())
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Rows from Arrow arrays.
+
+use arrow_array::{Array as _, ArrayRef};
+
+use crate::cell::Cell;
+use crate::error::DataFault;
+use crate::rows::visit::kept_cell;
+use crate::rows::{Excess, RowsBuilder};
+use crate::source::arrow_cells::{self, ArrayError, ValueVisitor};
+
+/// Passes the values of an array to a column.
+struct Values<'a, 'p> {
+    rows: &'a mut RowsBuilder<'p>,
+    column: usize,
+}
+
+impl ValueVisitor for Values<'_, '_> {
+    /// Nothing that follows could change the result.
+    type Stop = ();
+
+    #[inline]
+    fn value(&mut self, row: usize, value: Result<Cell<'_>, DataFault>) -> Result<(), ()> {
+        let rows = &mut *self.rows;
+        let row = rows.decoder.rows() + row;
+        match (value, self.column.checked_sub(rows.plan.columns())) {
+            (Ok(cell), None) => rows.decode(row, self.column, cell),
+            (Ok(cell), Some(kept)) => rows.keep_cell(kept, cell),
+            (Err(fault), _) => {
+                let name = rows.name(self.column);
+                rows.collect(fault.in_column(name).in_row(row as u64));
+            }
+        }
+        if rows.is_done() { Err(()) } else { Ok(()) }
+    }
+}
+
+impl<'p> RowsBuilder<'p> {
+    /// Begins a batch of this many rows. Returns whether its values are needed.
+    pub(crate) fn begin_batch(&mut self, rows: usize) -> bool {
+        self.check_rows(self.decoder.rows().saturating_add(rows));
+        !self.is_done()
+    }
+
+    /// Appends an array with a value for each row of the batch to column `column`, which counts the
+    /// columns in the order of [`RowsBuilder::bind_each`].
+    pub(crate) fn append_array(&mut self, column: usize, array: &ArrayRef, is_uuid: bool) {
+        debug_assert!(column < self.plan.columns() + self.plan.kept.len());
+        match arrow_cells::visit(array, is_uuid, &mut Values { rows: self, column }) {
+            Ok(()) | Err(ArrayError::Stopped(())) => {}
+            Err(ArrayError::Arrow(error)) => {
+                let fault =
+                    DataFault::new(format!("the values of type {} cannot be converted: {error}", array.data_type()));
+                self.refuse_column(column, fault);
+            }
+        }
+    }
+
+    /// Ends a batch of this many rows.
+    pub(crate) fn end_batch(&mut self, rows: usize) {
+        self.decoder.end_rows(rows);
+    }
+
+    /// Collects the fault of a column as a whole, without which no row can be decoded.
+    pub(crate) fn refuse_column(&mut self, column: usize, fault: DataFault) {
+        let name = self.name(column);
+        self.lacks_columns = true;
+        self.collect(fault.in_column(name).in_row(0));
+    }
+
+    /// Notes that a text would exceed the limit. Returns whether it would.
+    pub(crate) fn exceeds_text(&mut self, bytes: usize) -> bool {
+        let exceeds = self.limits.is_some_and(|limits| bytes > limits.text);
+        if exceeds {
+            self.excess.get_or_insert(Excess::Text);
+        }
+        exceeds
+    }
+
+    fn keep_cell(&mut self, kept: usize, cell: Cell<'_>) {
+        let bytes = if let Cell::Text(text) = cell { text.len() } else { 0 };
+        if let Err(fault) = self.keep(kept, bytes, kept_cell(cell)) {
+            self.collect(fault);
+        }
+    }
+
+    fn name(&self, column: usize) -> &'p str {
+        let plan = self.plan;
+        match column.checked_sub(plan.columns()) {
+            None => &plan.decoder.schema().fields()[column].name,
+            Some(kept) => &plan.kept[kept].name,
+        }
+    }
+}

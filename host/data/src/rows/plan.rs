@@ -1,0 +1,124 @@
+//! A signature, prepared for decoding rows that arrive at once.
+
+use std::collections::HashMap;
+
+use stagewright_store::Schema;
+
+use crate::decoder::DecoderPlan;
+use crate::signature::{ExtraColumns, Signature, Strictness};
+
+/// The member of an object that holds rows: `{"rows": [...]}`.
+pub(crate) const ROWS: &str = "rows";
+
+/// Everything about rows that no row changes.
+///
+/// A row's values are put into slots before they are decoded. The first slots are those of the
+/// decoder's columns; the next hold values that are kept and no column of the decoder.
+#[derive(Debug)]
+pub(crate) struct RowPlan {
+    pub(super) signature: Signature,
+    pub(super) strictness: Strictness,
+    pub(super) decoder: DecoderPlan,
+    pub(super) kept: Vec<Kept>,
+    pub(super) slots: usize,
+    /// Whether names that are neither in the signature nor kept are faults.
+    pub(super) refuses_unknown: bool,
+    /// The names that may come: first those of the signature, in order.
+    names: Vec<Name>,
+    by_name: HashMap<Box<str>, usize>,
+}
+
+/// A value to keep.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) name: String,
+    pub(super) slot: usize,
+    /// Whether it is a fault if the value does not come.
+    pub(super) is_needed: bool,
+}
+
+#[derive(Debug)]
+struct Name {
+    text: Box<str>,
+    /// `None` if the value is not read.
+    slot: Option<usize>,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Slot(usize),
+    /// A column of the signature that is not read, such as the target.
+    NotRead,
+    Unknown,
+}
+
+impl RowPlan {
+    /// Prepares a signature. Values of the names in `keep` are kept and must come.
+    pub(crate) fn new(signature: &Signature, strictness: Strictness, keep: &[String]) -> Self {
+        let decoder = DecoderPlan::new(signature, strictness);
+        let schema = decoder.schema();
+        let name = |text: &String| Name { text: text.as_str().into(), slot: schema.index_of(text) };
+        let names: Vec<Name> = signature.fields.fields().iter().map(|field| name(&field.name)).collect();
+        let by_name = names.iter().enumerate().map(|(place, name)| (name.text.clone(), place)).collect();
+        let refuses_unknown = strictness == Strictness::Ingest && signature.extra_columns == ExtraColumns::Error;
+        let slots = schema.len();
+        let signature = signature.clone();
+        let mut plan =
+            Self { signature, strictness, decoder, kept: Vec::new(), slots, refuses_unknown, names, by_name };
+        keep.iter().for_each(|name| plan.keep(name, true));
+        plan
+    }
+
+    /// Prepares a signature for requests, which may have a value for `key` in each row.
+    pub(crate) fn of_requests(signature: &Signature, key: Option<&str>, refuses_unknown: bool) -> Self {
+        let mut plan = Self { refuses_unknown, ..Self::new(signature, Strictness::Predict, &[]) };
+        if let Some(key) = key {
+            plan.keep(key, false);
+        }
+        plan
+    }
+
+    fn keep(&mut self, name: &str, is_needed: bool) {
+        let place = *self.by_name.entry(name.into()).or_insert_with(|| {
+            self.names.push(Name { text: name.into(), slot: None });
+            self.names.len() - 1
+        });
+        let slot = *self.names[place].slot.get_or_insert_with(|| {
+            self.slots += 1;
+            self.slots - 1
+        });
+        self.kept.push(Kept { name: name.to_owned(), slot, is_needed });
+    }
+
+    /// Returns the columns of the decoder.
+    pub(crate) fn schema(&self) -> &Schema {
+        self.decoder.schema()
+    }
+
+    /// Returns how many columns the decoder has.
+    #[inline]
+    pub(super) fn columns(&self) -> usize {
+        self.decoder.schema().len()
+    }
+
+    /// Returns whether an object may hold rows in its member [`ROWS`].
+    pub(super) fn admits_wrapper(&self) -> bool {
+        !self.by_name.contains_key(ROWS)
+    }
+
+    /// Finds a name. `expected` is the place of the name that is compared first: members mostly
+    /// come in the signature's order.
+    #[inline]
+    pub(super) fn find(&self, name: &str, expected: &mut usize) -> Found {
+        let place = match self.names.get(*expected) {
+            Some(next) if *next.text == *name => *expected,
+            _ => match self.by_name.get(name) {
+                Some(place) => *place,
+                None => return Found::Unknown,
+            },
+        };
+        *expected = place + 1;
+        self.names[place].slot.map_or(Found::NotRead, Found::Slot)
+    }
+}
