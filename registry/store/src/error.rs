@@ -8,7 +8,7 @@ use stagewright_text::Untrusted;
 use crate::artifact::ArtifactKind;
 use crate::database::DatabaseError;
 use crate::digest::Digest;
-use crate::registry::{AuditDifference, JudgedAgainst};
+use crate::registry::{AuditDifference, DeploymentError, JudgedAgainst};
 use crate::schema::SchemaError;
 use crate::search::SearchError;
 
@@ -179,6 +179,34 @@ pub enum StoreError {
         found: u32,
         /// The newest known one.
         known: u32,
+    },
+    /// The database was written by an older Stagewright, and may only be read.
+    #[error(
+        "`{place}` has format {found}, and this program reads format {known}\nhint: run `stagewright models` once as a user who may write the registry: it converts the registry"
+    )]
+    TooOld {
+        /// The database.
+        place: String,
+        /// Its format.
+        found: u32,
+        /// The format that this program reads.
+        known: u32,
+    },
+    /// There is no registry, where one must exist.
+    #[error(
+        "there is no registry in `{place}`\nhint: run a pipeline first, or name another registry with --home, --registry or STAGEWRIGHT_REGISTRY"
+    )]
+    NoRegistry {
+        /// The database.
+        place: String,
+    },
+    /// The registry was opened only to be read.
+    #[error(
+        "`{place}` was opened only to be read, so nothing can be recorded in it\nhint: use a registry that this program may write"
+    )]
+    ReadOnly {
+        /// The database.
+        place: String,
     },
     /// A row of the database holds what this program never writes.
     #[error("`{place}` is damaged: {problem}")]
@@ -504,6 +532,17 @@ pub enum StoreError {
         version: u32,
         /// The destination.
         destination: String,
+    },
+    /// A deployment cannot be started, changed or found.
+    #[error(transparent)]
+    Deployment(#[from] DeploymentError),
+    /// An outcome cannot be recorded.
+    #[error("outcome {index} cannot be recorded: {problem}")]
+    BadOutcome {
+        /// Its place in the list, from 0.
+        index: usize,
+        /// The problem, with a remedy.
+        problem: String,
     },
     /// The alias moved since the caller looked at it.
     #[error("alias `{alias}` of model `{model}` points to {}, not to {}\nhint: another run moved it; look at it and try again", version_text(*.actual), version_text(*.expected))]

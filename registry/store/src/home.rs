@@ -7,7 +7,7 @@ use crate::artifact::{ArtifactStore, SharedArtifacts};
 use crate::error::{StoreError, io_error};
 use crate::files::{create_private, read_regular_text, write_whole};
 use crate::fsyncs::sync_directory;
-use crate::registry::Registry;
+use crate::registry::{OpenMode, Registry};
 
 /// `STAGEWRIGHT_HOME`: `artifacts/`, `cache/`, and the registry `stagewright.db`. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -17,6 +17,7 @@ pub struct Home {
     pub artifacts: ArtifactStore,
     /// The records of runs and models.
     pub registry: Registry,
+    mode: OpenMode,
 }
 
 impl Home {
@@ -39,24 +40,46 @@ impl Home {
         registry: Option<&str>,
         password: Option<&str>,
     ) -> Result<Self, StoreError> {
+        Self::open_as(path, registry, password, OpenMode::Full)
+    }
+
+    /// As [`Home::open_with`], for a use. To serve from a registry on a server, a home is created
+    /// if it is missing, since it holds copies of artifacts alone. To read, nothing is created or
+    /// removed.
+    ///
+    /// # Errors
+    /// Those of [`Home::open_with`], and of [`Registry::open_as`].
+    pub fn open_as(
+        path: impl AsRef<Path>,
+        registry: Option<&str>,
+        password: Option<&str>,
+        mode: OpenMode,
+    ) -> Result<Self, StoreError> {
         let path = path.as_ref();
-        if !path.is_dir() {
+        let is_created = mode == OpenMode::Full || (mode == OpenMode::Serving && registry.is_some());
+        if is_created && !path.is_dir() {
             create_durably(path)?;
         }
+        // First the registry: a folder without one is left as it is.
+        let open_registry = || match registry {
+            Some(url) => open_external_registry(path, url, password, mode),
+            None => open_own_registry(path, mode),
+        };
+        if mode.only_reads() {
+            let (registry, path) = (open_registry()?, path.to_owned());
+            return Ok(Self { artifacts: ArtifactStore::open_to_read(path.join("artifacts")), registry, path, mode });
+        }
+        let existing = if mode == OpenMode::Serving { Some(open_registry()?) } else { None };
         let cache = path.join("cache");
         create_private(&cache).map_err(io_error("create", &cache))?;
-        Ok(Self {
-            artifacts: ArtifactStore::open(path.join("artifacts"))?,
-            registry: match registry {
-                Some(url) => open_external_registry(path, url, password)?,
-                None => open_own_registry(path)?,
-            },
-            path: path.to_owned(),
-        })
+        let artifacts = ArtifactStore::open(path.join("artifacts"))?;
+        let registry = existing.map_or_else(open_registry, Ok)?;
+        Ok(Self { artifacts, registry, path: path.to_owned(), mode })
     }
 
     /// Returns the same home, sharing its artifacts at a place that several machines reach, or at
-    /// none. When a home names a place for the first time, its artifacts are sent there.
+    /// none. When a home names a place for the first time, its artifacts are sent there, unless it
+    /// is only read.
     ///
     /// # Errors
     /// [`StoreError::OtherArtifacts`] if the home was used with another place before, or if `place`
@@ -77,6 +100,9 @@ impl Home {
             (None, Some(place)) => {
                 let uri = place.uri().to_owned();
                 let artifacts = shared(self.artifacts, place, &self.registry);
+                if self.mode.only_reads() {
+                    return Ok(Self { artifacts, ..self });
+                }
                 artifacts.share_all()?;
                 write_whole(&file, format!("{uri}\n").as_bytes()).map_err(io_error("write", &file))?;
                 Ok(Self { artifacts, ..self })
@@ -124,12 +150,17 @@ const DATABASE: &str = "stagewright.db";
 
 /// Opens a registry elsewhere. A home has one registry: with another one, everything in the home
 /// would look like garbage.
-fn open_external_registry(path: &Path, url: &str, password: Option<&str>) -> Result<Registry, StoreError> {
+fn open_external_registry(
+    path: &Path,
+    url: &str,
+    password: Option<&str>,
+    mode: OpenMode,
+) -> Result<Registry, StoreError> {
     let own = path.join(DATABASE);
     if own.try_exists().map_err(io_error("look at", &own))? {
         return Err(StoreError::OtherRegistry { home: path.to_owned(), own: DATABASE.to_owned() });
     }
-    let registry = Registry::connect_with(url, password)?;
+    let registry = Registry::connect_as(url, password, mode)?;
     let (file, place) = (path.join(REGISTRY_FILE), registry.place());
     match read_regular_text(&file, MAX_ADDRESS_BYTES) {
         // Options may differ: they say how to connect, not where.
@@ -139,6 +170,7 @@ fn open_external_registry(path: &Path, url: &str, password: Option<&str>) -> Res
             return Err(StoreError::OtherRegistry { home: path.to_owned(), own: own.trim().to_owned() });
         }
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(io_error("read", &file)(error)),
+        _ if mode.only_reads() => {}
         _ => write_whole(&file, format!("{place}\n").as_bytes()).map_err(io_error("write", &file))?,
     }
     Ok(registry)
@@ -148,14 +180,14 @@ fn address(place: &str) -> &str {
     place.split('?').next().unwrap_or_default()
 }
 
-fn open_own_registry(path: &Path) -> Result<Registry, StoreError> {
+fn open_own_registry(path: &Path, mode: OpenMode) -> Result<Registry, StoreError> {
     let file = path.join(REGISTRY_FILE);
     match read_regular_text(&file, MAX_ADDRESS_BYTES) {
         Ok(own) => Err(StoreError::OtherRegistry { home: path.to_owned(), own: own.trim().to_owned() }),
         // The registry is elsewhere and its address cannot be read. With a registry of its own,
         // everything in the home would look like garbage.
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io_error("read", &file)(error)),
-        Err(_) => Registry::open(path.join(DATABASE)),
+        Err(_) => Registry::open_as(path.join(DATABASE), mode),
     }
 }
 

@@ -41,7 +41,7 @@
 //! - [`Home`]: the directory that holds the artifacts and, by default, the registry
 //! - [`ArtifactStore`], [`Staging`]: opening and publishing artifacts
 //! - [`Table`], [`Blob`], [`Document`]: the kinds of artifacts; [`Schema`]: the columns of a table
-//! - [`Registry`]: runs, stages, models, versions, promotions, the audit
+//! - [`Registry`]: runs, stages, models, versions, promotions, deployments, the audit
 //! - [`search`]: MLflow's grammar of filters and orders
 //! - [`packed`]: batches from and for untrusted guests
 //! - [`StoreError`]: the error of all of these
@@ -79,11 +79,14 @@ pub use fsyncs::fsyncs;
 pub use home::Home;
 pub use packed::{CANONICAL_NAN, MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 pub use registry::{
-    ArtifactRecord, ArtifactUse, AuditCheck, AuditDifference, AuditEntry, CACHED, CHAMPION, Experiment, FAILED,
-    FINISHED, ImportedRun, InputRecord, JudgedAgainst, LifecycleStage, LogLine, LoggedMetric, MetricPoint,
-    MetricRecord, Model, ModelVersion, NewModel, NewRun, NewVerdict, NewVersion, Numbering, PERSON, Page, Promotion,
-    PromotionRequest, PromotionState, Reference, Registration, Registry, RowMemory, Run, RunId, RunStatus, SOURCE_TAG,
-    StageRecord, UseKind, Verdict, VerdictReason, VersionVerdict, ViewType,
+    ArmCounts, ArtifactRecord, ArtifactUse, AuditCheck, AuditDifference, AuditEntry, CACHED, CHAMPION, Deployment,
+    DeploymentArm, DeploymentError, DeploymentRevision, DeploymentStatus, DeploymentStep, DeploymentStrategy,
+    Experiment, FAILED, FINISHED, ImportedRun, InputRecord, JudgedAgainst, LifecycleStage, LogLine, LoggedMetric,
+    MAX_OUTCOMES, MAX_OUTCOMES_AT_ONCE, MetricPoint, MetricRecord, Model, ModelVersion, NewDeployment, NewModel,
+    NewOutcome, NewRun, NewVerdict, NewVersion, Numbering, OpenMode, OutcomePosting, OutcomeTally, PERSON, Page,
+    Promotion, PromotionRequest, PromotionState, RecordedOutcome, Reference, Registration, Registry, RegistryWatch,
+    RowMemory, Run, RunId, RunStatus, SOURCE_TAG, StageRecord, UseKind, Verdict, VerdictReason, VersionVerdict,
+    ViewType,
 };
 pub use schema::{DataType, Field, MAX_NAME_BYTES, Role, Schema, SchemaError, UnknownName};
 pub use table::{Formulas, Table, TableWriter, export_bytes, export_csv, export_parquet};

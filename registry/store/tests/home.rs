@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
-use stagewright_store::Home;
+use stagewright_store::{Home, OpenMode, StoreError};
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -57,4 +57,31 @@ fn a_database_that_is_a_link_or_no_file_is_refused() {
         assert_eq!(outside.exists(), there);
         drop(fs::remove_file(&outside));
     }
+}
+
+// invariant: as `a_registry_that_is_only_read_is_not_changed`
+#[test]
+fn a_home_that_is_only_read_is_not_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("home");
+    let home = Home::open(&path).unwrap();
+    let staging = home.artifacts.stage();
+    let mut writer = staging.create_blob().unwrap();
+    writer.write(b"model").unwrap();
+    let digest = writer.finish().unwrap().digest();
+    staging.publish().unwrap();
+    drop(home);
+    // The leftovers of a process that died, and a home whose cache was deleted.
+    let left = path.join("artifacts/staging/1-gone");
+    fs::create_dir(&left).unwrap();
+    fs::write(left.with_extension("lock"), "").unwrap();
+    fs::remove_dir_all(path.join("cache")).unwrap();
+    let home = Home::open_as(&path, None, None, OpenMode::Reading).unwrap().sharing(None).unwrap();
+    assert_eq!(home.artifacts.open_blob(&digest).unwrap().read_all().unwrap(), b"model");
+    assert_eq!(home.registry.models().unwrap(), []);
+    assert!(left.is_dir() && !path.join("cache").exists());
+    assert!(matches!(home.registry.delete_model("churn", ""), Err(StoreError::ReadOnly { .. })));
+    // To serve, as to work, both are put in order.
+    Home::open_as(&path, None, None, OpenMode::Serving).unwrap();
+    assert!(!left.exists() && path.join("cache").is_dir());
 }

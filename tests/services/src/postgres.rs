@@ -266,7 +266,8 @@ fn supervise(
     let mut shell = command(Path::new("/bin/sh"), user);
     shell.args(["-c", SUPERVISOR, "sh"]).arg(folder).arg(bin.join("postgres")).arg("-D").arg(data(folder));
     let port = format!("port={port}");
-    for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", &port] {
+    // The tests of a process run at once and share a cluster.
+    for setting in ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=200", &port] {
         shell.args(["-c", setting]);
     }
     if durability == Durability::Unsynced {

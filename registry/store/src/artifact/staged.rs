@@ -84,7 +84,12 @@ impl StagingArea {
     /// Removes what dead processes left in `parent`, which exists.
     pub(super) fn open(parent: PathBuf) -> Result<Self, StoreError> {
         remove_abandoned(&parent)?;
-        Ok(Self { parent, own: Mutex::new(None), next_file: AtomicU64::new(0) })
+        Ok(Self::unlisted(parent))
+    }
+
+    /// Leaves `parent` as it is, whether it exists or not.
+    pub(super) fn unlisted(parent: PathBuf) -> Self {
+        Self { parent, own: Mutex::new(None), next_file: AtomicU64::new(0) }
     }
 
     /// Creates a file that is read and written through its handle alone: its mode lets nobody open

@@ -77,6 +77,15 @@ impl ArtifactStore {
         Ok(Self { inner: Arc::new(inner), shared: None })
     }
 
+    /// Opens the store in `directory` to read from it. Nothing is created or removed, not even what
+    /// dead processes left behind.
+    pub fn open_to_read(directory: impl Into<PathBuf>) -> Self {
+        let directory = directory.into();
+        let staging = Arc::new(StagingArea::unlisted(directory.join(STAGING)));
+        let inner = Inner { directory, staging, verified: Mutex::default() };
+        Self { inner: Arc::new(inner), shared: None }
+    }
+
     /// Returns the same store, with its directory as a cache of a place that several machines
     /// reach. Published artifacts are sent there, missing ones are fetched from there.
     #[must_use]

@@ -18,10 +18,19 @@ pub(crate) enum Scope {
     Models,
 }
 
+/// The use that a process makes of a database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It reads and writes.
+    Write,
+    /// It only reads. Neither the database nor a file beside it is changed.
+    Read,
+}
+
 /// Where a database is.
 #[derive(Clone)]
 pub(super) enum Address {
-    File(PathBuf),
+    File(PathBuf, Access),
     #[cfg(feature = "postgres")]
     Server(Box<postgres::Server>),
 }
@@ -29,7 +38,8 @@ pub(super) enum Address {
 impl Address {
     pub(super) fn connect(&self) -> Result<Connection, DatabaseError> {
         let backend = match self {
-            Self::File(path) => Backend::Sqlite(sqlite::Connection::open(path)?),
+            Self::File(path, Access::Write) => Backend::Sqlite(sqlite::Connection::open(path)?),
+            Self::File(path, Access::Read) => Backend::Sqlite(sqlite::Connection::open_to_read(path)?),
             #[cfg(feature = "postgres")]
             Self::Server(server) => Backend::Postgres(Box::new(server.connect()?)),
         };
@@ -37,7 +47,7 @@ impl Address {
     }
 
     pub(super) fn is_file(&self) -> bool {
-        matches!(self, Self::File(_))
+        matches!(self, Self::File(..))
     }
 }
 

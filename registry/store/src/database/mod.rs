@@ -11,6 +11,7 @@
 //!   PostgreSQL, so that version numbers, aliases and the audit chain are consecutive. Runs are
 //!   logged concurrently there.
 //! - [`OwnerLock`]: shows other processes that this one lives
+//! - [`Signal`]: wakes whoever follows what is committed
 //!
 //! Why not an ORM, or sqlx's `Any`? The registry's statements are few and must be the same on both.
 //! They need three calls of a driver, and both drivers below are synchronous, as the registry's
@@ -23,6 +24,7 @@ mod owner;
 mod pool;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod signal;
 mod sqlite;
 mod url;
 mod value;
@@ -30,6 +32,7 @@ mod value;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use crate::error::{StoreError, io_error};
 use crate::fsyncs::count_fsync;
@@ -37,16 +40,18 @@ use crate::fsyncs::count_fsync;
 use connection::Address;
 use pool::Pool;
 
-pub(crate) use connection::{Connection, Scope};
+pub(crate) use connection::{Access, Connection, Scope};
 pub use error::DatabaseError;
 pub(crate) use failure::{Failure, Outcome};
 pub(crate) use owner::OwnerLock;
+pub(crate) use signal::Signal;
 pub(crate) use url::{is_url, without_password};
 pub(crate) use value::{Row, Value, values};
 
 /// An open database.
 pub(crate) struct Database {
     pool: Pool,
+    access: Access,
     /// Writers of this process queue here rather than in SQLite, where waiting is polling.
     writing: Mutex<()>,
 }
@@ -55,33 +60,61 @@ impl Database {
     /// Opens a SQLite file, which is created if missing.
     pub(crate) fn open_file(path: PathBuf) -> Result<Self, StoreError> {
         create_file(&path).map_err(io_error("open", &path))?;
-        Ok(Self::new(Address::File(path)))
+        Ok(Self::new(Address::File(path, Access::Write), Access::Write))
+    }
+
+    /// Opens a SQLite file that exists.
+    pub(crate) fn open_existing_file(path: PathBuf, access: Access) -> Result<Self, StoreError> {
+        match path.symlink_metadata() {
+            Ok(found) if found.is_file() => Ok(Self::new(Address::File(path, access), access)),
+            Ok(_) => Err(io_error("open", &path)(not_a_file())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                Err(StoreError::NoRegistry { place: path.display().to_string() })
+            }
+            Err(error) => Err(io_error("open", &path)(error)),
+        }
     }
 
     /// Opens a PostgreSQL database by URL:
     /// `postgresql://user:password@host:port/database?sslmode=require`.
     #[cfg(feature = "postgres")]
-    pub(crate) fn open_server(url: &str, password: Option<&str>) -> Result<Self, StoreError> {
+    pub(crate) fn open_server(url: &str, password: Option<&str>, access: Access) -> Result<Self, StoreError> {
         let server = postgres::Server::parse(url, password);
         let server = server.map_err(|source| StoreError::Database {
             action: "understand the registry's URL",
             place: without_password(url),
             source,
         })?;
-        Ok(Self::new(Address::Server(Box::new(server))))
+        Ok(Self::new(Address::Server(Box::new(server)), access))
     }
 
-    fn new(address: Address) -> Self {
-        Self { pool: Pool::new(address), writing: Mutex::default() }
+    fn new(address: Address, access: Access) -> Self {
+        Self { pool: Pool::new(address), access, writing: Mutex::default() }
     }
 
     /// Returns where the database is: a path, or a URL without its password.
     pub(crate) fn place(&self) -> String {
         match self.pool.address() {
-            Address::File(path) => path.display().to_string(),
+            Address::File(path, _) => path.display().to_string(),
             #[cfg(feature = "postgres")]
             Address::Server(server) => server.place(),
         }
+    }
+
+    /// Returns whether it may only be read.
+    pub(crate) fn is_read_only(&self) -> bool {
+        self.access == Access::Read
+    }
+
+    /// Begins to listen for what is committed from now on.
+    pub(crate) fn signal(&self) -> Result<Signal, StoreError> {
+        Signal::begin(self.pool.address()).map_err(|error| self.error("begin to listen", error.into()))
+    }
+
+    /// Waits until something was committed, or until `deadline`. Returns whether it was: true may
+    /// also mean less than a commit that the caller cares about.
+    pub(crate) fn wait(&self, signal: &mut Signal, deadline: Instant) -> Result<bool, StoreError> {
+        signal.wait(deadline).map_err(|error| self.error("listen", error.into()))
     }
 
     /// Reads in one transaction, which sees one state of the database.
@@ -109,6 +142,7 @@ impl Database {
         scope: Scope,
         change: impl FnOnce(&mut Connection) -> Outcome<T>,
     ) -> Result<T, StoreError> {
+        self.check_writable()?;
         let queue = || self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let _queue = self.pool.address().is_file().then(queue);
         let work = || {
@@ -134,8 +168,9 @@ impl Database {
 
     /// Takes a lock that shows that this process lives.
     pub(crate) fn lock_owner(&self) -> Result<OwnerLock, StoreError> {
+        self.check_writable()?;
         match self.pool.address() {
-            Address::File(path) => OwnerLock::beside(path),
+            Address::File(path, _) => OwnerLock::beside(path),
             #[cfg(feature = "postgres")]
             Address::Server(server) => {
                 OwnerLock::on(server).map_err(|error| self.error("begin a session", error.into()))
@@ -146,12 +181,16 @@ impl Database {
     /// Returns those of these owners whose processes have died.
     pub(crate) fn dead_owners(&self, owners: &[String]) -> Result<Vec<String>, StoreError> {
         match self.pool.address() {
-            Address::File(path) => owner::dead_beside(path, owners),
+            Address::File(path, _) => owner::dead_beside(path, owners),
             #[cfg(feature = "postgres")]
             Address::Server(_) => {
                 self.read("look for abandoned runs", |connection| postgres::dead_owners(connection, owners))
             }
         }
+    }
+
+    fn check_writable(&self) -> Result<(), StoreError> {
+        if self.is_read_only() { Err(StoreError::ReadOnly { place: self.place() }) } else { Ok(()) }
     }
 
     fn error(&self, action: &'static str, failure: Failure) -> StoreError {
@@ -175,7 +214,7 @@ fn create_file(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     match path.symlink_metadata() {
         Ok(found) if found.is_file() => return Ok(()),
-        Ok(_) => return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file")),
+        Ok(_) => return Err(not_a_file()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
@@ -183,4 +222,8 @@ fn create_file(path: &Path) -> std::io::Result<()> {
         Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
         _ => Ok(()),
     }
+}
+
+fn not_a_file() -> std::io::Error {
+    std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is not a regular file")
 }

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rusqlite::ErrorCode;
 use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{ErrorCode, OpenFlags};
 
 use super::error::DatabaseError;
 use super::value::{Row, Value};
@@ -43,9 +43,27 @@ impl Connection {
         // The log is durable by itself. Moving it into the database at every exit would wait for
         // the disk twice more.
         connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+        Self::with_statements(connection)
+    }
+
+    /// Opens a file that exists and is never changed through this connection.
+    pub(super) fn open_to_read(path: &Path) -> Result<Self, DatabaseError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = rusqlite::Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        Self::with_statements(connection)
+    }
+
+    fn with_statements(connection: rusqlite::Connection) -> Result<Self, DatabaseError> {
         connection.set_prepared_statement_cache_capacity(MAX_STATEMENTS);
         stay_prepared(&connection, true)?;
         Ok(Self(connection))
+    }
+
+    /// Returns a number that differs from that of an earlier call if another connection has
+    /// committed since, of this process or of another. Leaves no transaction open.
+    pub(super) fn commits_of_others(&self) -> Result<i64, DatabaseError> {
+        Ok(self.0.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?)
     }
 
     pub(super) fn execute(&self, sql: &str, parameters: &[Value]) -> Result<u64, DatabaseError> {

@@ -5,7 +5,7 @@ use crate::error::StoreError;
 use crate::registry::audit::NewEntry;
 use crate::registry::handle::Registry;
 use crate::registry::lifecycle_stage::LifecycleStage;
-use crate::registry::{ids, row_memory};
+use crate::registry::{deployments, ids, outcomes, row_memory};
 
 impl Registry {
     /// Deletes a model with its versions. Their history stays in the audit; their artifacts become
@@ -13,7 +13,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`StoreError::NoModel`], [`StoreError::IsChampion`] while a version is in production,
-    /// [`StoreError::PromotionRunning`] or [`StoreError::Database`].
+    /// [`StoreError::PromotionRunning`], [`StoreError::Deployment`] while a deployment is active, or
+    /// [`StoreError::Database`].
     pub fn delete_model(&self, name: &str, reason: &str) -> Result<(), StoreError> {
         self.write("delete a model", Scope::Models, |connection| {
             let id = ids::model(connection, name)?;
@@ -22,20 +23,25 @@ impl Registry {
                 let (model, version) = (name.to_owned(), row.get(0)?);
                 return Err(StoreError::IsChampion { model, version, action: "deleted" }.into());
             }
+            deployments::check_not_deployed(connection, name, None)?;
             let rows = connection.query("SELECT id FROM versions WHERE model = ?1", values![id])?;
             for row in rows {
                 remove_version(connection, row.get(0)?, name)?;
             }
+            deployments::remove_all(connection, id)?;
+            outcomes::remove_all(connection, id)?;
             connection.execute("DELETE FROM registered_model_tags WHERE model = ?1", values![id])?;
             connection.execute("DELETE FROM registered_models WHERE id = ?1", values![id])?;
             self.audit(connection, &NewEntry::about("model.deleted", name, None).because(reason))
         })
     }
 
-    /// Deletes a version. Its number is not used again; its history stays in the audit.
+    /// Deletes a version. Its number is not used again; its history stays in the audit, and the
+    /// outcomes of its predictions until they are removed.
     ///
     /// # Errors
     /// [`StoreError::IsChampion`] while it is in production, [`StoreError::PromotionRunning`],
+    /// [`StoreError::Deployment`] while it takes part in an active deployment,
     /// [`StoreError::NoVersion`], [`StoreError::NoModel`] or [`StoreError::Database`].
     pub fn delete_version(&self, model: &str, version: u32, reason: &str) -> Result<(), StoreError> {
         self.write("delete a model version", Scope::Models, |connection| {
@@ -46,6 +52,7 @@ impl Registry {
                 let model = model.to_owned();
                 return Err(StoreError::IsChampion { model, version, action: "deleted" }.into());
             }
+            deployments::check_not_deployed(connection, model, Some(version))?;
             remove_version(connection, id, model)?;
             let entry = NewEntry::about("version.deleted", model, Some(version));
             self.audit(connection, &entry.states(Some(stage.name().to_owned()), None).because(reason))

@@ -38,6 +38,11 @@ impl Registry {
         self.inner.database.place()
     }
 
+    /// Returns whether it was opened only to be read.
+    pub fn is_read_only(&self) -> bool {
+        self.inner.database.is_read_only()
+    }
+
     pub(super) fn database(&self) -> &Database {
         &self.inner.database
     }

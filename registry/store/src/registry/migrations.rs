@@ -11,7 +11,7 @@ use crate::registry::{audit, row_memory};
 
 /// The format that this program writes. It is in SQLite's `user_version` or PostgreSQL's table
 /// `stagewright_format`.
-const FORMAT: u32 = 7;
+const FORMAT: u32 = 8;
 
 const MIGRATIONS: [&str; FORMAT as usize] = [
     include_str!("migrations/1.sql"),
@@ -21,13 +21,14 @@ const MIGRATIONS: [&str; FORMAT as usize] = [
     include_str!("migrations/5.sql"),
     include_str!("migrations/6.sql"),
     include_str!("migrations/7.sql"),
+    include_str!("migrations/8.sql"),
 ];
 
 /// The format of `migrations/new.sql`, the tables of a new SQLite file, which later migrations are
 /// applied to. A migration that changes a table makes SQLite read the whole schema again, so that
 /// the migrations up to this format take five times as long as these statements. The test below
 /// prints the statements of today's format.
-const NEW_FORMAT: u32 = 7;
+const NEW_FORMAT: u32 = 8;
 const NEW_SQLITE: &str = include_str!("migrations/new.sql");
 
 /// Triggers that refuse to change or remove entries of the audit, even by mistake with a client.
@@ -44,20 +45,54 @@ const APPEND_ONLY_POSTGRES: &str = "
         FOR EACH STATEMENT EXECUTE FUNCTION audit_is_append_only();
 ";
 
+/// Notifies whoever listens on the channel of every change of models: each has an entry of the
+/// audit, which moves its head. Triggers, because a statement of the program would be another round
+/// trip of every change, would be forgotten in a new one, and would miss what is changed in SQL.
+const NOTIFY_POSTGRES: &str = "
+    CREATE FUNCTION models_have_changed() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN PERFORM pg_notify('stagewright', ''); RETURN NULL; END $$;
+    CREATE TRIGGER models_have_changed AFTER UPDATE ON audit_head
+        FOR EACH STATEMENT EXECUTE FUNCTION models_have_changed();
+    CREATE TRIGGER deployments_have_changed AFTER INSERT OR UPDATE OR DELETE ON deployments
+        FOR EACH STATEMENT EXECUTE FUNCTION models_have_changed();
+";
+
 /// Creates the tables, or migrates those of an older format. Writes nothing to a database of
 /// today's format.
 pub(super) fn bring_up_to_date(database: &Database) -> Result<(), StoreError> {
-    let too_new = |found| StoreError::TooNew { place: database.place(), found, known: FORMAT };
     let found = database.read("read the format", format)?;
     if found == FORMAT {
         return Ok(());
     }
     if found > FORMAT {
-        return Err(too_new(found));
+        return Err(too_new(database, found));
     }
     // Another process may be faster: `migrate` reads the format again inside the transaction.
     let found = database.write("create the tables", Scope::Models, migrate)?;
-    if found > FORMAT { Err(too_new(found)) } else { Ok(()) }
+    if found > FORMAT { Err(too_new(database, found)) } else { Ok(()) }
+}
+
+/// Checks that the database has the tables of this or of an older format. Writes nothing.
+pub(super) fn check_existing(database: &Database) -> Result<(), StoreError> {
+    match database.read("read the format", format)? {
+        0 => Err(StoreError::NoRegistry { place: database.place() }),
+        found if found > FORMAT => Err(too_new(database, found)),
+        _ => Ok(()),
+    }
+}
+
+/// Checks that the database has the tables of today's format. Writes nothing.
+pub(super) fn check_current(database: &Database) -> Result<(), StoreError> {
+    match database.read("read the format", format)? {
+        0 => Err(StoreError::NoRegistry { place: database.place() }),
+        found if found > FORMAT => Err(too_new(database, found)),
+        found if found < FORMAT => Err(StoreError::TooOld { place: database.place(), found, known: FORMAT }),
+        _ => Ok(()),
+    }
+}
+
+fn too_new(database: &Database, found: u32) -> StoreError {
+    StoreError::TooNew { place: database.place(), found, known: FORMAT }
 }
 
 /// Returns the format of the database; 0 if it is empty.
@@ -91,9 +126,11 @@ fn migrate(connection: &mut Connection) -> Outcome<u32> {
     if connection.is_sqlite() {
         connection.batch(&format!("PRAGMA user_version = {FORMAT}"))?;
     } else {
+        // Older programs that watch learn that they do not know these tables.
         connection.batch(&format!(
             "CREATE TABLE IF NOT EXISTS stagewright_format (format BIGINT NOT NULL);
-             DELETE FROM stagewright_format; INSERT INTO stagewright_format VALUES ({FORMAT})"
+             DELETE FROM stagewright_format; INSERT INTO stagewright_format VALUES ({FORMAT});
+             SELECT pg_notify('stagewright', '')"
         ))?;
     }
     Ok(FORMAT)
@@ -115,6 +152,7 @@ fn upgrade(connection: &mut Connection, found: u32) -> Outcome<()> {
             }
             3 => row_memory::create_key(connection)?,
             4 => audit::record_all(connection)?,
+            8 if !connection.is_sqlite() => connection.batch(NOTIFY_POSTGRES)?,
             _ => {}
         }
     }
@@ -129,14 +167,8 @@ fn chain_old_moves(connection: &mut Connection) -> Outcome<()> {
         let (alias, old): (String, Option<u32>) = (row.get(1)?, row.get(2)?);
         let (model, new): (String, u32) = (row.get(0)?, row.get(3)?);
         let named = |version: u32| format!("{alias} -> {version}");
-        let entry = audit::NewEntry {
-            action: "alias.moved",
-            model: &model,
-            version: Some(new),
-            old_state: old.map(named),
-            new_state: Some(named(new)),
-            reason: "recorded by format 1",
-        };
+        let entry = audit::NewEntry::about("alias.moved", &model, Some(new));
+        let entry = entry.states(old.map(named), Some(named(new))).because("recorded by format 1");
         audit::append_old(connection, "", row.get(4)?, &entry)?;
     }
     for table in ["alias_moves", "aliases", "model_versions", "models"] {

@@ -8,6 +8,7 @@
 //! - runs: [`runs`], [`logging`], [`stages`], [`experiments`], [`imports`]
 //! - models: [`models`], [`versions`], [`row_memory`], [`verdicts`], [`transitions`], [`aliases`],
 //!   [`promotions`], [`retirement`], [`collections`], [`deletion`]
+//! - what serves: [`deployments`], [`outcomes`], [`refusals`], [`watch`]
 //! - across: [`audit`], [`search`], [`lineage`], [`reachable`] (what garbage collection must leave)
 //! - below all of them: [`ids`] (rows by name), [`names`] (what may be a name)
 //!
@@ -18,6 +19,7 @@ mod aliases;
 mod audit;
 mod collections;
 mod deletion;
+mod deployments;
 mod experiments;
 mod handle;
 mod ids;
@@ -30,10 +32,12 @@ mod migrations;
 mod models;
 mod names;
 mod open;
+mod outcomes;
 mod promotion_record;
 mod promotions;
 mod reachable;
 mod references;
+mod refusals;
 mod retirement;
 mod row_memory;
 mod run_id;
@@ -45,8 +49,13 @@ mod transitions;
 mod verdicts;
 mod version_metrics;
 mod versions;
+mod watch;
 
 pub use audit::{AuditCheck, AuditDifference, AuditEntry};
+pub use deployments::{
+    ArmCounts, Deployment, DeploymentArm, DeploymentError, DeploymentRevision, DeploymentStatus, DeploymentStep,
+    DeploymentStrategy, NewDeployment,
+};
 pub use experiments::Experiment;
 pub use handle::Registry;
 pub use imports::ImportedRun;
@@ -56,6 +65,8 @@ pub use lineage::{ArtifactUse, UseKind};
 pub use logging::{LoggedMetric, MetricPoint};
 pub use models::{Model, NewModel};
 pub use names::CHAMPION;
+pub use open::OpenMode;
+pub use outcomes::{MAX_OUTCOMES, MAX_OUTCOMES_AT_ONCE, NewOutcome, OutcomePosting, OutcomeTally, RecordedOutcome};
 pub use promotion_record::{Promotion, PromotionRequest, PromotionState};
 pub use references::Reference;
 pub use row_memory::RowMemory;
@@ -66,3 +77,4 @@ pub use search_query::Page;
 pub use stages::{ArtifactRecord, CACHED, FAILED, FINISHED, InputRecord, LogLine, MetricRecord, StageRecord};
 pub use verdicts::{NewVerdict, PERSON, VerdictReason, VersionVerdict};
 pub use versions::{ModelVersion, NewVersion, Numbering, Registration, SOURCE_TAG};
+pub use watch::RegistryWatch;

@@ -2,11 +2,37 @@
 
 use std::path::PathBuf;
 
-use crate::database::{Database, Scope, is_url, without_password};
+use crate::database::{Access, Database, Scope, is_url, without_password};
 use crate::error::StoreError;
 use crate::registry::handle::Registry;
 use crate::registry::names::shortened;
 use crate::registry::{migrations, promotions, runs};
+
+/// The use that a process makes of a registry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OpenMode {
+    /// Everything: creates what is missing, brings the tables up to date, and settles what dead
+    /// processes left.
+    #[default]
+    Full,
+    /// Serving: the registry must exist. Brings the tables up to date, and settles nothing, which
+    /// is for those who begin runs and promotions.
+    Serving,
+    /// Reading: the registry must exist, in today's format. Neither it nor a file beside it is
+    /// changed, so that a read-only medium will do. Methods that write fail.
+    Reading,
+}
+
+impl OpenMode {
+    /// Returns whether nothing is changed.
+    pub fn only_reads(self) -> bool {
+        self == Self::Reading
+    }
+
+    fn access(self) -> Access {
+        if self.only_reads() { Access::Read } else { Access::Write }
+    }
+}
 
 impl Registry {
     /// Opens the SQLite database at `path`, which is created if missing. Marks the runs of dead
@@ -16,7 +42,21 @@ impl Registry {
     /// # Errors
     /// [`StoreError::TooNew`], [`StoreError::Database`] or [`StoreError::Io`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        Self::over(Database::open_file(path.into())?)
+        Self::open_as(path, OpenMode::Full)
+    }
+
+    /// Opens the SQLite database at `path` for a use.
+    ///
+    /// # Errors
+    /// Those of [`Registry::open`]; [`StoreError::NoRegistry`] if it must exist and does not;
+    /// [`StoreError::TooOld`] if it is only read.
+    pub fn open_as(path: impl Into<PathBuf>, mode: OpenMode) -> Result<Self, StoreError> {
+        let path = path.into();
+        let database = match mode {
+            OpenMode::Full => Database::open_file(path)?,
+            OpenMode::Serving | OpenMode::Reading => Database::open_existing_file(path, mode.access())?,
+        };
+        Self::over(database, mode)
     }
 
     /// Opens a PostgreSQL database by its URL, `postgresql://USER@HOST/DATABASE`, as
@@ -35,6 +75,15 @@ impl Registry {
     /// # Errors
     /// As [`Registry::connect`].
     pub fn connect_with(url: &str, password: Option<&str>) -> Result<Self, StoreError> {
+        Self::connect_as(url, password, OpenMode::Full)
+    }
+
+    /// As [`Registry::connect_with`], for a use.
+    ///
+    /// # Errors
+    /// Those of [`Registry::connect`]; [`StoreError::NoRegistry`] if the tables must exist and do
+    /// not; [`StoreError::TooOld`] if they are only read.
+    pub fn connect_as(url: &str, password: Option<&str>, mode: OpenMode) -> Result<Self, StoreError> {
         if !is_url(url) {
             return Err(StoreError::BadRegistryUrl {
                 url: shortened(&without_password(url)),
@@ -42,17 +91,26 @@ impl Registry {
             });
         }
         #[cfg(feature = "postgres")]
-        return Self::over(Database::open_server(url, password)?);
+        return Self::over(Database::open_server(url, password, mode.access())?, mode);
         #[cfg(not(feature = "postgres"))]
-        let _ = password;
+        let _ = (password, mode);
         #[cfg(not(feature = "postgres"))]
         Err(StoreError::BadRegistryUrl { url: "postgresql:".into(), built: false })
     }
 
-    fn over(database: Database) -> Result<Self, StoreError> {
-        migrations::bring_up_to_date(&database)?;
+    fn over(database: Database, mode: OpenMode) -> Result<Self, StoreError> {
+        match mode {
+            OpenMode::Full => migrations::bring_up_to_date(&database)?,
+            OpenMode::Serving => {
+                migrations::check_existing(&database)?;
+                migrations::bring_up_to_date(&database)?;
+            }
+            OpenMode::Reading => migrations::check_current(&database)?,
+        }
         let registry = Self::new(database);
-        registry.settle_abandoned()?;
+        if mode == OpenMode::Full {
+            registry.settle_abandoned()?;
+        }
         Ok(registry)
     }
 

@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Barrier;
 use std::thread;
 
-use stagewright_store::{MetricPoint, PromotionRequest, RunId, RunStatus, StoreError};
+use stagewright_store::{DeploymentError, MetricPoint, PromotionRequest, RunId, RunStatus, StoreError};
 
+use crate::deployments::{canary, started, step};
 use crate::world::{World, everything, new_run, said, unnumbered, version};
 
 /// Threads of each of the two processes.
@@ -224,6 +225,44 @@ pub(crate) fn an_alias_that_many_set_at_once_is_set_by_one(world: &World) {
     });
     assert_eq!(winners.len(), 1);
     assert_eq!(world.registry.alias("churn", "candidate").unwrap(), Some(winners[0]));
+}
+
+/// Steps that two processes make of one deployment.
+const STEPS: u32 = 40;
+
+// invariant: as `a_deployment_goes_from_step_to_step_and_ends`
+pub(crate) fn of_two_processes_that_advance_a_deployment_one_does(world: &World) {
+    if World::part().is_some() {
+        loop {
+            let seen = world.registry.active_deployment("churn").unwrap().expect("it is active");
+            if seen.step == STEPS {
+                return;
+            }
+            match world.registry.advance_deployment("churn", seen.at(), &step(seen.step + 1, 0.5)) {
+                Ok(advanced) => println!("\nadvanced {}", advanced.step),
+                Err(StoreError::Deployment(DeploymentError::Changed { .. })) => println!("\nlost"),
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    let begun = started(world);
+    let children = [(); 2].map(|()| world.spawn("advance"));
+    let said = children.map(said).concat();
+    let mut steps: Vec<u32> = said.lines().filter_map(|line| line.strip_prefix("advanced ")?.parse().ok()).collect();
+    steps.sort_unstable();
+    assert_eq!(steps, (1..=STEPS).collect::<Vec<_>>(), "each step is made by one");
+    let ended = world.registry.active_deployment("churn").unwrap().unwrap();
+    assert_eq!((ended.step, ended.revision), (STEPS, begun.revision + u64::from(STEPS)));
+    let entries = world.registry.audit_of("churn", None).unwrap();
+    assert_eq!(entries.iter().filter(|it| it.action == "deployment.advanced").count(), STEPS as usize);
+    // Of many that start one at once, one does.
+    world.registry.abort_deployment("churn", None, "").unwrap();
+    let started: usize = thread::scope(|scope| {
+        let start = || world.reopened().start_deployment("churn", &canary()).is_ok();
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(start)).collect();
+        threads.into_iter().map(|thread| usize::from(thread.join().unwrap())).sum()
+    });
+    assert_eq!(started, 1);
 }
 
 // invariant: as `opening_removes_what_dead_processes_left_and_nothing_of_live_ones`

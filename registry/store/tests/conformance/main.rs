@@ -137,6 +137,35 @@ conformance! {
         a_model_retires_and_is_deleted,
         a_retired_champion_comes_back_by_rollback_or_by_a_new_verdict,
         a_promotion_that_expected_the_retired_champion_is_undone;
+    deployments:
+        a_deployment_goes_from_step_to_step_and_ends,
+        a_model_has_one_active_deployment,
+        a_step_is_made_only_from_the_revision_that_was_looked_at,
+        an_end_that_names_no_revision_ends_the_active_deployment,
+        what_is_no_deployment_is_refused,
+        a_version_of_an_active_deployment_is_not_deleted,
+        a_deployment_follows_its_model_to_its_new_name_and_goes_with_it,
+        counters_of_several_servers_add_up,
+        what_cannot_be_counted_is_refused,
+        a_refusal_of_a_version_is_on_record_once;
+    outcomes:
+        of_each_request_the_first_outcome_counts,
+        a_posting_of_any_size_is_recorded_whole,
+        outcomes_are_tallied_by_arm_and_version_since_a_time,
+        the_oldest_outcomes_are_removed,
+        what_is_no_outcome_is_refused_with_all_of_its_posting,
+        if_many_post_the_same_outcomes_each_is_recorded_once,
+        outcomes_stay_with_their_model_and_go_with_it;
+    watching:
+        every_change_of_models_wakes_whoever_watches,
+        what_changes_no_model_wakes_nobody,
+        a_change_of_another_process_wakes_whoever_watches,
+        a_watch_ends_when_a_newer_program_converts_the_tables,
+        whoever_watches_for_weeks_holds_up_nobody;
+    opening:
+        a_registry_to_serve_from_must_exist,
+        opening_to_serve_settles_nothing_and_opening_to_work_leaves_what_lives,
+        a_registry_that_is_only_read_is_not_changed;
     audit:
         an_empty_audit_verifies,
         every_change_of_a_model_is_in_the_chain,
@@ -157,6 +186,7 @@ conformance! {
         a_changed_part_of_a_version_is_named,
         a_key_of_rows_that_was_replaced_is_named_at_every_version_that_has_rows,
         a_changed_model_is_named,
+        a_changed_deployment_is_named_and_one_that_nobody_started,
         models_and_versions_that_nobody_registered_are_named_and_those_that_are_gone,
         whatever_the_registry_does_leaves_it_whole;
     concurrency:
@@ -166,6 +196,7 @@ conformance! {
         of_two_candidates_judged_against_one_champion_one_succeeds_it_and_the_other_is_judged_again,
         an_experiment_that_many_runs_make_at_once_is_one,
         an_alias_that_many_set_at_once_is_set_by_one,
+        of_two_processes_that_advance_a_deployment_one_does,
         runs_of_dead_processes_are_killed_and_those_of_live_ones_are_not;
     crashes:
         a_promotion_whose_process_dies_is_settled_by_whoever_opens_next,

@@ -3,14 +3,16 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 use stagewright_store::{
-    JudgedAgainst, LifecycleStage, PromotionRequest, Registry, RunId, RunStatus, StageRecord, StoreError, UseKind,
-    Verdict, VersionVerdict,
+    JudgedAgainst, LifecycleStage, NewDeployment, OpenMode, PromotionRequest, Registry, RunId, RunStatus, StageRecord,
+    StoreError, UseKind, Verdict, VersionVerdict,
 };
 use tempfile::TempDir;
 
+use crate::deployments::{arm, canary, step};
 use crate::stages::stage;
 use crate::world::{World, new_run, pairs, said, spawn};
 
@@ -36,6 +38,12 @@ const TRIGGERS: &str = "
 /// pointer was never moved.
 const ROWS_2: &str = include_str!("format_2.sql");
 
+/// Databases of format 7 as its program left them: a run, a model with three versions (archived, in
+/// production, rejected), an alias, a promotion whose pointer was never moved, a renamed model.
+const SQLITE_7: &str = include_str!("format_7_sqlite.sql");
+#[cfg(feature = "postgres")]
+const POSTGRES_7: &str = include_str!("format_7_postgres.sql");
+
 const RUN: &str = "aa00000000000000000000000000000f";
 
 /// Returns a database as the program of format 1 left it.
@@ -56,6 +64,16 @@ fn database_of_format_2() -> TempDir {
         connection.execute_batch(statements).unwrap();
     }
     connection.pragma_update(None, "user_version", 2).unwrap();
+    directory
+}
+
+/// Returns a database as the program of format 7 left it.
+fn database_of_format_7() -> TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let connection = rusqlite::Connection::open(directory.path().join("stagewright.db")).unwrap();
+    connection.pragma_update(None, "foreign_keys", false).unwrap();
+    connection.execute_batch(SQLITE_7).unwrap();
+    connection.pragma_update(None, "user_version", 7).unwrap();
     directory
 }
 
@@ -286,13 +304,15 @@ fn what_format_1_left_is_worked_with() {
     world.registry.verify_audit().unwrap();
 }
 
-/// Turns a database of today's format with a stage into one of format 6, by removing what format 7
-/// adds.
+/// Turns a database of today's format with a stage into one of format 6, by removing what formats 7
+/// and 8 add.
 fn back_to_format_6(world: &World, format: &str) -> (RunId, StageRecord) {
     let run = world.registry.begin_run(&new_run("churn")).unwrap();
     let stage = stage();
     world.registry.record_stage(&run, &stage, &[]).unwrap();
-    world.sql(&format!("DROP INDEX stages_by_digest; {format}")).unwrap();
+    let tables = ["outcome_counts", "outcomes", "deployment_latencies", "deployment_counters", "deployments"];
+    let tables: String = tables.iter().map(|table| format!("DROP TABLE {table};")).collect();
+    world.sql(&format!("DROP INDEX stages_by_digest; {tables} {format}")).unwrap();
     (run, stage)
 }
 
@@ -309,7 +329,7 @@ fn a_database_of_format_6_is_kept_and_finds_its_stages_by_component() {
     let before = back_to_format_6(&world, "PRAGMA user_version = 6");
     kept_from_format_6(&world, before);
     assert_eq!(world.rows("SELECT name FROM sqlite_schema WHERE name = 'stages_by_digest'"), ["stages_by_digest"]);
-    assert_eq!(world.rows("PRAGMA user_version"), ["7"]);
+    assert_eq!(world.rows("PRAGMA user_version"), ["8"]);
 }
 
 #[cfg(feature = "postgres")]
@@ -317,12 +337,78 @@ fn a_database_of_format_6_is_kept_and_finds_its_stages_by_component() {
 #[ignore = "needs PostgreSQL"]
 fn a_database_of_format_6_on_a_server_is_kept_and_finds_its_stages_by_component() {
     let world = World::postgres();
-    let before = back_to_format_6(&world, "UPDATE stagewright_format SET format = 6");
+    let before =
+        back_to_format_6(&world, "UPDATE stagewright_format SET format = 6; DROP FUNCTION models_have_changed CASCADE");
     kept_from_format_6(&world, before);
     let index =
         "SELECT indexname FROM pg_indexes WHERE indexname = 'stages_by_digest' AND schemaname = current_schema()";
     assert_eq!(world.rows(index), ["stages_by_digest"]);
-    assert_eq!(world.rows("SELECT format FROM stagewright_format"), ["7"]);
+    assert_eq!(world.rows("SELECT format FROM stagewright_format"), ["8"]);
+}
+
+/// Checks that everything of format 7 is still there, and that what format 8 adds works with it.
+fn kept_from_format_7(world: &World) {
+    let registry = &world.registry;
+    assert_eq!((world.champion("churn"), world.stages_of("churn")), (Some(2), vec!["archived", "production", "none"]));
+    // The entries of format 7 are compared with the tables as before.
+    let check = registry.verify_audit().unwrap();
+    assert_eq!((check.entries, check.without_digests, check.models, check.versions), (16, 0, 2, 3));
+    let run = registry.last_run("churn").unwrap().unwrap();
+    assert_eq!((run.status, run.metrics[0].value, run.actor.as_str()), (RunStatus::Finished, 0.85, "ada"));
+    let second = registry.version("churn", 2).unwrap();
+    assert_eq!((second.contents, second.run_id), (json!({"number": 2}), Some(run.run_id)));
+    assert_eq!(registry.row_memory("churn", 2).unwrap().unwrap().keys, [2, 7]);
+    assert_eq!(registry.version("churn", 3).unwrap().aliases, ["candidate"]);
+    assert_eq!(registry.model("another").unwrap().description, "empty");
+    assert_eq!(registry.unfinished_promotions().unwrap().len(), 1);
+    assert_eq!((registry.active_deployments().unwrap(), registry.outcome_count("churn").unwrap()), (vec![], 0));
+    let mut watch = registry.watch().unwrap();
+    let arms = vec![arm("control", 2, 0.9), arm("canary", 3, 0.1)];
+    let started = registry.start_deployment("churn", &NewDeployment { arms, ..canary() }).unwrap();
+    assert!(watch.wait(Duration::from_secs(30)).unwrap());
+    registry.advance_deployment("churn", started.at(), &step(1, 0.5)).unwrap();
+    registry.delete_version("churn", 1, "").unwrap();
+    registry.verify_audit().unwrap();
+}
+
+// invariant: A database of format 7 migrates to the current format without loss.
+#[test]
+fn a_database_of_format_7_is_kept_and_takes_deployments() {
+    let world = World::in_file(database_of_format_7());
+    assert_eq!(world.rows("PRAGMA user_version"), ["8"]);
+    kept_from_format_7(&world);
+    assert_eq!(world.rows("PRAGMA foreign_key_check"), [""; 0]);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_database_of_format_7_on_a_server_is_kept_and_takes_deployments() {
+    let cluster = stagewright_services::postgres::Cluster::shared();
+    let url = cluster.create_database();
+    cluster.psql(&url, POSTGRES_7).unwrap();
+    let old = Registry::connect_as(&url, None, OpenMode::Reading).unwrap_err();
+    assert!(matches!(old, StoreError::TooOld { found: 7, known: 8, .. }), "{old}");
+    let world = World::on_server(url);
+    assert_eq!(world.rows("SELECT format FROM stagewright_format"), ["8"]);
+    kept_from_format_7(&world);
+}
+
+#[test]
+fn a_database_of_format_7_that_is_only_read_is_left_alone() {
+    let old = database_of_format_7();
+    let path = old.path().join("stagewright.db");
+    let before = fs::read(&path).unwrap();
+    let refused = Registry::open_as(&path, OpenMode::Reading).unwrap_err();
+    let text = format!(
+        "`{}` has format 7, and this program reads format 8\nhint: run `stagewright models` once as a user who may write \
+         the registry: it converts the registry",
+        path.display()
+    );
+    assert_eq!(refused.to_string(), text);
+    assert_eq!(fs::read(&path).unwrap(), before);
+    // To serve from it, it is converted.
+    assert_eq!(Registry::open_as(&path, OpenMode::Serving).unwrap().alias("churn", "champion").unwrap(), Some(2));
 }
 
 #[test]
@@ -337,7 +423,8 @@ fn a_migrated_database_has_the_tables_of_a_new_one() {
              JOIN pragma_table_info(tables.name) columns WHERE tables.type = 'table' ORDER BY tables.name, columns.name",
         )
     };
-    for migrated in [World::in_file(old_database()), World::in_file(database_of_format_2())] {
+    for old in [old_database(), database_of_format_2(), database_of_format_7()] {
+        let migrated = World::in_file(old);
         assert_eq!(tables(&migrated), tables(&World::sqlite()));
         assert_eq!(columns(&migrated), columns(&World::sqlite()));
         assert_eq!(migrated.rows("PRAGMA foreign_key_check"), [""; 0]);
@@ -371,7 +458,7 @@ fn a_database_of_a_newer_program_is_left_alone() {
     let path = world.home().join("stagewright.db");
     let before = fs::read(&path).unwrap();
     let refused = Registry::open(&path).unwrap_err();
-    assert!(matches!(refused, StoreError::TooNew { found: 99, known: 7, .. }), "{refused}");
+    assert!(matches!(refused, StoreError::TooNew { found: 99, known: 8, .. }), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 

@@ -131,6 +131,51 @@ fn a_connection_that_was_cut_is_replaced_on_the_next_call() {
     assert_eq!(world.reopened().run(run.as_str()).unwrap().status, RunStatus::Running);
 }
 
+// invariant: A watch whose connection was lost connects again, and tells of a change.
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_watch_whose_connection_was_cut_goes_on_and_tells_of_a_change() {
+    let world = World::postgres();
+    let mut watch = world.registry.watch().unwrap();
+    for _ in 0..2 {
+        world.rows(CUT);
+        // Nothing has changed, but something may have, which nobody heard.
+        assert!(watch.wait(Duration::from_secs(30)).unwrap());
+        assert!(!watch.wait(Duration::from_millis(300)).unwrap());
+        world.unjudged("churn");
+        assert!(watch.wait(Duration::from_secs(30)).unwrap());
+        while watch.wait(Duration::from_millis(300)).unwrap() {}
+    }
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_watch_of_a_server_that_is_away_is_an_error_until_it_is_back() {
+    // A cluster of its own, because it stops.
+    let cluster = Cluster::start_with(Durability::Synced);
+    let url = cluster.url();
+    let registry = Registry::connect(&url).unwrap();
+    registry.create_model("churn", &NewModel::default()).unwrap();
+    let mut watch = registry.watch().unwrap();
+    // It refuses connections while it is not allowed to take any, and ends those that it has.
+    let shut = |state: &str| {
+        let refuse = format!("ALTER DATABASE postgres WITH ALLOW_CONNECTIONS {state}");
+        cluster.psql(&url.replace("/postgres", "/template1"), &refuse).unwrap();
+    };
+    shut("false");
+    let cut = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = 'postgres'";
+    cluster.psql(&url.replace("/postgres", "/template1"), cut).unwrap();
+    for _ in 0..2 {
+        let away = watch.wait(Duration::from_secs(1)).unwrap_err();
+        assert!(matches!(away, StoreError::Database { .. }), "{away}");
+    }
+    shut("true");
+    assert!(watch.wait(Duration::from_secs(30)).unwrap(), "it is back, and something may have changed");
+    assert!(!watch.wait(Duration::from_millis(300)).unwrap());
+    registry.create_model("other", &NewModel::default()).unwrap();
+    assert!(watch.wait(Duration::from_secs(30)).unwrap());
+}
+
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn runs_survive_a_server_that_restarts() {
@@ -220,7 +265,7 @@ fn tables_of_a_newer_program_are_left_alone() {
     let world = World::postgres();
     world.sql("UPDATE stagewright_format SET format = 99").unwrap();
     let refused = world.try_reopen().unwrap_err();
-    assert!(matches!(refused, StoreError::TooNew { found: 99, known: 7, .. }), "{refused}");
+    assert!(matches!(refused, StoreError::TooNew { found: 99, known: 8, .. }), "{refused}");
     assert_eq!(world.rows("SELECT format FROM stagewright_format"), ["99"]);
 }
 

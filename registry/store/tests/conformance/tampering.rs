@@ -6,6 +6,7 @@ use stagewright_store::{
     StoreError, Verdict,
 };
 
+use crate::deployments::{canary, step};
 use crate::world::{World, judged, reference, unnumbered};
 
 /// Creates two models with all that a model can have: version 1 of `churn` is archived, 2 in
@@ -244,6 +245,51 @@ pub(crate) fn a_changed_model_is_named(world: &World) {
     assert_eq!(renamed, [(None, "model".to_owned()), (None, "model".to_owned())]);
 }
 
+// invariant: as `a_changed_verdict_is_named`
+pub(crate) fn a_changed_deployment_is_named_and_one_that_nobody_started(world: &World) {
+    rich(world);
+    let registry = &world.registry;
+    let started = registry.start_deployment("churn", &canary()).unwrap();
+    let second = registry.advance_deployment("churn", started.at(), &step(1, 0.25)).unwrap();
+    // What a server keeps is no decision.
+    registry.save_deployment("churn", second.at(), &json!({"calm": false})).unwrap();
+    registry.verify_audit().unwrap();
+    world.sql("CREATE TABLE kept AS SELECT * FROM deployments").unwrap();
+    for (column, value, part) in [
+        ("status", "'finished'", "status"),
+        ("strategy", "'shadow'", "record"),
+        ("configuration", "'{}'", "record"),
+        ("reason", "'because'", "record"),
+        ("started_ms", "1", "record"),
+        ("started_by", "'eve'", "record"),
+        ("step", "3", "step"),
+        ("since_ms", "1", "step"),
+        ("arms", "'[]'", "step"),
+        ("ended_ms", "1", "end"),
+        ("ended_by", "'eve'", "end"),
+        ("end_reason", "'because'", "end"),
+    ] {
+        let change = format!("UPDATE deployments SET {column} = {value}");
+        assert_eq!(differing(world, &change), [(None, format!("deployment 1: {part}"))], "{column}");
+        world.sql(&format!("UPDATE deployments SET {column} = (SELECT {column} FROM kept)")).unwrap();
+        registry.verify_audit().unwrap();
+    }
+    world.sql("UPDATE deployments SET state = '{}', revision = 9, changed_ms = 1, changed_by = 'eve'").unwrap();
+    registry.verify_audit().unwrap();
+    let renumbered = differing(world, "UPDATE deployments SET number = 2");
+    assert_eq!(renumbered, [(None, "deployment 2".to_owned()), (None, "deployment 1".to_owned())]);
+    world.sql("UPDATE deployments SET number = 1").unwrap();
+    let another = "INSERT INTO deployments (model, number, strategy, configuration, status, step, since_ms, arms, state, revision,
+            reason, started_ms, started_by, changed_ms, changed_by)
+        SELECT id, 1, 'canary', '{}', 'active', 0, 1, '[]', '{}', 1, '', 1, 'eve', 1, 'eve' FROM registered_models
+        WHERE name = 'other'";
+    assert_eq!(differing(world, another), [(None, "deployment 1".to_owned())]);
+    let told = world.registry.verify_audit().unwrap_err().to_string();
+    assert!(told.contains("model `other`: `deployment 1` is `active`, the audit says not there"), "{told}");
+    let gone = differing(world, "DELETE FROM deployments");
+    assert_eq!(gone, [(None, "deployment 1".to_owned())]);
+}
+
 pub(crate) fn models_and_versions_that_nobody_registered_are_named_and_those_that_are_gone(world: &World) {
     rich(world);
     let insert = "INSERT INTO versions (model, version, created_ms, updated_ms, actor, contents)
@@ -292,6 +338,16 @@ pub(crate) fn whatever_the_registry_does_leaves_it_whole(world: &World) {
     whole("current");
     registry.finish_promotion(&promotion.id).unwrap();
     whole("finished");
+    let started = registry.start_deployment("loyalty", &canary()).unwrap();
+    whole("deployed");
+    registry.advance_deployment("loyalty", started.at(), &step(1, 0.25)).unwrap();
+    registry.record_refusal("loyalty", 2, "it traps").unwrap();
+    whole("advanced and refused");
+    registry.rename_model("loyalty", "leavers").unwrap();
+    registry.rename_model("leavers", "loyalty").unwrap();
+    whole("renamed while it was deployed");
+    registry.abort_deployment("loyalty", None, "too many errors").unwrap();
+    whole("aborted");
     let retired = registry.retire_model("loyalty", "enough").unwrap();
     whole("retired");
     for removal in &retired {

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 use stagewright_store::{
-    ArtifactKind, ArtifactStore, CHAMPION, Digest, JudgedAgainst, NewRun, NewVerdict, NewVersion, PromotionRequest,
-    Reference, Registry, RunId, StoreError, Verdict,
+    ArtifactKind, ArtifactStore, CHAMPION, Digest, JudgedAgainst, NewRun, NewVerdict, NewVersion, OpenMode,
+    PromotionRequest, Reference, Registry, RunId, StoreError, Verdict,
 };
 use tempfile::TempDir;
 
@@ -44,10 +44,14 @@ enum Place {
 
 impl Place {
     fn open(&self) -> Result<Registry, StoreError> {
+        self.open_as(OpenMode::Full)
+    }
+
+    fn open_as(&self, mode: OpenMode) -> Result<Registry, StoreError> {
         match self {
-            Self::File(path) => Registry::open(path),
+            Self::File(path) => Registry::open_as(path, mode),
             #[cfg(feature = "postgres")]
-            Self::Server(url) => Registry::connect(url),
+            Self::Server(url) => Registry::connect_as(url, None, mode),
         }
     }
 
@@ -133,6 +137,16 @@ impl World {
 
     pub(crate) fn try_reopen(&self) -> Result<Registry, StoreError> {
         self.place.open()
+    }
+
+    /// Opens the same database again for a use.
+    pub(crate) fn reopened_as(&self, mode: OpenMode) -> Result<Registry, StoreError> {
+        self.place.open_as(mode)
+    }
+
+    /// Returns whether the database is on a server.
+    pub(crate) fn is_on_server(&self) -> bool {
+        !matches!(self.place, Place::File(_))
     }
 
     /// Runs statements without the registry.

@@ -8,6 +8,7 @@
 //! TLS is rustls. `sslmode=require` and `prefer` verify the server's certificate, by Mozilla's
 //! roots or, if `PGSSLROOTCERT` names a PEM file, by those in it.
 
+mod listener;
 mod session_lock;
 
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ use super::error::DatabaseError;
 use super::url::without_password;
 use super::value::{Row, Value};
 
+pub(super) use listener::Listener;
 pub(crate) use session_lock::SessionLock;
 pub(super) use session_lock::dead_owners;
 
@@ -36,6 +38,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// fault.
 const SESSION_SETTINGS: &str =
     "SET lock_timeout = '60s'; SET client_min_messages = warning; SET application_name = 'stagewright'";
+
+/// The settings of a connection that waits for a long time. A server that hears nothing from a host
+/// for a minute closes its session. It closes no session for being idle.
+const KEEPALIVE_SETTINGS: &str =
+    "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
 
 const BEGIN_WRITING: &str = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE";
 
@@ -84,6 +91,15 @@ impl Server {
         };
         client.batch_execute(SESSION_SETTINGS)?;
         Ok(Connection { client, statements: HashMap::new() })
+    }
+
+    /// Connects for a session that is idle most of the time.
+    fn connect_idle(&self) -> Result<Client, DatabaseError> {
+        let mut client = self.connect()?.client;
+        client.batch_execute(KEEPALIVE_SETTINGS)?;
+        // Servers before 14 do not have this setting and close no session for being idle.
+        let _ = client.batch_execute("SET idle_session_timeout = 0");
+        Ok(client)
     }
 }
 

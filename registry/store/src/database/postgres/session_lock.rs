@@ -25,11 +25,6 @@ const CHECK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long after a start of the server living processes may take to reconnect, in seconds: several
 /// checks.
 const RECONNECT_SECONDS: i64 = 10;
-/// A server that hears nothing from a host for a minute closes its session. It closes no session
-/// for being idle.
-const KEEPALIVE_SETTINGS: &str =
-    "SET tcp_keepalives_idle = 30; SET tcp_keepalives_interval = 10; SET tcp_keepalives_count = 3";
-
 /// A session lock that shows that this process lives. Dropping it releases the lock.
 pub(crate) struct SessionLock {
     number: i32,
@@ -39,7 +34,7 @@ pub(crate) struct SessionLock {
 
 impl SessionLock {
     pub(crate) fn take(server: &Server) -> Result<Self, DatabaseError> {
-        let mut client = connect(server)?;
+        let mut client = server.connect_idle()?;
         loop {
             let row = client.query_one("SELECT (random() * 2147483646)::int + 1", &[])?;
             let number: i32 = row.try_get(0)?;
@@ -66,14 +61,6 @@ impl fmt::Debug for SessionLock {
     }
 }
 
-fn connect(server: &Server) -> Result<Client, DatabaseError> {
-    let mut client = server.connect()?.client;
-    client.batch_execute(KEEPALIVE_SETTINGS)?;
-    // Servers before 14 do not have this setting and close no session for being idle.
-    let _ = client.batch_execute("SET idle_session_timeout = 0");
-    Ok(client)
-}
-
 fn lock(client: &mut Client, number: i32) -> Result<bool, DatabaseError> {
     Ok(client.query_one("SELECT pg_try_advisory_lock($1, $2)", &[&LOCKS, &number])?.try_get(0)?)
 }
@@ -86,7 +73,7 @@ fn keep(server: &Server, number: i32, client: Client, ended: &Receiver<()>) {
             continue;
         }
         // Whatever failed, the next check tries again.
-        holder = connect(server).ok();
+        holder = server.connect_idle().ok();
         if !holder.as_mut().is_some_and(|client| lock(client, number).unwrap_or(false)) {
             holder = None;
         }

@@ -34,14 +34,23 @@ pub(super) struct Details {
     /// Verdicts about the version that are new in this entry, oldest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) verdicts: Vec<Parts>,
+    /// The deployment that the entry is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) deployment: Option<Parts>,
 }
 
 /// Returns the state that an entry with this action records, after the change that it is about.
-pub(super) fn of(connection: &mut Connection, action: &str, model: &str, version: Option<u32>) -> Outcome<Details> {
+pub(super) fn of(
+    connection: &mut Connection,
+    action: &str,
+    model: &str,
+    (version, deployment): (Option<u32>, Option<u32>),
+) -> Outcome<Details> {
     let found = connection.first("SELECT id FROM registered_models WHERE name = ?1", values![model])?;
     let Some(found) = found else { return Ok(Details::default()) };
     let id: i64 = found.get(0)?;
     let mut details = Details { model: Some(of_model(connection, id)?), ..Details::default() };
+    details.deployment = deployment.map(|number| of_deployment(connection, id, number)).transpose()?;
     let query = "SELECT id FROM versions WHERE model = ?1 AND version = ?2";
     let found = match version {
         Some(version) => connection.first(query, values![id, version])?,
@@ -137,6 +146,19 @@ pub(super) fn of_verdicts(connection: &mut Connection, version: i64) -> Outcome<
         verdicts.push(parts);
     }
     Ok(verdicts)
+}
+
+/// Returns the parts of the deployment of this number of the model with this row id: all but what a
+/// server keeps to carry it out.
+pub(super) fn of_deployment(connection: &mut Connection, model: i64, number: u32) -> Outcome<Parts> {
+    let row = "SELECT status, number, strategy, configuration, reason, started_ms, started_by, step, since_ms, arms,
+            ended_ms, ended_by, end_reason FROM deployments WHERE model = ?1 AND number = ?2";
+    let row = connection.one(row, values![model, number])?;
+    let mut parts = Parts::from([("number".to_owned(), number.to_string()), ("status".to_owned(), row.get(0)?)]);
+    for (part, columns) in [("record", 1..7), ("step", 7..10), ("end", 10..13)] {
+        parts.insert(part.to_owned(), digest_of(&[plain(&row.values()[columns])]));
+    }
+    Ok(parts)
 }
 
 /// Returns the digest of the rows that a version was trained on and of the key of their hashes;

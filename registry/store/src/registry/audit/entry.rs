@@ -44,12 +44,19 @@ pub(in crate::registry) struct NewEntry<'a> {
     pub(in crate::registry) old_state: Option<String>,
     pub(in crate::registry) new_state: Option<String>,
     pub(in crate::registry) reason: &'a str,
+    /// The number of the model's deployment that the entry is about.
+    pub(in crate::registry) deployment: Option<u32>,
 }
 
 impl<'a> NewEntry<'a> {
     /// Creates an entry about a model or one of its versions.
     pub(in crate::registry) fn about(action: &'static str, model: &'a str, version: Option<u32>) -> Self {
-        Self { action, model, version, old_state: None, new_state: None, reason: "" }
+        Self { action, model, version, old_state: None, new_state: None, reason: "", deployment: None }
+    }
+
+    /// Returns the same entry, about a deployment of the model too.
+    pub(in crate::registry) fn of_deployment(self, number: u32) -> Self {
+        Self { deployment: Some(number), ..self }
     }
 
     /// Returns the same entry with a change of state.
@@ -78,7 +85,7 @@ impl AuditEntry {
 
 /// Adds an entry after its change was made. The entry records the resulting state.
 pub(in crate::registry) fn append(connection: &mut Connection, actor: &str, entry: &NewEntry<'_>) -> Outcome<()> {
-    let details = details::of(connection, entry.action, entry.model, entry.version)?;
+    let details = details::of(connection, entry.action, entry.model, (entry.version, entry.deployment))?;
     insert(connection, actor, now_ms(), entry, Some(serde_json::to_string(&details)?))
 }
 

@@ -121,6 +121,7 @@ struct Replay {
 struct ModelState {
     parts: Parts,
     versions: BTreeMap<u32, VersionState>,
+    deployments: BTreeMap<u32, Parts>,
 }
 
 #[derive(Default)]
@@ -178,6 +179,10 @@ impl Replay {
             state.parts.extend(parts);
             state.verdicts.extend(details.verdicts);
         }
+        if let Some(parts) = details.deployment {
+            let Some(number) = parts.get("number").and_then(|number| number.parse().ok()) else { return false };
+            self.models.entry(model()).or_default().deployments.insert(number, parts);
+        }
         true
     }
 
@@ -205,6 +210,7 @@ impl Replay {
             for version in state.versions.into_keys() {
                 seen.differ(&name, Some(version), "version", Some("registered"), None);
             }
+            compare_deployments(connection, &mut seen, &name, state.deployments, id)?;
         }
         for name in self.models.into_keys() {
             seen.differ(&name, None, "model", Some("registered"), None);
@@ -235,6 +241,29 @@ fn compare_version(
                 seen.differ(model, Some(version), &name, text(expected).as_deref(), text(found).as_deref());
             }
         }
+    }
+    Ok(())
+}
+
+fn compare_deployments(
+    connection: &mut Connection,
+    seen: &mut Comparison,
+    model: &str,
+    mut expected: BTreeMap<u32, Parts>,
+    id: i64,
+) -> Outcome<()> {
+    let status = |parts: &Parts| parts.get("status").cloned();
+    let numbers = "SELECT number FROM deployments WHERE model = ?1 ORDER BY number";
+    for row in connection.query(numbers, values![id])? {
+        let number: u32 = row.get(0)?;
+        let (name, found) = (format!("deployment {number}"), details::of_deployment(connection, id, number)?);
+        match expected.remove(&number) {
+            Some(expected) => seen.parts(model, None, &format!("{name}: "), &expected, &found),
+            None => seen.differ(model, None, &name, None, status(&found).as_deref()),
+        }
+    }
+    for (number, parts) in expected {
+        seen.differ(model, None, &format!("deployment {number}"), status(&parts).as_deref(), None);
     }
     Ok(())
 }

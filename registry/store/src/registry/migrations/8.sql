@@ -1,0 +1,62 @@
+-- Format 8: what serving records: deployments, the counters of their arms, outcomes of predictions.
+
+CREATE TABLE deployments (
+    id INTEGER PRIMARY KEY,
+    model INTEGER NOT NULL REFERENCES registered_models (id),
+    number INTEGER NOT NULL CHECK (number > 0), -- 1, 2, 3, ... of the model
+    strategy TEXT NOT NULL CHECK (strategy IN ('blue_green', 'canary', 'shadow', 'ab')),
+    configuration TEXT NOT NULL,                -- JSON: what it was started with
+    status TEXT NOT NULL CHECK (status IN ('active', 'finished', 'aborted')),
+    step INTEGER NOT NULL,
+    since_ms INTEGER NOT NULL,                  -- when the step began
+    arms TEXT NOT NULL,                         -- JSON list of {name, version, share}, the default arm first
+    state TEXT NOT NULL,                        -- JSON: what a server keeps that carries it out
+    revision INTEGER NOT NULL,                  -- rises with every change
+    reason TEXT NOT NULL,                       -- why it was started
+    started_ms INTEGER NOT NULL,
+    started_by TEXT NOT NULL,
+    changed_ms INTEGER NOT NULL,
+    changed_by TEXT NOT NULL,
+    ended_ms INTEGER,
+    ended_by TEXT,
+    end_reason TEXT,
+    UNIQUE (model, number)
+) STRICT;
+CREATE UNIQUE INDEX one_active_deployment ON deployments (model) WHERE status = 'active';
+
+CREATE TABLE deployment_counters (
+    deployment INTEGER NOT NULL REFERENCES deployments (id),
+    step INTEGER NOT NULL,
+    arm TEXT NOT NULL,
+    requests INTEGER NOT NULL,
+    errors INTEGER NOT NULL,
+    rows INTEGER NOT NULL,
+    PRIMARY KEY (deployment, step, arm)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE deployment_latencies (
+    deployment INTEGER NOT NULL REFERENCES deployments (id),
+    step INTEGER NOT NULL,
+    arm TEXT NOT NULL,
+    bound_us INTEGER NOT NULL,                  -- the upper bound of a bucket; the largest integer: none
+    answers INTEGER NOT NULL,                   -- that took longer than the bound before it, and no longer than this
+    PRIMARY KEY (deployment, step, arm, bound_us)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outcomes (
+    model INTEGER NOT NULL REFERENCES registered_models (id),
+    request_id TEXT NOT NULL,
+    version INTEGER NOT NULL,                   -- the number of the version that predicted; it may be deleted since
+    arm TEXT NOT NULL,                          -- empty: the request belonged to no deployment
+    label TEXT,
+    value REAL,
+    at_ms INTEGER NOT NULL,                     -- when it happened
+    posted_ms INTEGER NOT NULL,
+    PRIMARY KEY (model, request_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX outcomes_by_time ON outcomes (model, at_ms, version, arm, label, value);
+
+CREATE TABLE outcome_counts (
+    model INTEGER PRIMARY KEY REFERENCES registered_models (id),
+    stored INTEGER NOT NULL
+) STRICT;
