@@ -13,7 +13,7 @@ use stagewright_manifest::{Condition, ManifestError};
 use stagewright_promotion::PromotionError;
 use stagewright_promotion::promote::PromoteError;
 use stagewright_runtime::{Refusal, RuntimeError};
-use stagewright_store::{DAMAGED_HINT, DISK_FULL_HINT, StoreError, is_disk_full};
+use stagewright_store::{DAMAGED_HINT, DISK_FULL_HINT, DeploymentError, StoreError, is_disk_full};
 
 use crate::error_code::ErrorCode;
 use crate::exit_code::ExitCode;
@@ -325,6 +325,9 @@ fn store_code(error: &StoreError) -> ErrorCode {
         StoreError::ChampionChanged { .. } | StoreError::AliasMoved { .. } => ErrorCode::ChampionMoved,
         StoreError::PromotionRunning { .. } | StoreError::CollectionRunning { .. } => ErrorCode::PromotionRunning,
         StoreError::RetirementUnfinished { .. } => ErrorCode::PointerBehind,
+        StoreError::Deployment(error) => deployment_code(error),
+        StoreError::NoRegistry { .. } => ErrorCode::NoHome,
+        StoreError::ReadOnly { .. } | StoreError::TooOld { .. } => ErrorCode::RegistryOnlyRead,
         // Programs that use the store as a library meet these; no command leads to them.
         StoreError::Schema(_)
         | StoreError::BatchMismatch { .. }
@@ -340,7 +343,21 @@ fn store_code(error: &StoreError) -> ErrorCode {
         | StoreError::NoPromotion { .. }
         | StoreError::PromotionEnded { .. }
         | StoreError::RunEnded { .. }
-        | StoreError::BadRunId { .. } => ErrorCode::Unexpected,
+        | StoreError::BadRunId { .. }
+        | StoreError::BadOutcome { .. } => ErrorCode::Unexpected,
+    }
+}
+
+fn deployment_code(error: &DeploymentError) -> ErrorCode {
+    match error {
+        DeploymentError::Active { .. } => ErrorCode::DeploymentActive,
+        DeploymentError::NoneActive { .. } | DeploymentError::NotFound { .. } | DeploymentError::Ended { .. } => {
+            ErrorCode::NoDeployment
+        }
+        DeploymentError::Changed { .. } => ErrorCode::DeploymentChanged,
+        DeploymentError::VersionDeployed { .. } => ErrorCode::VersionDeployed,
+        // Whoever starts a deployment makes its arms, and checks what it was told before.
+        DeploymentError::Invalid { .. } => ErrorCode::Unexpected,
     }
 }
 

@@ -144,6 +144,10 @@ error_codes! {
     NothingToWorkOn "0728" Usage,
     OtherComponent "0729" Usage,
     AlreadyThere "0730" Usage,
+    DeploymentActive "0731" Usage,
+    NoDeployment "0732" Usage,
+    DeploymentChanged "0733" Host,
+    VersionDeployed "0734" Usage,
     // Production and the champion.
     Destination "0801" Usage,
     Credentials "0802" Usage,
@@ -166,6 +170,7 @@ error_codes! {
     RegistryTooNew "0904" Host,
     StoreDamaged "0905" Host,
     SharedPlace "0906" Host,
+    RegistryOnlyRead "0907" Host,
     Unexpected "0999" Host,
 }
 

@@ -13,8 +13,8 @@ impl Registry {
     ///
     /// # Errors
     /// [`StoreError::NoModel`], [`StoreError::IsChampion`] while a version is in production,
-    /// [`StoreError::PromotionRunning`], [`StoreError::Deployment`] while a deployment is active, or
-    /// [`StoreError::Database`].
+    /// [`StoreError::PromotionRunning`], [`StoreError::Deployment`] while a deployment is active,
+    /// or [`StoreError::Database`].
     pub fn delete_model(&self, name: &str, reason: &str) -> Result<(), StoreError> {
         self.write("delete a model", Scope::Models, |connection| {
             let id = ids::model(connection, name)?;

@@ -10,8 +10,8 @@ use crate::registry::ids;
 const REFUSED: &str = "version.refused-by-serving";
 
 impl Registry {
-    /// Records in the audit that a server refused to serve a version, and why. Writes nothing if the
-    /// same actor gave the same reason before, and nothing but refusals happened to the version
+    /// Records in the audit that a server refused to serve a version, and why. Writes nothing if
+    /// the same actor gave the same reason before, and nothing but refusals happened to the version
     /// since: a server that tries again refuses again. Returns whether it wrote.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ pub struct RegistryWatch {
     missed: bool,
 }
 
-/// What differs after each change of models.
+/// Two numbers, of which one differs after each change of models.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Changes {
     /// The last entry of the audit.

@@ -47,6 +47,17 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "what_is_required_and_cannot_be_built_is_an_error_that_names_it_and_the_fix",
     ),
     ("SW0713", "registry/store/tests/conformance/promotions.rs", "garbage_is_not_collected_where_somebody_promotes_to"),
+    ("SW0731", "registry/store/tests/conformance/deployments.rs", "a_model_has_one_active_deployment"),
+    (
+        "SW0732",
+        "registry/store/tests/conformance/deployments.rs",
+        "an_end_that_names_no_revision_ends_the_active_deployment",
+    ),
+    (
+        "SW0733",
+        "registry/store/tests/conformance/deployments.rs",
+        "a_step_is_made_only_from_the_revision_that_was_looked_at",
+    ),
     ("SW0804", "registry/promotion/tests/refusals.rs", "a_bucket_that_may_only_be_read_is_refused"),
     ("SW0806", "registry/promotion/tests/refusals.rs", "a_store_without_conditional_writes_is_refused"),
     ("SW0808", "registry/promotion/tests/refusals.rs", "a_lost_race_and_a_taken_version_are_reported"),
@@ -67,6 +78,7 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "machines_that_share_a_postgresql_registry_and_artifacts_need_no_shared_folder",
     ),
     ("SW0906", "registry/promotion/tests/artifacts.rs", "a_place_that_refuses_is_detected_before_it_is_needed"),
+    ("SW0907", "registry/store/tests/conformance/migration.rs", "a_database_of_format_7_that_is_only_read_is_left_alone"),
 ];
 
 fn root() -> &'static Path {

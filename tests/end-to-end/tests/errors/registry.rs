@@ -2,7 +2,9 @@
 
 use std::fs;
 
+use serde_json::json;
 use stagewright_end_to_end::{Ended, Place, config};
+use stagewright_store::{DeploymentArm, DeploymentStrategy, NewDeployment, Registry};
 
 use crate::{Case, MODEL, provoke, trained};
 
@@ -36,6 +38,7 @@ pub(crate) const CASES: &[Case] = &[
     ("SW0728", stage_without_a_run),
     ("SW0729", || trained().run(&["stage", "run", "evaluation", "--set", "training.component=train-forest"])),
     ("SW0730", run_that_is_there),
+    ("SW0734", deployed_version),
 ];
 
 #[test]
@@ -156,4 +159,20 @@ fn run_that_is_there() -> Ended {
     let run = run.as_str().expect("an identifier").to_owned();
     place.run(&["runs", "export", &run, "churn.run"]).expect(0);
     place.run(&["runs", "import", "churn.run"])
+}
+
+fn deployed_version() -> Ended {
+    let place = trained();
+    let arm = |name: &str, version, share| DeploymentArm { name: name.into(), version, share };
+    let canary = NewDeployment {
+        strategy: DeploymentStrategy::Canary,
+        configuration: json!({}),
+        step: 0,
+        arms: vec![arm("control", 1, 0.9), arm("canary", 2, 0.1)],
+        state: json!({}),
+        reason: "a test".into(),
+    };
+    let registry = Registry::open(place.home().join("stagewright.db")).expect("a registry");
+    registry.start_deployment(MODEL, &canary).expect("a deployment");
+    place.run(&["models", "delete", &version(2), "--reason", "old"])
 }

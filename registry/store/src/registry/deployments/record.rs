@@ -121,7 +121,7 @@ pub struct NewDeployment {
     pub step: u32,
     /// Its arms, 1 to 16: the default arm first, the candidate last. Their shares add up to 1.
     pub arms: Vec<DeploymentArm>,
-    /// What the servers that carry it out keep, a JSON object of at most 64 KiB.
+    /// The notes of the servers that carry it out, a JSON object of at most 64 KiB.
     pub state: Json,
     /// The reason, for the audit.
     pub reason: String,
@@ -134,7 +134,7 @@ pub struct DeploymentStep {
     pub step: u32,
     /// The shares from now on, in the order of the arms. They add up to 1.
     pub shares: Vec<f64>,
-    /// What the servers that carry it out keep, a JSON object of at most 64 KiB.
+    /// The notes of the servers that carry it out, a JSON object of at most 64 KiB.
     pub state: Json,
     /// The reason, for the audit.
     pub reason: String,
@@ -170,7 +170,7 @@ pub struct Deployment {
     pub since_ms: i64,
     /// Its arms with their shares in this step, the default arm first.
     pub arms: Vec<DeploymentArm>,
-    /// What the servers that carry it out keep.
+    /// The notes of the servers that carry it out.
     pub state: Json,
     /// Why it was started.
     pub reason: String,

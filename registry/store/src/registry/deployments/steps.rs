@@ -85,8 +85,8 @@ impl Registry {
         })
     }
 
-    /// Replaces what the servers keep that carry a deployment out, if it is still at the revision
-    /// `at`. This decides nothing, so that the audit has no entry of it.
+    /// Replaces the notes of the servers that carry a deployment out, if it is still at the
+    /// revision `at`. This decides nothing, so that the audit has no entry of it.
     ///
     /// # Errors
     /// As [`Registry::advance_deployment`].
@@ -201,8 +201,8 @@ impl Registry {
     }
 }
 
-/// Refuses to delete a version that takes part in an active deployment, or a model (`None`) that has
-/// one.
+/// Refuses to delete a version that takes part in an active deployment, or a model (`None`) that
+/// has one.
 pub(in crate::registry) fn check_not_deployed(
     connection: &mut Connection,
     model: &str,
