@@ -7,11 +7,13 @@ use clap_complete::Shell;
 
 mod changes;
 mod json;
+mod probe;
 mod registry;
 mod serve;
 
 pub(crate) use changes::Changes;
 pub(crate) use json::JsonArgument;
+pub(crate) use probe::ProbeArguments;
 pub(crate) use registry::{
     AuditCommand, DecisionArguments, DestinationArguments, GateArguments, GcArguments, ModelsArguments, ModelsCommand,
     PolicyName, RetireArguments, RunsArguments, RunsCommand, SearchArguments,
@@ -89,6 +91,8 @@ pub(crate) enum Command {
     Artifacts(ArtifactsCommand),
     /// Checks this installation and its home.
     Doctor(JsonArgument),
+    /// Asks a server whether it is ready. Exit code 0 says yes.
+    Probe(ProbeArguments),
     /// Explains an error by its code, such as `SW0103`; without a code, lists all codes.
     Explain {
         /// The code that the message of the error begins with.

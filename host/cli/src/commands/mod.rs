@@ -17,6 +17,7 @@ mod models;
 mod plan;
 mod precompile;
 mod predict;
+mod probe;
 mod reproduce;
 mod resume;
 mod run;
@@ -60,6 +61,7 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Artifacts(command) => artifacts::artifacts(location, &command),
         Command::Init(arguments) => init::init(location, &arguments),
         Command::Doctor(arguments) => doctor::doctor(location, &arguments),
+        Command::Probe(arguments) => probe::probe(&arguments),
         Command::Explain { code } => explain::explain(code.as_deref()),
         Command::Completions { shell } => Ok(shell_files::completions(shell)),
         Command::ShareFiles { folder } => shell_files::share_files(&folder),
