@@ -1,5 +1,5 @@
 //! The development commands: `cargo xtask demo`, `test`, `stages`, `edge`, `bench`, `fuzz`,
-//! `install` and the checks.
+//! `install`, `deploy` and the checks.
 //!
 //! This crate has almost no dependencies, so that a fresh machine compiles it in seconds. It builds
 //! the host, and by a nested cargo call into another target folder the stages. The host itself
@@ -8,6 +8,7 @@
 mod bench;
 mod build;
 mod demo;
+mod deploy;
 mod edge;
 mod elf;
 mod features;
@@ -37,6 +38,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                     fuzzes the readers of untrusted bytes, 60 s each; findings go to target/fuzz/findings/
   invariants        writes the table of invariants in ARCHITECTURE.md from the annotations at the tests
   layers            checks that crates and modules depend on each other in one direction
+  deploy            has the files of deploy/ read by the tools that they are written for
   prose             checks the form of comments and documents, and that links lead somewhere
   bench overhead|cache|boundary|decode|native|sandbox|registry|lifecycle [--rows N] [--repeat N]
         native, sandbox: [--only STAGE]; lifecycle: [--model logistic|forest|boosted] [--smote] [--workers N] [--peer [PYTHON]]
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
         Some("stages") => stages(rest),
         Some("edge") => edge::edge(),
         Some("install") => install::install(rest),
+        Some("deploy") => deploy::deploy(),
         Some("prose") => prose::prose(),
         Some("invariants") => invariants::write(),
         Some("layers") => layers::layers(),

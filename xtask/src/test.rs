@@ -44,6 +44,7 @@ fn all(steps: &mut Steps) -> Result<()> {
     let built = steps.step("build the stages", || build::stages(build::Guests::With))?;
     steps.step("build the Python stage", || python_stage(&built))?;
     steps.step("tests of the Python stage", python_tests)?;
+    steps.step("deploy/ by its tools", crate::deploy::deploy)?;
     steps.step("tests", || tests(&built))?;
     steps.step("fuzz smoke", crate::fuzz::smoke)?;
     steps.step("clippy", || {
@@ -83,6 +84,9 @@ fn tests(built: &Built) -> Result<()> {
         eprintln!("there is no PostgreSQL (or set STAGEWRIGHT_POSTGRES_BIN): tests that need it are left out");
         left_out.extend(["postgres::", "server::", "postgresql"]);
     }
+    if !crate::deploy::is_there("promtool", "--version") {
+        left_out.push("promtool");
+    }
     // A count of an earlier run must not be mistaken for this one's.
     let count = workspace::target().join("tmp/hostile.txt");
     if count.exists() {
@@ -114,7 +118,7 @@ fn has_postgresql() -> bool {
 }
 
 /// Makes a virtual environment with the packages that a file lists. Returns its folder of programs.
-fn python(requirements: &str) -> Result<PathBuf> {
+pub(crate) fn python(requirements: &str) -> Result<PathBuf> {
     let environment = workspace::target().join("python");
     let programs = environment.join("bin");
     if !programs.join("python").exists() {

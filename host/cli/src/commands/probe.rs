@@ -88,7 +88,9 @@ mod tests {
         for url in ["http://127.0.0.1:8000/health/ready", "https://[::1]/", "https://models.example.org"] {
             assert!(address(url).is_ok(), "{url}");
         }
-        for url in ["", "/health", "file:///etc/passwd", "ftp://a.example/", "http://ada:secret@a.example/", "127.0.0.1:80"] {
+        for url in
+            ["", "/health", "file:///etc/passwd", "ftp://a.example/", "http://ada:secret@a.example/", "127.0.0.1:80"]
+        {
             let error = address(url).expect_err(url).to_string();
             assert!(!error.contains("secret"), "{error}");
         }
@@ -100,7 +102,9 @@ mod tests {
         for url in ["https://127.0.0.1:8000/", "https://127.8.8.8/", "https://[::1]:9/", "https://localhost/"] {
             assert!(!verified(url), "{url}");
         }
-        for url in ["https://models.example.org/", "https://10.0.0.1/", "https://localhost.example.org/", "https://[::2]/"] {
+        for url in
+            ["https://models.example.org/", "https://10.0.0.1/", "https://localhost.example.org/", "https://[::2]/"]
+        {
             assert!(verified(url), "{url}");
         }
     }
