@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use super::markdown::Document;
 
 /// A code span with one of these prefixes is the path of a file or a folder.
-const FOLDERS: [&str; 9] = ["config/", "docs/", "fuzz/", "host/", "registry/", "stages/", "tests/", "wit/", "xtask/"];
+const FOLDERS: [&str; 10] =
+    ["config/", "deploy/", "docs/", "fuzz/", "host/", "registry/", "stages/", "tests/", "wit/", "xtask/"];
 
 /// The document that names paths of the past.
 const HISTORY: &str = "CHANGELOG.md";
