@@ -36,7 +36,8 @@ fn the_stack_has_registry_store_server_metrics_and_dashboards_with_a_check_of_ea
     }
 }
 
-// invariant: No container of the local stack has a capability that it could do without, or may gain one.
+// invariant: No container of the local stack has a capability that it could do without, or may gain
+// one.
 #[test]
 fn every_container_gives_up_what_it_does_not_need() {
     for (name, service) in services() {

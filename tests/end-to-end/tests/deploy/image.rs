@@ -37,7 +37,8 @@ fn the_image_starts_the_server_and_asks_it_for_its_health_without_a_shell() {
     understood(&check[1..]);
 }
 
-// invariant: A container of the image runs as a user without rights, and can write to its volumes alone.
+// invariant: A container of the image runs as a user without rights, and can write to its volumes
+// alone.
 #[test]
 fn the_image_has_a_user_by_number_and_nothing_to_start_but_the_program() {
     let instructions = instructions();
@@ -73,6 +74,20 @@ fn every_base_has_a_version_and_the_compiler_is_that_of_the_repository() {
     }
     let channel = toml("rust-toolchain.toml")["toolchain"]["channel"].clone();
     assert!(text(FILE).contains(&format!("FROM rust:{}-", channel.as_str().expect("a version"))));
+}
+
+#[test]
+fn the_features_of_the_build_exist() {
+    let text = text(FILE).replace("\\\n", " ");
+    let features = |package: &str| toml(&format!("host/{package}/Cargo.toml"))["features"].clone();
+    let known = [features("cli"), features("stage")];
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let named = words.windows(2).filter(|pair| pair[0] == "--features").flat_map(|pair| pair[1].split(','));
+    let named: Vec<&str> = named.collect();
+    assert!(!named.is_empty());
+    for feature in named {
+        assert!(known.iter().any(|features| features.get(feature).is_some()), "no feature `{feature}`");
+    }
 }
 
 /// Whether the file of ignored paths lets a path into the context. As docker does: the last rule

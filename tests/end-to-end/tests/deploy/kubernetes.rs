@@ -24,7 +24,8 @@ fn container() -> Value {
     containers[0].clone()
 }
 
-// invariant: A pod runs without rights, without a token of the cluster, and with a root that it cannot write.
+// invariant: A pod runs without rights, without a token of the cluster, and with a root that it
+// cannot write.
 #[test]
 fn a_pod_has_no_rights() {
     let (pod, container) = (pod(), container());
