@@ -28,7 +28,7 @@ pub(crate) struct Project {
     /// The number of instances that may run at once.
     pub(crate) workers: usize,
     /// The signatures of models' components.
-    trusted: Arc<ModelSignatures>,
+    pub(crate) trusted: Arc<ModelSignatures>,
     /// The file of the key that authenticates this host's compile cache.
     pub(crate) key: PathBuf,
 }

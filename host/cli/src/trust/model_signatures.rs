@@ -64,6 +64,13 @@ impl ModelSignatures {
         stagewright_store::write_whole(&file, signatures.to_string().as_bytes())
     }
 
+    /// Returns whether a component is part of this installation, or signed with a key that the
+    /// operator trusts, whether or not the operator requires that.
+    pub(crate) fn vouches_for(&self, name: &str, digest: Digest) -> bool {
+        let is_signed = |signatures: Signatures| signatures.trusted(digest, &self.signers.keys).is_ok();
+        is_installed(name, digest) || read_signatures(&self.file(digest)).ok().flatten().is_some_and(is_signed)
+    }
+
     /// Stores the signatures in files for the components of a model.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stagewright_lifecycle::limits::cores;
-use stagewright_lifecycle::sandbox::CallLimits;
+use stagewright_lifecycle::sandbox::{CallLimits, Isolation};
 use stagewright_manifest::{Operator, World};
 use stagewright_serving::{
     FollowOptions, Follower, LastVerified, ModelLoader, OfferedVersion, OriginError, PoolOptions, ServedModel, Server,
@@ -89,7 +89,7 @@ fn follow_options(
     arguments: &ServeArguments,
 ) -> FollowOptions {
     let workers = arguments.workers.unwrap_or((cores() / 2).max(1));
-    let operator = operator.clone();
+    let (operator, trusted) = (operator.clone(), project.trusted.clone());
     let settings = move |offered: &OfferedVersion| {
         let contents = &offered.contents;
         let recorded = [World::Transformation, World::Training].map(|world| (world, contents.limits_of(world)));
@@ -98,9 +98,12 @@ fn follow_options(
             version: offered.version,
             problem: error.to_string(),
         })?;
+        let components = [&contents.transformation, &contents.training];
+        let is_trusted = components.iter().all(|component| trusted.vouches_for(&component.name, component.digest));
         Ok(VersionOptions {
             limits,
             call: CallLimits::default(),
+            isolation: if is_trusted { Isolation::Pooled } else { Isolation::Fresh },
             pool: PoolOptions { workers, ..PoolOptions::default() },
             request: stagewright_data::RequestOptions::default(),
         })
