@@ -12,6 +12,7 @@
 //! - `origin`: where versions come from; `follow` loads what it names, `warm` tries it, and
 //!   `last_verified` remembers it
 //! - `prediction`: predictions as JSON
+//! - `known_values`: what a model knows of its features from training
 //! - `fault`: why a request was not answered, and the status that says so
 //! - `routes`: the paths of the interface, a file each
 //! - `server`: listens, limits and drains
@@ -20,6 +21,7 @@ mod fault;
 mod follow;
 mod last_verified;
 mod origin;
+mod known_values;
 mod pool;
 mod prediction;
 mod request_id;

@@ -14,6 +14,7 @@ use stagewright_lifecycle::sandbox::{
 use stagewright_manifest::{Limits, World};
 use stagewright_store::{ArtifactStore, Digest};
 
+use crate::known_values::KnownValues;
 use crate::pool::{Pool, PoolOptions};
 use crate::warm;
 
@@ -73,6 +74,10 @@ pub struct ServedVersion {
     pub loaded: SystemTime,
     /// Decodes requests by the signature.
     pub decoder: RequestDecoder,
+    /// The settings of its decoder.
+    pub request: RequestOptions,
+    /// The values of its features that it knows from training.
+    pub(crate) known_values: KnownValues,
     /// Its sessions.
     pub pool: Pool,
 }
@@ -123,6 +128,8 @@ impl ServedVersion {
             version,
             digest: Digest::of(&json),
             decoder: RequestDecoder::new(&contents.signature, options.request.clone()),
+            request: options.request.clone(),
+            known_values: KnownValues::of_state(&loader.artifacts, &contents.state),
             contents,
             loaded: SystemTime::now(),
             pool,

@@ -1,0 +1,285 @@
+//! From tensors to rows.
+
+use std::borrow::Cow;
+
+use axum::http::HeaderMap;
+use serde_json::Value;
+use stagewright_data::{DecodedRequest, JsonColumn, json_elements, json_members};
+use stagewright_store::DataType;
+use stagewright_text::Untrusted;
+
+use super::{Refusal, binary, is_set, metadata};
+use crate::served_version::ServedVersion;
+
+/// The header that tells how many bytes of the body are JSON. Tensors follow as bytes.
+pub(super) const JSON_LENGTH: &str = "inference-header-content-length";
+
+/// The parameter of a tensor that tells how many bytes it has after the JSON.
+const BINARY_SIZE: &str = "binary_data_size";
+
+/// A body: its JSON, and the bytes after it.
+pub(super) struct Body<'a> {
+    json: &'a [u8],
+    tensors: &'a [u8],
+}
+
+/// A request as written.
+pub(super) struct Request<'a> {
+    id: Option<String>,
+    is_binary: bool,
+    outputs: Option<Vec<Value>>,
+    inputs: Vec<Input<'a>>,
+}
+
+/// A tensor of a request.
+struct Input<'a> {
+    name: String,
+    shape: Vec<usize>,
+    datatype: String,
+    /// The values as the JSON text of an array, in which arrays are dimensions.
+    data: Cow<'a, str>,
+}
+
+/// An output that a client wants.
+#[derive(Clone, Copy)]
+pub(super) struct WantedOutput {
+    pub(super) output: metadata::Output,
+    /// Whether its values follow the JSON as bytes.
+    pub(super) is_binary: bool,
+}
+
+/// What the response has besides the predictions.
+pub(super) struct Wanted {
+    pub(super) id: Option<String>,
+    pub(super) outputs: Vec<WantedOutput>,
+}
+
+impl<'a> Body<'a> {
+    /// Divides a body where the header says that its JSON ends.
+    pub(super) fn split(headers: &HeaderMap, body: &'a [u8]) -> Result<Self, Refusal> {
+        let Some(length) = headers.get(JSON_LENGTH) else { return Ok(Self { json: body, tensors: &[] }) };
+        let length = length.to_str().ok().and_then(|text| text.trim().parse().ok());
+        let parts = length.and_then(|length: usize| body.split_at_checked(length));
+        let (json, tensors) = parts.ok_or_else(|| {
+            invalid(format!("`Inference-Header-Content-Length` is no number up to the body's {} bytes", body.len()))
+        })?;
+        Ok(Self { json, tensors })
+    }
+}
+
+impl<'a> Request<'a> {
+    /// Reads the envelope of a request. The values are decoded later.
+    pub(super) fn parse(body: &Body<'a>) -> Result<Self, Refusal> {
+        let mut request = Self { id: None, is_binary: false, outputs: None, inputs: Vec::new() };
+        let mut tensors = body.tensors;
+        let mut has_inputs = false;
+        for (name, text) in json_members(body.json)? {
+            match name.as_str() {
+                "id" => request.id = Some(read(text, "`id`", "a text")?),
+                "parameters" => {
+                    let parameters: serde_json::Map<String, Value> = read(text, "`parameters`", "an object")?;
+                    request.is_binary = is_set(&parameters.into(), "binary_data_output");
+                }
+                "outputs" => request.outputs = Some(read(text, "`outputs`", "a list")?),
+                "inputs" => {
+                    has_inputs = true;
+                    for input in json_elements(text.as_bytes())? {
+                        request.inputs.push(Input::parse(input, &mut tensors)?);
+                    }
+                }
+                _ => {}
+            }
+        }
+        if !has_inputs || request.inputs.is_empty() {
+            return Err(invalid("the request has no `inputs`: send a tensor for each feature"));
+        }
+        if !tensors.is_empty() {
+            let bytes = tensors.len();
+            return Err(invalid(format!("{bytes} bytes after the JSON belong to no tensor: set `{BINARY_SIZE}`")));
+        }
+        Ok(request)
+    }
+
+    /// Returns what the response shall have: the outputs that the request names, or all.
+    pub(super) fn wanted(&self, version: &ServedVersion) -> Result<Wanted, Refusal> {
+        let all = metadata::outputs(version.task());
+        let Some(named) = &self.outputs else {
+            let outputs = all.into_iter().map(|output| WantedOutput { output, is_binary: self.is_binary });
+            return Ok(Wanted { id: self.id.clone(), outputs: outputs.collect() });
+        };
+        let outputs = named.iter().map(|wanted| {
+            let name = wanted.get("name").and_then(Value::as_str).unwrap_or_default();
+            let output = all.iter().find(|output| output.name == name).copied().ok_or_else(|| {
+                let names: Vec<&str> = all.iter().map(|output| output.name).collect();
+                invalid(format!("the model has no output `{}`: it has {}", shown(name), names.join(", ")))
+            })?;
+            let parameters = wanted.get("parameters").unwrap_or(&Value::Null);
+            if parameters.get("classification").is_some_and(|classes| classes != 0) {
+                return Err(invalid("the extension `classification` is not supported"));
+            }
+            let is_binary = match parameters.get("binary_data") {
+                Some(_) => is_set(parameters, "binary_data"),
+                None => self.is_binary,
+            };
+            Ok(WantedOutput { output, is_binary })
+        });
+        Ok(Wanted { id: self.id.clone(), outputs: outputs.collect::<Result<_, _>>()? })
+    }
+
+    /// Decodes the tensors by the signature: a tensor for each feature, or one tensor of two
+    /// dimensions with a column for each feature.
+    pub(super) fn decode(&self, version: &ServedVersion) -> Result<DecodedRequest, Refusal> {
+        let fields = version.decoder.features().fields();
+        if let [input] = &self.inputs[..]
+            && let [rows, columns] = input.shape[..]
+            && !(columns == 1 && fields.iter().any(|field| field.name == input.name))
+        {
+            return input.decode_matrix(version, rows, columns);
+        }
+        let rows = self.inputs[0].shape[0];
+        for (place, input) in self.inputs.iter().enumerate() {
+            input.check_column(rows)?;
+            if self.inputs[..place].iter().any(|earlier| earlier.name == input.name) {
+                return Err(invalid(format!("two tensors are named `{}`", shown(&input.name))));
+            }
+        }
+        let column = |input: &'a Input<'_>| JsonColumn { name: &input.name, values: &input.data, is_tensor: true };
+        let columns: Vec<JsonColumn<'_>> = self.inputs.iter().map(column).collect();
+        Ok(version.decoder.json_columns(rows, &columns)?)
+    }
+}
+
+impl<'a> Input<'a> {
+    /// Reads a tensor. Its values are the member `data`, or the next bytes of `tensors`.
+    fn parse(text: &'a str, tensors: &mut &[u8]) -> Result<Self, Refusal> {
+        let (mut name, mut shape, mut datatype, mut parameters, mut data) = (None, None, None, Value::Null, None);
+        for (member, value) in json_members(text.as_bytes())? {
+            match member.as_str() {
+                "name" => name = Some(read::<String>(value, "the `name` of a tensor", "a text")?),
+                "shape" => shape = Some(read::<Vec<usize>>(value, "the `shape` of a tensor", "a list of numbers")?),
+                "datatype" => datatype = Some(read::<String>(value, "the `datatype` of a tensor", "a text")?),
+                "parameters" => parameters = read(value, "the `parameters` of a tensor", "an object")?,
+                "data" => data = Some(value),
+                _ => {}
+            }
+        }
+        let name = name.ok_or_else(|| invalid("a tensor has no `name`"))?;
+        let lacks = |member: &str| invalid(format!("the tensor `{}` has no `{member}`", shown(&name)));
+        let (shape, datatype) = (shape.ok_or_else(|| lacks("shape"))?, datatype.ok_or_else(|| lacks("datatype"))?);
+        if !matches!(shape[..], [_] | [_, _]) {
+            return Err(invalid(format!(
+                "the tensor `{}` has {} dimensions: send [n], [n, 1] or [n, k]",
+                shown(&name),
+                shape.len()
+            )));
+        }
+        if !binary::DATATYPES.contains(&&*datatype) {
+            let known = binary::DATATYPES.join(", ");
+            return Err(invalid(format!(
+                "the tensor `{}` has the unknown datatype `{}`: use one of {known}",
+                shown(&name),
+                shown(&datatype)
+            )));
+        }
+        let data = match (parameters.get(BINARY_SIZE), data) {
+            (None, Some(data)) => Cow::Borrowed(data),
+            (None, None) => return Err(lacks("data")),
+            (Some(_), Some(_)) => {
+                return Err(invalid(format!("the tensor `{}` has both `data` and `{BINARY_SIZE}`", shown(&name))));
+            }
+            (Some(size), None) => {
+                let size = size.as_u64().and_then(|size| usize::try_from(size).ok());
+                let parts = size.and_then(|size| tensors.split_at_checked(size));
+                let (bytes, rest) = parts.ok_or_else(|| {
+                    invalid(format!(
+                        "`{BINARY_SIZE}` of the tensor `{}` is no number up to the bytes that are left",
+                        shown(&name)
+                    ))
+                })?;
+                *tensors = rest;
+                let values = binary::json_values(&datatype, bytes)
+                    .map_err(|problem| invalid(format!("the tensor `{}` {problem}", shown(&name))))?;
+                Cow::Owned(values)
+            }
+        };
+        Ok(Self { name, shape, datatype, data })
+    }
+
+    /// Refuses a tensor that is no column of this many rows.
+    fn check_column(&self, rows: usize) -> Result<(), Refusal> {
+        match self.shape[..] {
+            [own] | [own, 1] if own == rows => Ok(()),
+            [own] | [own, 1] => {
+                let name = shown(&self.name);
+                Err(invalid(format!("the tensor `{name}` has {own} rows, and the first one has {rows}")))
+            }
+            _ => Err(invalid(format!(
+                "the tensor `{}` has the shape {:?}: of several tensors, each is a column, [n] or [n, 1]",
+                shown(&self.name),
+                self.shape
+            ))),
+        }
+    }
+
+    /// Decodes a tensor that has all features, in the signature's order.
+    fn decode_matrix(&self, version: &ServedVersion, rows: usize, columns: usize) -> Result<DecodedRequest, Refusal> {
+        let fields = version.decoder.features().fields();
+        let name = shown(&self.name);
+        let is_number = |data_type| matches!(data_type, DataType::Boolean | DataType::Int64 | DataType::Float64);
+        if let Some(field) = fields.iter().find(|field| !is_number(field.data_type)) {
+            let (feature, kind) = (shown(&field.name), field.data_type);
+            return Err(invalid(format!(
+                "the tensor `{name}` has two dimensions, and the feature `{feature}` is {kind}: send a tensor for each feature"
+            )));
+        }
+        if self.datatype == "BYTES" {
+            return Err(invalid(format!(
+                "the tensor `{name}` has two dimensions and the datatype BYTES: send numbers"
+            )));
+        }
+        if columns != fields.len() {
+            let features = fields.len();
+            return Err(invalid(format!(
+                "the tensor `{name}` has {columns} columns, and the model {features} features"
+            )));
+        }
+        let values = flattened(&self.data)?;
+        if rows.checked_mul(columns) != Some(values.len()) {
+            return Err(invalid(format!(
+                "the tensor `{name}` has {} values, and the shape {:?}",
+                values.len(),
+                self.shape
+            )));
+        }
+        let lines: Vec<String> = values.chunks(columns.max(1)).map(|row| format!("[{}]", row.join(","))).collect();
+        let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+        let names = serde_json::Value::from(names).to_string();
+        Ok(version.decoder.json_split(&names, &format!("[{}]", lines.join(",")))?)
+    }
+}
+
+/// Returns the values of an array, in which arrays are dimensions.
+fn flattened(text: &str) -> Result<Vec<&str>, Refusal> {
+    let mut values = json_elements(text.as_bytes())?;
+    if values.first().is_some_and(|value| value.starts_with('[')) {
+        let rows = std::mem::take(&mut values);
+        for row in rows {
+            values.append(&mut json_elements(row.as_bytes())?);
+        }
+    }
+    Ok(values)
+}
+
+/// Reads a member of the envelope.
+fn read<T: serde::de::DeserializeOwned>(text: &str, which: &str, wanted: &str) -> Result<T, Refusal> {
+    serde_json::from_str(text).map_err(|_| invalid(format!("{which} is not {wanted}")))
+}
+
+fn invalid(message: impl Into<String>) -> Refusal {
+    Refusal::Invalid(message.into())
+}
+
+/// Returns a name of the client as messages show it.
+fn shown(text: &str) -> String {
+    Untrusted::new(text).cut(100).to_string()
+}

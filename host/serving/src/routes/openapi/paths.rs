@@ -1,0 +1,237 @@
+//! The routes, with their answers and errors.
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value, json};
+
+use super::{answer_name, example, row_name};
+use crate::served_version::ServedVersion;
+
+/// Returns all paths. `default` is the version that answers where no model is named.
+pub(super) fn paths(default: Option<&ServedVersion>, versions: &[Arc<ServedVersion>]) -> Value {
+    let mut paths = Map::new();
+    let mut add = |path: String, method: &str, operation: Value| {
+        paths.entry(path).or_insert_with(|| json!({}))[method] = operation;
+    };
+    for (path, operation) in own() {
+        add(path.to_owned(), "get", operation);
+    }
+    if let Some(version) = default {
+        add("/predict".to_owned(), "post", predict(version, "predict"));
+        add("/invocations".to_owned(), "post", invocations(version));
+    }
+    for version in versions {
+        let id = format!("predict.{}", version.model);
+        add(format!("/models/{}/predict", version.model), "post", predict(version, &id));
+    }
+    for (path, operation) in mlflow() {
+        add(path.to_owned(), "get", operation);
+    }
+    for (path, operation) in inference() {
+        add(path.to_owned(), "get", operation);
+    }
+    for path in ["/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"] {
+        add(path.to_owned(), "post", infer(path));
+    }
+    Value::Object(paths)
+}
+
+/// Returns an answer of JSON.
+fn of_schema(description: &str, schema: &str) -> Value {
+    let schema = format!("#/components/schemas/{schema}");
+    json!({ "description": description, "content": { "application/json": { "schema": { "$ref": schema } } } })
+}
+
+fn empty(description: &str) -> Value {
+    json!({ "description": description })
+}
+
+/// Returns a `GET` operation with its answers.
+fn get(tag: &str, id: &str, summary: &str, responses: Value) -> Value {
+    json!({ "tags": [tag], "operationId": id, "summary": summary, "responses": responses })
+}
+
+/// Adds the errors that every route has which predicts, in the schema of the route's protocol.
+fn with_errors(mut responses: Value, schema: &str) -> Value {
+    let errors = [
+        ("400", "The body cannot be read."),
+        ("401", "The token is missing or unknown."),
+        ("403", "The token's role does not include this."),
+        ("404", "No such model is served."),
+        ("413", "The body has too many rows or bytes."),
+        ("415", "The content type is not supported."),
+        ("429", "Too many requests wait. Try again after the time in `Retry-After`."),
+        ("500", "The model or the server failed."),
+        ("503", "The server is shutting down, or the model cannot answer now."),
+        ("504", "The model took too long."),
+    ];
+    for (status, description) in errors {
+        responses[status] = of_schema(description, schema);
+    }
+    for status in ["429", "503"] {
+        let wait = json!({ "description": "Seconds to wait.", "schema": { "type": "integer" } });
+        responses[status]["headers"] = json!({ "Retry-After": wait });
+    }
+    responses
+}
+
+/// Returns the routes that are neither predictions nor of another protocol.
+fn own() -> [(&'static str, Value); 6] {
+    let health = of_schema("The models that are served.", "Health");
+    let html = json!({ "description": "The page.", "content": { "text/html": { "schema": { "type": "string" } } } });
+    let document = json!({
+        "description": "This document.",
+        "content": { "application/json": { "schema": { "type": "object" } } },
+    });
+    let ready = json!({ "200": empty("Every model is loaded."), "503": empty("A model is not loaded yet.") });
+    [
+        ("/", get("Health", "root", "Describes the models that are served", json!({ "200": health }))),
+        ("/health", get("Health", "health", "Describes the models that are served", json!({ "200": health }))),
+        (
+            "/health/live",
+            get("Health", "live", "Answers as long as the process does", json!({ "200": empty("It lives.") })),
+        ),
+        ("/health/ready", get("Health", "ready", "Tells whether every model is loaded", ready)),
+        ("/openapi.json", get("Documentation", "openapi", "Describes the interface", json!({ "200": document }))),
+        ("/docs", get("Documentation", "docs", "A page to try the interface", json!({ "200": html }))),
+    ]
+}
+
+/// Returns the operation that predicts with a model.
+fn predict(version: &ServedVersion, id: &str) -> Value {
+    let row = json!({ "$ref": format!("#/components/schemas/{}", row_name(version)) });
+    let rows = json!({ "type": "array", "items": row, "maxItems": version.request.max_rows });
+    let members = json!({ "type": "object", "properties": { "rows": rows }, "required": ["rows"] });
+    let example = example::row(version);
+    let forms = json!({
+        "One row": { "value": example },
+        "Several rows": { "value": [example, example] },
+        "Rows in an object": { "value": { "rows": [example] } },
+    });
+    let refused = of_schema("Values do not fit the signature.", "RowErrors");
+    let answers = json!({ "200": of_schema("The predictions.", &answer_name(version)), "422": refused });
+    json!({
+        "tags": ["Predictions"],
+        "operationId": id,
+        "summary": format!("Predicts with {}", version.model),
+        "x-model": version.model,
+        "x-version": version.version,
+        "x-digest": version.digest.to_string(),
+        "requestBody": {
+            "required": true,
+            "content": {
+                "application/json": { "schema": { "anyOf": [row, rows, members] }, "examples": forms },
+                "text/csv": { "schema": { "type": "string" }, "example": csv(&example) },
+                "application/vnd.apache.arrow.stream": { "schema": { "type": "string", "format": "binary" } },
+            },
+        },
+        "responses": with_errors(answers, "Error"),
+    })
+}
+
+/// Returns a row as CSV with a header.
+fn csv(row: &Map<String, Value>) -> String {
+    let cell = |text: &str| match text.contains(['"', ',', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    };
+    let value = |value: &Value| cell(&value.as_str().map_or_else(|| value.to_string(), str::to_owned));
+    let line = |cells: Vec<String>| cells.join(",") + "\n";
+    line(row.keys().map(|name| cell(name)).collect()) + &line(row.values().map(value).collect())
+}
+
+/// Returns the operation of MLflow's scoring protocol that predicts.
+fn invocations(version: &ServedVersion) -> Value {
+    let example = example::row(version);
+    let (columns, values): (Vec<_>, Vec<_>) = example.iter().unzip();
+    let split = json!({ "dataframe_split": { "columns": columns, "data": [values] } });
+    let predictions = json!({
+        "type": "object",
+        "properties": { "predictions": { "type": "array", "description": "A label or a value for each row." } },
+        "required": ["predictions"],
+    });
+    let answered =
+        json!({ "description": "The predictions.", "content": { "application/json": { "schema": predictions } } });
+    let examples = json!({
+        "dataframe_split": { "value": split },
+        "dataframe_records": { "value": { "dataframe_records": [example] } },
+    });
+    let mut responses = with_errors(json!({ "200": answered }), "MlflowError");
+    let text = json!({ "text/plain": { "schema": { "type": "string" } } });
+    responses["415"] = json!({ "description": "The content type is not supported.", "content": text });
+    json!({
+        "tags": ["MLflow scoring protocol"],
+        "operationId": "invocations",
+        "summary": format!("Predicts with {}", version.model),
+        "requestBody": {
+            "required": true,
+            "content": {
+                "application/json": { "schema": { "type": "object" }, "examples": examples },
+                "text/csv": { "schema": { "type": "string" }, "example": csv(&example) },
+            },
+        },
+        "responses": responses,
+    })
+}
+
+fn mlflow() -> [(&'static str, Value); 2] {
+    const TAG: &str = "MLflow scoring protocol";
+    let version =
+        json!({ "description": "The version.", "content": { "text/plain": { "schema": { "type": "string" } } } });
+    [
+        (
+            "/ping",
+            get(
+                TAG,
+                "ping",
+                "Tells whether a model is loaded",
+                json!({ "200": empty("It is."), "404": empty("None is.") }),
+            ),
+        ),
+        ("/version", get(TAG, "version", "Names the version of the server", json!({ "200": version }))),
+    ]
+}
+
+/// Returns the parameters of a path's placeholders.
+fn placeholders(path: &str) -> Value {
+    let parameter =
+        |name: &str| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } });
+    ["model", "version"].into_iter().filter(|name| path.contains(&format!("{{{name}}}"))).map(parameter).collect()
+}
+
+/// Returns the routes of the Open Inference Protocol that only tell.
+fn inference() -> [(&'static str, Value); 7] {
+    let route = |path: &'static str, id: &str, summary: &str| {
+        let object = json!({ "application/json": { "schema": { "type": "object" } } });
+        let mut responses = json!({ "200": { "description": "Yes, or the description.", "content": object } });
+        if path.contains('{') {
+            responses["404"] = of_schema("No such model or version is served.", "InferenceError");
+        }
+        let mut operation = get("Open Inference Protocol", id, summary, responses);
+        operation["parameters"] = placeholders(path);
+        (path, operation)
+    };
+    [
+        route("/v2", "v2", "Describes the server"),
+        route("/v2/health/live", "v2.live", "Tells whether the server lives"),
+        route("/v2/health/ready", "v2.ready", "Tells whether every model is loaded"),
+        route("/v2/models/{model}", "v2.model", "Describes a model"),
+        route("/v2/models/{model}/versions/{version}", "v2.version", "Describes a version"),
+        route("/v2/models/{model}/ready", "v2.model.ready", "Tells whether a model is loaded"),
+        route("/v2/models/{model}/versions/{version}/ready", "v2.version.ready", "Tells whether a version is loaded"),
+    ]
+}
+
+/// Returns the operation of the Open Inference Protocol that predicts.
+fn infer(path: &str) -> Value {
+    let answered = of_schema("The outputs.", "InferenceResponse");
+    let reference = json!({ "$ref": "#/components/schemas/InferenceRequest" });
+    json!({
+        "tags": ["Open Inference Protocol"],
+        "operationId": if path.contains("versions") { "v2.version.infer" } else { "v2.infer" },
+        "summary": "Predicts",
+        "parameters": placeholders(path),
+        "requestBody": { "required": true, "content": { "application/json": { "schema": reference } } },
+        "responses": with_errors(json!({ "200": answered }), "InferenceError"),
+    })
+}
