@@ -59,9 +59,9 @@ fn all(steps: &mut Steps) -> Result<()> {
     steps.step("cargo-deny", deny)
 }
 
-/// Runs unit, property and end-to-end tests. Tests on real tables need `STAGEWRIGHT_TEST_DATA`, and
-/// tests with PostgreSQL need a server's programs. Without these they are skipped, and a line says
-/// so.
+/// Runs unit, property and end-to-end tests. Tests on real tables need `STAGEWRIGHT_TEST_DATA`,
+/// tests with PostgreSQL need a server's programs, and the test of the page `/docs` needs Chromium.
+/// Without these they are skipped, and a line says so.
 fn tests(built: &Built) -> Result<()> {
     let mut command = cargo();
     // All tests run after a failure, because a whole run takes long.
@@ -86,6 +86,10 @@ fn tests(built: &Built) -> Result<()> {
     }
     if !crate::deploy::is_there("promtool", "--version") {
         left_out.push("promtool");
+    }
+    if !has_browser() {
+        eprintln!("there is no chromium with its chromedriver: the test of /docs is left out");
+        left_out.push("in_a_browser");
     }
     // A count of an earlier run must not be mistaken for this one's.
     let count = workspace::target().join("tmp/hostile.txt");
@@ -115,6 +119,14 @@ fn has_postgresql() -> bool {
     let installed = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let mut programs = named.into_iter().chain(installed.map(|version| version.path().join("bin/initdb")));
     programs.any(|program| program.is_file())
+}
+
+/// Returns whether tests would find a browser and the program that drives it, as
+/// tests/end-to-end/tests/fixtures/serving/try_docs.py looks for them.
+fn has_browser() -> bool {
+    let folders = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = |program: &str| std::env::split_paths(&folders).any(|folder| folder.join(program).is_file());
+    (is_there("chromium") || is_there("google-chrome")) && is_there("chromedriver")
 }
 
 /// Makes a virtual environment with the packages that a file lists. Returns its folder of programs.

@@ -143,8 +143,11 @@ impl<'a> Request<'a> {
                 return Err(invalid(format!("two tensors are named `{}`", shown(&input.name))));
             }
         }
-        let column = |input: &'a Input<'_>| JsonColumn { name: &input.name, values: &input.data, is_tensor: true };
-        let columns: Vec<JsonColumn<'_>> = self.inputs.iter().map(column).collect();
+        let columns: Vec<JsonColumn<'_>> = self
+            .inputs
+            .iter()
+            .map(|input| JsonColumn { name: &input.name, values: &input.data, is_tensor: true })
+            .collect();
         Ok(version.decoder.json_columns(rows, &columns)?)
     }
 }

@@ -61,3 +61,46 @@ fn row_name(version: &ServedVersion) -> String {
 fn answer_name(version: &ServedVersion) -> String {
     format!("{}.answer", version.model)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The files that add routes.
+    const SOURCES: [&str; 4] = [
+        include_str!("../mod.rs"),
+        include_str!("../docs/mod.rs"),
+        include_str!("../inference_v2/mod.rs"),
+        include_str!("../mlflow.rs"),
+    ];
+
+    #[test]
+    fn every_route_is_described_and_no_other() {
+        let mut routes: Vec<&str> = SOURCES
+            .iter()
+            .flat_map(|source| source.split(".route(\"").skip(1))
+            .filter_map(|rest| rest.split('"').next())
+            // Parts of the page; and routes that are described once a model is served.
+            .filter(|path| !path.starts_with("/docs/") && !path.contains("predict") && *path != "/invocations")
+            .collect();
+        routes.sort_unstable();
+        let document = document(&Service::default());
+        let mut described: Vec<&str> = document["paths"].as_object().unwrap().keys().map(String::as_str).collect();
+        described.sort_unstable();
+        assert_eq!(described, routes);
+    }
+
+    #[test]
+    fn every_operation_has_a_name_of_its_own() {
+        let document = document(&Service::default());
+        let paths = document["paths"].as_object().unwrap().values();
+        let mut names: Vec<&str> = paths
+            .flat_map(|methods| methods.as_object().unwrap().values())
+            .filter_map(|it| it["operationId"].as_str())
+            .collect();
+        let all = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), all);
+    }
+}

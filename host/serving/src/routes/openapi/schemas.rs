@@ -223,3 +223,34 @@ pub(super) fn common() -> Value {
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_feature_is_described_by_its_type_and_by_what_the_model_knows() {
+        let of = |data_type, nullable, known: Option<&Known>| {
+            let schema = feature(&Field::new("f", data_type).with_nullable(nullable), known);
+            (schema["type"].clone(), schema["enum"].clone(), schema["examples"].clone())
+        };
+        assert_eq!(of(DataType::Int64, false, None), (json!("integer"), Value::Null, Value::Null));
+        assert_eq!(of(DataType::Boolean, true, None).0, json!(["boolean", "null"]));
+        let known = |is_closed| Known::Categories { values: vec!["a".into(), "b".into()], is_closed };
+        let texts = json!(["a", "b"]);
+        assert_eq!(of(DataType::Utf8, false, Some(&known(false))), (json!("string"), Value::Null, texts.clone()));
+        assert_eq!(of(DataType::Utf8, false, Some(&known(true))), (json!("string"), texts, Value::Null));
+        assert_eq!(of(DataType::Categorical, true, Some(&known(true))).1, json!(["a", "b", null]));
+    }
+
+    #[test]
+    fn a_prediction_is_described_by_the_task() {
+        let required = |task: &Task| prediction(task)["required"].clone();
+        assert_eq!(required(&Task::Regression), json!(["value"]));
+        let binary = Task::Binary { negative: "No".into(), positive: "Yes".into() };
+        assert_eq!(required(&binary), json!(["label", "probability"]));
+        let schema = prediction(&Task::MultiClass { classes: vec!["a".into(), "b".into()] });
+        assert_eq!(schema["required"], json!(["label", "probabilities"]));
+        assert_eq!(schema["properties"]["probabilities"]["required"], json!(["a", "b"]));
+    }
+}

@@ -1,0 +1,3 @@
+//! Predictions over HTTP, by the real program.
+
+mod compatibility;
