@@ -99,6 +99,11 @@ pub struct StringView<'a> {
 }
 
 impl<'a> StringView<'a> {
+    pub(crate) fn new(bytes: &'a [u8], offsets: &'a [i32]) -> Result<Self, Failure> {
+        let text = std::str::from_utf8(bytes).map_err(|_| Failure::internal("a string column is not UTF-8"))?;
+        Ok(Self { text, offsets })
+    }
+
     /// Returns the number of strings.
     pub fn len(&self) -> usize {
         self.offsets.len().saturating_sub(1)
@@ -157,8 +162,7 @@ impl Strings {
     /// # Errors
     /// `internal` if the bytes are not UTF-8, which the host refuses.
     pub fn view(&self) -> Result<StringView<'_>, Failure> {
-        let text = std::str::from_utf8(&self.bytes).map_err(|_| Failure::internal("a string column is not UTF-8"))?;
-        Ok(StringView { text, offsets: &self.offsets })
+        StringView::new(&self.bytes, &self.offsets)
     }
 }
 
@@ -171,6 +175,10 @@ pub struct TextView<'a> {
 }
 
 impl<'a> TextView<'a> {
+    pub(crate) fn new(strings: StringView<'a>, codes: Option<&'a [i32]>, validity: Option<&'a [u8]>) -> Self {
+        Self { strings, codes, validity }
+    }
+
     /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.codes.map_or(self.strings.len(), <[i32]>::len)
@@ -314,12 +322,7 @@ impl Column {
     /// # Errors
     /// `internal` if the text is not UTF-8, which the host refuses.
     pub fn as_text(&self) -> Result<Option<TextView<'_>>, Failure> {
-        let (strings, codes) = match &self.values {
-            Values::Utf8(strings) => (strings.view()?, None),
-            Values::Categorical(column) => (column.categories.view()?, Some(column.codes.as_slice())),
-            _ => return Ok(None),
-        };
-        Ok(Some(TextView { strings, codes, validity: self.validity.as_deref() }))
+        self.view().as_text()
     }
 
     /// Converts the first `rows` rows to numbers, with NaN for null: float64 unchanged, int64
@@ -372,16 +375,7 @@ impl Column {
 
     /// Formats value `row` for messages. Returns `None` for null.
     pub fn display(&self, row: usize) -> Option<String> {
-        if self.is_null(row) {
-            return None;
-        }
-        Some(match &self.values {
-            Values::Boolean(bits) => bitmap::get(bits, row).to_string(),
-            Values::Int64(values) | Values::Timestamp(values) => values[row].to_string(),
-            Values::Float64(values) => values[row].to_string(),
-            Values::Utf8(strings) => strings.view().ok()?.get(row).to_owned(),
-            Values::Categorical(column) => column.categories.view().ok()?.get(column.codes[row] as usize).to_owned(),
-        })
+        self.view().display(row)
     }
 }
 

@@ -85,6 +85,7 @@ pub mod source;
 mod table;
 mod text_ends;
 pub mod tracking;
+mod view;
 mod worlds;
 
 pub use bindings::exports::stagewright::stage::decide;
@@ -103,7 +104,8 @@ pub use schemars;
 pub use serde;
 pub use table::{Batches, FinishedTable, MemoryTable, ROWS_PER_BATCH, Table, TableWriter};
 pub use text_ends::TextEnds;
+pub use view::{BatchView, ColumnView, MatrixView, StringsView, ValuesView};
 pub use worlds::{
-    ANY_TASK, Contributions, Described, Evaluation, HasMetadata, Ingestion, Inputs, Model, Preparation, Promotion,
-    Rebalancing, Scale, Sharding, Stage, Training, Transformation, Validation,
+    ANY_TASK, Contributions, Described, Evaluation, HasMetadata, Ingestion, Inputs, LoadedModel, LoadedTransformation,
+    Model, Preparation, Promotion, Rebalancing, Scale, Sharding, Stage, Training, Transformation, Validation,
 };

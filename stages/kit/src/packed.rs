@@ -10,6 +10,10 @@ use crate::bindings::stagewright::stage::types;
 use crate::column::bitmap;
 use crate::{Batch, Categorical, Column, DataType, Failure, Field, Strings, Values};
 
+mod in_place;
+
+pub(crate) use in_place::{encode_matrix, is_matrix, with_matrix, with_view};
+
 /// The alignment of the pieces of a batch in bytes.
 const ALIGNMENT: usize = 8;
 
@@ -72,13 +76,18 @@ impl<'a> Reader<'a> {
             DataType::Utf8 => Values::Utf8(self.strings(rows, part)?),
             DataType::Categorical => {
                 let codes = self.numbers(rows, part)?;
-                let count = self.words(1, 0..1, u64::from_le_bytes)?[0];
-                let count = usize::try_from(count).ok().filter(|count| *count < self.bytes.len());
-                let count = count.ok_or_else(|| Failure::internal("a batch has more categories than bytes"))?;
+                let count = self.category_count()?;
                 Values::Categorical(Categorical { codes, categories: self.strings(count, 0..count)? })
             }
         };
         Ok(Column { values, validity })
+    }
+
+    /// Reads the number of categories.
+    fn category_count(&mut self) -> Result<usize, Failure> {
+        let count = self.words(1, 0..1, u64::from_le_bytes)?[0];
+        let count = usize::try_from(count).ok().filter(|count| *count < self.bytes.len());
+        count.ok_or_else(|| Failure::internal("a batch has more categories than bytes"))
     }
 
     /// Reads a column as numbers, with NaN for null. `numbers` has an element for each row.
@@ -240,7 +249,7 @@ mod tests {
     use super::*;
     use crate::{MemoryTable, Role};
 
-    fn every_type() -> (Vec<Field>, Batch) {
+    pub(super) fn every_type() -> (Vec<Field>, Batch) {
         let types = [
             DataType::Boolean,
             DataType::Int64,
@@ -282,6 +291,7 @@ mod tests {
         for length in 0..whole.bytes.len() - ALIGNMENT {
             let cut = types::Batch { rows: 3, bytes: whole.bytes[..length].to_vec() };
             assert!(decode(&fields, &cut).is_err(), "{length} of {}", whole.bytes.len());
+            assert!(with_view(&fields, &cut, |_| Ok(())).is_err(), "{length} of {}", whole.bytes.len());
         }
     }
 

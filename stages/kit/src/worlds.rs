@@ -22,8 +22,8 @@ pub use ingestion::Ingestion;
 pub use preparation::{Inputs, Preparation};
 pub use promotion::Promotion;
 pub use sharding::Sharding;
-pub use training::{Contributions, Scale, Training};
-pub use transformation::{Rebalancing, Transformation};
+pub use training::{Contributions, LoadedModel, Scale, Training};
+pub use transformation::{LoadedTransformation, Rebalancing, Transformation};
 pub use validation::Validation;
 
 /// Name, version and summary of a component. The world's macro implements this with the Cargo

@@ -8,7 +8,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stagewright_kit::{
-    Batch, BlobReader, BlobWriter, Failure, Field, Output, Settings, Table, Task, TaskKind, Training, info, tracking,
+    Batch, BlobReader, BlobWriter, Failure, Field, MatrixView, Output, Settings, Table, Task, TaskKind, Training, info,
+    tracking,
 };
 use stagewright_tree_training::{BinnedTable, LoadedTrees, failure, write_model};
 use stagewright_trees::boosted::{RoundReport, Watcher};
@@ -173,6 +174,10 @@ impl Training for TrainBoosted {
 
     fn predict(&self, rows: Batch) -> Result<Vec<f64>, Failure> {
         self.0.predict(rows)
+    }
+
+    fn predict_into(&self, rows: MatrixView<'_>, predictions: &mut [f64]) -> Result<(), Failure> {
+        self.0.predict_into(rows, predictions)
     }
 
     fn importance(&self) -> Vec<f64> {

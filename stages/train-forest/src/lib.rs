@@ -7,8 +7,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stagewright_kit::{
-    Batch, Blob, BlobReader, BlobWriter, Failure, Field, Output, Settings, Sharding, Table, Task, TaskKind, Training,
-    tracking,
+    Batch, Blob, BlobReader, BlobWriter, Failure, Field, MatrixView, Output, Settings, Sharding, Table, Task, TaskKind,
+    Training, tracking,
 };
 use stagewright_tree_training::{BinnedTable, LoadedTrees, failure, read_model, write_model};
 use stagewright_trees::{ForestOptions, ForestValidParams, MaxFeatures, Objective, forest};
@@ -132,6 +132,10 @@ impl Training for TrainForest {
 
     fn predict(&self, rows: Batch) -> Result<Vec<f64>, Failure> {
         self.0.predict(rows)
+    }
+
+    fn predict_into(&self, rows: MatrixView<'_>, predictions: &mut [f64]) -> Result<(), Failure> {
+        self.0.predict_into(rows, predictions)
     }
 
     fn importance(&self) -> Vec<f64> {

@@ -11,8 +11,8 @@ pub mod solver;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use stagewright_kit::{
-    Batch, BlobReader, BlobWriter, Failure, FeatureMatrix, Field, Settings, Table, Task, TaskKind, Training, info,
-    tracking, warn,
+    Batch, BlobReader, BlobWriter, Failure, FeatureMatrix, Field, MatrixView, Settings, Table, Task, TaskKind,
+    Training, info, tracking, warn,
 };
 
 use crate::model::{FORMAT, LogisticModel, VERSION, not_finite};
@@ -113,6 +113,10 @@ impl Training for TrainLogistic {
 
     fn predict(&self, rows: Batch) -> Result<Vec<f64>, Failure> {
         self.0.predict(rows)
+    }
+
+    fn predict_into(&self, rows: MatrixView<'_>, predictions: &mut [f64]) -> Result<(), Failure> {
+        self.0.predict_into(rows, predictions)
     }
 
     fn importance(&self) -> Vec<f64> {

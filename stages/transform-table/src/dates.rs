@@ -3,23 +3,25 @@
 //! A timestamp itself says little about later ones: a model would have to extrapolate. Its parts
 //! recur.
 
-use stagewright_kit::{Column, Failure, Values};
+use stagewright_kit::{ColumnView, Failure, ValuesView};
 
 use crate::parameters::DatePart;
 
 const DAY: i64 = 86_400_000_000;
 const HOUR: i64 = 3_600_000_000;
 
-/// Returns a part of each timestamp of a column, with NaN for null.
+/// Writes a part of each timestamp of a column, with NaN for null.
 ///
 /// # Errors
 /// `internal` if the column does not hold timestamps.
-pub(crate) fn parts(column: &Column, part: DatePart) -> Result<Vec<f64>, Failure> {
-    let Values::Timestamp(moments) = &column.values else {
+pub(crate) fn write_parts(column: &ColumnView<'_>, part: DatePart, parts: &mut [f64]) -> Result<(), Failure> {
+    let ValuesView::Timestamp(moments) = column.values else {
         return Err(Failure::internal("a part of a date is wanted of a column without timestamps"));
     };
-    let of_row = |(row, &moment)| if column.is_null(row) { f64::NAN } else { part_of(moment, part) };
-    Ok(moments.iter().enumerate().map(of_row).collect())
+    for (row, (place, &moment)) in parts.iter_mut().zip(moments).enumerate() {
+        *place = if column.is_null(row) { f64::NAN } else { part_of(moment, part) };
+    }
+    Ok(())
 }
 
 /// Returns a part of a timestamp in microseconds since 1970.
@@ -55,6 +57,8 @@ fn calendar(days: i64) -> (i64, i64, i64) {
 
 #[cfg(test)]
 mod tests {
+    use stagewright_kit::Column;
+
     use super::*;
 
     fn all(moment: i64) -> [f64; 5] {
@@ -92,7 +96,8 @@ mod tests {
     #[test]
     fn a_null_has_no_part() {
         let column = Column::timestamp(vec![0, 0]).with_validity([true, false]);
-        let years = parts(&column, DatePart::Year).unwrap();
+        let mut years = [0.0; 2];
+        write_parts(&column.view(), DatePart::Year, &mut years).unwrap();
         assert_eq!(years[0], 1970.0);
         assert!(years[1].is_nan());
     }

@@ -4,14 +4,14 @@
 //! to [`BUFFERED`](crate::quantiles::BUFFERED) values, not by the table. It reads feature columns
 //! only, never the target.
 
-use stagewright_kit::{Batch, Column, DataType, Failure, Field, Role, Table, info, warn};
+use stagewright_kit::{Batch, DataType, Failure, Field, Role, Table, info, warn};
 
 use crate::categories::Categories;
 use crate::moments::Moments;
 use crate::parameters::{CategoricalMissing, NumericMissing, Outliers, Parameters, Scale, Unseen};
 use crate::plan::{CategoricalPlan, NumericPlan, Plan, plan};
 use crate::quantiles::{BUFFERED, Scan, quantiles};
-use crate::reading::{MISSING, codes, refuse_infinite, source_values};
+use crate::reading::{MISSING, each_code, refuse_infinite, write_source};
 use crate::state::{Categorical, MissingNumber, MissingText, Numeric, Source, State, Step};
 
 /// The most distinct strings of a column, which bounds the memory for counting. A column with more
@@ -185,20 +185,20 @@ impl Learner<'_> {
             Counted { categories: Categories::default(), rows: Vec::new(), missing: 0, first_missing: None };
         for batch in self.train.batches(Some(&place)) {
             let (start, batch) = batch?;
-            for (row, code) in codes(&batch.columns[0], batch.len(), |text| counted.categories.find_or_add(text))?
-                .into_iter()
-                .enumerate()
-            {
+            let Counted { categories, rows, missing, first_missing } = &mut counted;
+            let find = |text: &[u8]| categories.find_or_add(text);
+            each_code(&batch.columns[0].view(), batch.len(), find, |row, code| {
                 if code == MISSING {
-                    counted.missing += 1;
-                    counted.first_missing.get_or_insert(start + row as u64);
+                    *missing += 1;
+                    first_missing.get_or_insert(start + row as u64);
                 } else {
-                    if code as usize >= counted.rows.len() {
-                        counted.rows.resize(code as usize + 1, 0);
+                    if code as usize >= rows.len() {
+                        rows.resize(code as usize + 1, 0);
                     }
-                    counted.rows[code as usize] += 1;
+                    rows[code as usize] += 1;
                 }
-            }
+                Ok(())
+            })?;
             if counted.categories.strings().len() > MOST_DISTINCT {
                 let message = format!(
                     "more than {MOST_DISTINCT} distinct values in a column of text: give it the role `identifier`, or drop it (`columns.{name}.drop = true`)"
@@ -319,11 +319,10 @@ impl<'a> NumericColumn<'a> {
     }
 
     fn values(&self, batch: &Batch) -> Result<Vec<f64>, Failure> {
-        let names = self.source.columns();
-        let find = |name: &str| -> &Column {
-            &batch.columns[names.iter().position(|known| *known == name).unwrap_or_default()]
-        };
-        source_values(self.source, find, batch.len())
+        // The columns were read in the order of the source's.
+        let mut values = vec![0.0; batch.len()];
+        write_source(self.source, &batch.view().columns, &mut values)?;
+        Ok(values)
     }
 }
 

@@ -69,7 +69,8 @@ mod tests;
 mod transformer;
 
 use stagewright_kit::{
-    Batch, BlobReader, BlobWriter, Failure, Field, FinishedTable, Rebalancing, Settings, Table, Task, Transformation,
+    Batch, BatchView, BlobReader, BlobWriter, Failure, Field, FinishedTable, Rebalancing, Settings, Table, Task,
+    Transformation,
 };
 
 use parameters::Parameters;
@@ -101,6 +102,10 @@ impl Transformation for Features {
 
     fn transform(&self, rows: Batch) -> Result<Batch, Failure> {
         self.0.transform(&rows)
+    }
+
+    fn transform_into(&self, rows: &BatchView<'_>, features: &mut [f64]) -> Result<(), Failure> {
+        self.0.transform_into(rows, features)
     }
 }
 

@@ -1,11 +1,17 @@
 //! Transforms raw rows into features. Row-wise: the features of a row depend on that row and on the
 //! state only.
+//!
+//! Most calls of a served model have one row, and cost what is done for each column and not for
+//! each row. So names are resolved when the state is loaded, columns are read where they are, and
+//! features are written where the host takes them.
 
-use stagewright_kit::{Batch, Column, DataType, Failure, Field, debug, tracking};
+use std::ops::Range;
+
+use stagewright_kit::{Batch, BatchView, Column, DataType, Failure, Field, debug, tracking};
 
 use crate::categories::Categories;
 use crate::parameters::{Encoding, Unseen};
-use crate::reading::{MISSING, UNSEEN, known_codes, refuse_infinite, shown, source_values};
+use crate::reading::{MISSING, UNSEEN, each_known_code, refuse_infinite, shown, write_source};
 use crate::state::{Categorical, InputType, MissingNumber, MissingText, Numeric, State, Step};
 
 /// A state that is prepared for transforming.
@@ -13,8 +19,29 @@ use crate::state::{Categorical, InputType, MissingNumber, MissingText, Numeric, 
 pub(crate) struct Transformer {
     state: State,
     names: Vec<String>,
-    /// For each step: the categories of a column of text, or nothing for a number.
-    categories: Vec<Categories>,
+    /// What each step reads and writes.
+    prepared: Vec<Prepared>,
+}
+
+/// A step's columns among the inputs, and its features among all.
+#[derive(Debug)]
+struct Prepared {
+    /// The columns that the step reads. If it is one, both are the same.
+    inputs: [usize; 2],
+    features: Range<usize>,
+    /// The treatment of text; `None` for a number.
+    text: Option<PreparedText>,
+}
+
+/// The codes of a column of text.
+#[derive(Debug)]
+struct PreparedText {
+    categories: Categories,
+    /// The code of a category that the training rows did not have, if it has one.
+    of_unseen: Option<u32>,
+    /// The code of a null, if it has one.
+    of_missing: Option<u32>,
+    refuses_missing: bool,
 }
 
 /// The number of cells of a batch that were changed.
@@ -30,16 +57,19 @@ impl Transformer {
     /// `internal` if `fit` does not write such a state.
     pub(crate) fn new(state: State) -> Result<Self, Failure> {
         state.check()?;
-        let of_step = |step: &Step| match step {
-            Step::Numeric(_) => Categories::default(),
-            Step::Categorical(text) => text.categories.iter().collect(),
-        };
         for step in &state.steps {
             if let Step::Categorical(text) = step {
                 tracking::count(tracking::UNSEEN, state.input(&text.column).unwrap_or_default(), 0);
             }
         }
-        Ok(Self { names: state.feature_names(), categories: state.steps.iter().map(of_step).collect(), state })
+        let mut prepared = Vec::with_capacity(state.steps.len());
+        let mut first = 0;
+        for step in &state.steps {
+            let step = Prepared::new(step, &state, first);
+            first = step.features.end;
+            prepared.push(step);
+        }
+        Ok(Self { names: state.feature_names(), prepared, state })
     }
 
     /// Returns the fields of the features: one float64 column each, not nullable. Missing values
@@ -49,29 +79,46 @@ impl Transformer {
     }
 
     /// # Errors
+    /// As for [`Transformer::transform_into`].
+    pub(crate) fn transform(&self, batch: &Batch) -> Result<Batch, Failure> {
+        let mut features = vec![0.0; self.names.len() * batch.len()];
+        self.transform_into(&batch.view(), &mut features)?;
+        let column = |place: usize| Column::from(features[place * batch.len()..][..batch.len()].to_vec());
+        Ok(Batch::new(batch.rows, (0..self.names.len()).map(column).collect()))
+    }
+
+    /// Writes the features over zeros, column after column.
+    ///
+    /// # Errors
     /// `data`, with column and row, for values that the parameters declare an error; `internal` if
     /// the batch does not have the columns that `fit` saw.
-    pub(crate) fn transform(&self, batch: &Batch) -> Result<Batch, Failure> {
+    pub(crate) fn transform_into(&self, batch: &BatchView<'_>, features: &mut [f64]) -> Result<(), Failure> {
         self.check_inputs(batch)?;
-        let mut features = Vec::with_capacity(self.names.len());
+        let rows = batch.len();
+        if features.len() != rows * self.names.len() {
+            return Err(Failure::internal(format!("there is no room for {} features", self.names.len())));
+        }
         let mut touched = Touched::default();
-        for (step, categories) in self.state.steps.iter().zip(&self.categories) {
-            match step {
-                Step::Numeric(numeric) => features.push(Column::from(self.numeric(numeric, batch, &mut touched)?)),
-                Step::Categorical(text) => self.categorical(text, categories, batch, &mut features, &mut touched)?,
+        for (step, prepared) in self.state.steps.iter().zip(&self.prepared) {
+            let features = &mut features[prepared.features.start * rows..prepared.features.end * rows];
+            match (step, &prepared.text) {
+                (Step::Categorical(text), Some(codes)) => {
+                    self.categorical(text, codes, prepared.inputs[0], batch, features, &mut touched)?;
+                }
+                (Step::Numeric(numeric), _) => write_numeric(numeric, prepared.inputs, batch, features, &mut touched)?,
+                (Step::Categorical(text), None) => {
+                    return Err(Failure::internal(format!("`{}` was not prepared", text.column)));
+                }
             }
         }
         let Touched { missing, clipped, unseen } = touched;
         if missing + clipped + unseen > 0 {
-            debug!(
-                "{} rows: {missing} missing values filled, {clipped} clipped, {unseen} unseen categories",
-                batch.rows
-            );
+            debug!("{rows} rows: {missing} missing values filled, {clipped} clipped, {unseen} unseen categories");
         }
-        Ok(Batch::new(batch.rows, features))
+        Ok(())
     }
 
-    fn check_inputs(&self, batch: &Batch) -> Result<(), Failure> {
+    fn check_inputs(&self, batch: &BatchView<'_>) -> Result<(), Failure> {
         let inputs = &self.state.inputs;
         if batch.columns.len() != inputs.len() {
             return Err(Failure::internal(format!(
@@ -90,67 +137,22 @@ impl Transformer {
         Ok(())
     }
 
-    fn column<'a>(&self, batch: &'a Batch, name: &str) -> &'a Column {
-        // `State::check` has checked that the columns of all steps are inputs, and `check_inputs`
-        // that inputs are columns.
-        &batch.columns[self.state.input(name).unwrap_or_default()]
-    }
-
-    fn numeric(&self, numeric: &Numeric, batch: &Batch, touched: &mut Touched) -> Result<Vec<f64>, Failure> {
-        let blame = |failure: Failure| failure.in_column(&numeric.name);
-        let mut values = source_values(&numeric.source, |name| self.column(batch, name), batch.len())?;
-        if let Some([low, high]) = numeric.clip {
-            touched.clipped += values.iter().filter(|value| **value < low || **value > high).count();
-            // Comparisons keep NaN.
-            values.iter_mut().for_each(|value| *value = value.clamp(low, high));
-        } else {
-            refuse_infinite(0, &values).map_err(blame)?;
-        }
-        let missing = values.iter().map(|value| usize::from(value.is_nan())).sum::<usize>();
-        if missing > 0 {
-            match numeric.missing {
-                MissingNumber::Keep => {}
-                MissingNumber::Fill(fill) => {
-                    touched.missing += missing;
-                    values.iter_mut().filter(|value| value.is_nan()).for_each(|value| *value = fill);
-                }
-                MissingNumber::Error => {
-                    let row = values.iter().position(|value| value.is_nan()).unwrap_or_default();
-                    return Err(blame(Failure::data("a value is missing").at_row(row as u64)));
-                }
-            }
-        }
-        if (numeric.center, numeric.scale) != (0.0, 1.0) {
-            let (center, scale) = (numeric.center, numeric.scale);
-            values.iter_mut().for_each(|value| *value = (*value - center) / scale);
-        }
-        Ok(values)
-    }
-
     fn categorical(
         &self,
         text: &Categorical,
-        categories: &Categories,
-        batch: &Batch,
-        features: &mut Vec<Column>,
+        codes: &PreparedText,
+        input: usize,
+        batch: &BatchView<'_>,
+        features: &mut [f64],
         touched: &mut Touched,
     ) -> Result<(), Failure> {
-        let column = self.column(batch, &text.column);
-        let codes = known_codes(column, batch.len(), categories)?;
-        let of_unseen = if text.unseen == Unseen::Bucket { Some(text.codes() as u32 - 1) } else { None };
-        let of_missing = match &text.missing {
-            MissingText::Fill(category) => categories.find(category.as_bytes()),
-            MissingText::Category => Some(text.categories.len() as u32),
-            MissingText::Unseen | MissingText::Error => of_unseen,
-        };
+        // `State::check` has checked that the columns of all steps are inputs, and `check_inputs`
+        // that inputs are columns.
+        let (column, rows) = (&batch.columns[input], batch.len());
         let mut never_seen = 0;
-        let mut final_codes = Vec::with_capacity(codes.len());
-        for (row, code) in codes.into_iter().enumerate() {
-            final_codes.push(match code {
-                MISSING
-                    if text.missing == MissingText::Error
-                        || (text.missing == MissingText::Unseen && text.unseen == Unseen::Error) =>
-                {
+        each_known_code(column, rows, &codes.categories, |row, code| {
+            let code = match code {
+                MISSING if codes.refuses_missing => {
                     return Err(Failure::data("a value is missing").in_column(&text.column).at_row(row as u64));
                 }
                 UNSEEN if text.unseen == Unseen::Error => {
@@ -160,33 +162,100 @@ impl Transformer {
                 MISSING => {
                     touched.missing += 1;
                     never_seen += u64::from(text.missing == MissingText::Unseen);
-                    of_missing
+                    codes.of_missing
                 }
                 UNSEEN => {
                     touched.unseen += 1;
                     never_seen += 1;
-                    of_unseen
+                    codes.of_unseen
                 }
                 known => Some(known),
-            });
-        }
-        if never_seen > 0 {
-            tracking::count(tracking::UNSEEN, self.state.input(&text.column).unwrap_or_default(), never_seen);
-        }
-        match text.encoding {
-            Encoding::Ordinal => features.push(Column::from(
-                final_codes.into_iter().map(|code| code.map_or(-1.0, f64::from)).collect::<Vec<_>>(),
-            )),
-            Encoding::OneHot => {
-                let mut columns = vec![vec![0.0; final_codes.len()]; text.codes()];
-                for (row, code) in final_codes.into_iter().enumerate() {
-                    if let Some(code) = code {
-                        columns[code as usize][row] = 1.0;
-                    }
-                }
-                features.extend(columns.into_iter().map(Column::from));
+            };
+            match (text.encoding, code) {
+                (Encoding::Ordinal, code) => features[row] = code.map_or(-1.0, f64::from),
+                (Encoding::OneHot, Some(code)) => features[code as usize * rows + row] = 1.0,
+                (Encoding::OneHot, None) => {}
             }
+            Ok(())
+        })?;
+        if never_seen > 0 {
+            tracking::count(tracking::UNSEEN, input, never_seen);
         }
         Ok(())
     }
+}
+
+impl Prepared {
+    /// Prepares a step whose first feature is `first`.
+    fn new(step: &Step, state: &State, first: usize) -> Self {
+        let input = |name: &str| state.input(name).unwrap_or_default();
+        match step {
+            Step::Numeric(numeric) => {
+                let columns = numeric.source.columns();
+                let place = |place: usize| columns.get(place).or(columns.first()).map_or(0, |name| input(name));
+                Self { inputs: [place(0), place(1)], features: first..first + 1, text: None }
+            }
+            Step::Categorical(text) => {
+                let width = if text.encoding == Encoding::Ordinal { 1 } else { text.codes() };
+                Self {
+                    inputs: [input(&text.column); 2],
+                    features: first..first + width,
+                    text: Some(PreparedText::new(text)),
+                }
+            }
+        }
+    }
+}
+
+impl PreparedText {
+    fn new(text: &Categorical) -> Self {
+        let categories: Categories = text.categories.iter().collect();
+        let of_unseen = (text.unseen == Unseen::Bucket).then(|| text.codes() as u32 - 1);
+        let of_missing = match &text.missing {
+            MissingText::Fill(category) => categories.find(category.as_bytes()),
+            MissingText::Category => Some(text.categories.len() as u32),
+            MissingText::Unseen | MissingText::Error => of_unseen,
+        };
+        let refuses_missing =
+            text.missing == MissingText::Error || (text.missing == MissingText::Unseen && text.unseen == Unseen::Error);
+        Self { categories, of_unseen, of_missing, refuses_missing }
+    }
+}
+
+fn write_numeric(
+    numeric: &Numeric,
+    inputs: [usize; 2],
+    batch: &BatchView<'_>,
+    values: &mut [f64],
+    touched: &mut Touched,
+) -> Result<(), Failure> {
+    let blame = |failure: Failure| failure.in_column(&numeric.name);
+    write_source(&numeric.source, &inputs.map(|input| batch.columns[input]), values)?;
+    if let Some([low, high]) = numeric.clip {
+        touched.clipped +=
+            values.iter().map(|value| usize::from(*value < low) + usize::from(*value > high)).sum::<usize>();
+        // Comparisons keep NaN.
+        values.iter_mut().for_each(|value| *value = value.clamp(low, high));
+    } else {
+        refuse_infinite(0, values).map_err(blame)?;
+    }
+    let missing = values.iter().map(|value| usize::from(value.is_nan())).sum::<usize>();
+    if missing > 0 {
+        match numeric.missing {
+            MissingNumber::Keep => {}
+            MissingNumber::Fill(fill) => {
+                touched.missing += missing;
+                values.iter_mut().filter(|value| value.is_nan()).for_each(|value| *value = fill);
+            }
+            MissingNumber::Error => {
+                let row = values.iter().position(|value| value.is_nan()).unwrap_or_default();
+                return Err(blame(Failure::data("a value is missing").at_row(row as u64)));
+            }
+        }
+    }
+    if (numeric.center, numeric.scale) != (0.0, 1.0) {
+        let (center, scale) = (numeric.center, numeric.scale);
+        values.iter_mut().for_each(|value| *value = (*value - center) / scale);
+    }
+    Ok(())
 }

@@ -8,7 +8,7 @@ mod binned;
 
 use std::io::{BufReader, BufWriter, Write};
 
-use stagewright_kit::{Batch, BlobReader, BlobWriter, Failure, Output, Role, Table, matrix, numbers};
+use stagewright_kit::{Batch, BlobReader, BlobWriter, Failure, MatrixView, Output, Role, Table, matrix, numbers};
 use stagewright_trees::{
     BinnedMatrix, FeatureSketch, MAX_BINS, Objective, Predictor, TrainingSet, TreeModel, TreesError,
 };
@@ -106,12 +106,12 @@ impl LoadedTrees {
     /// `internal` if the bytes are not a model in the format of docs/formats/tree-model.md with one
     /// of `objectives`.
     pub fn read(model: &mut BlobReader<'_>, objectives: &[Objective]) -> Result<Self, Failure> {
-        let model = read_model(model)?;
-        if !objectives.contains(&model.objective()) {
-            return Err(Failure::internal(format!("a {:?} model is not of this stage", model.objective())));
+        let size = model.size();
+        let (predictor, importance) = Predictor::read_from(model, size).map_err(failure)?;
+        if !objectives.contains(&predictor.objective()) {
+            return Err(Failure::internal(format!("a {:?} model is not of this stage", predictor.objective())));
         }
-        let importance = model.importance();
-        Ok(Self { predictor: model.predictor(), importance })
+        Ok(Self { predictor, importance })
     }
 
     /// Returns the meaning of the numbers of [`LoadedTrees::predict`].
@@ -138,6 +138,15 @@ impl LoadedTrees {
         let mut scores = Vec::new();
         self.predictor.predict(&columns, &mut scores).map_err(failure)?;
         Ok(scores)
+    }
+
+    /// Predicts rows of numbers, as [`LoadedTrees::predict`] does, and writes a number for each to
+    /// `predictions`.
+    ///
+    /// # Errors
+    /// `internal` if there is not one column for each feature.
+    pub fn predict_into(&self, rows: MatrixView<'_>, predictions: &mut [f64]) -> Result<(), Failure> {
+        self.predictor.predict_matrix(rows.numbers(), predictions).map_err(failure)
     }
 
     /// Returns the gain of each feature; 0 if the model never splits on it.

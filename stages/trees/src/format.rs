@@ -21,6 +21,9 @@ const MOST_FEATURES: u32 = 1 << 20;
 /// sender bytes, not this process memory.
 const NODES_AT_ONCE: usize = 4_096;
 
+/// The bytes of a node.
+pub(crate) const NODE_BYTES: usize = 16;
+
 /// Passes bytes on to `inner` and computes their checksum.
 struct Summing<T> {
     inner: T,
@@ -72,56 +75,31 @@ impl TreeModel {
     /// [`TreesError::Format`] if the bytes are not exactly one valid model: every count, index and
     /// number and the checksum are checked. [`TreesError::Io`] if the reader fails.
     pub fn read_from(reader: impl Read) -> Result<Self, TreesError> {
-        let mut input = Summing { inner: reader, sum: crc32fast::Hasher::new() };
-        if input.take()? != MAGIC {
-            return refuse("it does not begin with `SWTREES`".to_owned());
-        }
-        let version = u16::from_le_bytes(input.take()?);
-        if version != VERSION {
-            return refuse(format!("its format version is {version}, and only {VERSION} can be read"));
-        }
-        let [objective, reserved] = input.take()?;
-        let objective = match (objective, reserved) {
-            (0, 0) => Objective::Logistic,
-            (1, 0) => Objective::Value,
-            (2, 0) => Objective::MeanProbability,
-            other => return refuse(format!("its objective is `{other:?}`")),
-        };
-        let [features, trees, first_tree] = [input.take()?, input.take()?, input.take()?].map(u32::from_le_bytes);
-        let base = input.number("base score")?;
-        if !(1..=MOST_FEATURES).contains(&features) {
-            return refuse(format!("it has {features} features"));
-        }
-        let mut model = Self::empty(objective, base, Vec::new());
-        model.first_tree = first_tree;
-        for _ in 0..features {
-            model.names.push(input.name()?);
-        }
-        for _ in 0..features {
-            let importance = input.number("importance")?;
-            if importance < 0.0 {
-                return refuse(format!("an importance is `{importance}`"));
-            }
-            model.importance.push(importance);
-        }
-        for tree in 0..trees {
-            let nodes = u32::from_le_bytes(input.take()?);
-            if nodes % 2 == 0 {
-                return refuse(format!("tree {tree} has {nodes} nodes, and a tree has an odd number"));
-            }
-            let start = model.starts[tree as usize];
-            let Some(end) = start.checked_add(nodes as usize) else {
-                return refuse("it has too many nodes".to_owned());
-            };
-            model.starts.push(end);
-        }
-        for tree in 0..trees as usize {
-            let length = model.starts[tree + 1] - model.starts[tree];
-            input.tree(&mut model, tree, length)?;
-        }
-        input.end()?;
-        Ok(model)
+        let mut nodes = Vec::new();
+        let model = read_trees(reader, |_, tree| nodes.extend_from_slice(tree))?;
+        Ok(Self { nodes, ..model })
     }
+}
+
+/// Reads a model and passes the nodes of each tree to `take`, in order, when they were checked. The
+/// model that `take` sees, and that is returned, has no nodes and everything else.
+///
+/// # Errors
+/// As for [`TreeModel::read_from`]. Nodes may have been passed on before.
+pub(crate) fn read_trees(
+    reader: impl Read,
+    mut take: impl FnMut(&TreeModel, &[Node]),
+) -> Result<TreeModel, TreesError> {
+    let mut input = Summing { inner: reader, sum: crc32fast::Hasher::new() };
+    let model = input.head()?;
+    let mut tree = TreeReader::default();
+    for (number, ends) in model.starts.windows(2).enumerate() {
+        input.nodes(ends[1] - ends[0], &mut tree)?;
+        tree.check(&model, number)?;
+        take(&model, &tree.nodes);
+    }
+    input.end()?;
+    Ok(model)
 }
 
 impl<W: Write> Summing<W> {
@@ -147,6 +125,53 @@ impl<R: Read> Summing<R> {
         Ok(bytes)
     }
 
+    /// Reads everything before the nodes.
+    fn head(&mut self) -> Result<TreeModel, TreesError> {
+        if self.take()? != MAGIC {
+            return refuse("it does not begin with `SWTREES`".to_owned());
+        }
+        let version = u16::from_le_bytes(self.take()?);
+        if version != VERSION {
+            return refuse(format!("its format version is {version}, and only {VERSION} can be read"));
+        }
+        let [objective, reserved] = self.take()?;
+        let objective = match (objective, reserved) {
+            (0, 0) => Objective::Logistic,
+            (1, 0) => Objective::Value,
+            (2, 0) => Objective::MeanProbability,
+            other => return refuse(format!("its objective is `{other:?}`")),
+        };
+        let [features, trees, first_tree] = [self.take()?, self.take()?, self.take()?].map(u32::from_le_bytes);
+        let base = self.number("base score")?;
+        if !(1..=MOST_FEATURES).contains(&features) {
+            return refuse(format!("it has {features} features"));
+        }
+        let mut model = TreeModel::empty(objective, base, Vec::new());
+        model.first_tree = first_tree;
+        for _ in 0..features {
+            model.names.push(self.name()?);
+        }
+        for _ in 0..features {
+            let importance = self.number("importance")?;
+            if importance < 0.0 {
+                return refuse(format!("an importance is `{importance}`"));
+            }
+            model.importance.push(importance);
+        }
+        for tree in 0..trees {
+            let nodes = u32::from_le_bytes(self.take()?);
+            if nodes % 2 == 0 {
+                return refuse(format!("tree {tree} has {nodes} nodes, and a tree has an odd number"));
+            }
+            let start = model.starts[tree as usize];
+            let Some(end) = start.checked_add(nodes as usize) else {
+                return refuse("it has too many nodes".to_owned());
+            };
+            model.starts.push(end);
+        }
+        Ok(model)
+    }
+
     fn number(&mut self, what: &str) -> Result<f64, TreesError> {
         let number = f64::from_le_bytes(self.take()?);
         if number.is_finite() { Ok(number) } else { refuse(format!("a {what} is `{number}`")) }
@@ -162,20 +187,74 @@ impl<R: Read> Summing<R> {
         String::from_utf8(bytes).or_else(|_| refuse("a feature's name is not UTF-8".to_owned()))
     }
 
-    /// Reads the nodes of one tree and checks that they are a tree.
-    fn tree(&mut self, model: &mut TreeModel, tree: usize, length: usize) -> Result<(), TreesError> {
-        let start = model.nodes.len();
-        let mut left = length;
-        let mut bytes = vec![0; NODES_AT_ONCE.min(length) * 16];
-        while left > 0 {
-            let count = left.min(NODES_AT_ONCE);
-            self.fill(&mut bytes[..count * 16])?;
-            model.nodes.extend(bytes[..count * 16].as_chunks::<16>().0.iter().map(node_from));
-            left -= count;
+    /// Reads the nodes of one tree.
+    fn nodes(&mut self, length: usize, tree: &mut TreeReader) -> Result<(), TreesError> {
+        let TreeReader { bytes, nodes, .. } = tree;
+        nodes.clear();
+        bytes.resize(bytes.len().max(NODES_AT_ONCE.min(length) * NODE_BYTES), 0);
+        while nodes.len() < length {
+            let count = (length - nodes.len()).min(NODES_AT_ONCE);
+            let bytes = &mut bytes[..count * NODE_BYTES];
+            self.fill(bytes)?;
+            nodes.extend(bytes.as_chunks::<NODE_BYTES>().0.iter().map(node_from));
         }
+        Ok(())
+    }
+
+    /// Checks the checksum, and that no bytes follow.
+    fn end(mut self) -> Result<(), TreesError> {
+        let expected = self.sum.clone().finalize();
+        if u32::from_le_bytes(self.take()?) != expected {
+            return refuse("its checksum does not fit its content".to_owned());
+        }
+        let mut more = [0];
+        match self.inner.read(&mut more)? {
+            0 => Ok(()),
+            _ => refuse("bytes follow its end".to_owned()),
+        }
+    }
+}
+
+/// The nodes of a tree that is read, and room for reading.
+#[derive(Default)]
+struct TreeReader {
+    bytes: Vec<u8>,
+    nodes: Vec<Node>,
+    has_parent: Vec<bool>,
+}
+
+impl TreeReader {
+    /// Checks that the nodes are a tree. Looks at all nodes without a branch for each, since half of
+    /// all nodes are leaves, in no order that a processor foresees. A fault is then searched for.
+    fn check(&mut self, model: &TreeModel, tree: usize) -> Result<(), TreesError> {
+        let Self { nodes, has_parent, .. } = self;
+        let (length, width) = (nodes.len(), model.names.len());
+        let are_probabilities = model.objective == Objective::MeanProbability;
+        has_parent.clear();
+        // A leaf marks the last two as its children.
+        has_parent.resize(length + 2, false);
+        has_parent[0] = true;
+        let mut is_wrong = false;
+        for (number, node) in nodes.iter().enumerate() {
+            let is_leaf = node.left == 0;
+            let child = if is_leaf { length } else { (node.left as usize).min(length) };
+            let is_child = (child > number) & (child + 1 < length) & !has_parent[child] & !has_parent[child + 1];
+            let feature = (node.feature & !MISSING_LEFT) as usize;
+            let is_split = is_child & (feature < width);
+            let is_end = (node.feature == 0) & (!are_probabilities | (node.value >= 0.0) & (node.value <= 1.0));
+            is_wrong |= !node.value.is_finite() | !has_parent[number] | if is_leaf { !is_end } else { !is_split };
+            has_parent[child] = true;
+            has_parent[child + 1] = true;
+        }
+        if is_wrong { self.fault(model, tree) } else { Ok(()) }
+    }
+
+    /// Returns the first fault of nodes that are no tree.
+    fn fault(&mut self, model: &TreeModel, tree: usize) -> Result<(), TreesError> {
         let wrong = |node: usize, what: &str| refuse(format!("node {node} of tree {tree} {what}"));
+        let length = self.nodes.len();
         let mut has_parent = vec![false; length];
-        for (number, node) in model.nodes[start..].iter().enumerate() {
+        for (number, node) in self.nodes.iter().enumerate() {
             if !node.value.is_finite() {
                 return wrong(number, "has a value that is not finite");
             }
@@ -202,20 +281,7 @@ impl<R: Read> Summing<R> {
                 return wrong(number, "has a child that is another's already");
             }
         }
-        Ok(())
-    }
-
-    /// Checks the checksum, and that no bytes follow.
-    fn end(mut self) -> Result<(), TreesError> {
-        let expected = self.sum.clone().finalize();
-        if u32::from_le_bytes(self.take()?) != expected {
-            return refuse("its checksum does not fit its content".to_owned());
-        }
-        let mut more = [0];
-        match self.inner.read(&mut more)? {
-            0 => Ok(()),
-            _ => refuse("bytes follow its end".to_owned()),
-        }
+        refuse(format!("tree {tree} is no tree"))
     }
 }
 
@@ -231,15 +297,15 @@ fn objective_code(objective: Objective) -> u8 {
     }
 }
 
-fn node_bytes(node: &Node) -> [u8; 16] {
-    let mut bytes = [0; 16];
+fn node_bytes(node: &Node) -> [u8; NODE_BYTES] {
+    let mut bytes = [0; NODE_BYTES];
     bytes[..8].copy_from_slice(&node.value.to_le_bytes());
     bytes[8..12].copy_from_slice(&node.left.to_le_bytes());
     bytes[12..].copy_from_slice(&node.feature.to_le_bytes());
     bytes
 }
 
-fn node_from(bytes: &[u8; 16]) -> Node {
+fn node_from(bytes: &[u8; NODE_BYTES]) -> Node {
     let [a, b, c, d, e, f, g, h, left @ .., i, j, k, l] = *bytes;
     Node {
         value: f64::from_le_bytes([a, b, c, d, e, f, g, h]),

@@ -40,6 +40,7 @@ pub mod forest;
 mod format;
 mod growth;
 mod histogram;
+mod layout;
 mod loss;
 mod matrix;
 mod model;

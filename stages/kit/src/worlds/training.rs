@@ -1,5 +1,7 @@
 //! The world `training`: learns a model from features.
 
+use std::ops::Range;
+
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
@@ -9,7 +11,8 @@ use crate::bindings::exports::stagewright::stage::{predict, train};
 use crate::bindings::stagewright::stage::{blobs, tables, types};
 use crate::table::HostTable;
 use crate::{
-    ANY_TASK, Batch, BlobReader, BlobWriter, Described, Failure, Field, Output, Settings, Table, Task, TaskKind, packed,
+    ANY_TASK, Batch, BlobReader, BlobWriter, Described, Failure, Field, MatrixView, Output, Settings, Table, Task,
+    TaskKind, packed,
 };
 
 /// A training stage. The type itself is the loaded model.
@@ -60,6 +63,19 @@ pub trait Training: Sized + 'static {
     /// `data`, with column and row.
     fn predict(&self, rows: Batch) -> Result<Vec<f64>, Failure>;
 
+    /// Predicts rows of numbers. The kit calls this in place of [`predict`](Self::predict) if all
+    /// inputs are float64 without nulls, and the result must be the same. `predictions` is all
+    /// zeros at first: row `i` of output `j` is `predictions[j * rows.rows() + i]`.
+    ///
+    /// The default calls `predict`. A stage that reads the numbers where they are needs no
+    /// allocation for each column, which matters when a model serves single rows.
+    ///
+    /// # Errors
+    /// As for `predict`.
+    fn predict_into(&self, rows: MatrixView<'_>, predictions: &mut [f64]) -> Result<(), Failure> {
+        in_parts(rows.rows(), PREDICTED as usize, predictions, |part| self.predict(rows.to_batch(part)))
+    }
+
     /// Returns the importance of each input in the whole model, in the order of the inputs, or none
     /// if the model has no such numbers.
     fn importance(&self) -> Vec<f64> {
@@ -90,44 +106,74 @@ pub struct Contributions {
 /// the processor's cache and in few pages of memory.
 const PREDICTED: u32 = 2048;
 
-/// A loaded model, as a resource of the contract.
-pub struct Loaded<T> {
-    model: T,
-    inputs: Vec<Field>,
+/// Predicts `rows` rows in parts of `most`. `predict` predicts a part, column after column.
+fn in_parts(
+    rows: usize,
+    most: usize,
+    predictions: &mut [f64],
+    mut predict: impl FnMut(Range<usize>) -> Result<Vec<f64>, Failure>,
+) -> Result<(), Failure> {
+    let outputs = predictions.len().checked_div(rows).unwrap_or(0);
+    let mut start = 0;
+    loop {
+        let part = start..rows.min(start + most);
+        let length = part.len();
+        let predicted = predict(part).map_err(|failure| failure.after_rows(start as u64))?;
+        if predicted.len() != outputs * length {
+            let found = predicted.len();
+            return Err(Failure::internal(format!("{found} numbers for {length} rows of {outputs} outputs")));
+        }
+        let columns = predictions.chunks_exact_mut(rows.max(1)).zip(predicted.chunks_exact(length.max(1)));
+        columns.for_each(|(column, predicted)| column[start..start + length].copy_from_slice(predicted));
+        start += length;
+        if start >= rows {
+            return Ok(());
+        }
+    }
 }
 
-/// Predicts a batch in parts of `most` rows, a multiple of 8.
-fn predict<T: Training>(model: &T, inputs: &[Field], rows: &types::Batch, most: u32) -> Result<types::Batch, Failure> {
-    if rows.rows <= most {
-        let numbers = model.predict(packed::decode(inputs, rows)?)?;
-        return Ok(packed::encode_numbers(rows.rows, &numbers));
+/// A loaded model, as a resource of the contract.
+pub struct LoadedModel<T> {
+    model: T,
+    inputs: Vec<Field>,
+    outputs: Vec<Output>,
+    /// Whether all inputs are float64 without nulls.
+    takes_numbers: bool,
+}
+
+impl<T: Training> LoadedModel<T> {
+    /// Creates one that gets batches with the fields `inputs`.
+    pub fn new(model: T, inputs: Vec<Field>) -> Self {
+        let (outputs, takes_numbers) = (model.outputs(), packed::is_matrix(&inputs));
+        Self { model, inputs, outputs, takes_numbers }
     }
-    let (count, whole) = (model.outputs().len(), rows.rows as usize);
-    let mut numbers = vec![0.0; count * whole];
-    for start in (0..rows.rows).step_by(most as usize) {
-        let part = start..rows.rows.min(start + most);
-        let (first, length) = (start as usize, part.len());
-        let predicted = model.predict(packed::decode_rows(inputs, rows, part)?);
-        let predicted = predicted.map_err(|failure| failure.after_rows(u64::from(start)))?;
-        if predicted.len() != count * length {
-            let found = predicted.len();
-            return Err(Failure::internal(format!("{found} numbers for {length} rows of {count} outputs")));
-        }
-        for (output, predicted) in predicted.chunks_exact(length).enumerate() {
-            numbers[output * whole + first..][..length].copy_from_slice(predicted);
-        }
+
+    /// Predicts a batch as the host passes it.
+    ///
+    /// # Errors
+    /// As for [`Training::predict`].
+    pub fn predict(&self, rows: &types::Batch) -> Result<types::Batch, Failure> {
+        packed::encode_matrix(rows.rows, self.outputs.len(), |predictions| {
+            if self.takes_numbers {
+                let predict = |matrix: MatrixView<'_>| self.model.predict_into(matrix, predictions);
+                return packed::with_matrix(self.inputs.len(), rows, predict);
+            }
+            in_parts(rows.rows as usize, PREDICTED as usize, predictions, |part| {
+                let part = part.start as u32..part.end as u32;
+                self.model.predict(packed::decode_rows(&self.inputs, rows, part)?)
+            })
+        })
     }
-    Ok(packed::encode_numbers(rows.rows, &numbers))
 }
 
 impl<T: Training + Described> predict::Guest for Stage<T> {
-    type Predictor = Loaded<T>;
+    type Predictor = LoadedModel<T>;
 }
 
-impl<T: Training> predict::GuestPredictor for Loaded<T> {
+impl<T: Training> predict::GuestPredictor for LoadedModel<T> {
     fn load(model: blobs::Blob, inputs: Vec<Field>) -> Result<predict::Predictor, Failure> {
         let model = T::load(&mut BlobReader::new(&model), &inputs)?;
-        Ok(predict::Predictor::new(Self { model, inputs }))
+        Ok(predict::Predictor::new(Self::new(model, inputs)))
     }
 
     fn warm_up(&self) {
@@ -135,11 +181,11 @@ impl<T: Training> predict::GuestPredictor for Loaded<T> {
     }
 
     fn outputs(&self) -> Vec<Output> {
-        self.model.outputs()
+        self.outputs.clone()
     }
 
     fn predict(&self, rows: types::Batch) -> Result<types::Batch, Failure> {
-        predict(&self.model, &self.inputs, &rows, PREDICTED)
+        self.predict(&rows)
     }
 
     fn importance(&self) -> Vec<f64> {
@@ -213,18 +259,36 @@ mod tests {
 
     #[test]
     fn a_batch_is_predicted_in_parts_as_it_is_at_once() {
-        let fields = [Field::required("x", DataType::Float64)];
         let numbers: Vec<f64> = (0..45).map(f64::from).collect();
-        let rows = packed::encode(&fields, &Batch::new(45, vec![Column::from(numbers)])).unwrap();
-        let model = Doubling { refused: f64::NAN };
-        let whole = predict(&model, &fields, &rows, 48).unwrap();
-        for most in [8, 16, 40] {
-            let parts = predict(&model, &fields, &rows, most).unwrap();
-            assert_eq!((parts.rows, parts.bytes), (whole.rows, whole.bytes.clone()), "{most}");
-        }
-        let Err(Failure::Data(fault)) = predict(&Doubling { refused: 43.0 }, &fields, &rows, 8) else {
-            panic!("predicted")
+        let matrix = MatrixView::new(45, 1, &numbers).unwrap();
+        let predicted = |refused: f64, most: usize| -> Result<Vec<f64>, Failure> {
+            let mut predictions = vec![0.0; 90];
+            let model = Doubling { refused };
+            in_parts(45, most, &mut predictions, |part| model.predict(matrix.to_batch(part)))?;
+            Ok(predictions)
         };
+        let whole = predicted(f64::NAN, 48).unwrap();
+        assert_eq!((whole[44], whole[45], whole[89]), (44.0, 0.0, 88.0));
+        for most in [1, 8, 16, 40, 45] {
+            assert_eq!(predicted(f64::NAN, most).unwrap(), whole, "{most}");
+        }
+        let Err(Failure::Data(fault)) = predicted(43.0, 8) else { panic!("predicted") };
         assert_eq!(fault.row, Some(43), "the row of the batch, not of the part");
+    }
+
+    #[test]
+    fn inputs_with_and_without_validity_are_predicted_alike() {
+        let numbers: Vec<f64> = (0..5000).map(f64::from).collect();
+        let predicted = |field: Field| {
+            let rows = Batch::new(5000, vec![Column::from(numbers.clone())]);
+            let rows = packed::encode(std::slice::from_ref(&field), &rows).unwrap();
+            LoadedModel::new(Doubling { refused: f64::NAN }, vec![field]).predict(&rows).unwrap()
+        };
+        let (required, nullable) =
+            (predicted(Field::required("x", DataType::Float64)), predicted(Field::nullable("x", DataType::Float64)));
+        assert_eq!((required.rows, required.bytes.len()), (5000, 80_000));
+        assert_eq!(required.bytes, nullable.bytes);
+        let none = LoadedModel::new(Doubling { refused: 0.0 }, vec![Field::required("x", DataType::Float64)]);
+        assert!(none.predict(&types::Batch { rows: 0, bytes: Vec::new() }).unwrap().bytes.is_empty());
     }
 }
