@@ -63,7 +63,8 @@ impl Follower {
         let run = move || {
             while !seen.load(Ordering::Relaxed) {
                 let interval = following.options.interval;
-                if following.origin.wait(interval) && !seen.load(Ordering::Relaxed) {
+                let may_differ = following.origin.wait(interval) || following.has_trouble();
+                if may_differ && !seen.load(Ordering::Relaxed) {
                     following.look();
                 }
             }
@@ -104,6 +105,12 @@ impl Following {
         let version = self.load(&offered)?;
         self.serve(version, &offered);
         Ok(())
+    }
+
+    /// Returns whether the last look failed or refused a version, and is to be repeated.
+    fn has_trouble(&self) -> bool {
+        let status = self.model.status();
+        status.origin_failed.is_some() || status.refused.is_some()
     }
 
     /// Looks at the origin, and serves the version that it names if that is another one.

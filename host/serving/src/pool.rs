@@ -394,3 +394,6 @@ impl Worker {
 fn unavailable<T>() -> Result<T, PoolFault> {
     Err(PoolFault::Unavailable)
 }
+
+#[cfg(test)]
+mod tests;

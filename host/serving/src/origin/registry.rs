@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use stagewright_lifecycle::model::RegisteredModel;
-use stagewright_store::{ArtifactStore, Registry, StoreError};
+use stagewright_store::{ArtifactStore, Registry, RegistryWatch, StoreError};
 
 use super::{OfferedVersion, OriginError, VersionOrigin};
 
@@ -25,6 +25,7 @@ pub enum Selector {
 pub struct RegistryOrigin {
     open: Box<OpenRegistry>,
     registry: Option<Registry>,
+    watch: Option<RegistryWatch>,
     artifacts: ArtifactStore,
     model: String,
     selector: Selector,
@@ -33,13 +34,18 @@ pub struct RegistryOrigin {
 impl RegistryOrigin {
     /// Creates an origin. The registry is opened when it is needed; `artifacts` is its store.
     pub fn new(open: Box<OpenRegistry>, artifacts: ArtifactStore, model: String, selector: Selector) -> Self {
-        Self { open, registry: None, artifacts, model, selector }
+        Self { open, registry: None, watch: None, artifacts, model, selector }
     }
 
     fn registry(&mut self) -> Result<&Registry, StoreError> {
         match &mut self.registry {
             Some(registry) => Ok(registry),
-            none => Ok(none.insert((self.open)()?)),
+            none => {
+                let registry = (self.open)()?;
+                // It begins before anything is read, so that no change is missed.
+                self.watch = Some(registry.watch()?);
+                Ok(none.insert(registry))
+            }
         }
     }
 
@@ -71,14 +77,27 @@ impl VersionOrigin for RegistryOrigin {
             // A failed connection is opened anew.
             if matches!(error, OriginError::Store(_)) {
                 self.registry = None;
+                self.watch = None;
             }
         })
     }
 
     fn wait(&mut self, timeout: Duration) -> bool {
-        std::thread::sleep(timeout);
-        true
+        match &mut self.watch {
+            // A registry that is away is looked at as a whole, which reports why.
+            Some(watch) => watch.wait(timeout).unwrap_or(true),
+            None => {
+                std::thread::sleep(timeout);
+                true
+            }
+        }
     }
 
-    fn refused(&mut self, _version: u32, _reason: &str) {}
+    fn refused(&mut self, version: u32, reason: &str) {
+        let model = self.model.clone();
+        let recorded = self.registry().and_then(|registry| registry.record_refusal(&model, version, reason));
+        if let Err(error) = recorded {
+            tracing::warn!("the audit does not have the refusal of version {version} of `{model}`: {error}");
+        }
+    }
 }

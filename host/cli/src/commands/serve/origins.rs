@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use stagewright_promotion::Destination;
 use stagewright_serving::{LocationOrigin, RegistryOrigin, Selector, VersionOrigin};
-use stagewright_store::{ArtifactStore, CHAMPION, Home};
+use stagewright_store::{ArtifactStore, CHAMPION, Home, OpenMode};
 
 use crate::environment;
 use crate::error_code::ErrorCode;
@@ -91,7 +91,7 @@ fn of_registry(location: &HomeLocation, home: &Home, model: &AskedModel) -> Regi
     let (folder, registry) = (location.home.clone(), location.registry.clone());
     let open = move || {
         let password = environment::variable("PGPASSWORD");
-        let home = Home::open_with(&folder, registry.as_deref(), password.as_deref())?;
+        let home = Home::open_as(&folder, registry.as_deref(), password.as_deref(), OpenMode::Serving)?;
         Ok(home.registry.acting_as(&actor()))
     };
     RegistryOrigin::new(Box::new(open), home.artifacts.clone(), model.name.clone(), model.selector.clone())
