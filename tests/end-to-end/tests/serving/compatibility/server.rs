@@ -92,7 +92,7 @@ fn train(place: &Place, model: &str, fields: &str, parameters: &str) {
         "pipeline = \"{model}\"\nexperiment = \"tests\"\nmodel = \"{model}\"\nseed = 1\n\
         [task]\nkind = \"binary\"\ntarget = \"churn\"\npositive = \"Yes\"\n\
         [sources.customers]\nuri = \"csv:customers.csv\"\n\
-        [signature.fields]\nid = {{ type = \"utf8\", role = \"identifier\" }}\ntenure = \"int64\"\n\
+        [signature]\nextra-columns = \"ignore\"\n[signature.fields]\nid = {{ type = \"utf8\", role = \"identifier\" }}\ntenure = \"int64\"\n\
         charges = {{ type = \"float64\", nullable = true }}\n{fields}churn = {{ type = \"utf8\", role = \"target\" }}\n\
         [split]\nmethod = \"stratified\"\ntest = 0.2\nvalidation = 0.0\n\
         [stages.ingestion]\ncomponent = \"ingest-table\"\nsource = \"customers\"\n\
