@@ -3,54 +3,108 @@
 //! The rank of a value is the number of its feature's thresholds that lie below it. A value is above
 //! a threshold exactly if its rank is above the threshold's place among the sorted thresholds. So a
 //! row is ranked once, and each step then compares two small integers: a step takes 8 bytes in place
-//! of 16, a row 2 bytes a feature in place of 8, and more of both stays in the cache.
+//! of 16, a row one byte a feature in place of 8, and sixteen rows are compared by one instruction.
+//!
+//! The first levels of a tree, its top, are also laid out as if every node there had two children.
+//! A row's way through the top is a number, whose bits are its turns.
 
 use crate::model::{MISSING_LEFT, Node};
 
-/// The number of rows, or of trees, that descend side by side.
-pub(crate) const LANES: usize = 8;
-
-/// A small integer: a rank, or the place of a column.
-pub(crate) trait Small: Copy + Ord + Default {
-    /// The largest, which no threshold has as its rank.
+/// A rank: the number of a feature's thresholds below a value.
+pub(crate) trait Rank: Copy + Ord + std::fmt::Debug {
+    /// The place of a column of ranks.
+    type Column: Copy + std::fmt::Debug;
+    /// The rank of no thresholds.
+    const NONE: Self;
+    /// The largest rank, above which is none.
     const MAX: Self;
-    /// The largest, as a number.
-    const LIMIT: usize;
-    /// Converts a number of at most [`Small::LIMIT`].
+    /// The most thresholds of a feature.
+    const THRESHOLDS: usize;
+    /// The most columns.
+    const COLUMNS: usize;
+    /// The most levels of a tree's top.
+    const TOP: u32;
+
+    /// Converts a number of at most [`Rank::THRESHOLDS`].
     fn of(number: usize) -> Self;
+    /// Converts a place below [`Rank::COLUMNS`].
+    fn column(place: usize) -> Self::Column;
     /// Converts it back.
-    fn number(self) -> usize;
+    fn place(column: Self::Column) -> usize;
 }
 
-/// Implements [`Small`].
-macro_rules! small {
-    ($($kind:ty)*) => {$(
-        impl Small for $kind {
-            const MAX: Self = Self::MAX;
-            const LIMIT: usize = Self::MAX as usize;
-            #[inline(always)]
-            fn of(number: usize) -> Self {
-                number as Self
-            }
-            #[inline(always)]
-            fn number(self) -> usize {
-                self as usize
-            }
-        }
-    )*};
+/// Bytes that are compared with a sign, as processors do.
+impl Rank for i8 {
+    type Column = u16;
+    const NONE: Self = Self::MIN;
+    const MAX: Self = Self::MAX;
+    const THRESHOLDS: usize = u8::MAX as usize;
+    const COLUMNS: usize = u16::MAX as usize;
+    const TOP: u32 = 5;
+
+    #[inline(always)]
+    fn of(number: usize) -> Self {
+        (number as u8 ^ 0x80).cast_signed()
+    }
+
+    #[inline(always)]
+    fn column(place: usize) -> u16 {
+        place as u16
+    }
+
+    #[inline(always)]
+    fn place(column: u16) -> usize {
+        usize::from(column)
+    }
 }
 
-small!(u16 u32);
+impl Rank for u32 {
+    type Column = u32;
+    const NONE: Self = 0;
+    const MAX: Self = Self::MAX;
+    const THRESHOLDS: usize = u32::MAX as usize;
+    const COLUMNS: usize = u32::MAX as usize;
+    const TOP: u32 = 0;
+
+    #[inline(always)]
+    fn of(number: usize) -> Self {
+        number as Self
+    }
+
+    #[inline(always)]
+    fn column(place: usize) -> u32 {
+        place as u32
+    }
+
+    #[inline(always)]
+    fn place(column: u32) -> usize {
+        column as usize
+    }
+}
 
 /// A node for prediction. A leaf leads to itself for every row.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Step<S> {
+pub(crate) struct Step<R: Rank> {
     /// The left child, which the right child follows, among the steps of all trees.
     pub(crate) left: u32,
     /// The column of ranks that the step compares.
-    pub(crate) column: S,
+    pub(crate) column: R::Column,
     /// The largest rank that goes left.
-    pub(crate) rank: S,
+    pub(crate) rank: R,
+}
+
+/// The number of rows that pass a tree's top at once.
+pub(crate) const GROUP: usize = 16;
+
+/// At least as many as the ways through a top.
+pub(crate) const WAYS: usize = 32;
+
+/// A node of a top.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TopNode<R: Rank> {
+    /// The largest rank that goes left, for each row of a group.
+    pub(crate) ranks: [R; GROUP],
+    pub(crate) column: R::Column,
 }
 
 /// The steps of a tree.
@@ -60,6 +114,12 @@ pub(crate) struct Tree {
     pub(crate) root: u32,
     /// The most splits between the root and a leaf.
     pub(crate) depth: u32,
+    /// The levels of its top.
+    pub(crate) top: u32,
+    /// The first node of its top, level after level, among those of all trees.
+    pub(crate) first_top: usize,
+    /// The first of its exits, by the row's way through its top.
+    pub(crate) first_exit: usize,
 }
 
 /// A column of ranks: a feature, and the side of its missing values.
@@ -72,24 +132,29 @@ pub(crate) struct Column {
     pub(crate) end: usize,
 }
 
-/// The trees of a model, with steps of one size.
+/// The trees of a model, with ranks of one type.
 #[derive(Debug, Clone)]
-pub(crate) struct Trees<S> {
-    pub(crate) steps: Vec<Step<S>>,
+pub(crate) struct Trees<R: Rank> {
+    pub(crate) steps: Vec<Step<R>>,
     /// The values of leaves, by step.
     pub(crate) values: Vec<f64>,
     pub(crate) trees: Vec<Tree>,
+    pub(crate) tops: Vec<TopNode<R>>,
+    /// The steps to which tops lead. After those of the last tree are [`WAYS`] more.
+    pub(crate) exits: Vec<u32>,
+    /// The values of the steps to which tops lead.
+    pub(crate) exit_values: Vec<f64>,
     pub(crate) columns: Vec<Column>,
     /// The thresholds of all features, ascending for each.
     pub(crate) thresholds: Vec<f64>,
 }
 
-/// The trees of a model. Steps are large only in a model with more columns or thresholds than a
-/// small one can number.
+/// The trees of a model. Our learners make at most 254 thresholds of a feature, so that ranks are
+/// bytes. Others may make more.
 #[derive(Debug, Clone)]
 pub(crate) enum Layout {
-    Small(Trees<u16>),
-    Large(Trees<u32>),
+    Bytes(Trees<i8>),
+    Numbers(Trees<u32>),
 }
 
 /// The distinct thresholds of a feature, in the order of their first use.
@@ -177,7 +242,7 @@ impl Builder {
     pub(crate) fn push(&mut self, nodes: &[Node]) {
         let root = self.steps.len() as u32;
         self.values.extend(nodes.iter().map(|node| node.value));
-        self.steps.extend((root..).take(nodes.len()).map(leaf::<u32>));
+        self.steps.extend((root..).take(nodes.len()).map(leaf));
         // All splits are found without a branch for each node, since half of them are leaves, in no
         // order that a processor foresees.
         self.splits.resize(self.splits.len().max(nodes.len()), 0);
@@ -199,7 +264,7 @@ impl Builder {
             let (column, rank) = self.place(node);
             self.steps[root as usize + number] = Step { left: root + node.left, column, rank };
         }
-        self.trees.push(Tree { root, depth: deepest });
+        self.trees.push(Tree { root, depth: deepest, ..Tree::default() });
     }
 
     /// Returns the column of a split, and the place of its threshold.
@@ -221,19 +286,20 @@ impl Builder {
             // Trees without a split compare a column too.
             self.columns.push((0, false));
         }
-        // A tree of one leaf fills up the last trees that descend side by side.
+        // A tree of one leaf, which fills up the last trees that descend side by side.
         let none = self.steps.len() as u32;
         self.steps.push(leaf(none));
         self.values.push(0.0);
         let most = self.features.iter().map(|seen| seen.values.len()).max().unwrap_or(0);
-        if self.columns.len().max(most) <= u16::LIMIT {
-            Layout::Small(self.sorted())
+        if self.columns.len() <= i8::COLUMNS && most <= i8::THRESHOLDS {
+            Layout::Bytes(self.ranked())
         } else {
-            Layout::Large(self.sorted())
+            Layout::Numbers(self.ranked())
         }
     }
 
-    fn sorted<S: Small>(self) -> Trees<S> {
+    /// Sorts the thresholds, and replaces the places of thresholds by their ranks.
+    fn ranked<R: Rank>(self) -> Trees<R> {
         let (mut thresholds, mut ranks) = (Vec::new(), Vec::new());
         let mut ranges = Vec::with_capacity(self.features.len());
         for seen in &self.features {
@@ -241,9 +307,9 @@ impl Builder {
             let mut order: Vec<u32> = (0..seen.values.len() as u32).collect();
             order.sort_unstable_by(|a, b| seen.values[*a as usize].total_cmp(&seen.values[*b as usize]));
             thresholds.extend(order.iter().map(|place| seen.values[*place as usize]));
-            ranks.resize(thresholds.len(), S::default());
+            ranks.resize(thresholds.len(), R::NONE);
             for (rank, place) in order.iter().enumerate() {
-                ranks[first + *place as usize] = S::of(rank);
+                ranks[first + *place as usize] = R::of(rank);
             }
             ranges.push((first, thresholds.len()));
         }
@@ -254,27 +320,65 @@ impl Builder {
         let columns: Vec<Column> = self.columns.iter().map(column).collect();
         let step = |step: &Step<u32>| {
             let rank = match step.rank {
-                u32::MAX => S::MAX,
+                u32::MAX => R::MAX,
                 place => ranks[columns[step.column as usize].first + place as usize],
             };
-            Step { left: step.left, column: S::of(step.column as usize), rank }
+            Step { left: step.left, column: R::column(step.column as usize), rank }
         };
         let steps = self.steps.iter().map(step).collect();
-        Trees { steps, values: self.values, trees: self.trees, columns, thresholds }
+        let (values, trees) = (self.values, self.trees);
+        let mut trees = Trees {
+            steps,
+            values,
+            trees,
+            tops: Vec::new(),
+            exits: Vec::new(),
+            exit_values: Vec::new(),
+            columns,
+            thresholds,
+        };
+        trees.lay_out_tops();
+        trees
+    }
+}
+
+impl<R: Rank> Trees<R> {
+    fn lay_out_tops(&mut self) {
+        let mut ways = Vec::new();
+        for tree in &mut self.trees {
+            (tree.top, tree.first_top, tree.first_exit) = (tree.depth.min(R::TOP), self.tops.len(), self.exits.len());
+            ways.clear();
+            ways.push(tree.root);
+            for _ in 0..tree.top {
+                let level = self.exits.len();
+                for &place in &ways {
+                    let step = &self.steps[place as usize];
+                    self.tops.push(TopNode { ranks: [step.rank; GROUP], column: step.column });
+                    let right = if step.left == place { place } else { step.left + 1 };
+                    self.exits.extend([step.left, right]);
+                }
+                ways.clear();
+                ways.extend(self.exits.drain(level..));
+            }
+            self.exits.extend_from_slice(&ways);
+        }
+        // So that `WAYS` exits can be taken from any place.
+        self.exits.resize(self.exits.len() + WAYS, 0);
+        self.exit_values = self.exits.iter().map(|place| self.values[*place as usize]).collect();
     }
 }
 
 /// A step that leads to itself: no rank is above its.
-fn leaf<S: Small>(own: u32) -> Step<S> {
-    Step { left: own, column: S::default(), rank: S::MAX }
+fn leaf(own: u32) -> Step<u32> {
+    Step { left: own, column: 0, rank: u32::MAX }
 }
 
 impl Layout {
     /// Returns the number of trees.
     pub(crate) fn trees(&self) -> usize {
         match self {
-            Self::Small(trees) => trees.trees.len(),
-            Self::Large(trees) => trees.trees.len(),
+            Self::Bytes(trees) => trees.trees.len(),
+            Self::Numbers(trees) => trees.trees.len(),
         }
     }
 }

@@ -33,6 +33,7 @@
 mod bins;
 pub mod boosted;
 mod bundles;
+mod bytes16;
 mod cells;
 mod error;
 pub mod estimators;
