@@ -1,10 +1,14 @@
 //! Encodes the shapes: components that no Rust author could write. Most are core modules in text
 //! form, which `wit-component` turns into components; some are whole components.
 //!
-//! `tests/hostile/shapes.rs` has what must become of each, under the same name.
+//! `tests/hostile/shapes.rs` has what must become of each, under the same name. It also encodes the
+//! models that keep state.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+
+#[path = "build/keepers.rs"]
+mod keepers;
 
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, WorldItem};
@@ -14,6 +18,7 @@ const WIT: &str = "../../wit";
 fn main() {
     println!("cargo::rerun-if-changed={WIT}");
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     std::fs::write(out.join("imports.txt"), imports()).expect("a file in OUT_DIR");
     let folder = out.join("shapes");
@@ -22,6 +27,9 @@ fn main() {
     std::fs::create_dir_all(&folder).expect("a folder in OUT_DIR");
     for (name, shape) in shapes() {
         std::fs::write(folder.join(format!("{name}.wasm")), build(&shape)).expect("a file in OUT_DIR");
+    }
+    for (name, bytes) in keepers::components(WIT) {
+        std::fs::write(folder.join(format!("keeps-{name}.wasm")), bytes).expect("a file in OUT_DIR");
     }
 }
 

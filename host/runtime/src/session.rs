@@ -41,6 +41,9 @@ struct RemoteSession {
     /// The number of rows whose features are expected to fit one batch.
     most_rows: usize,
     isolation: Isolation,
+    /// Whether requests may be sent before the answers to others are received. They cannot if a
+    /// component asks its parent for something while it predicts.
+    may_ask_ahead: bool,
 }
 
 /// A part of a request that is predicted by itself.
@@ -91,11 +94,11 @@ impl RemoteSession {
         model.take_checkpoint();
         model.limit_calls(limits);
         let most_rows = rows_per_batch(&features).min(outputs.rows_per_batch());
-        Ok(Self { model, inputs: parts.features.clone(), outputs, most_rows, isolation })
+        Ok(Self { model, inputs: parts.features.clone(), outputs, most_rows, isolation, may_ask_ahead: true })
     }
 
     /// Predicts each request by itself, and does not wait for one before it sends the next.
-    fn predict_apart(&mut self, requests: &[RecordBatch]) -> Result<Vec<f64>, StageFault> {
+    fn predict_ahead(&mut self, requests: &[RecordBatch]) -> Result<Vec<f64>, StageFault> {
         let mut parts: Vec<Part> = Vec::with_capacity(requests.len());
         let mut received = 0;
         for request in requests {
@@ -110,7 +113,7 @@ impl RemoteSession {
                     self.receive(&mut parts[received])?;
                     received += 1;
                 }
-                self.model.ask(packed)?;
+                self.model.ask(packed, true)?;
                 parts.push(Part { rows, first, bytes, numbers: None });
             }
         }
@@ -121,20 +124,21 @@ impl RemoteSession {
         for part in parts {
             match part.numbers {
                 Some(known) => numbers.extend(known),
-                None => self.predict_halves(&part.rows, part.first, &mut numbers)?,
+                None => self.predict_part(&part.rows, part.first, &mut numbers)?,
             }
         }
         Ok(numbers)
     }
 
-    /// Receives the predictions of the oldest part that has none. They stay unknown if its features
-    /// do not fit a batch.
+    /// Receives the predictions of the oldest part that has none. They stay unknown if the part must
+    /// be sent again: by itself, or with fewer rows.
     fn receive(&mut self, part: &mut Part) -> Result<(), StageFault> {
         let count = part.rows.num_rows();
         match self.model.answer().map_err(|fault| fault.counted_from(part.first))? {
             Predicted::Rows(predicted) => part.numbers = Some(self.checked(predicted, count)?),
             Predicted::TooLarge { bytes } if count <= 1 => return Err(self.row_too_large(bytes, part.first)),
             Predicted::TooLarge { .. } => self.expect_at_most(count / 2),
+            Predicted::Alone => self.may_ask_ahead = false,
         }
         Ok(())
     }
@@ -163,6 +167,18 @@ impl RemoteSession {
         self.most_rows = self.most_rows.min(rows.max(1));
     }
 
+    /// Predicts the rows of a request, in as many batches as they need.
+    fn predict_request(&mut self, rows: &RecordBatch, numbers: &mut Vec<f64>) -> Result<(), StageFault> {
+        numbers.reserve(rows.num_rows() * self.outputs.width());
+        let mut done = 0;
+        while done < rows.num_rows() {
+            let part = self.first_rows(rows, done)?;
+            self.predict_part(&part, done as u64, numbers)?;
+            done += part.num_rows();
+        }
+        Ok(())
+    }
+
     /// Predicts rows that fit one batch, in two halves if their features do not.
     fn predict_part(&mut self, rows: &RecordBatch, first: u64, numbers: &mut Vec<f64>) -> Result<(), StageFault> {
         let packed = batch::outgoing(rows, &self.inputs, self.model.hosts[0].context())?;
@@ -170,6 +186,7 @@ impl RemoteSession {
             Predicted::Rows(predicted) => numbers.extend(self.checked(predicted, rows.num_rows())?),
             Predicted::TooLarge { bytes } if rows.num_rows() <= 1 => return Err(self.row_too_large(bytes, first)),
             Predicted::TooLarge { .. } => self.predict_halves(rows, first, numbers)?,
+            Predicted::Alone => return Err(StageFault::host("a batch that was sent alone was not predicted")),
         }
         Ok(())
     }
@@ -189,20 +206,19 @@ fn ahead(parts: &[Part]) -> usize {
 
 impl ModelSession for RemoteSession {
     fn predict(&mut self, rows: &[RecordBatch]) -> Result<Vec<f64>, StageFault> {
-        if self.isolation == Isolation::Fresh {
-            let result = self.predict_apart(rows);
+        if self.isolation == Isolation::Pooled {
+            let mut numbers = Vec::new();
+            self.predict_request(&together(rows, &self.inputs)?, &mut numbers)?;
+            return Ok(numbers);
+        }
+        if rows.len() > 1 && self.may_ask_ahead {
+            let result = self.predict_ahead(rows);
             // After a fault, those of other requests may still arrive.
             self.model.discard_answers();
             return result;
         }
-        let rows = together(rows, &self.inputs)?;
-        let mut numbers = Vec::with_capacity(rows.num_rows() * self.outputs.width());
-        let mut done = 0;
-        while done < rows.num_rows() {
-            let part = self.first_rows(&rows, done)?;
-            self.predict_part(&part, done as u64, &mut numbers)?;
-            done += part.num_rows();
-        }
+        let mut numbers = Vec::new();
+        rows.iter().try_for_each(|request| self.predict_request(request, &mut numbers))?;
         Ok(numbers)
     }
 

@@ -329,8 +329,10 @@ impl Worker {
                 Ok(values)
             }
             Err(fault) => {
-                counts.faulted.fetch_add(1, Ordering::Relaxed);
-                self.session = None;
+                if !session.is_alive() {
+                    counts.faulted.fetch_add(1, Ordering::Relaxed);
+                    self.session = None;
+                }
                 Err(PoolFault::Model(fault))
             }
         }

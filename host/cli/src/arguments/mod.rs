@@ -18,7 +18,7 @@ pub(crate) use registry::{
     AuditCommand, DecisionArguments, DestinationArguments, GateArguments, GcArguments, ModelsArguments, ModelsCommand,
     PolicyName, RetireArguments, RunsArguments, RunsCommand, SearchArguments,
 };
-pub(crate) use serve::ServeArguments;
+pub(crate) use serve::{IsolationArgument, ServeArguments};
 
 /// Runs machine-learning lifecycles as pipelines of sandboxed WebAssembly components.
 #[derive(Debug, Parser)]

@@ -71,6 +71,20 @@ fn answer(connection: &ParentConnection, model: &mut LoadedModel, rows: Vec<u8>)
     connection.send(from_stage::ROWS_OUTCOME, &encoded(outcome), model.memory(0));
 }
 
+/// Predicts a batch, behind which others may be in the channel. If a component needs an answer from
+/// the parent, nothing is predicted. Nothing is lost by that, since the memory is restored.
+fn answer_ahead(connection: &ParentConnection, model: &mut LoadedModel, rows: Vec<u8>) {
+    model.seats.iter_mut().for_each(|instance| instance.store.data_mut().host.set_ahead());
+    let outcome = model.predict(from_parent(rows));
+    let is_refused = model.seats.iter().any(|instance| instance.store.data().host.was_ahead());
+    let (kind, message) = match is_refused {
+        true => (from_stage::ASK_ALONE, message::encode(&mut ())),
+        false => (from_stage::ROWS_OUTCOME, Ok(encoded(outcome))),
+    };
+    let message = message.unwrap_or_else(|_| stagewright_jail::end(PROTOCOL_BROKEN));
+    connection.send(kind, &message, model.memory(0));
+}
+
 /// Predicts batch after batch. Each finds the memory of this process as it is now, so nothing that
 /// one batch leaves in an instance, in the engine or in this program reaches the next: linear
 /// memories, globals, tables and handles alike.
@@ -88,6 +102,7 @@ fn answer_afresh(
     let result = unsafe {
         checkpoint.repeat(state, |(connection, model)| match connection.receive() {
             (to_stage::PREDICT_ROWS, bytes) => answer(connection, model, bytes),
+            (to_stage::PREDICT_AHEAD, bytes) => answer_ahead(connection, model, bytes),
             _ => stagewright_jail::end(PROTOCOL_BROKEN),
         })
     };

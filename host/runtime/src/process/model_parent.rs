@@ -35,6 +35,8 @@ pub(crate) enum Predicted {
         /// The bytes of the features.
         bytes: usize,
     },
+    /// The rows were sent ahead and must be sent again by themselves.
+    Alone,
 }
 
 /// A model in a process.
@@ -141,16 +143,17 @@ impl RemoteModel {
     /// # Errors
     /// See [`RemoteModel::answer`].
     pub(crate) fn predict(&mut self, rows: Batch) -> Result<Predicted, StageFault> {
-        self.ask(rows)?;
+        self.ask(rows, false)?;
         self.answer()
     }
 
-    /// Sends packed rows of raw features, whose predictions [`RemoteModel::answer`] returns. Several
-    /// batches may be sent before, if all of them together fit the ring.
+    /// Sends packed rows of raw features, whose predictions [`RemoteModel::answer`] returns. With
+    /// `ahead`, several batches may be sent before that, if all of them together fit the ring; the
+    /// process must return to a checkpoint.
     ///
     /// # Errors
     /// The rows cannot be encoded, or the process was ended.
-    pub(crate) fn ask(&mut self, mut rows: Batch) -> Result<(), StageFault> {
+    pub(crate) fn ask(&mut self, mut rows: Batch, ahead: bool) -> Result<(), StageFault> {
         let message = message::encode(&mut rows).map_err(StageFault::host)?;
         if self.asked == 0 {
             self.restart_meters();
@@ -158,7 +161,8 @@ impl RemoteModel {
         let Some(process) = &mut self.process else { return Err(StageFault::host(ENDED)) };
         self.hosts[0].account.enter();
         // If the process has ended, the next event says why.
-        let _ = process.child.send(to_stage::PREDICT_ROWS, &message.parts());
+        let kind = if ahead { to_stage::PREDICT_AHEAD } else { to_stage::PREDICT_ROWS };
+        let _ = process.child.send(kind, &message.parts());
         self.hosts[0].account.leave();
         self.asked += 1;
         Ok(())
@@ -173,7 +177,10 @@ impl RemoteModel {
         self.hosts[0].account.enter();
         let outcome = self.outcome();
         let is_known = outcome.is_ok() && self.isolation == Isolation::Fresh;
-        let result = outcome.and_then(|outcome| self.predictions(outcome));
+        let result = outcome.and_then(|outcome| match outcome {
+            Some(outcome) => self.predictions(outcome),
+            None => Ok(Predicted::Alone),
+        });
         self.hosts[0].account.leave();
         self.asked = self.asked.saturating_sub(1);
         if self.asked > 0 {
@@ -198,9 +205,11 @@ impl RemoteModel {
         self.hosts.iter().for_each(|host| host.context().meter.restart());
     }
 
-    fn outcome(&mut self) -> Result<RowsOutcome, StageFault> {
+    /// Receives an outcome; `None` if the batch must be sent again.
+    fn outcome(&mut self) -> Result<Option<RowsOutcome>, StageFault> {
         match self.until_outcome(EXPORTS[0])? {
-            (from_stage::ROWS_OUTCOME, 0, bytes) => stage_parent::decode(&self.hosts[0], EXPORTS[0], bytes),
+            (from_stage::ROWS_OUTCOME, 0, bytes) => stage_parent::decode(&self.hosts[0], EXPORTS[0], bytes).map(Some),
+            (from_stage::ASK_ALONE, 0, _) if self.isolation == Isolation::Fresh => Ok(None),
             _ => Err(stage_parent::forged(&self.hosts[0], EXPORTS[0], "an outcome of another call")),
         }
     }

@@ -22,6 +22,9 @@ pub(super) mod from_stage {
     pub(crate) const CALL_OUTCOME: u32 = 3;
     /// A batch was predicted, or failed to be.
     pub(crate) const ROWS_OUTCOME: u32 = 4;
+    /// A batch was not predicted: a component calls imports that have a result, which could only
+    /// arrive behind the batches that were sent ahead. It must be sent again by itself.
+    pub(crate) const ASK_ALONE: u32 = 5;
 }
 
 /// The instances in a model process: the transformation's and the training's. A process of one
@@ -53,6 +56,8 @@ pub(super) mod to_stage {
     pub(crate) const PREDICT_ROWS: u32 = 4;
     /// Answer every batch from here on with the memory as it is now.
     pub(crate) const CHECKPOINT: u32 = 5;
+    /// As [`PREDICT_ROWS`], but other batches may follow before the outcome is received.
+    pub(crate) const PREDICT_AHEAD: u32 = 6;
 }
 
 /// Kinds of messages from a decoder process to its parent, which sends none.

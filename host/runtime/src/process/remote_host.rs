@@ -61,16 +61,38 @@ pub(crate) struct RemoteHost {
     seat: usize,
     /// Whether the parent must not remember calls that could change its later answers.
     is_forgetful: bool,
+    /// Whether other messages may be in the channel before the result of a call.
+    is_ahead: bool,
+    /// Whether a call could not be made for that.
+    was_ahead: bool,
 }
 
 impl RemoteHost {
     pub(super) fn new(connection: &ParentConnection, max_memory: u64, seat: usize) -> Self {
-        Self { connection: connection.clone(), memory: 0, max_memory, seat, is_forgetful: false }
+        Self {
+            connection: connection.clone(),
+            memory: 0,
+            max_memory,
+            seat,
+            is_forgetful: false,
+            is_ahead: false,
+            was_ahead: false,
+        }
     }
 
     /// Answers calls in this process from now on that could change what the parent answers later.
     pub(super) fn forget_calls(&mut self) {
         self.is_forgetful = true;
+    }
+
+    /// Refuses calls that have a result from now on.
+    pub(super) fn set_ahead(&mut self) {
+        self.is_ahead = true;
+    }
+
+    /// Returns whether a call was refused because of [`RemoteHost::set_ahead`].
+    pub(super) fn was_ahead(&self) -> bool {
+        self.was_ahead
     }
 
     /// Returns whether [`RemoteHost::forget_calls`] was called.
@@ -93,6 +115,10 @@ impl RemoteHost {
         call: &mut (impl Serialize + Payload),
         is_one_way: bool,
     ) -> Result<T, StageFault> {
+        if self.is_ahead && !is_one_way {
+            self.was_ahead = true;
+            return Err(StageFault::host("the parent's answer would come too late"));
+        }
         let message = message::encode(call).map_err(StageFault::host)?;
         if message.head_len() > MAX_HEAD {
             return Err(StageFault::host("a question of too many bytes"));

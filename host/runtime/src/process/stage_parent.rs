@@ -30,7 +30,7 @@ const MEMORY: usize = 8;
 /// Returns the length limit of a process's messages of this kind.
 pub(super) fn max_length(kind: u32) -> Option<u64> {
     let (base, seat) = unseated(kind);
-    let is_known = (from_stage::IMPORT_CALL..=from_stage::ROWS_OUTCOME).contains(&base) && seat < SEATS;
+    let is_known = (from_stage::IMPORT_CALL..=from_stage::ASK_ALONE).contains(&base) && seat < SEATS;
     is_known.then_some(MAX_MESSAGE + MEMORY as u64)
 }
 
@@ -151,7 +151,7 @@ impl Talk<'_> {
             }
             let host = &mut self.hosts[seat];
             host.account.report_memory(memory)?;
-            if matches!(base, from_stage::CALL_OUTCOME | from_stage::ROWS_OUTCOME) {
+            if matches!(base, from_stage::CALL_OUTCOME | from_stage::ROWS_OUTCOME | from_stage::ASK_ALONE) {
                 return Ok((kind, bytes));
             }
             let call: ImportCall = decode(host, export, bytes)?;

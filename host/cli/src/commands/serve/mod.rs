@@ -15,7 +15,7 @@ use stagewright_serving::{
 };
 
 use self::origins::{AskedModel, origin, serving_folder};
-use crate::arguments::ServeArguments;
+use crate::arguments::{IsolationArgument, ServeArguments};
 use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::installation;
@@ -89,7 +89,7 @@ fn follow_options(
     arguments: &ServeArguments,
 ) -> FollowOptions {
     let workers = arguments.workers.unwrap_or((cores() / 2).max(1));
-    let (operator, trusted) = (operator.clone(), project.trusted.clone());
+    let (operator, trusted, isolation) = (operator.clone(), project.trusted.clone(), arguments.isolation);
     let settings = move |offered: &OfferedVersion| {
         let contents = &offered.contents;
         let recorded = [World::Transformation, World::Training].map(|world| (world, contents.limits_of(world)));
@@ -98,12 +98,20 @@ fn follow_options(
             version: offered.version,
             problem: error.to_string(),
         })?;
-        let components = [&contents.transformation, &contents.training];
-        let is_trusted = components.iter().all(|component| trusted.vouches_for(&component.name, component.digest));
+        // A component that somebody vouches for is believed to keep nothing of a request.
+        let is_trusted = || {
+            let mut components = [&contents.transformation, &contents.training].into_iter();
+            components.all(|component| trusted.vouches_for(&component.name, component.digest))
+        };
+        let isolation = match isolation {
+            IsolationArgument::Auto if is_trusted() => Isolation::Pooled,
+            IsolationArgument::Pooled => Isolation::Pooled,
+            IsolationArgument::Auto | IsolationArgument::Fresh => Isolation::Fresh,
+        };
         Ok(VersionOptions {
             limits,
             call: CallLimits::default(),
-            isolation: if is_trusted { Isolation::Pooled } else { Isolation::Fresh },
+            isolation,
             pool: PoolOptions { workers, ..PoolOptions::default() },
             request: stagewright_data::RequestOptions::default(),
         })

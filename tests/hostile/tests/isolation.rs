@@ -1,0 +1,202 @@
+//! Models that keep state: with `Isolation::Pooled` a request reaches the answer to a later one, and
+//! with `Isolation::Fresh` it does not, wherever the state is.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow_array::types::Int32Type;
+use arrow_array::{ArrayRef, BooleanArray, DictionaryArray, Float64Array, RecordBatch, StringArray};
+use stagewright_data::Task;
+use stagewright_hostile::{Place, Workshop};
+use stagewright_lifecycle::fault::StageFault;
+use stagewright_lifecycle::sandbox::{
+    CallLimits, Cancel, Component, Isolation, Level, Meter, ModelParts, ModelSession, ModelSessions as _, Shelf,
+    StageContext, Tracker,
+};
+use stagewright_manifest::World;
+use stagewright_runtime::StubGrants;
+use stagewright_store::{Blob, DataType, Field, Schema};
+
+/// The models that keep something.
+const KEEPERS: [&str; 9] =
+    ["memory", "grown-memory", "memory-size", "global", "table", "table-size", "handles", "blob", "figure"];
+
+struct Nobody;
+
+impl Tracker for Nobody {
+    fn log(&self, _: Level, _: &str) {}
+    fn progress(&self, _: u64, _: u64) {}
+    fn metric(&self, _: &str, _: f64, _: u64) {}
+    fn figure(&self, _: stagewright_lifecycle::sandbox::Figure) {}
+}
+
+/// The raw features of the suite's table.
+fn schema() -> Schema {
+    let field = |name: &str, data_type| Field::new(name, data_type).with_nullable(false);
+    let fields = vec![
+        field("x", DataType::Float64),
+        field("y", DataType::Float64),
+        field("plan", DataType::Categorical),
+        field("note", DataType::Utf8),
+        field("flag", DataType::Boolean),
+    ];
+    Schema::new(fields).expect("a schema")
+}
+
+/// Returns rows whose first number is a customer's secret.
+fn rows(secret: f64, count: usize) -> RecordBatch {
+    let numbers = || Arc::new(Float64Array::from(vec![secret; count]));
+    let plans: DictionaryArray<Int32Type> = (0..count).map(|_| Some("basic")).collect();
+    let columns: Vec<ArrayRef> = vec![
+        numbers(),
+        numbers(),
+        Arc::new(plans),
+        Arc::new(StringArray::from_iter_values((0..count).map(|_| "note"))),
+        Arc::new(BooleanArray::from(vec![true; count])),
+    ];
+    RecordBatch::try_new(schema().to_arrow(), columns).expect("a batch")
+}
+
+fn keeper(workshop: &Workshop, name: &str) -> Arc<Component> {
+    let file = Path::new(env!("OUT_DIR")).join("shapes").join(format!("keeps-{name}.wasm"));
+    let bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    workshop.resolve(World::Training, name, &bytes, StubGrants::default()).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn parts(workshop: &Workshop, training: Arc<Component>) -> ModelParts {
+    let blob = || -> Blob {
+        let mut writer = workshop.home().artifacts.stage().create_blob().expect("a blob");
+        writer.write(b"{}").expect("bytes");
+        writer.finish().expect("a blob")
+    };
+    let context = |world: World, component: Arc<Component>| {
+        Arc::new(StageContext {
+            world,
+            component,
+            parameters: "{}".into(),
+            seed: 7,
+            roles: HashMap::new(),
+            as_of: 0,
+            limits: world.default_limits(),
+            staging: None,
+            meter: Arc::new(Meter::while_called()),
+            tracker: Arc::new(Nobody),
+            workers: 1,
+            cancel: Cancel::default(),
+            shelf: Shelf::default(),
+        })
+    };
+    ModelParts {
+        transformation: context(World::Transformation, workshop.component(World::Transformation)),
+        state: blob(),
+        training: context(World::Training, training),
+        model: blob(),
+        features: schema(),
+        task: Task::Regression,
+        importance: Vec::new(),
+    }
+}
+
+/// Times that no honest call reaches on a busy machine.
+const GENEROUS: CallLimits = CallLimits { cpu: Duration::from_secs(20), wall: Duration::from_secs(60) };
+
+struct Model<'a> {
+    workshop: &'a Workshop,
+    parts: ModelParts,
+}
+
+impl<'a> Model<'a> {
+    fn new(workshop: &'a Workshop, name: &str) -> Self {
+        Self { workshop, parts: parts(workshop, keeper(workshop, name)) }
+    }
+
+    fn open(&self, isolation: Isolation) -> Box<dyn ModelSession> {
+        let session = self.workshop.runtime().open(&self.parts, GENEROUS, isolation);
+        session.unwrap_or_else(|fault| panic!("{fault}"))
+    }
+}
+
+/// The bits of an answer, or its fault.
+fn answer(session: &mut dyn ModelSession, secret: f64) -> Result<Vec<u64>, String> {
+    let numbers = session.predict(&[rows(secret, 1)]).map_err(|fault| fault.to_string())?;
+    Ok(numbers.into_iter().map(f64::to_bits).collect())
+}
+
+/// Returns the answers to the same request after two other ones.
+fn probed(model: &Model<'_>, isolation: Isolation) -> [Result<Vec<u64>, String>; 2] {
+    [0.1, 0.9].map(|secret| {
+        let mut session = model.open(isolation);
+        answer(&mut *session, secret).unwrap_or_else(|fault| panic!("the first request: {fault}"));
+        answer(&mut *session, 0.3)
+    })
+}
+
+// invariant: With fresh instances, no request reaches the answer to a later one, wherever a
+// component keeps it: linear memory, globals, tables, handles, or what the host holds for it.
+#[test]
+fn what_a_model_keeps_of_a_request_is_in_no_later_answer_of_fresh_instances() {
+    for place in [Place::Processes, Place::Here] {
+        let workshop = Workshop::open(place);
+        for name in KEEPERS {
+            let model = Model::new(&workshop, name);
+            let [low, high] = probed(&model, Isolation::Pooled);
+            assert_ne!(low, high, "`{name}` shows nothing in pooled instances");
+
+            let alone = answer(&mut *model.open(Isolation::Fresh), 0.3).expect("an answer");
+            let mut session = model.open(Isolation::Fresh);
+            for secret in [0.1, 0.9, 0.9, 0.4, 0.1, 0.9] {
+                answer(&mut *session, secret).unwrap_or_else(|fault| panic!("`{name}`: {fault}"));
+                assert_eq!(answer(&mut *session, 0.3).as_ref(), Ok(&alone), "`{name}` after {secret}");
+            }
+            // Requests that are predicted together.
+            let together = session.predict(&[rows(0.9, 3), rows(0.3, 1), rows(0.9, 1), rows(0.3, 2)]);
+            let together: Vec<_> = together.expect("answers").into_iter().map(f64::to_bits).collect();
+            assert_eq!([together[3], together[5], together[6]], [alone[0]; 3], "`{name}` beside others");
+            assert!(session.is_alive());
+        }
+    }
+}
+
+// invariant: as `what_a_model_keeps_of_a_request_is_in_no_later_answer_of_fresh_instances`
+#[test]
+fn a_trap_costs_its_request_and_no_other_one_of_a_fresh_session() {
+    let workshop = Workshop::open(Place::Processes);
+    let model = Model::new(&workshop, "traps");
+    let mut session = model.open(Isolation::Fresh);
+    let expected = Ok(vec![0.2_f64.to_bits()]);
+    for _ in 0..50 {
+        assert_eq!(answer(&mut *session, 0.2), expected);
+        let fault = session.predict(&[rows(0.9, 1)]).expect_err("it traps");
+        assert!(matches!(fault, StageFault::Trap { .. }), "{fault}");
+        assert!(session.is_alive(), "the instances are as they were after loading");
+    }
+    // The fault is one of several requests, and the others are asked again.
+    let fault = session.predict(&[rows(0.2, 1), rows(0.9, 1), rows(0.2, 1), rows(0.2, 1)]);
+    assert!(matches!(fault, Err(StageFault::Trap { .. })));
+    assert_eq!(answer(&mut *session, 0.2), expected);
+    // In a pooled session, nobody knows what a trap has left.
+    let mut pooled = model.open(Isolation::Pooled);
+    assert_eq!(answer(&mut *pooled, 0.2), expected);
+    pooled.predict(&[rows(0.9, 1)]).expect_err("it traps");
+    assert!(!pooled.is_alive());
+}
+
+#[test]
+fn thousands_of_requests_of_any_size_get_the_same_answers_from_fresh_and_pooled_instances() {
+    let workshop = Workshop::open(Place::Processes);
+    let model = Model::new(&workshop, "traps");
+    let (mut fresh, mut pooled) = (model.open(Isolation::Fresh), model.open(Isolation::Pooled));
+    for number in 0..3000_usize {
+        let count = [1, 2, 64, 700, 7000][if number % 300 == 0 { number / 300 % 5 } else { number % 3 }];
+        let rows = rows(number as f64 / 6000.0, count);
+        let one = fresh.predict(std::slice::from_ref(&rows)).expect("an answer");
+        assert_eq!(one.len(), count);
+        assert_eq!(one, pooled.predict(&[rows]).expect("an answer"));
+    }
+    // More than is sent ahead.
+    let many: Vec<_> = (0..200).map(|number| rows(number as f64 / 1000.0, 400)).collect();
+    let one_by_one = many.iter().flat_map(|rows| pooled.predict(std::slice::from_ref(rows)).expect("an answer"));
+    assert_eq!(fresh.predict(&many).expect("answers"), one_by_one.collect::<Vec<_>>());
+}
