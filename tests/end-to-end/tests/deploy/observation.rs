@@ -1,4 +1,4 @@
-//! Dashboards and alerts: every query refers to metrics and labels that the server exports.
+//! Dashboards and alerts, and their way to Prometheus and Grafana.
 
 use std::fs;
 use std::process::Command;
@@ -8,13 +8,13 @@ use serde_json::Value;
 use crate::files::{repository, text, yaml};
 
 /// A query and where it is.
-struct Query {
-    place: String,
-    text: String,
+pub(crate) struct Query {
+    pub(crate) place: String,
+    pub(crate) text: String,
 }
 
 /// Returns the queries of all panels, variables and annotations.
-fn dashboards() -> Vec<Query> {
+pub(crate) fn dashboards() -> Vec<Query> {
     let mut queries = Vec::new();
     for entry in fs::read_dir(repository().join("deploy/grafana/dashboards")).expect("the dashboards").flatten() {
         let name = entry.file_name().into_string().expect("a plain name");
@@ -46,7 +46,7 @@ fn dashboards() -> Vec<Query> {
 }
 
 /// Returns the queries of all alerts.
-fn alerts() -> Vec<Query> {
+pub(crate) fn alerts() -> Vec<Query> {
     let alerts = yaml("deploy/prometheus/alerts.yml");
     let rules =
         alerts["groups"].as_array().expect("groups").iter().flat_map(|group| group["rules"].as_array().expect("rules"));
