@@ -38,16 +38,6 @@ pub(crate) fn line(text: Arguments<'_>) {
     end_if_failed(writeln!(io::stdout().lock(), "{}", printable(&text.to_string())));
 }
 
-/// Writes rows of data for another program. Control characters are escaped only if standard output
-/// is a terminal.
-pub(crate) fn rows(text: &str) {
-    if io::stdout().is_terminal() {
-        line(format_args!("{}", text.trim_end_matches('\n')));
-    } else {
-        bytes(text.as_bytes());
-    }
-}
-
 /// Writes a line about a run that goes on. A failure to write does not stop the run.
 pub(crate) fn event(line: &str) {
     let mut output = io::stdout().lock();
@@ -58,6 +48,32 @@ pub(crate) fn event(line: &str) {
 pub(crate) fn bytes(bytes: &[u8]) {
     let mut output = io::stdout().lock();
     end_if_failed(output.write_all(bytes).and_then(|()| output.flush()));
+}
+
+/// The program that reads standard output has closed it: it has enough.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReaderGone;
+
+impl std::fmt::Display for ReaderGone {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("nobody reads standard output any more")
+    }
+}
+
+impl std::error::Error for ReaderGone {}
+
+/// Writes a part of data for another program, of which more may come. Control characters are escaped
+/// only if standard output is a terminal.
+///
+/// # Errors
+/// [`ReaderGone`]; standard output cannot be written.
+pub(crate) fn part(text: &str) -> anyhow::Result<()> {
+    let mut output = io::stdout().lock();
+    let text = if output.is_terminal() { printable(text) } else { text.into() };
+    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(ReaderGone.into()),
+        written => written.context("cannot write to standard output"),
+    }
 }
 
 /// Writes a file completely or not at all. A link in its place is replaced, not followed.

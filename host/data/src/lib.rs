@@ -43,7 +43,8 @@
 //! - `source`: CSV, SQLite and Parquet files ([`open`] returns a [`Cursor`] of batches), and
 //!   downloads over HTTP ([`fetch`]).
 //! - `decode`: decoding in this process ([`InProcess`]) or in one that performs a [`DecodeJob`].
-//! - `rows`, `json`: rows that arrive at once; `request`: for `predict`; [`RequestDecoder`]: for a
+//! - `prediction`, `kept`: rows to predict, in pieces, with columns that are passed through.
+//! - `rows`, `json`: rows that arrive at once; `request`: as one batch; [`RequestDecoder`]: for a
 //!   server, prepared once.
 //! - `infer`: a proposed signature for a source ([`infer`], [`propose`]).
 //! - `split`: which rows are for training, validation and test ([`SplitPlan`]).
@@ -58,6 +59,8 @@ mod error;
 mod infer;
 mod interrupt;
 mod json;
+mod kept;
+mod prediction;
 mod request;
 mod request_decoder;
 mod rows;
@@ -73,11 +76,13 @@ pub use decode::{
 pub use error::{DataError, DataFault, MAX_SHOWN_BYTES, row_text, shown};
 pub use infer::{ColumnReport, Inference, InferenceOptions, TargetReport, UnusableColumn, infer, propose};
 pub use interrupt::Interrupt;
-pub use request::{MAX_READ_TIME, RowsInput, decode_csv, decode_json, decode_rows};
+pub use kept::{KeptColumn, KeptKind, KeptValues, RowsPiece};
+pub use prediction::{MAX_READ_TIME, PredictionRows, RowsInput, RowsText, TextFormat};
+pub use request::{decode_csv, decode_json};
 pub use request_decoder::{
     DecodedRequest, RequestDecoder, RequestFault, RequestOptions, RowError, UnknownFields, json_elements, json_members,
 };
-pub use rows::{JsonColumn, KeptColumn, Rows};
+pub use rows::JsonColumn;
 pub use signature::{ExtraColumns, SchemaDifference, Signature, Strictness};
 pub use source::{
     BatchSink, Content, ContentMemory, Cursor, FileStamp, HostGrant, HttpRequest, InMemory, Literal, OpenedFiles,

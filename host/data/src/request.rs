@@ -1,93 +1,21 @@
-//! Rows that arrive at once: the input of `predict`.
+//! Rows that arrive at once, as one batch.
 //!
-//! JSON, CSV and every source pass through the decoder that training used. JSON may be an array of
+//! JSON and CSV pass through the decoder that training used. JSON may be an array of
 //! objects, one object, or a sequence of objects (JSON Lines); [`crate::RequestDecoder`] decodes the
 //! requests of a server in the same way and has more forms.
 
 use std::io::Read;
-use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
 
 use crate::error::DataError;
 use crate::interrupt::Interrupt;
-use crate::rows::{RowPlan, Rows, RowsBuilder};
+use crate::rows::{RowPlan, RowsBuilder};
 use crate::signature::{Signature, Strictness};
-use crate::source::{CsvText, Place, Source, visit};
-
-/// The longest time for reading the rows of a source, the same as for ingestion by default.
-pub const MAX_READ_TIME: Duration = Duration::from_secs(15 * 60);
+use crate::source::CsvText;
 
 /// The name of a request's text in errors.
 const REQUEST: &str = "the request";
-
-/// The rows to predict.
-#[derive(Clone, Copy, Debug)]
-pub enum RowsInput<'a> {
-    /// JSON text.
-    Json(&'a [u8]),
-    /// Delimited text.
-    Csv {
-        /// The text.
-        text: &'a [u8],
-        /// The delimiter.
-        delimiter: u8,
-        /// Whether the first line names the columns.
-        header: bool,
-    },
-    /// A file or a table, as for training.
-    Source(&'a Source),
-}
-
-/// Decodes rows for prediction and keeps columns beside them, even columns that the signature does
-/// not have.
-///
-/// `name` is the input in errors.
-///
-/// # Errors
-/// As [`decode_json`], [`decode_csv`] and [`crate::open`]; [`DataError::Fault`] if a column to keep
-/// does not exist.
-pub fn decode_rows(
-    input: RowsInput<'_>,
-    name: &str,
-    signature: &Signature,
-    keep: &[String],
-) -> Result<Rows, DataError> {
-    decode_rows_until(input, name, signature, keep, &Interrupt::at(Instant::now() + MAX_READ_TIME))
-}
-
-/// As [`decode_rows`], with an interrupt.
-pub(crate) fn decode_rows_until(
-    input: RowsInput<'_>,
-    name: &str,
-    signature: &Signature,
-    keep: &[String],
-    interrupt: &Interrupt,
-) -> Result<Rows, DataError> {
-    let plan = RowPlan::new(signature, Strictness::Predict, keep);
-    let mut rows = RowsBuilder::new(&plan);
-    match input {
-        RowsInput::Json(text) => rows.append_json(text).map_err(|unread| unread.named(name))?,
-        RowsInput::Csv { text, delimiter, header } => {
-            CsvText::new(text, name.to_owned(), delimiter, header)?.visit(interrupt, &mut rows)?;
-        }
-        RowsInput::Source(source) => visit(source, Place::Files, interrupt, &mut rows)?,
-    }
-    rows.finish()
-}
-
-/// As [`decode_rows`], for a source whose files are in memory.
-pub(crate) fn decode_memory(
-    source: &Source,
-    place: Place,
-    signature: &Signature,
-    keep: &[String],
-) -> Result<Rows, DataError> {
-    let plan = RowPlan::new(signature, Strictness::Predict, keep);
-    let mut rows = RowsBuilder::new(&plan);
-    visit(source, place, &Interrupt::never(), &mut rows)?;
-    rows.finish()
-}
 
 /// Decodes rows of JSON to one batch.
 ///
@@ -225,31 +153,5 @@ mod tests {
         ] {
             assert_eq!(read(text).unwrap_err().to_string(), message);
         }
-    }
-
-    #[test]
-    fn kept_columns_are_passed_on_as_they_came() {
-        let keep = ["id", "extra", "tenure"].map(str::to_owned);
-        let text =
-            b"id,since,tenure,charges,contract,paperless,extra\n007,2024-01-06, 1 ,29.85,Monthly,yes,\"a \"\"b\"\"\"\n";
-        let input = RowsInput::Csv { text, delimiter: b',', header: true };
-        let rows = decode_rows(input, "rows.csv", &signature(), &keep).unwrap();
-        let kept: Vec<_> = rows.kept.iter().map(|column| (column.name.as_str(), column.values.clone())).collect();
-        let text = |text: &str| vec![Value::from(text)];
-        assert_eq!(kept, [("id", text("007")), ("extra", text("a \"b\"")), ("tenure", text(" 1 "))]);
-        assert_eq!(rows.batch.num_columns(), 5);
-
-        let json =
-            br#"{"id": 18446744073709551616, "extra": [1, null], "tenure": 1, "since": "2024-01-06", "charges": 1,
-            "contract": "a", "paperless": true}"#;
-        let json = [b"\xef\xbb\xbf", &json[..]].concat();
-        let rows = decode_rows(RowsInput::Json(&json), "rows.json", &signature(), &keep).unwrap();
-        let kept: Vec<_> = rows.kept.iter().map(|column| column.values[0].clone()).collect();
-        assert_eq!(kept, [Value::from("18446744073709551616"), serde_json::json!([1, null]), Value::from(1)]);
-
-        let error = decode_rows(input, "rows.csv", &signature(), &["nobody".to_owned()]).unwrap_err().to_string();
-        assert!(error.starts_with("the data has no `nobody` to keep; it has `id`, `since`"), "{error}");
-        let error = decode_rows(RowsInput::Json(&json), "x", &signature(), &["nobody".to_owned()]).unwrap_err();
-        assert!(error.to_string().starts_with("data row 1: the object has no `nobody`"), "{error}");
     }
 }

@@ -11,7 +11,9 @@ use arrow_array::{ArrayRef, DictionaryArray, FixedSizeBinaryArray, Int32Array, R
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 use rusqlite::Connection;
-use stagewright_data::{Cursor, DataError, Interrupt, RowsInput, Signature, Source, Strictness, decode_rows, open};
+use stagewright_data::{
+    Cursor, DataError, Decode as _, DecodeLimits, InProcess, Interrupt, RowsInput, Signature, Source, Strictness, open,
+};
 use stagewright_store::{DataType, Field, MAX_BATCH_BYTES};
 use tempfile::TempDir;
 
@@ -263,9 +265,18 @@ fn long_values_of_fixed_length_are_read_a_few_at_a_time() {
 }
 
 #[test]
-fn rows_to_predict_are_bounded_together() {
+fn rows_to_predict_come_in_small_pieces_however_large_they_are_together() {
     let folder = tempfile::tempdir().expect("a folder");
-    let source = repeated(&folder, 5_000, 1);
-    let error = decode_rows(RowsInput::Source(&source), "rows", &texts(), &[]).expect_err("5 GB of text");
-    assert!(error.to_string().contains("pass them in parts"), "{error}");
+    let source = repeated(&folder, 400, 1);
+    let limits = DecodeLimits::until(Interrupt::never());
+    // Each text is passed twice: as a feature and as it came.
+    let keep = ["t".to_owned()];
+    let mut rows = InProcess.open_rows(RowsInput::Source(source), &texts(), &keep, &limits).expect("a file");
+    let mut read = 0;
+    while let Some(piece) = rows.next().expect("rows") {
+        assert!(piece.batch.get_array_memory_size() <= 2 * MOST, "{} rows", piece.batch.num_rows());
+        assert_eq!(piece.kept[0].values.len(), piece.batch.num_rows());
+        read += piece.batch.num_rows();
+    }
+    assert_eq!(read, 400);
 }

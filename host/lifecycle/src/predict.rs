@@ -2,7 +2,8 @@
 //!
 //! They use the same components and the same decoder as the model's evaluation.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
 use stagewright_data::Task;
@@ -14,9 +15,13 @@ use crate::limits::{Cancel, Meter};
 use crate::model::{ModelComponent, RegisteredModel};
 use crate::row_independence::predict_checked;
 use crate::sandbox::{
-    CallLimits, Component, ComponentSource, Isolation, ModelParts, ModelRunner, ModelSession, ModelSessions, Shelf,
-    StageContext, Tracker, View, stage_seed,
+    CallLimits, Component, ComponentSource, Isolation, ModelParts, ModelRunner, ModelSession, ModelSessions,
+    PredictionSink, RowStream, Shelf, StageContext, Tracker, View, stage_seed,
 };
+
+/// The rows for which a model's limits of time and log lines count as for one run: more than most
+/// tables have. A longer stream of rows exceeds no limit because of its length.
+pub const ROWS_PER_LIMIT: u64 = 1 << 20;
 
 /// Returns the columns that a model reads, wherever they are in the table.
 ///
@@ -62,6 +67,8 @@ pub fn label<'a>(task: &'a Task, values: &[f64]) -> Option<&'a str> {
 /// A registered model, loaded and ready to predict.
 pub struct LoadedModel {
     parts: ModelParts,
+    /// The rows with a category that training did not see, by the column's index, of streams.
+    unseen: Mutex<BTreeMap<usize, u64>>,
 }
 
 impl LoadedModel {
@@ -109,16 +116,44 @@ impl LoadedModel {
             task: model.task.clone(),
             importance: model.importance.clone(),
         };
-        Ok(Self { parts })
+        Ok(Self { parts, unseen: Mutex::default() })
     }
 
-    /// Predicts decoded rows, which are the features of the signature, in order. Returns one value
-    /// for each row, or one for each class.
+    /// Predicts decoded rows, which have the features of the signature and come piece by piece.
+    /// `take` receives the values of each piece, in order: one for each row, or one for each class.
+    ///
+    /// The model's limits of CPU and wall time and of log lines count for each [`ROWS_PER_LIMIT`]
+    /// rows.
     ///
     /// # Errors
-    /// A component fails or breaks the contract.
-    pub fn predict(&self, models: &dyn ModelRunner, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
-        models.predict_batch(&self.parts, rows)
+    /// A component fails or breaks the contract; the errors of `rows` and `take`.
+    pub fn predict_stream(
+        &self,
+        models: &dyn ModelRunner,
+        rows: &mut dyn RowStream,
+        take: PredictionSink<'_>,
+    ) -> Result<(), StageFault> {
+        let mut before = 0;
+        loop {
+            let parts = self.unmetered();
+            let mut part = StreamPart { rows: &mut *rows, given: 0, is_last: false };
+            models.predict_stream(&parts, &mut part, take).map_err(|fault| fault.counted_from(before))?;
+            before += part.given;
+            let mut unseen = self.unseen.lock().unwrap_or_else(PoisonError::into_inner);
+            for (column, rows) in parts.transformation.meter.unseen() {
+                *unseen.entry(column).or_default() += rows;
+            }
+            if part.is_last {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Returns the parts of the model with meters that have counted nothing.
+    fn unmetered(&self) -> ModelParts {
+        let anew = |context: &StageContext| Arc::new(context.with(context.limits, Arc::new(Meter::while_called())));
+        let (transformation, training) = (anew(&self.parts.transformation), anew(&self.parts.training));
+        ModelParts { transformation, training, ..self.parts.clone() }
     }
 
     /// Opens a session of the model, which stays loaded and answers batch after batch.
@@ -148,10 +183,40 @@ impl LoadedModel {
     /// there are text columns and the transformation counts none of them.
     pub fn unseen(&self) -> Option<Vec<(String, u64)>> {
         let features = self.parts.features.fields();
-        let counts = self.parts.transformation.meter.unseen();
+        let mut counts = self.parts.transformation.meter.unseen();
+        for (&column, &rows) in &*self.unseen.lock().unwrap_or_else(PoisonError::into_inner) {
+            *counts.entry(column).or_default() += rows;
+        }
         let named = counts.into_iter().filter_map(|(place, rows)| Some((features.get(place)?.name.clone(), rows)));
         let named: Vec<_> = named.collect();
         let is_text = |field: &Field| matches!(field.data_type, DataType::Utf8 | DataType::Categorical);
         (!named.is_empty() || !features.iter().any(is_text)).then_some(named)
+    }
+}
+
+/// The part of a stream for which the limits count.
+struct StreamPart<'a> {
+    rows: &'a mut dyn RowStream,
+    /// The rows so far. The last piece may exceed the number of rows, since it is not divided.
+    given: u64,
+    /// Whether the stream has ended.
+    is_last: bool,
+}
+
+impl RowStream for StreamPart<'_> {
+    fn next(&mut self) -> Result<Option<RecordBatch>, StageFault> {
+        if self.given >= ROWS_PER_LIMIT {
+            return Ok(None);
+        }
+        let batch = self.rows.next()?;
+        match &batch {
+            Some(batch) => self.given += batch.num_rows() as u64,
+            None => self.is_last = true,
+        }
+        Ok(batch)
+    }
+
+    fn stopper(&self) -> Box<dyn Fn() + Send + Sync> {
+        self.rows.stopper()
     }
 }

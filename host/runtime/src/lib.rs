@@ -61,6 +61,7 @@ mod engine;
 mod envelope;
 mod error;
 mod export_call;
+mod fed;
 mod import_call;
 mod imports;
 mod installation;

@@ -6,10 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_array::RecordBatch;
 use stagewright_data::Task;
 use stagewright_lifecycle::fault::StageFault;
-use stagewright_lifecycle::sandbox::{ModelParts, ModelRunner, StageContext, TransformSink, View};
+use stagewright_lifecycle::sandbox::{
+    ModelParts, ModelRunner, PredictionSink, RowStream, StageContext, TransformSink, View,
+};
 use stagewright_store::{Blob, Schema, packed};
 
 use crate::batch;
+use crate::fed::{Fed, in_order_fed};
 use crate::parallel::{SendPart, in_order, permits};
 use crate::predictor::{Pipeline, Predictor, Transformer, rows_per_batch};
 use crate::runtime::Runtime;
@@ -89,28 +92,42 @@ impl ModelRunner for Runtime {
         let piece_rows = rows.table.schema().chunk_rows();
         let piece = |pipeline: &mut Pipeline, piece: usize| {
             let mut done = Vec::new();
-            each_batch(rows, &model.transformation, piece, piece_rows, |_, batch| {
-                done.extend(pipeline.predict(&batch)?);
-                Ok(())
-            })?;
+            each_batch(rows, &model.transformation, piece, piece_rows, |_, batch| pipeline.predict(&batch, &mut done))?;
             Ok(done)
         };
         self.predict_pieces(model, &rows.schema, rows.rows(), pieces(rows, piece_rows), piece)
     }
 
-    fn predict_batch(&self, model: &ModelParts, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
-        let most = model.features.chunk_rows();
-        let piece = |pipeline: &mut Pipeline, piece: usize| {
-            let start = piece * most;
-            let mut done = Vec::new();
-            let part = rows.slice(start, most.min(rows.num_rows() - start));
-            each_within_cap(&part, &model.features, &model.transformation, start as u64, |batch| {
-                done.extend(pipeline.predict(&batch)?);
-                Ok(())
+    fn predict_stream(
+        &self,
+        model: &ModelParts,
+        rows: &mut dyn RowStream,
+        take: PredictionSink<'_>,
+    ) -> Result<(), StageFault> {
+        let (stop, mut given) = (rows.stopper(), 0);
+        let next = || {
+            let batch = rows.next()?;
+            Ok(batch.map(|batch| {
+                let first = given;
+                given += batch.num_rows() as u64;
+                (first, batch)
+            }))
+        };
+        let step = |worker: &mut WorkerInstance<'_, Pipeline>, fed: Fed<(u64, RecordBatch)>| {
+            let (first, batch) = fed.piece;
+            let pipeline = worker.of_range(fed.is_first, |before| match before {
+                Some(pipeline) => Pipeline::renewed(pipeline, model),
+                None => Pipeline::new(self, model, &model.features),
+            })?;
+            let mut done = Vec::with_capacity(batch.num_rows() * model.width());
+            each_within_cap(&batch, &model.features, &model.transformation, first, |batch| {
+                pipeline.predict(&batch, &mut done)
             })?;
             Ok(done)
         };
-        self.predict_pieces(model, &model.features, rows.num_rows() as u64, rows.num_rows().div_ceil(most), piece)
+        let permits = permits(self.budget(), &model.training, usize::MAX)?;
+        let start = || WorkerInstance::none(&model.training);
+        in_order_fed(permits, self.stack(), next, &*stop, start, step, take)
     }
 
     fn transform_again(
@@ -202,6 +219,18 @@ struct WorkerInstance<'a, T> {
 impl<'a, T> WorkerInstance<'a, T> {
     fn none(context: &'a StageContext) -> Self {
         Self { context, instance: None }
+    }
+
+    /// Returns the instance of a range, and replaces it if the range begins.
+    fn of_range(
+        &mut self,
+        begins: bool,
+        make: impl FnOnce(Option<T>) -> Result<T, StageFault>,
+    ) -> Result<&mut T, StageFault> {
+        match self.instance.take() {
+            Some(instance) if !begins => Ok(self.instance.insert(instance)),
+            instance => Ok(self.instance.insert(make(instance)?)),
+        }
     }
 
     /// Replaces the instance by one that `make` makes from it.

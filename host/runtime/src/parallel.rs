@@ -115,12 +115,12 @@ pub(crate) fn on_stack<T: Send>(
     })
 }
 
-fn no_thread(reason: std::io::Error) -> StageFault {
+pub(crate) fn no_thread(reason: std::io::Error) -> StageFault {
     StageFault::host(format!("cannot start a thread: {reason}"))
 }
 
 /// Converts a panic into a fault: a bug of the host ends the stage's run, not the process.
-fn panicked(panic: &(dyn std::any::Any + Send)) -> StageFault {
+pub(crate) fn panicked(panic: &(dyn std::any::Any + Send)) -> StageFault {
     let message = panic.downcast_ref::<&str>().copied();
     let message = message.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message");
     StageFault::host(format!("a thread of the host panicked, please report this: {message}"))

@@ -280,11 +280,9 @@ impl Pipeline {
         self.predictor.instance.host().account.context = training;
     }
 
-    /// Predicts raw features. Returns the outputs that the task requires, row by row.
-    pub(crate) fn predict(&mut self, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
-        let mut all = Vec::with_capacity(rows.num_rows() * self.predictor.outputs.width());
-        self.predict_parts(rows, |predictor, part| all.extend(predictor.outputs.by_row(&part)))?;
-        Ok(all)
+    /// Predicts raw features. Appends the outputs that the task requires, row by row.
+    pub(crate) fn predict(&mut self, rows: &RecordBatch, all: &mut Vec<f64>) -> Result<(), StageFault> {
+        self.predict_parts(rows, |predictor, part| all.extend(predictor.outputs.by_row(&part)))
     }
 
     /// Predicts raw features. Returns one column for each output.

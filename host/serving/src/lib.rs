@@ -19,9 +19,9 @@
 
 mod fault;
 mod follow;
+mod known_values;
 mod last_verified;
 mod origin;
-mod known_values;
 mod pool;
 mod prediction;
 mod request_id;

@@ -89,5 +89,5 @@ pub use registry::{
     ViewType,
 };
 pub use schema::{DataType, Field, MAX_NAME_BYTES, Role, Schema, SchemaError, UnknownName};
-pub use table::{Formulas, Table, TableWriter, export_bytes, export_csv, export_parquet};
+pub use table::{ExportFile, Formulas, ParquetExport, Table, TableWriter, export_bytes, export_csv, export_parquet};
 pub use write_beneath::write_beneath;

@@ -1,18 +1,24 @@
 //! `predict`: predicts new rows with a registered model. They are decoded as the training data was.
+//!
+//! Rows are read, predicted and written piece by piece, in order: [`input`] opens them, [`stream`]
+//! passes them on, and [`output`] writes them.
 
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use stagewright_data::{KeptColumn, Task};
+use stagewright_data::Task;
 use stagewright_evaluation::figure::Figure;
 use stagewright_lifecycle::model::RegisteredModel;
-use stagewright_lifecycle::predict::{LoadedModel, label};
-use stagewright_lifecycle::sandbox::{Level, Tracker};
-use stagewright_manifest::World;
-use stagewright_store::CHAMPION;
-use stagewright_text::Untrusted;
+use stagewright_lifecycle::predict::LoadedModel;
+use stagewright_lifecycle::sandbox::{Cancel, Level, Tracker};
+use stagewright_manifest::{Operator, World};
+use stagewright_store::{CHAMPION, ModelVersion};
 
 mod input;
+mod output;
+mod patience;
+mod progress;
+mod stream;
 
 use crate::arguments::PredictArguments;
 use crate::classify::FailedPrediction;
@@ -21,10 +27,14 @@ use crate::error_code::ErrorCode;
 use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::installation;
-use crate::output::print_json;
+use crate::output::{ReaderGone, print_json};
 use crate::project::Project;
 use crate::signals;
 use crate::usage_error::UsageError;
+use output::{OutputPlan, Unseen};
+use patience::Patience;
+use progress::Progress;
+use stream::{Beside, PieceStream};
 
 /// Shows the warnings of stages, and ignores their other messages.
 pub(crate) struct WarningLog;
@@ -46,41 +56,90 @@ pub(crate) fn predict(location: &HomeLocation, arguments: &PredictArguments) -> 
     let project = Project::open_with(location, &operator, arguments.workers)?;
     let version = find_version(&project.home, &arguments.model, CHAMPION)?;
     let model: RegisteredModel =
-        serde_json::from_value(version.contents).context("the registered model cannot be read")?;
+        serde_json::from_value(version.contents.clone()).context("the registered model cannot be read")?;
     let keep = kept_names(&arguments.keep, &model.task)?;
-    let rows = input::read(&*project.runtime.decoder(), &arguments.input, &model.signature, &keep)?;
+    let plan = OutputPlan::of(arguments.output.as_deref(), arguments.json.json)?;
     let cancel = signals::cancel_on_signals();
-    let workers = project.workers;
+    let patience = Patience::new(cancel.clone());
+    let columns = plan.columns(&keep, &model.signature);
+    let rows = input::open(&project, &arguments.input, &model.signature, &columns.from_input, &patience)?;
+    let ready = loaded(&project, &operator, arguments, &model, &cancel)?;
+    let mut writer = plan.open(&project.home, &version, &model.task, columns)?;
+    let mut progress = Progress::new(!arguments.json.json && plan.leaves_terminal());
+    let (mut stream, besides) = PieceStream::new(rows, &patience, writer.features());
+    let (mut count, mut failure) = (0, None);
+    let mut take = |numbers: Vec<f64>| {
+        let Beside { kept, features, rows } = besides.recv().map_err(stopped)?;
+        writer.write(&output::Piece { rows, numbers: &numbers, kept, features }).map_err(|error| {
+            failure = Some(error);
+            stopped("the predictions cannot be written")
+        })?;
+        count += rows as u64;
+        progress.show(count);
+        Ok(())
+    };
+    let predicted = ready.predict_stream(&project.runtime, &mut stream, &mut take);
+    progress.end();
+    if let Some(error) = failure {
+        // The reader has enough.
+        return if error.is::<ReaderGone>() { Ok(ExitCode::Done) } else { Err(error) };
+    }
+    predicted.map_err(FailedPrediction)?;
+    if let Some(error) = stream.error() {
+        return Err(patience.explain(error, &arguments.input).into());
+    }
+    let unseen = ready.unseen();
+    let closed = writer.finish(unseen.as_deref());
+    if closed.as_ref().is_err_and(|error| error.is::<ReaderGone>()) {
+        return Ok(ExitCode::Done);
+    }
+    closed?;
+    warn_of_unseen(unseen.as_deref(), count);
+    report(arguments, &version, count, unseen.as_deref())
+}
+
+/// Returns the fault that ends a prediction whose real error is kept elsewhere.
+fn stopped(reason: impl std::fmt::Display) -> stagewright_lifecycle::fault::StageFault {
+    stagewright_lifecycle::fault::StageFault::host(reason)
+}
+
+/// Loads the model under the limits of its training, as the operator and `--set` change them.
+fn loaded(
+    project: &Project,
+    operator: &Operator,
+    arguments: &PredictArguments,
+    model: &RegisteredModel,
+    cancel: &Cancel,
+) -> anyhow::Result<LoadedModel> {
     let recorded = [World::Transformation, World::Training].map(|world| (world, model.limits_of(world)));
     let limits = operator.limits_of_model(recorded, &arguments.set)?;
-    let artifacts = &project.home.artifacts;
-    let ready = LoadedModel::new(&model, &project.runtime, artifacts, limits, Arc::new(WarningLog), workers, &cancel)?;
-    let numbers = ready.predict(&project.runtime, &rows.batch).map_err(FailedPrediction)?;
-    warn_of_unseen(&ready, rows.batch.num_rows());
-    let predictions = numbers.chunks(model.width()).enumerate();
+    let (artifacts, workers) = (&project.home.artifacts, project.workers);
+    Ok(LoadedModel::new(model, &project.runtime, artifacts, limits, Arc::new(WarningLog), workers, cancel)?)
+}
+
+/// Says what was written to a file.
+fn report(
+    arguments: &PredictArguments,
+    version: &ModelVersion,
+    rows: u64,
+    unseen: Option<Unseen<'_>>,
+) -> anyhow::Result<ExitCode> {
+    let Some(file) = &arguments.output else { return Ok(ExitCode::Done) };
     if arguments.json.json {
-        let rows: Vec<_> =
-            predictions.map(|(row, numbers)| prediction(&model.task, numbers, &rows.kept, row)).collect();
-        let unseen = ready.unseen().map(|counts| {
-            counts.into_iter().map(|(column, rows)| (column, rows.into())).collect::<serde_json::Map<_, _>>()
-        });
         print_json(&serde_json::json!({
-            "model": version.model, "version": version.version, "predictions": rows, "unseen": unseen
+            "model": version.model, "version": version.version, "output": file.display().to_string(), "rows": rows,
+            "unseen": output::unseen_json(unseen)
         }))?;
     } else {
-        let mut text = csv_line(rows.kept.iter().map(|column| column.name.clone()), header(&model.task));
-        for (row, numbers) in predictions {
-            text.push_str(&csv_row(&model.task, numbers, &rows.kept, row));
-        }
-        crate::output::rows(&text);
+        eprintln!("wrote {}: {rows} rows", file.display());
     }
     Ok(ExitCode::Done)
 }
 
 /// Warns of columns with categories that training never saw. Such rows are predicted without that
 /// column's information.
-fn warn_of_unseen(ready: &LoadedModel, rows: usize) {
-    for (column, count) in ready.unseen().into_iter().flatten().filter(|(_, count)| *count > 0) {
+fn warn_of_unseen(unseen: Option<Unseen<'_>>, rows: u64) {
+    for (column, count) in unseen.into_iter().flatten().filter(|(_, count)| *count > 0) {
         tracing::warn!("column `{column}`: {count} of {rows} rows have a category that training never saw");
     }
 }
@@ -90,7 +149,7 @@ fn warn_of_unseen(ready: &LoadedModel, rows: usize) {
 /// # Errors
 /// A prediction has a column of that name.
 fn kept_names(asked: &[String], task: &Task) -> anyhow::Result<Vec<String>> {
-    let own = header(task).split(',').chain(["probabilities"]);
+    let own = output::header(task).split(',').chain(["probabilities"]);
     if let Some(taken) = own.into_iter().find(|own| asked.iter().any(|name| name == own)) {
         return Err(UsageError::error(
             ErrorCode::NoColumn,
@@ -105,66 +164,4 @@ fn kept_names(asked: &[String], task: &Task) -> anyhow::Result<Vec<String>> {
         }
     });
     Ok(names)
-}
-
-fn prediction(task: &Task, numbers: &[f64], kept: &[KeptColumn], row: usize) -> serde_json::Value {
-    let mut members: serde_json::Map<_, _> =
-        kept.iter().map(|column| (column.name.clone(), column.values[row].clone())).collect();
-    match task {
-        Task::Binary { .. } => {
-            members.insert("label".into(), label(task, numbers).into());
-            members.insert("probability".into(), numbers[0].into());
-        }
-        Task::MultiClass { classes } => {
-            let probabilities: serde_json::Map<_, _> =
-                classes.iter().cloned().zip(numbers.iter().map(|&value| value.into())).collect();
-            members.insert("label".into(), label(task, numbers).into());
-            members.insert("probabilities".into(), probabilities.into());
-        }
-        Task::Regression => {
-            members.insert("value".into(), numbers[0].into());
-        }
-    }
-    members.into()
-}
-
-/// Returns the names of the columns of predictions.
-fn header(task: &Task) -> &'static str {
-    match task {
-        Task::Binary { .. } | Task::MultiClass { .. } => "label,probability",
-        Task::Regression => "value",
-    }
-}
-
-/// Formats a row of CSV: the kept columns, then the prediction.
-fn csv_row(task: &Task, numbers: &[f64], kept: &[KeptColumn], row: usize) -> String {
-    let text = |column: &KeptColumn| match &column.values[row] {
-        serde_json::Value::Null => String::new(),
-        serde_json::Value::String(text) => text.clone(),
-        value => value.to_string(),
-    };
-    let prediction = match label(task, numbers) {
-        // CSV may be read on a terminal, so the label is escaped; in JSON it is as it is.
-        Some(label) => {
-            format!(
-                "{},{}",
-                quoted(&Untrusted::new(label).to_string()),
-                numbers.iter().copied().fold(f64::MIN, f64::max)
-            )
-        }
-        None => numbers[0].to_string(),
-    };
-    csv_line(kept.iter().map(text), &prediction)
-}
-
-fn csv_line(kept: impl Iterator<Item = String>, rest: &str) -> String {
-    let mut line: String = kept.map(|cell| quoted(&cell) + ",").collect();
-    line.push_str(rest);
-    line.push('\n');
-    line
-}
-
-/// Quotes a cell of CSV if needed (RFC 4180).
-fn quoted(text: &str) -> String {
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }

@@ -1,19 +1,16 @@
 //! The work of a decoding process.
 
+use std::io::Read;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use arrow_array::cast::AsArray as _;
-use arrow_array::{ArrayRef, RecordBatch, StringArray};
-use arrow_select::concat::concat_batches;
+use arrow_array::RecordBatch;
 use serde::{Deserialize, Serialize};
-use stagewright_store::{DataType, Field, Schema};
+use stagewright_store::Schema;
 
 use crate::error::DataError;
 use crate::infer::{self, Inference, InferenceOptions};
 use crate::interrupt::Interrupt;
-use crate::request::{self, RowsInput};
-use crate::rows::{KEPT_MEMORY, KeptColumn, MAX_BYTES, Rows};
+use crate::prediction::{Pieces, RowsInput, TextFormat, visit_json};
 use crate::signature::{Signature, Strictness};
 use crate::source::{BatchSink, Batches, InMemory, Literal, Place, Source, SourceUri, visit};
 use crate::split::{split_cells, split_schema};
@@ -31,9 +28,6 @@ pub struct DecodeJob {
     parameters: Vec<Parameter>,
     wanted: JobKind,
 }
-
-/// The rows of kept values that are sent at once.
-const KEPT_AT_ONCE: usize = 8192;
 
 /// The part of a source to read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -57,8 +51,8 @@ pub enum JobKind {
         /// The identifiers of the table that is split.
         identifiers: Vec<String>,
     },
-    /// All rows at once, for prediction.
-    Whole {
+    /// Its rows to predict, in pieces.
+    Prediction {
         /// The signature.
         signature: Signature,
         /// The columns to keep beside the features.
@@ -106,17 +100,23 @@ impl DecodeJob {
         }
     }
 
-    /// Returns a job on text that holds rows, and the text; `None` if the rows come from a source.
-    pub fn for_text<'a>(input: RowsInput<'a>, name: &str, wanted: JobKind) -> Option<(Self, &'a [u8])> {
-        let (format, text) = match input {
-            RowsInput::Json(text) => (Format::Json, text),
-            RowsInput::Csv { text, delimiter, header } => {
-                (Format::Csv { delimiter: Some(delimiter), header: Some(header) }, text)
-            }
-            RowsInput::Source(_) => return None,
+    /// Returns a job on rows to predict.
+    pub fn on_rows(input: &RowsInput, signature: Signature, keep: Vec<String>) -> Self {
+        let wanted = JobKind::Prediction { signature, keep };
+        let (name, format) = match input {
+            RowsInput::Source(source) => return Self::new(source, wanted),
+            RowsInput::Json(path) => (path.display().to_string(), Format::Json),
+            RowsInput::Text(text) => (
+                text.name.clone(),
+                match text.format {
+                    TextFormat::Json => Format::Json,
+                    TextFormat::Csv { delimiter, header } => {
+                        Format::Csv { delimiter: Some(delimiter), header: Some(header) }
+                    }
+                },
+            ),
         };
-        let job = Self { name: name.to_owned(), format, query: None, parameters: Vec::new(), wanted };
-        Some((job, text))
+        Self { name, format, query: None, parameters: Vec::new(), wanted }
     }
 
     /// Returns a job on the file of a split.
@@ -135,20 +135,9 @@ impl DecodeJob {
     pub fn schema(&self) -> Option<Schema> {
         match &self.wanted {
             JobKind::Rows { signature, strictness } => Some(signature.decoded(*strictness)),
-            JobKind::Whole { signature, .. } => Some(signature.decoded(Strictness::Predict)),
+            JobKind::Prediction { signature, .. } => Some(signature.decoded(Strictness::Predict)),
             JobKind::Split { identifiers } => split_schema(identifiers.len()).ok(),
             JobKind::Signature { .. } => None,
-        }
-    }
-
-    /// Returns the columns of kept values, which are JSON texts; `None` if the job keeps none.
-    pub fn kept_schema(&self) -> Option<Schema> {
-        match &self.wanted {
-            JobKind::Whole { keep, .. } => {
-                let field = |number: usize| Field::new(format!("kept {number}"), DataType::Utf8);
-                Schema::new((0..keep.len()).map(field).collect()).ok()
-            }
-            JobKind::Rows { .. } | JobKind::Signature { .. } | JobKind::Split { .. } => None,
         }
     }
 
@@ -176,7 +165,23 @@ impl DecodeJob {
     /// # Errors
     /// As the methods of [`Decode`](super::Decode).
     pub fn perform(&self, memory: InMemory, sink: &mut dyn BatchSink) -> Result<Option<Inference>, DataError> {
-        let (source, place, interrupt) = (self.source(), Place::Memory(memory), Interrupt::never());
+        self.perform_at(Place::Memory(memory), sink)
+    }
+
+    /// Does the job on a text that is read as it comes.
+    ///
+    /// # Errors
+    /// As [`DecodeJob::perform`]; [`DataError::Host`] if the job is not on text.
+    pub fn perform_on_text(
+        &self,
+        text: Box<dyn Read>,
+        sink: &mut dyn BatchSink,
+    ) -> Result<Option<Inference>, DataError> {
+        self.perform_at(Place::Stream(text), sink)
+    }
+
+    fn perform_at(&self, place: Place, sink: &mut dyn BatchSink) -> Result<Option<Inference>, DataError> {
+        let (source, interrupt) = (self.source(), Interrupt::never());
         match &self.wanted {
             JobKind::Rows { signature, strictness } => {
                 let mut batches = Batches::new(signature.clone(), *strictness, sink);
@@ -187,71 +192,17 @@ impl DecodeJob {
                 infer::look(&source, place, options, *with_tokens, &interrupt).map(Some)
             }
             JobKind::Split { identifiers } => {
-                let Place::Memory(InMemory::File(text)) = place else {
-                    return Err(DataError::Host("a split is no database".to_owned()));
-                };
                 let mut take = |cells: &RecordBatch| sink.batch(cells.clone());
-                split_cells(text, &self.name, identifiers, &interrupt, &mut take).map(|()| None)
+                split_cells(place.text()?, &self.name, identifiers, &interrupt, &mut take).map(|()| None)
             }
-            JobKind::Whole { signature, keep } => {
-                let rows = match (&self.format, place) {
-                    (Format::Json, Place::Memory(InMemory::File(text))) => {
-                        let text = RowsInput::Json(text);
-                        request::decode_rows_until(text, &self.name, signature, keep, &interrupt)?
-                    }
-                    (_, place) => request::decode_memory(&source, place, signature, keep)?,
-                };
-                self.pass_on(rows, sink)
-            }
-        }
-    }
-
-    fn pass_on(&self, rows: Rows, sink: &mut dyn BatchSink) -> Result<Option<Inference>, DataError> {
-        let (count, kept) = (rows.batch.num_rows(), rows.kept);
-        sink.opened()?;
-        if count > 0 {
-            sink.batch(rows.batch)?;
-        }
-        let Some(schema) = self.kept_schema().filter(|schema| !schema.is_empty()) else { return Ok(None) };
-        for start in (0..count).step_by(KEPT_AT_ONCE) {
-            let texts = |column: &KeptColumn| -> ArrayRef {
-                let values = column.values.iter().skip(start).take(KEPT_AT_ONCE);
-                Arc::new(values.map(|value| Some(value.to_string())).collect::<StringArray>())
-            };
-            sink.kept(RecordBatch::try_new(schema.to_arrow(), kept.iter().map(texts).collect())?)?;
-        }
-        Ok(None)
-    }
-
-    /// Assembles the batches that a job produced: features, and kept values.
-    ///
-    /// # Errors
-    /// The part that does not fit the job.
-    pub fn assemble_rows(&self, batches: &[RecordBatch], kept: &[RecordBatch]) -> Result<Rows, &'static str> {
-        let (JobKind::Whole { keep, .. }, Some(schema)) = (&self.wanted, self.schema()) else {
-            return Err("rows that nobody asked for");
-        };
-        let batch = concat_batches(&schema.to_arrow(), batches).map_err(|_| "rows that do not fit each other")?;
-        let mut columns: Vec<KeptColumn> =
-            keep.iter().map(|name| KeptColumn { name: name.clone(), values: Vec::new() }).collect();
-        let mut bytes = 0;
-        for part in kept {
-            for (column, texts) in columns.iter_mut().zip(part.columns()) {
-                for text in texts.as_string::<i32>() {
-                    // Each part of a value takes memory, however short its text is.
-                    let parts = text.map_or(0, |text| text.bytes().filter(|byte| b",[{".contains(byte)).count());
-                    bytes += KEPT_MEMORY * (1 + parts) + text.map_or(0, str::len);
-                    if bytes > MAX_BYTES.saturating_mul(2) {
-                        return Err("more kept values than it may");
-                    }
-                    let value = text.and_then(|text| serde_json::from_str(text).ok());
-                    column.values.push(value.ok_or("a kept value that is none")?);
+            JobKind::Prediction { signature, keep } => {
+                let mut pieces = Pieces::new(signature.clone(), keep.clone(), sink);
+                match &self.format {
+                    Format::Json => visit_json(place.text()?, &self.name, &interrupt, &mut pieces)?,
+                    _ => visit(&source, place, &interrupt, &mut pieces)?,
                 }
+                pieces.end().map(|()| None)
             }
-        }
-        match columns.iter().all(|column| column.values.len() == batch.num_rows()) {
-            true => Ok(Rows { batch, kept: columns }),
-            false => Err("another number of kept values than of rows"),
         }
     }
 }

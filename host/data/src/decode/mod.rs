@@ -19,8 +19,7 @@ use stagewright_store::{Schema, open_regular};
 use crate::error::DataError;
 use crate::infer::{self, Inference, InferenceOptions};
 use crate::interrupt::Interrupt;
-use crate::request::{self, RowsInput};
-use crate::rows::Rows;
+use crate::prediction::{self, PredictionRows, RowsInput};
 use crate::signature::{Signature, Strictness};
 use crate::source::{self, Cursor, Source};
 use crate::split::{SplitCellSink, split_cells};
@@ -82,18 +81,19 @@ pub trait Decode: fmt::Debug + Send + Sync {
         limits: &DecodeLimits,
     ) -> Result<Inference, DataError>;
 
-    /// Decodes rows for prediction and keeps columns beside them. `name` is the input in errors.
+    /// Opens rows to predict, and keeps columns beside the features, even columns that the signature
+    /// does not have.
     ///
     /// # Errors
-    /// As [`decode_rows`](crate::decode_rows); [`DataError::Memory`]; [`DataError::Host`].
-    fn decode_rows(
+    /// As [`open`](crate::open); [`DataError::Fault`] if a column to keep does not exist or is
+    /// repeated; [`DataError::Memory`]; [`DataError::Host`].
+    fn open_rows(
         &self,
-        input: RowsInput<'_>,
-        name: &str,
+        input: RowsInput,
         signature: &Signature,
         keep: &[String],
         limits: &DecodeLimits,
-    ) -> Result<Rows, DataError>;
+    ) -> Result<Box<dyn PredictionRows>, DataError>;
 
     /// Reads the cells of a split's file, given the names of the table's identifiers.
     ///
@@ -146,15 +146,14 @@ impl Decode for InProcess {
         infer(source, options, &limits.interrupt)
     }
 
-    fn decode_rows(
+    fn open_rows(
         &self,
-        input: RowsInput<'_>,
-        name: &str,
+        input: RowsInput,
         signature: &Signature,
         keep: &[String],
         limits: &DecodeLimits,
-    ) -> Result<Rows, DataError> {
-        request::decode_rows_until(input, name, signature, keep, &limits.interrupt)
+    ) -> Result<Box<dyn PredictionRows>, DataError> {
+        Ok(Box::new(prediction::open(input, signature, keep, &limits.interrupt)?))
     }
 
     fn read_split(

@@ -1,4 +1,4 @@
-//! Decodes rows that arrive at once: the input of `predict`, and the body of a request.
+//! Decodes rows that arrive at once, such as the body of a request.
 //!
 //! [`RowsBuilder`] puts cells into columns. It stops at the first fault, or collects all of them
 //! for an answer that names each ([`RowLimits`]). [`RowPlan`] is what rows of one signature have in
@@ -19,31 +19,31 @@ use crate::cell::Cell;
 use crate::decoder::{Decoder, MISSING};
 use crate::error::{DataError, DataFault};
 pub use json_cells::JsonColumn;
-pub(crate) use plan::RowPlan;
+pub(crate) use plan::{Found, ROWS, RowPlan};
 
 /// The most bytes of decoded rows. More rows must be predicted in parts.
-pub(crate) const MAX_BYTES: usize = 1 << 30;
+const MAX_BYTES: usize = 1 << 30;
 
 /// Bytes that a kept value takes besides its text.
-pub(crate) const KEPT_MEMORY: usize = 64;
+const KEPT_MEMORY: usize = 64;
 
-/// Decoded rows to predict.
+/// Decoded rows.
 #[derive(Clone, Debug)]
-pub struct Rows {
+pub(crate) struct Rows {
     /// The features, in the signature's order.
-    pub batch: RecordBatch,
+    pub(crate) batch: RecordBatch,
     /// The kept columns, in the order of the request.
-    pub kept: Vec<KeptColumn>,
+    pub(crate) kept: Vec<KeptColumn>,
 }
 
-/// A column that is passed through to the output.
+/// A column that is kept beside the features.
 #[derive(Clone, Debug, PartialEq)]
-pub struct KeptColumn {
+pub(crate) struct KeptColumn {
     /// The name.
-    pub name: String,
+    pub(crate) name: String,
     /// A value for each row. Cells of CSV, times, and numbers that JSON cannot hold exactly are
     /// texts.
-    pub values: Vec<Value>,
+    pub(crate) values: Vec<Value>,
 }
 
 /// The limits of rows whose faults are all collected.

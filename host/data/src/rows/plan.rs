@@ -19,8 +19,8 @@ pub(crate) struct RowPlan {
     pub(super) signature: Signature,
     pub(super) strictness: Strictness,
     pub(super) decoder: DecoderPlan,
-    pub(super) kept: Vec<Kept>,
-    pub(super) slots: usize,
+    pub(crate) kept: Vec<Kept>,
+    pub(crate) slots: usize,
     /// Whether names that are neither in the signature nor kept are faults.
     pub(super) refuses_unknown: bool,
     /// The names that may come: first those of the signature, in order.
@@ -30,9 +30,9 @@ pub(crate) struct RowPlan {
 
 /// A value to keep.
 #[derive(Debug)]
-pub(super) struct Kept {
-    pub(super) name: String,
-    pub(super) slot: usize,
+pub(crate) struct Kept {
+    pub(crate) name: String,
+    pub(crate) slot: usize,
     /// Whether it is a fault if the value does not come.
     pub(super) is_needed: bool,
 }
@@ -46,7 +46,7 @@ struct Name {
 
 /// What a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     Slot(usize),
     /// A column of the signature that is not read, such as the target.
     NotRead,
@@ -98,19 +98,19 @@ impl RowPlan {
 
     /// Returns how many columns the decoder has.
     #[inline]
-    pub(super) fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.decoder.schema().len()
     }
 
     /// Returns whether an object may hold rows in its member [`ROWS`].
-    pub(super) fn admits_wrapper(&self) -> bool {
+    pub(crate) fn admits_wrapper(&self) -> bool {
         !self.by_name.contains_key(ROWS)
     }
 
     /// Finds a name. `expected` is the place of the name that is compared first: members mostly
     /// come in the signature's order.
     #[inline]
-    pub(super) fn find(&self, name: &str, expected: &mut usize) -> Found {
+    pub(crate) fn find(&self, name: &str, expected: &mut usize) -> Found {
         let place = match self.names.get(*expected) {
             Some(next) if *next.text == *name => *expected,
             _ => match self.by_name.get(name) {

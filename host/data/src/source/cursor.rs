@@ -3,8 +3,6 @@
 //! A thread reads and decodes; at most three batches are ahead of the consumer. Dropping the cursor
 //! stops the thread, even during an endless query. A thread that does not react is left behind.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-
 use arrow_array::RecordBatch;
 use stagewright_store::{Field, Schema};
 
@@ -12,31 +10,17 @@ use crate::cell::Cell;
 use crate::decoder::Decoder;
 use crate::error::{DataError, DataFault};
 use crate::interrupt::Interrupt;
+use crate::kept::RowsPiece;
 use crate::signature::{Signature, Strictness};
-use crate::source::reader_thread::{ReaderThread, died};
-use crate::source::{CellVisitor, Place, Source, visit};
-
-/// The batches that the channel holds. More would only cost memory.
-const BATCHES_AHEAD: usize = 2;
+use crate::source::{CellVisitor, Place, Reading, Source, visit};
 
 /// A reader of a source, from its first row on.
 #[derive(Debug)]
 pub struct Cursor {
     schema: Schema,
-    messages: Option<Receiver<Message>>,
-    interrupt: Interrupt,
-    thread: ReaderThread,
+    batches: Reading<RecordBatch>,
     /// The rest of the last batch.
     rest: Option<RecordBatch>,
-}
-
-enum Message {
-    /// The source exists and has the columns.
-    Opened,
-    Batch(RecordBatch),
-    /// The source has ended. If the channel closes without this message, the thread has died.
-    End,
-    Failed(DataError),
 }
 
 /// Opens a source and finds the columns of the signature in it.
@@ -53,21 +37,12 @@ pub fn open(
     interrupt: &Interrupt,
 ) -> Result<Cursor, DataError> {
     let schema = signature.decoded(strictness);
-    let (sender, messages) = sync_channel(BATCHES_AHEAD);
-    let mut batches = Batches::new(signature.clone(), strictness, sender);
-    let source = source.clone();
-    let thread = ReaderThread::start(interrupt, move |stop| {
-        let result = visit(&source, Place::Files, stop, &mut batches).and_then(|()| batches.end());
-        let last = result.map_or_else(Message::Failed, |()| Message::End);
-        // Fails if the cursor was dropped.
-        let _ = batches.sink.send(last);
+    let (source, signature) = (source.clone(), signature.clone());
+    let batches = Reading::start(interrupt, move |stop, sink| {
+        let mut batches = Batches::new(signature, strictness, sink);
+        visit(&source, Place::Files, stop, &mut batches).and_then(|()| batches.end())
     })?;
-    let mut cursor = Cursor { schema, messages: Some(messages), interrupt: interrupt.clone(), thread, rest: None };
-    match cursor.receive() {
-        Message::Failed(error) => Err(error),
-        // The first message is `Opened` unless it is an error.
-        _ => Ok(cursor),
-    }
+    Ok(Cursor { schema, batches, rest: None })
 }
 
 impl Cursor {
@@ -90,10 +65,9 @@ impl Cursor {
         let rows = rows.max(1);
         let batch = match self.rest.take() {
             Some(batch) => batch,
-            None => match self.receive() {
-                Message::Batch(batch) => batch,
-                Message::End | Message::Opened => return Ok(None),
-                Message::Failed(error) => return Err(error),
+            None => match self.batches.next()? {
+                Some(batch) => batch,
+                None => return Ok(None),
             },
         };
         if batch.num_rows() <= rows {
@@ -102,30 +76,9 @@ impl Cursor {
         self.rest = Some(batch.slice(rows, batch.num_rows() - rows));
         Ok(Some(batch.slice(0, rows)))
     }
-
-    /// Receives the next message. After the last one it returns `End`.
-    fn receive(&mut self) -> Message {
-        let Some(messages) = &self.messages else { return Message::End };
-        let message = match self.thread.receive(messages, &self.interrupt) {
-            Ok(message) => message.unwrap_or_else(|| Message::Failed(died())),
-            Err(error) => Message::Failed(error),
-        };
-        if matches!(message, Message::End | Message::Failed(_)) {
-            self.messages = None;
-        }
-        message
-    }
 }
 
-impl Drop for Cursor {
-    fn drop(&mut self) {
-        // Closing the channel wakes a thread that waits to send. Then `thread` is dropped, which
-        // waits for it.
-        self.messages = None;
-    }
-}
-
-/// Receives decoded batches.
+/// Receives what is decoded.
 pub trait BatchSink {
     /// Called once the source is open and has the columns.
     ///
@@ -137,25 +90,16 @@ pub trait BatchSink {
     ///
     /// # Errors
     /// The receiver is gone, or rows cannot be passed on.
-    fn batch(&mut self, batch: RecordBatch) -> Result<(), DataError>;
+    fn batch(&mut self, batch: RecordBatch) -> Result<(), DataError> {
+        Err(DataError::Host(format!("nobody asked for {} rows", batch.num_rows())))
+    }
 
-    /// Receives the next kept values, under the schema
-    /// [`DecodeJob::kept_schema`](crate::DecodeJob::kept_schema).
+    /// Receives the next rows to predict.
     ///
     /// # Errors
     /// As [`BatchSink::batch`].
-    fn kept(&mut self, values: RecordBatch) -> Result<(), DataError> {
-        Err(DataError::Host(format!("nobody asked for {} rows of kept values", values.num_rows())))
-    }
-}
-
-impl BatchSink for SyncSender<Message> {
-    fn opened(&mut self) -> Result<(), DataError> {
-        self.send(Message::Opened).map_err(|_| DataError::Interrupted)
-    }
-
-    fn batch(&mut self, batch: RecordBatch) -> Result<(), DataError> {
-        self.send(Message::Batch(batch)).map_err(|_| DataError::Interrupted)
+    fn piece(&mut self, piece: RowsPiece) -> Result<(), DataError> {
+        Err(DataError::Host(format!("nobody asked for {} rows to predict", piece.batch.num_rows())))
     }
 }
 
@@ -168,8 +112,8 @@ impl<T: BatchSink + ?Sized> BatchSink for &mut T {
         (**self).batch(batch)
     }
 
-    fn kept(&mut self, values: RecordBatch) -> Result<(), DataError> {
-        (**self).kept(values)
+    fn piece(&mut self, piece: RowsPiece) -> Result<(), DataError> {
+        (**self).piece(piece)
     }
 }
 

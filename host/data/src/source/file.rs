@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::error::DataError;
 
-pub(super) fn open_file(path: &Path) -> Result<File, DataError> {
+pub(crate) fn open_file(path: &Path) -> Result<File, DataError> {
     check_is_file(path)?;
     File::open(path).map_err(|error| DataError::unreadable(path, error, ""))
 }

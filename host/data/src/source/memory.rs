@@ -1,5 +1,9 @@
 //! The files of a source in memory, for a process that may open none.
 
+use std::io::Read;
+
+use crate::error::DataError;
+
 /// The content of a source's files, in memory that lives as long as the process.
 #[derive(Debug)]
 pub enum InMemory {
@@ -46,4 +50,24 @@ pub(crate) enum Place {
     Files,
     /// In memory.
     Memory(InMemory),
+    /// A text that is read once.
+    Stream(Box<dyn Read>),
+}
+
+impl Place {
+    /// Returns the text of a file that is not at a path.
+    ///
+    /// # Errors
+    /// It is at one.
+    pub(crate) fn text(self) -> Result<Box<dyn Read>, DataError> {
+        match self {
+            Self::Files => Err(DataError::Host("a text without a place".to_owned())),
+            Self::Memory(memory) => Ok(Box::new(memory.bytes())),
+            Self::Stream(text) => Ok(text),
+        }
+    }
+    /// Returns the error for a format that is not read from its first byte to its last.
+    pub(crate) fn only_text() -> DataError {
+        DataError::Host("only text can be read as it comes".to_owned())
+    }
 }

@@ -71,6 +71,18 @@ impl Source {
     }
 }
 
+impl OpenedFiles {
+    /// Opens a single file without reading it.
+    ///
+    /// # Errors
+    /// [`DataError`] as [`open`](crate::open) for a file that cannot be opened.
+    pub fn of_file(path: &Path) -> Result<Self, DataError> {
+        let file = open_file(path)?;
+        let length = file.metadata().map_err(|error| DataError::unreadable(path, error, ""))?.len();
+        Ok(Self { file, length, log: Vec::new(), _index: None })
+    }
+}
+
 /// A database that is being locked.
 struct Database<'a> {
     path: &'a Path,

@@ -136,6 +136,7 @@ fn visit_database(
             let bytes = memory.database().map_err(|problem| DataError::unreadable(path, problem, LOG_HINT))?;
             in_memory(bytes)
         }
+        Place::Stream(_) => return Err(Place::only_text()),
     };
     let connection = opened.and_then(|connection| confined(connection, source.query.is_some(), interrupt));
     let connection = connection.map_err(|error| in_words(error, path, None))?;

@@ -32,7 +32,7 @@ pub(crate) fn visit(
             let name = path.display().to_string();
             let text: Box<dyn Read> = match place {
                 Place::Files => Box::new(open_file(path)?),
-                Place::Memory(memory) => Box::new(memory.bytes()),
+                place => place.text()?,
             };
             CsvText::new(text, name, delimiter, header.unwrap_or(true))?.visit(interrupt, visitor)
         }
@@ -46,6 +46,7 @@ pub(crate) fn visit(
             let pages = match place {
                 Place::Files => parquet::ParquetBytes::File(open_file(path)?),
                 Place::Memory(memory) => parquet::ParquetBytes::Memory(memory.bytes().into()),
+                Place::Stream(_) => return Err(Place::only_text()),
             };
             parquet::visit(path, pages, interrupt, visitor)
         }

@@ -11,8 +11,8 @@ use stagewright_store::{ArtifactStore, Field, Schema, Table};
 use super::*;
 use crate::model::ModelComponent;
 use crate::sandbox::{
-    Cancel, Check, ColumnSummary, Component, ComponentSource, DecisionInput, Description, Shelf, Sources,
-    StageDecision, StageRunner, TransformSink,
+    Cancel, Check, ColumnSummary, Component, ComponentSource, DecisionInput, Description, PredictionSink, RowStream,
+    Shelf, Sources, StageDecision, StageRunner, TransformSink,
 };
 
 /// Returns what an instance adds to the numbers of a batch, given the number of rows that it has
@@ -134,7 +134,7 @@ impl ModelRunner for Fake {
         Ok(scores)
     }
 
-    fn predict_batch(&self, _: &ModelParts, _: &RecordBatch) -> Result<Vec<f64>, StageFault> {
+    fn predict_stream(&self, _: &ModelParts, _: &mut dyn RowStream, _: PredictionSink<'_>) -> Result<(), StageFault> {
         unreachable!("the check asks for nothing else")
     }
 

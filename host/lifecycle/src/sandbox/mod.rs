@@ -13,7 +13,10 @@ mod view;
 
 pub use component::{Component, Description};
 pub use context::{Shelf, SourceCursor, Sources, StageContext, Tracker, stage_seed, step_seed};
-pub use runner::{ComponentSource, DecisionInput, ModelRunner, Sandbox, StageDecision, StageRunner, TransformSink};
+pub use runner::{
+    ComponentSource, DecisionInput, ModelRunner, PredictionSink, RowStream, Sandbox, StageDecision, StageRunner,
+    TransformSink,
+};
 pub use session::{CallLimits, Isolation, ModelSession, ModelSessions};
 pub use stagewright_evaluation::figure::Figure;
 pub use stagewright_evaluation::report::{Check, ColumnSummary};

@@ -117,11 +117,19 @@ pub trait ModelRunner: Send + Sync {
     /// # Errors
     /// See [`StageRunner::ingest`].
     fn predict(&self, model: &ModelParts, rows: &View) -> Result<Vec<f64>, StageFault>;
-    /// Transforms and predicts rows of raw features in memory, as serving does.
+    /// Transforms and predicts rows of raw features that come piece by piece, in several instances.
+    /// `take` receives the values of each piece, in order, as [`ModelRunner::predict`] returns them.
+    /// Rows wait until the instances and `take` are ready for them.
     ///
     /// # Errors
-    /// See [`StageRunner::ingest`].
-    fn predict_batch(&self, model: &ModelParts, rows: &RecordBatch) -> Result<Vec<f64>, StageFault>;
+    /// See [`StageRunner::ingest`]; the errors of `rows` and `take`. The values of all pieces before
+    /// the error were passed to `take`.
+    fn predict_stream(
+        &self,
+        model: &ModelParts,
+        rows: &mut dyn RowStream,
+        take: PredictionSink<'_>,
+    ) -> Result<(), StageFault>;
     /// Calls WIT `transformer.transform` for each of these batches of raw features in turn, in one
     /// fresh instance. Returns the schema of the features and as many rows in the same order, in
     /// batches of any size. The instance can make no artifacts, whatever the context allows, since
@@ -178,6 +186,21 @@ impl<T: StageRunner + ModelRunner + ComponentSource> Sandbox for T {}
 /// Receives transformed batches: the schema that the transformer declared, the number of the first
 /// row, and the batch.
 pub type TransformSink<'a> = &'a mut dyn FnMut(&Schema, u64, RecordBatch) -> Result<(), StageFault>;
+
+/// Receives the values of a piece of rows.
+pub type PredictionSink<'a> = &'a mut dyn FnMut(Vec<f64>) -> Result<(), StageFault>;
+
+/// Rows of raw features that come piece by piece.
+pub trait RowStream: Send {
+    /// Waits for the next rows, at least one, and returns them; `None` at the end.
+    ///
+    /// # Errors
+    /// The rows cannot be had.
+    fn next(&mut self) -> Result<Option<RecordBatch>, StageFault>;
+
+    /// Returns a function that makes [`RowStream::next`] return soon: nobody wants more rows.
+    fn stopper(&self) -> Box<dyn Fn() + Send + Sync>;
+}
 
 /// The decision of a promotion stage.
 #[derive(Debug, Clone)]

@@ -16,9 +16,10 @@ use stagewright_data::Task;
 use stagewright_lifecycle::fault::{LimitKind, StageFault};
 use stagewright_lifecycle::model::ModelComponent;
 use stagewright_lifecycle::observer::Observer;
+use stagewright_lifecycle::predict::ROWS_PER_LIMIT;
 use stagewright_lifecycle::sandbox::{
-    Cancel, Check, ColumnSummary, Component, ComponentSource, DecisionInput, Description, Level, ModelParts,
-    ModelRunner, Sources, StageContext, StageDecision, StageRunner, TransformSink, View,
+    Cancel, Check, ColumnSummary, Component, ComponentSource, DecisionInput, Description, Level, Meter, ModelParts,
+    ModelRunner, PredictionSink, RowStream, Sources, StageContext, StageDecision, StageRunner, TransformSink, View,
 };
 use stagewright_lifecycle::summary::StageSummary;
 use stagewright_manifest::{StepId, World};
@@ -405,9 +406,21 @@ impl ModelRunner for Fake {
         Ok(pieces.flat_map(|(_, batch)| scores(&model.model, &features(&model.state, &batch))).collect())
     }
 
-    fn predict_batch(&self, model: &ModelParts, rows: &RecordBatch) -> Result<Vec<f64>, StageFault> {
-        self.batches("predictor.predict", std::slice::from_ref(rows))?;
-        Ok(scores(&model.model, &features(&model.state, rows)))
+    fn predict_stream(
+        &self,
+        model: &ModelParts,
+        rows: &mut dyn RowStream,
+        take: PredictionSink<'_>,
+    ) -> Result<(), StageFault> {
+        // The meter shows how many rows fall under its limits.
+        while let Some(batch) = rows.next()? {
+            self.batches("predictor.predict", std::slice::from_ref(&batch))?;
+            Meter::add(&model.training.meter.rows_in, batch.num_rows() as u64);
+            assert!(Meter::get(&model.training.meter.rows_in) <= ROWS_PER_LIMIT);
+            model.transformation.meter.count_cells("unseen", 0, 1);
+            take(scores(&model.model, &features(&model.state, &batch)))?;
+        }
+        Ok(())
     }
 
     fn transform_again(

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use arrow_array::{Float64Array, RecordBatch};
 use stagewright_evaluation::report::Check;
 use stagewright_lifecycle::RunError;
+use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::model::RegisteredModel;
-use stagewright_lifecycle::predict::LoadedModel;
-use stagewright_lifecycle::sandbox::{Cancel, Level, Tracker};
+use stagewright_lifecycle::predict::{LoadedModel, ROWS_PER_LIMIT};
+use stagewright_lifecycle::sandbox::{Cancel, Level, RowStream, Tracker};
 use stagewright_manifest::World;
 use stagewright_store::RunStatus;
 
@@ -78,7 +79,47 @@ fn a_whole_run_registers_judges_and_promotes() {
     let numbers = |number: f64| Arc::new(Float64Array::from(vec![number])) as arrow_array::ArrayRef;
     let columns = vec![numbers(0.25), numbers(0.5), numbers(0.75)];
     let row = RecordBatch::try_new(model.features().to_arrow(), columns).expect("the features of a row");
-    assert_eq!(ready.expect("a whole version").predict(&fake, &row).expect("a prediction"), [0.25]);
+    let mut predicted = Vec::new();
+    let mut take = |numbers: Vec<f64>| {
+        predicted.push(numbers);
+        Ok(())
+    };
+    let ready = ready.expect("a whole version");
+    ready.predict_stream(&fake, &mut Repeated { row, times: 2 }, &mut take).expect("predictions");
+    assert_eq!(predicted, [[0.25], [0.25]]);
+
+    // The limits of a long stream count for a part of it: the fake checks that. Counts of cells are
+    // of all rows.
+    let numbers = Arc::new(Float64Array::from(vec![0.5; ROWS_PER_LIMIT as usize / 2])) as arrow_array::ArrayRef;
+    let row = RecordBatch::try_new(model.features().to_arrow(), vec![numbers; 3]).expect("features");
+    let mut rows = 0;
+    let mut count = |numbers: Vec<f64>| {
+        rows += numbers.len() as u64;
+        Ok(())
+    };
+    ready.predict_stream(&fake, &mut Repeated { row, times: 7 }, &mut count).expect("predictions");
+    assert_eq!(rows, 7 * ROWS_PER_LIMIT / 2);
+    assert_eq!(ready.unseen().map(|unseen| unseen[0].1), Some(2 + 7));
+}
+
+/// Gives the same rows several times.
+struct Repeated {
+    row: RecordBatch,
+    times: usize,
+}
+
+impl RowStream for Repeated {
+    fn next(&mut self) -> Result<Option<RecordBatch>, StageFault> {
+        let left = self.times.checked_sub(1);
+        Ok(left.map(|left| {
+            self.times = left;
+            self.row.clone()
+        }))
+    }
+
+    fn stopper(&self) -> Box<dyn Fn() + Send + Sync> {
+        Box::new(|| {})
+    }
 }
 
 // invariant: The host calls no component of a step that was not requested.

@@ -1,18 +1,22 @@
-//! The program of a process that decodes one file.
+//! The program of a process that decodes one file or text.
 
+use std::cell::RefCell;
+use std::io::Read;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 use arrow_array::RecordBatch;
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, mmap_anonymous};
 use stagewright_data::{
-    BatchSink, DataError, DataFault, DecodeFailure, DecodeJob, InMemory, Inference, initialize_sqlite,
+    BatchSink, DataError, DataFault, DecodeFailure, DecodeJob, InMemory, Inference, KeptColumn, RowsPiece,
+    initialize_sqlite,
 };
 use stagewright_jail::{Channel, Started};
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_manifest::World;
 use stagewright_store::{Schema, packed};
 
-use super::protocol::{DecodeTask, MAX_SIGNATURE, PROTOCOL_BROKEN, StartError, from_decoder};
+use super::protocol::{DecodeTask, MAX_SIGNATURE, PROTOCOL_BROKEN, StartError, from_decoder, to_decoder};
 use crate::batch;
 
 /// Decodes a file, and then waits for the parent to end this process.
@@ -21,18 +25,49 @@ use crate::batch;
 /// Decoding could not start. No byte of the file was read.
 pub(super) fn decode(started: Started, task: &DecodeTask) -> Result<(), StartError> {
     let job: DecodeJob = serde_json::from_str(&task.job)?;
-    let memory = map_files(started.inputs(), task, job.is_database())?;
+    let memory = match task.is_streamed {
+        true => None,
+        false => Some(map_files(started.inputs(), task, job.is_database())?),
+    };
     if job.is_database() {
         initialize_sqlite()?;
     }
-    let (schema, kept_schema) = (job.schema(), job.kept_schema());
-    let channel = started.lock()?.channel;
-    let mut parent = ParentConnection { channel, schema, kept_schema, given: 0, kept: 0 };
-    let done = job.perform(memory, &mut parent).and_then(|inference| parent.end(inference));
-    if let Err(error) = done {
+    let schema = job.schema();
+    let channel = Rc::new(RefCell::new(started.lock()?.channel));
+    let mut parent = ParentConnection { channel: channel.clone(), schema, given: 0 };
+    let done = match memory {
+        Some(memory) => job.perform(memory, &mut parent),
+        None => job.perform_on_text(Box::new(StreamedText { channel, bytes: Vec::new(), at: 0 }), &mut parent),
+    };
+    if let Err(error) = done.and_then(|inference| parent.end(inference)) {
         parent.failed(error);
     }
     parent.wait()
+}
+
+/// A text that the parent reads and passes on as it is asked for more.
+struct StreamedText {
+    channel: Rc<RefCell<Channel>>,
+    /// The last bytes that came.
+    bytes: Vec<u8>,
+    /// How many of them were read.
+    at: usize,
+}
+
+impl Read for StreamedText {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.at == self.bytes.len() {
+            let mut channel = self.channel.borrow_mut();
+            let asked = channel.send(from_decoder::MORE, &[]);
+            match asked.and_then(|()| channel.receive(&mut self.bytes)) {
+                Ok(to_decoder::TEXT) => self.at = 0,
+                _ => stagewright_jail::end(PROTOCOL_BROKEN),
+            }
+        }
+        let read = (&self.bytes[self.at..]).read(buffer)?;
+        self.at += read;
+        Ok(read)
+    }
 }
 
 /// Maps the files into memory. The mapping of a database is writable and private: changes reach no
@@ -83,40 +118,42 @@ fn map_read_only(file: &OwnedFd, length: usize) -> Result<&'static [u8], StartEr
 
 /// The connection to the parent.
 struct ParentConnection {
-    channel: Channel,
+    channel: Rc<RefCell<Channel>>,
     /// The columns of the batches, if the job returns rows.
     schema: Option<Schema>,
-    /// The columns of the kept values, if the job returns any.
-    kept_schema: Option<Schema>,
     /// The number of rows sent so far.
     given: u64,
-    /// The number of rows of kept values sent so far.
-    kept: u64,
 }
 
 impl ParentConnection {
     fn send(&mut self, kind: u32, parts: &[&[u8]]) {
-        if self.channel.send(kind, parts).is_err() {
+        if self.channel.borrow_mut().send(kind, parts).is_err() {
             stagewright_jail::end(PROTOCOL_BROKEN);
         }
     }
 
-    /// Sends a batch in as many messages as its size needs. `first` is the number of its first row.
-    fn send_batch(
-        &mut self,
-        kind: u32,
-        mut rest: RecordBatch,
-        schema: Option<Schema>,
-        mut first: u64,
-    ) -> Result<(), DataError> {
-        let schema = schema.ok_or_else(|| bug(&"nobody asked for some"))?;
+    /// Sends a batch with its kept columns in as many messages as their sizes need.
+    fn send_rows(&mut self, mut rest: RecordBatch, kept: &[KeptColumn]) -> Result<(), DataError> {
+        let schema = self.schema.clone().ok_or_else(|| bug(&"nobody asked for some"))?;
+        let (kept_schema, kinds, mut kept) = KeptColumn::to_batch(kept, rest.num_rows())?;
+        let kinds: Vec<u8> = kinds.into_iter().map(|kind| kind as u8).collect();
         while rest.num_rows() > 0 {
-            let part = batch::within_cap(&rest, &schema, World::Ingestion, first).map_err(row_error)?;
-            let rows = part.num_rows();
-            let bytes = packed::write(&part, &schema).map_err(|error| bug(&error))?;
-            self.send(kind, &[&bytes, &(rows as u32).to_le_bytes()]);
-            first += rows as u64;
+            let within = |batch: &RecordBatch, schema: &Schema| {
+                batch::within_cap(batch, schema, World::Ingestion, self.given).map_err(row_error)
+            };
+            let part = within(&rest, &schema)?;
+            let kept_part = within(&kept.slice(0, part.num_rows()), &kept_schema)?;
+            let rows = kept_part.num_rows();
+            let count = (rows as u32).to_le_bytes();
+            let bytes = packed::write(&part.slice(0, rows), &schema).map_err(|error| bug(&error))?;
+            self.send(from_decoder::ROWS, &[&bytes, &count]);
+            if !kinds.is_empty() {
+                let bytes = packed::write(&kept_part, &kept_schema).map_err(|error| bug(&error))?;
+                self.send(from_decoder::KEPT, &[&bytes, &kinds, &count]);
+            }
+            self.given += rows as u64;
             rest = rest.slice(rows, rest.num_rows() - rows);
+            kept = kept.slice(rows, kept.num_rows() - rows);
         }
         Ok(())
     }
@@ -139,9 +176,9 @@ impl ParentConnection {
         self.send(from_decoder::FAILED, &[&json]);
     }
 
-    fn wait(mut self) -> ! {
-        let _ = self.channel.receive(&mut Vec::new());
-        // The parent never sends anything, so it has ended or broken the protocol.
+    fn wait(self) -> ! {
+        let _ = self.channel.borrow_mut().receive(&mut Vec::new());
+        // The parent sends nothing any more, so it has ended or broken the protocol.
         stagewright_jail::end(PROTOCOL_BROKEN)
     }
 }
@@ -153,17 +190,11 @@ impl BatchSink for ParentConnection {
     }
 
     fn batch(&mut self, batch: RecordBatch) -> Result<(), DataError> {
-        let (schema, rows) = (self.schema.clone(), batch.num_rows() as u64);
-        self.send_batch(from_decoder::ROWS, batch, schema, self.given)?;
-        self.given += rows;
-        Ok(())
+        self.send_rows(batch, &[])
     }
 
-    fn kept(&mut self, values: RecordBatch) -> Result<(), DataError> {
-        let (schema, rows) = (self.kept_schema.clone(), values.num_rows() as u64);
-        self.send_batch(from_decoder::KEPT, values, schema, self.kept)?;
-        self.kept += rows;
-        Ok(())
+    fn piece(&mut self, piece: RowsPiece) -> Result<(), DataError> {
+        self.send_rows(piece.batch, &piece.kept)
     }
 }
 

@@ -5,6 +5,7 @@
 //! as a fault of the source, with the file's name.
 
 use std::fmt;
+use std::io::{ErrorKind, Read};
 use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,14 +16,16 @@ use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray as _;
 use stagewright_data::{
     DataError, Decode, DecodeFailure, DecodeJob, DecodeLimits, InProcess, Inference, InferenceOptions, Interrupt,
-    JobKind, OpenedFiles, Rows, RowsInput, SPLIT, Signature, Source, SourceRows, SourceUri, SplitCellSink, Strictness,
-    max_split_bytes,
+    JobKind, KeptColumn, KeptKind, OpenedFiles, PredictionRows, RowsInput, RowsPiece, SPLIT, Signature, Source,
+    SourceRows, SourceUri, SplitCellSink, Strictness, max_split_bytes,
 };
 use stagewright_jail::{Child, Command, Ending, Event, Limit, Rules, Spent, Why};
 use stagewright_lifecycle::fault::KILLED_HINT;
 use stagewright_store::{MAX_BATCH_BYTES, Schema, packed};
 
-use super::protocol::{DecodeTask, MAX_SIGNATURE, OWN_MEMORY, ROWS_BYTES, Task, VERSION, from_decoder, missing_walls};
+use super::protocol::{
+    DecodeTask, MAX_SIGNATURE, OWN_MEMORY, ROWS_BYTES, Task, VERSION, from_decoder, missing_walls, to_decoder,
+};
 use crate::installation::StageProcess;
 
 /// The longest error in bytes: messages and names are cut at some KiB, and JSON may take six bytes
@@ -32,18 +35,18 @@ const MAX_FAILURE: u64 = 1 << 20;
 /// A limit on time that is never reached: the interrupt ends the process.
 const UNLIMITED: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Memory of a batch, and of each of its columns, in addition to its values, in bytes.
-const OVERHEAD: usize = 512;
+/// The most kept columns, as of the columns of a table: one byte for each ends a message.
+const MAX_KEPT: usize = 1 << 16;
 
-/// The most bytes of a source that is read whole: the limit on decoding, twice for the values that
-/// are kept in addition to the rows, and what the encoding adds.
-const MAX_WHOLE: usize = 3 << 30;
+/// Bytes of a text that are passed on at once.
+const TEXT_BYTES: usize = 256 << 10;
 
 /// Returns the length limit of a decoder process's messages of this kind.
 fn max_length(kind: u32) -> Option<u64> {
     match kind {
-        from_decoder::OPENED | from_decoder::END => Some(0),
-        from_decoder::ROWS | from_decoder::KEPT => Some((MAX_BATCH_BYTES + ROWS_BYTES) as u64),
+        from_decoder::OPENED | from_decoder::END | from_decoder::MORE => Some(0),
+        from_decoder::ROWS => Some((MAX_BATCH_BYTES + ROWS_BYTES) as u64),
+        from_decoder::KEPT => Some((MAX_BATCH_BYTES + MAX_KEPT + ROWS_BYTES) as u64),
         from_decoder::SIGNATURE => Some(MAX_SIGNATURE as u64),
         from_decoder::FAILED => Some(MAX_FAILURE),
         _ => None,
@@ -73,12 +76,7 @@ impl Decode for ProcessDecoder {
     ) -> Result<Box<dyn SourceRows>, DataError> {
         let wanted = JobKind::Rows { signature: signature.clone(), strictness };
         let mut decoder = DecoderProcess::open(&self.0, source, wanted, limits)?;
-        let mut bytes = Vec::new();
-        match decoder.receive(&mut bytes)? {
-            from_decoder::OPENED => {}
-            from_decoder::FAILED => return Err(decoder.failed(&bytes)),
-            _ => return Err(decoder.forged("rows before it says that there are some")),
-        }
+        decoder.opened()?;
         Ok(Box::new(DecodedRows { decoder: Some(decoder), schema: signature.decoded(strictness), rest: None }))
     }
 
@@ -105,46 +103,27 @@ impl Decode for ProcessDecoder {
         }
     }
 
-    fn decode_rows(
+    fn open_rows(
         &self,
-        input: RowsInput<'_>,
-        name: &str,
+        input: RowsInput,
         signature: &Signature,
         keep: &[String],
         limits: &DecodeLimits,
-    ) -> Result<Rows, DataError> {
-        let wanted = JobKind::Whole { signature: signature.clone(), keep: keep.to_vec() };
-        let text = DecodeJob::for_text(input, name, wanted.clone());
-        let (job, mut decoder) = match (text, input) {
-            (Some((job, text)), _) => {
-                let decoder = DecoderProcess::start(&self.0, &job, Input::Text(text), (name.to_owned(), None), limits)?;
-                (job, decoder)
+    ) -> Result<Box<dyn PredictionRows>, DataError> {
+        let job = DecodeJob::on_rows(&input, signature.clone(), keep.to_vec());
+        let shown = |path: &Path| path.display().to_string();
+        let (input, name) = match input {
+            RowsInput::Source(source) => {
+                let files = source.open_files(limits.memory, &limits.interrupt)?;
+                (Input::Files(files), (shown(source.uri.path()), source.query))
             }
-            (None, RowsInput::Source(source)) => {
-                (DecodeJob::new(source, wanted.clone()), DecoderProcess::open(&self.0, source, wanted, limits)?)
-            }
-            (None, _) => return Err(DataError::Host("rows of a kind that nobody knows".to_owned())),
+            RowsInput::Json(path) => (Input::Files(OpenedFiles::of_file(&path)?), (shown(&path), None)),
+            RowsInput::Text(text) => (Input::Streamed(text.text), (text.name, None)),
         };
-        let (schema, kept_schema) = (job.schema(), job.kept_schema());
-        let (mut rows, mut kept, mut taken, mut bytes) = (Vec::new(), Vec::new(), 0, Vec::new());
-        let columns: usize = schema.iter().chain(&kept_schema).map(|it| it.fields().len()).sum();
-        loop {
-            let kind = decoder.receive(&mut bytes)?;
-            taken += bytes.len() + OVERHEAD * (1 + columns);
-            let (schema, batches) = match kind {
-                from_decoder::OPENED => continue,
-                from_decoder::ROWS => (&schema, &mut rows),
-                from_decoder::KEPT => (&kept_schema, &mut kept),
-                from_decoder::END => break,
-                from_decoder::FAILED => return Err(decoder.failed(&bytes)),
-                _ => return Err(decoder.forged("something else than rows")),
-            };
-            let Some(schema) = schema.as_ref().filter(|_| taken <= MAX_WHOLE) else {
-                return Err(decoder.forged("more rows than it may"));
-            };
-            batches.push(decoder.batch(std::mem::take(&mut bytes), schema)?);
-        }
-        job.assemble_rows(&rows, &kept).map_err(|reason| decoder.forged(reason))
+        let mut decoder = DecoderProcess::start(&self.0, &job, input, name, limits)?;
+        decoder.opened()?;
+        let schema = signature.decoded(Strictness::Predict);
+        Ok(Box::new(DecodedPieces { decoder: Some(decoder), schema, keep: keep.to_vec(), longest: 0 }))
     }
 
     fn read_split(
@@ -180,9 +159,10 @@ impl Decode for ProcessDecoder {
 }
 
 /// The bytes that a process decodes.
-enum Input<'a> {
+enum Input {
     Files(OpenedFiles),
-    Text(&'a [u8]),
+    /// A text that is read once.
+    Streamed(Box<dyn Read + Send>),
 }
 
 /// A process that decodes one source.
@@ -193,6 +173,8 @@ struct DecoderProcess {
     limits: DecodeLimits,
     /// Keeps the locks of the files.
     _files: Option<OpenedFiles>,
+    /// The text that the process asks for, until its end was passed on.
+    text: Option<Box<dyn Read + Send>>,
     ended: bool,
 }
 
@@ -212,7 +194,7 @@ impl DecoderProcess {
     fn start(
         process: &StageProcess,
         job: &DecodeJob,
-        input: Input<'_>,
+        input: Input,
         name: (String, Option<String>),
         limits: &DecodeLimits,
     ) -> Result<Self, DataError> {
@@ -220,21 +202,17 @@ impl DecoderProcess {
             let program = process.program.display();
             DataError::Host(format!("cannot start `{program}`, the process that decodes files: {error}"))
         };
-        let sealed = |bytes: &[u8]| stagewright_jail::sealed("rows", bytes).map_err(|error| host(&error));
-        let (text, log, length) = match &input {
-            Input::Files(files) => (None, sealed(&files.log)?, files.length),
-            Input::Text(text) => (Some(sealed(text)?), sealed(&[])?, text.len() as u64),
+        let (files, text) = match input {
+            Input::Files(files) => (Some(files), None),
+            Input::Streamed(text) => (None, Some(text)),
         };
-        let files = match input {
-            Input::Files(files) => Some(files),
-            Input::Text(_) => None,
-        };
+        let log = files.as_ref().map_or(&[][..], |files| &files.log);
+        let sealed_log = stagewright_jail::sealed("rows", log).map_err(|error| host(&error))?;
         let job = serde_json::to_string(job).map_err(|error| host(&error))?;
-        let log_length = files.as_ref().map_or(0, |files| files.log.len() as u64);
-        let task = Task::Decode(DecodeTask { job, length, log: log_length });
+        let (length, log) = (files.as_ref().map_or(0, |files| files.length), log.len() as u64);
+        let task = Task::Decode(DecodeTask { job, length, log, is_streamed: text.is_some() });
         let task = postcard::to_allocvec(&task).map_err(|error| host(&error))?;
-        let file = files.as_ref().map(|files| files.file.as_fd()).or(text.as_ref().map(|text| text.as_fd()));
-        let inputs: Vec<_> = file.into_iter().chain([log.as_fd()]).collect();
+        let inputs: Vec<_> = files.iter().flat_map(|files| [files.file.as_fd(), sealed_log.as_fd()]).collect();
         let rules = Rules { longest: max_length, messages: u64::MAX, bytes: u64::MAX };
         let account = Arc::new(InterruptAccount(limits.interrupt.clone()));
         let mut command = Command::new(&process.program, VERSION, account, rules);
@@ -247,18 +225,67 @@ impl DecoderProcess {
         let environment = zone.as_deref().map(|zone| ("TZ", zone));
         command.environment = environment.as_slice();
         let child = stagewright_jail::spawn(&command).map_err(|error| host(&error))?;
-        Ok(Self { child, name, limits: limits.clone(), _files: files, ended: false })
+        Ok(Self { child, name, limits: limits.clone(), _files: files, text, ended: false })
     }
 
-    /// Receives a message and returns its kind.
+    /// Receives a message and returns its kind. Passes on as much of the text as the process asks
+    /// for meanwhile.
     fn receive(&mut self, bytes: &mut Vec<u8>) -> Result<u32, DataError> {
-        match self.child.receive(bytes).map_err(|error| DataError::Host(error.to_string()))? {
-            Event::Message(kind) => Ok(kind),
-            Event::Ended(ending) => {
-                self.record_end(&ending);
-                Err(self.error(&ending))
+        loop {
+            match self.child.receive(bytes).map_err(|error| DataError::Host(error.to_string()))? {
+                Event::Message(from_decoder::MORE) => self.pass_text_on()?,
+                Event::Message(kind) => return Ok(kind),
+                Event::Ended(ending) => {
+                    self.record_end(&ending);
+                    return Err(self.error(&ending));
+                }
             }
         }
+    }
+
+    /// Waits until the process has opened its input.
+    fn opened(&mut self) -> Result<(), DataError> {
+        let mut bytes = Vec::new();
+        match self.receive(&mut bytes)? {
+            from_decoder::OPENED => Ok(()),
+            from_decoder::FAILED => Err(self.failed(&bytes)),
+            _ => Err(self.forged("rows before it says that there are some")),
+        }
+    }
+
+    /// Reads more of the text, and sends it to the process.
+    fn pass_text_on(&mut self) -> Result<(), DataError> {
+        let Some(text) = &mut self.text else {
+            return Err(self.forged("the wish for a text that has ended"));
+        };
+        let mut bytes = vec![0; TEXT_BYTES];
+        let read = loop {
+            match text.read(&mut bytes) {
+                Err(error) if error.kind() == ErrorKind::Interrupted && !self.limits.interrupt.is_set() => {}
+                Err(_) if self.limits.interrupt.is_set() => return Err(DataError::Interrupted),
+                Err(error) => {
+                    let (path, message) = (self.name.0.clone(), error.to_string());
+                    return Err(DataError::Unreadable { path, message, hint: String::new() });
+                }
+                Ok(read) => break read,
+            }
+        };
+        if read == 0 {
+            self.text = None;
+        }
+        // If the process has ended, the next event says why.
+        let _ = self.child.send(to_decoder::TEXT, &[&bytes[..read]]);
+        Ok(())
+    }
+
+    /// Decodes the kept columns of the last rows.
+    fn kept(&self, mut bytes: Vec<u8>, keep: &[String]) -> Result<Vec<KeptColumn>, DataError> {
+        let kinds = bytes.len().checked_sub(keep.len() + ROWS_BYTES).map(|start| start..start + keep.len());
+        let kinds = kinds.ok_or_else(|| self.forged("kept values without their kinds"))?;
+        let found = bytes.drain(kinds).map(KeptKind::from_byte).collect::<Option<Vec<_>>>();
+        let kinds = found.ok_or_else(|| self.forged("kept values of a kind that nobody knows"))?;
+        let batch = self.batch(bytes, &KeptKind::schema(&kinds))?;
+        KeptColumn::from_batch(keep, &kinds, &batch).map_err(|reason| self.forged(reason))
     }
 
     /// Decodes a batch and checks it against its columns.
@@ -379,6 +406,55 @@ impl SourceRows for DecodedRows {
             return Ok(Some(batch.slice(0, rows)));
         }
         Ok(Some(batch))
+    }
+}
+
+/// The rows to predict that a process sends.
+struct DecodedPieces {
+    /// `None` after the last piece.
+    decoder: Option<DecoderProcess>,
+    schema: Schema,
+    keep: Vec<String>,
+    /// The length of the longest message of rows so far.
+    longest: usize,
+}
+
+impl DecodedPieces {
+    fn receive(&mut self) -> Result<Option<RowsPiece>, DataError> {
+        let Some(decoder) = &mut self.decoder else { return Ok(None) };
+        // A message arrives in parts; its memory is taken at once.
+        let mut bytes = Vec::with_capacity(self.longest);
+        let batch = match decoder.receive(&mut bytes)? {
+            from_decoder::ROWS => {
+                self.longest = self.longest.max(bytes.len());
+                decoder.batch(bytes, &self.schema)?
+            }
+            from_decoder::END => return Ok(None),
+            from_decoder::FAILED => return Err(decoder.failed(&bytes)),
+            _ => return Err(decoder.forged("something else than rows")),
+        };
+        let mut kept = Vec::new();
+        if !self.keep.is_empty() {
+            let mut bytes = Vec::new();
+            if decoder.receive(&mut bytes)? != from_decoder::KEPT {
+                return Err(decoder.forged("rows without the kept values"));
+            }
+            kept = decoder.kept(bytes, &self.keep)?;
+            if kept.iter().any(|column| column.values.len() != batch.num_rows()) {
+                return Err(decoder.forged("another number of kept values than of rows"));
+            }
+        }
+        Ok(Some(RowsPiece { batch, kept }))
+    }
+}
+
+impl PredictionRows for DecodedPieces {
+    fn next(&mut self) -> Result<Option<RowsPiece>, DataError> {
+        let piece = self.receive();
+        if !matches!(piece, Ok(Some(_))) {
+            self.decoder = None;
+        }
+        piece
     }
 }
 

@@ -60,14 +60,23 @@ pub(super) mod to_stage {
     pub(crate) const PREDICT_AHEAD: u32 = 6;
 }
 
-/// Kinds of messages from a decoder process to its parent, which sends none.
+/// Kinds of messages from a parent to a decoder process.
+pub(super) mod to_decoder {
+    /// The next bytes of the text; none at its end.
+    pub(crate) const TEXT: u32 = 1;
+}
+
+/// Kinds of messages from a decoder process to its parent.
 pub(super) mod from_decoder {
     /// The source was opened and has the columns of the signature.
     pub(crate) const OPENED: u32 = 1;
     /// Rows: the bytes of a batch, then the number of its rows.
     pub(crate) const ROWS: u32 = 2;
-    /// Values that are kept in addition to the rows, as a batch.
+    /// Values that are kept in addition to the last rows: the bytes of a batch, the kind of each
+    /// column's values, then the number of rows.
     pub(crate) const KEPT: u32 = 6;
+    /// More of the text is wanted.
+    pub(crate) const MORE: u32 = 7;
     /// The source has no more rows.
     pub(crate) const END: u32 = 3;
     /// A proposed signature, as JSON.
@@ -122,6 +131,8 @@ pub(super) struct DecodeTask {
     pub(super) length: u64,
     /// The length of its write-ahead log in bytes.
     pub(super) log: u64,
+    /// Whether a text comes in messages in place of a file.
+    pub(super) is_streamed: bool,
 }
 
 /// The task of a stage process, which it reads before it locks itself in.

@@ -7,19 +7,153 @@
 use std::borrow::Cow;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use arrow_array::Array;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow_array::{Array, RecordBatch};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
+use parquet::schema::types::ColumnPath;
+use tempfile::NamedTempFile;
 
 use crate::error::{StoreError, io_error};
-use crate::schema::DataType;
+use crate::schema::{DataType, Schema};
 use crate::table::Table;
+
+/// A file for another program. It appears under its name when it is finished, or not at all.
+#[derive(Debug)]
+pub struct ExportFile {
+    path: PathBuf,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// The path exists and is not a file.
+    There(File),
+    Beside(NamedTempFile),
+}
+
+impl ExportFile {
+    /// Creates a file beside the one that it will replace.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn create(path: &Path) -> Result<Self, StoreError> {
+        Ok(Self { path: path.to_owned(), place: Place::of(path)? })
+    }
+
+    /// Returns the file to write to.
+    pub fn file(&self) -> &File {
+        match &self.place {
+            Place::There(file) => file,
+            Place::Beside(file) => file.as_file(),
+        }
+    }
+
+    /// Gives the file its name.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn finish(self) -> Result<(), StoreError> {
+        match self.place {
+            Place::There(_) => Ok(()),
+            Place::Beside(file) => {
+                file.persist(&self.path).map(|_| ()).map_err(|error| io_error("create", &self.path)(error.error))
+            }
+        }
+    }
+
+    /// Returns the error of a write to it.
+    pub fn failed(&self, error: io::Error) -> StoreError {
+        io_error("write", &self.path)(error)
+    }
+}
+
+impl Place {
+    fn of(path: &Path) -> Result<Self, StoreError> {
+        if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+            return OpenOptions::new().write(true).open(path).map(Self::There).map_err(io_error("open", path));
+        }
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        let mut temporary = tempfile::Builder::new();
+        // The permissions of any new file. By default, tempfile creates one that only its owner can
+        // read.
+        #[cfg(unix)]
+        temporary.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+        temporary.tempfile_in(directory).map(Self::Beside).map_err(io_error("create a file in", directory))
+    }
+}
+
+/// Writes batches as Parquet, compressed with zstd. Categorical columns become dictionary-encoded
+/// strings.
+pub struct ParquetExport {
+    writer: ArrowWriter<File>,
+    file: ExportFile,
+}
+
+impl std::fmt::Debug for ParquetExport {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ParquetExport").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+impl ParquetExport {
+    /// Begins a file of these columns. `unique` names columns whose values hardly repeat: they get
+    /// no dictionary.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Export`].
+    pub fn new(file: ExportFile, schema: &Schema, unique: &[&str]) -> Result<Self, StoreError> {
+        let mut properties = WriterProperties::builder()
+            .set_compression(Compression::ZSTD(ZstdLevel::default()))
+            .set_max_row_group_row_count(Some(GROUP_ROWS));
+        for name in unique {
+            properties = properties.set_column_dictionary_enabled(ColumnPath::from((*name).to_owned()), false);
+        }
+        let handle = file.file().try_clone().map_err(|error| file.failed(error))?;
+        let writer = ArrowWriter::try_new(handle, schema.to_arrow(), Some(properties.build()));
+        let writer = writer.map_err(|error| parquet_failed(&file.path, error))?;
+        Ok(Self { writer, file })
+    }
+
+    /// Writes rows.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Export`].
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
+        self.writer.write(batch).map_err(|error| parquet_failed(&self.file.path, error))
+    }
+
+    /// Writes the end, and gives the file its name.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], [`StoreError::Export`].
+    pub fn finish(self) -> Result<(), StoreError> {
+        self.writer.close().map_err(|error| parquet_failed(&self.file.path, error))?;
+        self.file.finish()
+    }
+}
+
+/// The rows of a group, which are in memory until it is written.
+const GROUP_ROWS: usize = 1 << 18;
+
+fn parquet_failed(path: &Path, error: ParquetError) -> StoreError {
+    let export = |problem: String| StoreError::Export { path: path.to_owned(), problem };
+    match error {
+        ParquetError::External(cause) => match cause.downcast::<io::Error>() {
+            Ok(source) => io_error("write", path)(*source),
+            Err(other) => export(other.to_string()),
+        },
+        other => export(other.to_string()),
+    }
+}
 
 /// Writes a table as Parquet, compressed with zstd. Categorical columns become dictionary-encoded
 /// strings.
@@ -27,22 +161,11 @@ use crate::table::Table;
 /// # Errors
 /// [`StoreError::Io`], [`StoreError::Export`], or those of [`Table::read`].
 pub fn export_parquet(table: &Table, path: &Path) -> Result<(), StoreError> {
-    let failed = |error| match error {
-        ParquetError::External(cause) => match cause.downcast::<io::Error>() {
-            Ok(source) => io_error("write", path)(*source),
-            Err(other) => StoreError::Export { path: path.to_owned(), problem: other.to_string() },
-        },
-        other => StoreError::Export { path: path.to_owned(), problem: other.to_string() },
-    };
-    write_then_rename(path, |file| {
-        let properties = WriterProperties::builder().set_compression(Compression::ZSTD(ZstdLevel::default())).build();
-        let mut writer = ArrowWriter::try_new(file, table.schema().to_arrow(), Some(properties)).map_err(failed)?;
-        for batch in table.batches(None) {
-            writer.write(&batch?).map_err(failed)?;
-        }
-        writer.close().map_err(failed)?;
-        Ok(())
-    })
+    let mut writer = ParquetExport::new(ExportFile::create(path)?, table.schema(), &[])?;
+    for batch in table.batches(None) {
+        writer.write(&batch?)?;
+    }
+    writer.finish()
 }
 
 /// How text is written to CSV that a spreadsheet would take for a formula, which may start
@@ -104,23 +227,9 @@ pub fn export_bytes(bytes: &[u8], path: &Path) -> Result<(), StoreError> {
 }
 
 fn write_then_rename(path: &Path, write: impl FnOnce(&File) -> Result<(), StoreError>) -> Result<(), StoreError> {
-    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
-        let file = OpenOptions::new().write(true).open(path).map_err(io_error("open", path))?;
-        return write(&file);
-    }
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let mut temporary = tempfile::Builder::new();
-    // The permissions of any new file. By default, tempfile creates one that only its owner can
-    // read.
-    #[cfg(unix)]
-    temporary.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let temporary = temporary.tempfile_in(directory).map_err(io_error("create a file in", directory))?;
-    write(temporary.as_file())?;
-    temporary.persist(path).map_err(|error| io_error("create", path)(error.error))?;
-    Ok(())
+    let file = ExportFile::create(path)?;
+    write(file.file())?;
+    file.finish()
 }
 
 fn cell(data_type: DataType, array: &dyn Array, row: usize) -> String {

@@ -21,6 +21,6 @@ mod reader;
 mod sha256_lanes;
 mod writer;
 
-pub use export::{Formulas, export_bytes, export_csv, export_parquet};
+pub use export::{ExportFile, Formulas, ParquetExport, export_bytes, export_csv, export_parquet};
 pub use reader::Table;
 pub use writer::TableWriter;

@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use stagewright_data::{Decode, DecodeLimits, RowsInput, Signature, Source, SourceUri, shown};
+use arrow_array::cast::AsArray as _;
+use stagewright_data::{Decode, DecodeLimits, Signature, Source, SourceUri, Strictness, shown};
 use stagewright_store::{DataType, Field};
 
 use super::shell::word;
@@ -153,14 +154,12 @@ fn of_database(name: &str, decoder: &dyn Decode, leave: &DecodeLimits) -> anyhow
     let address = |table: &str| format!("sqlite:{name}#{table}");
     let source = Source::new(SourceUri::Sqlite { path: name.into(), table: None }).with_query(TABLES, Vec::new());
     let signature = Signature::new(vec![Field::new("name", DataType::Utf8)])?;
-    let rows = decoder.decode_rows(RowsInput::Source(&source), name, &signature, &["name".to_owned()], leave)?;
-    let tables: Vec<String> = rows
-        .kept
-        .iter()
-        .flat_map(|column| &column.values)
-        .filter_map(|table| Some(address(table.as_str()?)))
-        .filter(|address| !address.contains(char::is_control))
-        .collect();
+    let mut rows = decoder.open(&source, &signature, Strictness::Predict, leave)?;
+    let mut tables = Vec::new();
+    while let Some(batch) = rows.next(usize::MAX)? {
+        let names = batch.column(0).as_string::<i32>().iter().flatten().map(address);
+        tables.extend(names.filter(|address| !address.contains(char::is_control)));
+    }
     match &tables[..] {
         [] => Err(UsageError::error(
             ErrorCode::Argument,

@@ -1,21 +1,33 @@
-//! Reads the rows to predict: from a file, a source in the form that training reads, or a pipe.
+//! Opens the rows to predict: a file, a source in the form that training reads, or a pipe.
 
-use std::io::{Read as _, Write as _};
+use std::fs::File;
+use std::io::{Cursor, Read, Write as _};
+use std::os::fd::AsFd as _;
 use std::path::Path;
-use std::time::Instant;
 
 use anyhow::Context as _;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use stagewright_data::{
-    Decode, DecodeLimits, Interrupt, MAX_READ_TIME, Rows, RowsInput, STANDARD_INPUT, Signature, Source, SourceUri,
+    DataError, DecodeLimits, PredictionRows, RowsInput, RowsPiece, RowsText, STANDARD_INPUT, Signature, Source,
+    SourceUri, TextFormat,
 };
+use tempfile::NamedTempFile;
 
+use super::patience::Patience;
 use crate::error_code::ErrorCode;
+use crate::project::Project;
 use crate::usage_error::UsageError;
 
 const FORMS: &str = "rows come as .csv, .tsv, .parquet, .json or .jsonl, as csv:FILE?delimiter=;, parquet:FILE or sqlite:FILE#TABLE, or through a pipe: --input -";
 
-/// The memory limit of decoding, in bytes: all rows are in memory until the last is read.
-const MEMORY: u64 = 4 << 30;
+/// The most bytes of a pipe in which its format is looked for.
+const HEAD_BYTES: usize = 512;
+
+/// The bytes that a Parquet file begins with.
+const PARQUET: &[u8] = b"PAR1";
+
+/// How often a pipe that is silent is given up if nobody wants its rows.
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
 
 /// The input, by how it is read.
 enum Input {
@@ -27,36 +39,40 @@ enum Input {
     Pipe(String),
 }
 
-pub(super) fn read(decoder: &dyn Decode, input: &str, signature: &Signature, keep: &[String]) -> anyhow::Result<Rows> {
-    let leave = DecodeLimits { memory: MEMORY, ..DecodeLimits::until(Interrupt::at(Instant::now() + MAX_READ_TIME)) };
-    let decode = |rows: RowsInput<'_>, name: &str| Ok(decoder.decode_rows(rows, name, signature, keep, &leave)?);
-    match Input::of(input)? {
-        Input::Json(path) => {
-            let text = std::fs::read(&path).with_context(|| format!("cannot read {path}"))?;
-            decode(RowsInput::Json(&text), &path)
-        }
+/// Opens the rows, and keeps these columns beside the features.
+pub(super) fn open(
+    project: &Project,
+    input: &str,
+    signature: &Signature,
+    keep: &[String],
+    patience: &Patience,
+) -> anyhow::Result<Box<dyn PredictionRows>> {
+    let decoder = project.runtime.decoder();
+    let limits = DecodeLimits::until(patience.interrupt());
+    let decode = |rows: RowsInput| {
+        let opened = patience.wait(|| decoder.open_rows(rows, signature, keep, &limits));
+        opened.map_err(|error| patience.explain(error, input))
+    };
+    let csv = |delimiter, header| TextFormat::Csv { delimiter, header };
+    Ok(match Input::of(input)? {
+        Input::Json(path) => decode(RowsInput::Json(path.into()))?,
         Input::Pipe(path) => {
-            let (text, name) = drain(&path)?;
-            match text.iter().find(|byte| !byte.is_ascii_whitespace() && !b"\xef\xbb\xbf".contains(byte)) {
-                Some(b'{' | b'[') => decode(RowsInput::Json(&text), &name),
-                _ if text.starts_with(b"PAR1") => parquet(&text, |source| decode(RowsInput::Source(source), &name)),
-                _ => decode(RowsInput::Csv { text: &text, delimiter: b',', header: true }, &name),
+            let (head, pipe) = Pipe::open(&path, patience)?.recognised()?;
+            match first_visible(&head) {
+                Some(b'{' | b'[') => decode(pipe.text(TextFormat::Json))?,
+                _ if head.starts_with(PARQUET) => spooled(project, pipe, decode)?,
+                _ => decode(pipe.text(csv(b',', true)))?,
             }
         }
         Input::Source(SourceUri::Csv { path, delimiter, header }) if is_pipe(&path) => {
-            let (text, name) = drain(&path.to_string_lossy())?;
-            let (delimiter, header) = (delimiter.unwrap_or(b','), header.unwrap_or(true));
-            decode(RowsInput::Csv { text: &text, delimiter, header }, &name)
+            let pipe = Pipe::open(&path.to_string_lossy(), patience)?;
+            decode(pipe.text(csv(delimiter.unwrap_or(b','), header.unwrap_or(true))))?
         }
         Input::Source(SourceUri::Parquet { path }) if is_pipe(&path) => {
-            let (text, name) = drain(&path.to_string_lossy())?;
-            parquet(&text, |source| decode(RowsInput::Source(source), &name))
+            spooled(project, Pipe::open(&path.to_string_lossy(), patience)?, decode)?
         }
-        Input::Source(uri) => {
-            let name = uri.path().display().to_string();
-            decode(RowsInput::Source(&Source::new(uri)), &name)
-        }
-    }
+        Input::Source(uri) => decode(RowsInput::Source(Source::new(uri)))?,
+    })
 }
 
 impl Input {
@@ -101,21 +117,111 @@ fn is_pipe(path: &Path) -> bool {
     path == Path::new("-") || std::fs::metadata(path).is_ok_and(|there| !there.is_file() && !there.is_dir())
 }
 
-/// Reads a pipe to its end. Returns the bytes and the name that errors use.
-fn drain(path: &str) -> anyhow::Result<(Vec<u8>, String)> {
-    let name = if path == "-" { STANDARD_INPUT } else { path };
-    let mut text = Vec::new();
-    let read = match path {
-        "-" => std::io::stdin().read_to_end(&mut text),
-        _ => std::fs::File::open(path).and_then(|mut pipe| pipe.read_to_end(&mut text)),
-    };
-    read.with_context(|| format!("cannot read {name}"))?;
-    Ok((text, name.to_owned()))
+/// Returns the first byte of a text that is neither white space nor part of a byte order mark.
+fn first_visible(text: &[u8]) -> Option<u8> {
+    text.iter().copied().find(|byte| !byte.is_ascii_whitespace() && !b"\xef\xbb\xbf".contains(byte))
 }
 
-/// Copies Parquet from a pipe to a file, because it is read from its end.
-fn parquet<T>(bytes: &[u8], read: impl FnOnce(&Source) -> anyhow::Result<T>) -> anyhow::Result<T> {
-    let mut file = tempfile::NamedTempFile::new().context("cannot make a temporary file")?;
-    file.write_all(bytes).context("cannot write a temporary file")?;
-    read(&Source::new(SourceUri::Parquet { path: file.path().to_owned() }))
+/// A pipe, which is read as long as somebody wants its rows.
+struct Pipe {
+    name: String,
+    /// The first bytes, if they were read already.
+    head: Cursor<Vec<u8>>,
+    pipe: File,
+    patience: Patience,
+}
+
+impl Pipe {
+    fn open(path: &str, patience: &Patience) -> anyhow::Result<Self> {
+        let name = if path == "-" { STANDARD_INPUT } else { path };
+        let opened = match path {
+            "-" => std::io::stdin().as_fd().try_clone_to_owned().map(File::from),
+            _ => File::open(path),
+        };
+        let pipe = opened.with_context(|| format!("cannot read {name}"))?;
+        Ok(Self { name: name.to_owned(), head: Cursor::default(), pipe, patience: patience.clone() })
+    }
+
+    /// Reads as much as tells the format, which is the beginning of what is read later.
+    fn recognised(mut self) -> anyhow::Result<(Vec<u8>, Self)> {
+        let mut head = vec![0; HEAD_BYTES];
+        let mut length = 0;
+        while length < PARQUET.len() || (first_visible(&head[..length]).is_none() && length < HEAD_BYTES) {
+            match self.read_on(&mut head[length..])? {
+                0 => break,
+                read => length += read,
+            }
+        }
+        head.truncate(length);
+        self.head = Cursor::new(head.clone());
+        Ok((head, self))
+    }
+
+    /// Reads more, with an error for people.
+    fn read_on(&mut self, buffer: &mut [u8]) -> anyhow::Result<usize> {
+        match self.read(buffer) {
+            Err(_) if self.patience.is_over() => Err(DataError::Interrupted.into()),
+            read => read.with_context(|| format!("cannot read {}", self.name)),
+        }
+    }
+
+    fn text(self, format: TextFormat) -> RowsInput {
+        RowsInput::Text(RowsText { name: self.name.clone(), format, text: Box::new(self) })
+    }
+}
+
+impl Read for Pipe {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.head.read(buffer)?;
+        if read > 0 || buffer.is_empty() {
+            return Ok(read);
+        }
+        let Self { pipe, patience, .. } = self;
+        patience.pause(|| {
+            loop {
+                let mut waiting = [PollFd::new(&*pipe, PollFlags::IN)];
+                match poll(&mut waiting, Some(&LOOK)) {
+                    Ok(0) | Err(rustix::io::Errno::INTR) => {}
+                    // A read says what is wrong.
+                    Ok(_) | Err(_) => return pipe.read(buffer),
+                }
+                if patience.is_over() {
+                    return Err(std::io::Error::other("reading was interrupted"));
+                }
+            }
+        })
+    }
+}
+
+/// Copies Parquet from a pipe to a file, because it is read from its end. The file is in the home,
+/// which has room, if that can be written to.
+fn spooled(
+    project: &Project,
+    mut pipe: Pipe,
+    decode: impl FnOnce(RowsInput) -> Result<Box<dyn PredictionRows>, DataError>,
+) -> anyhow::Result<Box<dyn PredictionRows>> {
+    let file = NamedTempFile::new_in(project.home.path()).or_else(|_| NamedTempFile::new());
+    let mut file = file.context("cannot make a temporary file")?;
+    let mut bytes = vec![0; 1 << 20];
+    loop {
+        let read = pipe.read_on(&mut bytes)?;
+        if read == 0 {
+            break;
+        }
+        file.write_all(&bytes[..read]).context("cannot write a temporary file")?;
+    }
+    let rows = decode(RowsInput::Source(Source::new(SourceUri::Parquet { path: file.path().to_owned() })))?;
+    Ok(Box::new(Spooled { rows, _file: file }))
+}
+
+/// Rows of a temporary file.
+struct Spooled {
+    rows: Box<dyn PredictionRows>,
+    _file: NamedTempFile,
+}
+
+impl PredictionRows for Spooled {
+    fn next(&mut self) -> Result<Option<RowsPiece>, DataError> {
+        self.rows.next()
+    }
 }
