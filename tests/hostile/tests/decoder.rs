@@ -15,8 +15,8 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use rusqlite::Connection;
 use stagewright_data::{
-    DataError, Decode, DecodeLimits, InProcess, InferenceOptions, Interrupt, Literal, RowsInput, Signature, Source,
-    SourceRows, Split, SplitCellSink, Strictness,
+    DataError, Decode, DecodeLimits, InProcess, InferenceOptions, Interrupt, Literal, PredictionRows, RowsInput,
+    RowsText, Signature, Source, SourceRows, Split, SplitCellSink, Strictness, TextFormat,
 };
 use stagewright_hostile::process;
 use stagewright_runtime::{StageProcess, Walls, decoder};
@@ -70,6 +70,66 @@ fn told(rows: Result<Box<dyn SourceRows>, DataError>) -> String {
     };
     let ended = read(&mut told);
     told + &ended.map_or_else(|error| error.to_string(), |()| "end".to_owned())
+}
+
+/// Returns everything that a reading of rows to predict yields: pieces as texts, and its error.
+fn pieces(rows: Result<Box<dyn PredictionRows>, DataError>) -> String {
+    let mut told = String::new();
+    let read = |told: &mut String| -> Result<(), DataError> {
+        let mut rows = rows?;
+        while let Some(piece) = rows.next()? {
+            *told += &format!("{} rows: {}", piece.batch.num_rows(), shown(&piece.batch));
+            for column in &piece.kept {
+                *told += &format!("{} {:?}: ", column.name, column.values.kind());
+                (0..column.values.len()).for_each(|row| *told += &format!("{}|", column.values.json(row)));
+            }
+        }
+        Ok(())
+    };
+    let ended = read(&mut told);
+    told + &ended.map_or_else(|error| error.to_string(), |()| "end".to_owned())
+}
+
+/// An input that can be opened twice.
+type Opened = Box<dyn Fn() -> RowsInput>;
+
+/// Returns valid and invalid rows to predict: sources, files of JSON, and texts that come as they
+/// are asked for.
+fn rows_to_predict(folder: &TempDir, sources: &[Source]) -> Vec<Opened> {
+    let json_lines: String = (0..30_000)
+        .map(|row| format!("{{\"t\": \"text {row}\", \"n\": {row}, \"c\": \"a\", \"k\": [{row}]}}\n"))
+        .collect();
+    let json = [
+        r#"[{"t": "x", "n": 1, "c": "é", "k": [0.1, {"a": null}]}, {"t": null, "n": -0, "c": "b", "k": 12345678901234567890}]"#,
+        r#"{"t": "x", "n": 1.5, "c": "a", "k": 1}"#,
+        r#"{"t": "x", "n": 1, "k": 1}"#,
+        "[{",
+        "",
+        "\u{1f}\u{8b}",
+        json_lines.as_str(),
+    ];
+    let csv =
+        ["t;n;c;k\nx;1;a;2\n".to_owned(), "t;n;c;k\n".to_owned(), "t;n\nx;y\n".to_owned(), many().replace(',', ";")];
+    let text = |format, text: String| -> Opened {
+        Box::new(move || {
+            let text = Box::new(std::io::Cursor::new(text.clone()));
+            RowsInput::Text(RowsText { name: "standard input".to_owned(), format, text })
+        })
+    };
+    let mut inputs: Vec<Opened> = Vec::new();
+    for source in sources.iter().cloned() {
+        inputs.push(Box::new(move || RowsInput::Source(source.clone())));
+    }
+    for (number, json) in json.iter().enumerate() {
+        let path = folder.path().join(format!("{number}.json"));
+        fs::write(&path, json).expect("a file");
+        inputs.push(Box::new(move || RowsInput::Json(path.clone())));
+        inputs.push(text(TextFormat::Json, (*json).to_owned()));
+    }
+    let none = folder.path().join("none.json");
+    inputs.push(Box::new(move || RowsInput::Json(none.clone())));
+    inputs.extend(csv.map(|csv| text(TextFormat::Csv { delimiter: b';', header: true }, csv)));
+    inputs
 }
 
 fn csv(folder: &TempDir, name: &str, text: &[u8]) -> Source {
@@ -190,27 +250,12 @@ fn a_process_of_its_own_decodes_as_this_one_does() {
     }
     assert!(proposed >= 10, "{proposed}");
     let mut whole = 0;
-    let json = [
-        r#"[{"t": "x", "n": 1, "c": "é", "k": [0.1, {"a": null}]}, {"t": null, "n": -0, "c": "b", "k": 12345678901234567890}]"#,
-        r#"{"t": "x", "n": 1.5, "c": "a", "k": 1}"#,
-        r#"{"t": "x", "n": 1, "k": 1}"#,
-        "[{",
-    ];
-    let text = |text| RowsInput::Csv { text, delimiter: b';', header: true };
-    let inputs = sources.iter().map(RowsInput::Source).chain(json.map(|text| RowsInput::Json(text.as_bytes())));
-    for input in inputs.chain([text(&b"t;n;c;k\nx;1;a;2\n"[..]), text(b"t;n;c;k\n"), text(b"t;n\nx;y\n")]) {
+    for (number, input) in rows_to_predict(&folder, &sources).iter().enumerate() {
         for keep in [vec![], vec!["n".to_owned(), "t".to_owned()], vec!["k".to_owned()]] {
-            let read = |decoder: &dyn Decode| {
-                let name = match input {
-                    RowsInput::Source(source) => source.uri.path().display().to_string(),
-                    _ => "standard input".to_owned(),
-                };
-                let rows = decoder.decode_rows(input, &name, &signature(), &keep, &leave);
-                rows.map(|rows| (shown(&rows.batch), rows.kept)).map_err(|error| error.to_string())
-            };
+            let read = |decoder: &dyn Decode| pieces(decoder.open_rows(input(), &signature(), &keep, &leave));
             let rows = read(&*apart);
-            whole += usize::from(rows.is_ok());
-            assert_eq!(rows, read(&InProcess), "{input:?}, keeping {keep:?}");
+            whole += usize::from(rows.ends_with("end"));
+            assert_eq!(rows, read(&InProcess), "{number}, keeping {keep:?}");
         }
     }
     assert!(whole >= 20, "{whole}");
@@ -379,6 +424,45 @@ fn whatever_a_process_sends_that_decodes_is_a_fault_of_the_file_and_nothing_else
     let forge = liar(folder.path(), "forged-signature").infer(&file, &InferenceOptions::default(), true, &leave);
     let error = forge.expect_err("a lie is an error").to_string();
     assert!(error.contains("reports of other columns"), "{error}");
+}
+
+// invariant: as `whatever_a_process_sends_that_decodes_is_a_fault_of_the_file_and_nothing_else`
+#[test]
+fn whatever_a_process_sends_of_rows_to_predict_is_a_fault_of_the_file_and_nothing_else() {
+    let folder = folder();
+    let file = csv(&folder, "good.csv", b"t\nx\n");
+    let (leave, _) = short(LONG, LONG);
+    for (deed, words) in [
+        ("kept-missing", "rows without the kept values"),
+        ("kept-first", "something else than rows"),
+        ("kept-without-kinds", "kept values without their kinds"),
+        ("kept-of-no-kind", "kept values of a kind that nobody knows"),
+        ("kept-of-another-kind", "kept values of another kind"),
+        ("kept-of-two-rows", "another number of kept values than of rows"),
+        ("asks-for-text", "the wish for a text that has ended"),
+        ("asks-for-ever", "the wish for a text that has ended"),
+        ("unopened", "rows before it says that there are some"),
+        ("more-behind", "sent what no such process sends"),
+        ("long-rows", "ended: "),
+        ("abort", "ended: "),
+    ] {
+        let input = match deed {
+            "asks-for-ever" => {
+                let (name, text) = ("a pipe".to_owned(), Box::new(&b"t\nx\n"[..]));
+                RowsInput::Text(RowsText { name, format: TextFormat::Json, text })
+            }
+            _ => RowsInput::Source(file.clone()),
+        };
+        let rows = liar(folder.path(), deed).open_rows(input, &texts(), &["t".to_owned()], &leave);
+        let error = rows.and_then(|mut rows| rows.next()).expect_err("a lie is an error");
+        assert!(matches!(error, DataError::Unreadable { .. }), "{deed}: {error:?}");
+        assert!(error.to_string().contains(words), "{deed}: {error}");
+    }
+    // A text that claims to be JSON is one.
+    let rows =
+        liar(folder.path(), "kept-no-json").open_rows(RowsInput::Source(file), &texts(), &["t".to_owned()], &leave);
+    let piece = rows.and_then(|mut rows| rows.next()).expect("a piece").expect("a piece");
+    assert_eq!(piece.kept[0].values.json(0), "x");
 }
 
 /// Returns a table of so many rows without an identifier.

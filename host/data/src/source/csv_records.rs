@@ -256,7 +256,8 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Reads more bytes behind the unconsumed ones.
+    /// Reads more bytes behind the unconsumed ones. A text that comes slowly is not waited for once a
+    /// line of it has come.
     fn fill(&mut self) -> Result<(), RecordError> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
@@ -268,14 +269,20 @@ impl<R: Read> Records<R> {
         // times.
         let room = self.end.max(self.read_bytes);
         self.buffer.resize(self.buffer.len().max(self.end + room), 0);
-        let is_first = self.line == 1 && self.end == 0;
-        while self.end < self.buffer.len() {
+        let (is_first, before) = (self.line == 1 && self.end == 0, self.end);
+        let mut has_line = false;
+        // Of a long record, too, at least as much is read as was there.
+        while self.end < self.buffer.len() && !(has_line && self.end >= 2 * before) {
             match self.input.read(&mut self.buffer[self.end..]) {
                 Ok(0) => {
                     self.is_at_end = true;
                     break;
                 }
-                Ok(count) => self.end += count,
+                Ok(count) => {
+                    let new = &self.buffer[self.end..self.end + count];
+                    has_line = has_line || new.iter().any(|byte| matches!(byte, b'\n' | b'\r'));
+                    self.end += count;
+                }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(RecordError::Io(error)),
             }
@@ -331,6 +338,22 @@ mod tests {
 
     fn row(line: u64, cells: &[&str]) -> (u64, Vec<String>) {
         (line, cells.iter().map(|cell| (*cell).to_owned()).collect())
+    }
+
+    #[test]
+    fn a_record_that_has_come_is_not_kept_back() {
+        /// Fails the test when it is asked for more than what has come.
+        struct Open<'a>(&'a [u8]);
+        impl Read for Open<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+                assert!(!self.0.is_empty(), "nobody waits for a text that has not come");
+                self.0.read(buffer)
+            }
+        }
+        let mut records = Records::new(Open(b"a,b\n1,2\n3,4\n5"), b',');
+        for expected in [["a", "b"], ["1", "2"], ["3", "4"]] {
+            assert_eq!(records.next().unwrap().unwrap().to_strings(), expected);
+        }
     }
 
     #[test]

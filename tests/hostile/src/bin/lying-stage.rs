@@ -14,6 +14,13 @@ const ROWS: u32 = 2;
 const END: u32 = 3;
 const SIGNATURE: u32 = 4;
 const FAILED: u32 = 5;
+const KEPT: u32 = 6;
+const MORE: u32 = 7;
+
+// Kinds of kept values.
+const NULLS: u8 = 0;
+const TEXTS: u8 = 5;
+const JSON: u8 = 6;
 
 /// Text in JSON that moves the cursor, reorders what follows, and imitates lines of the host.
 const NASTY: &str = r"\u001b[2J\u202e\nwarning: all is well\nhint: run it\nhint: as root";
@@ -245,6 +252,12 @@ impl Liar {
                 self.send(ROWS, &[&cells(Some("test"), None), &one]);
             }
             "split-ended" => self.send(END, &[]),
+            deed if deed.starts_with("kept") => self.keep(deed, &row),
+            "asks-for-text" => self.send(MORE, &[]),
+            "asks-for-ever" => loop {
+                self.send(MORE, &[]);
+                self.receive();
+            },
             "ended-twice" => (0..2).for_each(|_| self.send(END, &[])),
             "exit" => end(0),
             "abort" => std::process::abort(),
@@ -261,6 +274,27 @@ impl Liar {
                 }
             }
             _ => end(7),
+        }
+    }
+
+    /// Sends a row, and something else than its kept value beside it.
+    fn keep(&mut self, deed: &str, row: &[u8]) {
+        let (one, two) = (1_u32.to_le_bytes(), 2_u32.to_le_bytes());
+        // The validity, and for a text its offsets and its bytes.
+        let kept = [&[1, 0, 0, 0, 0, 0, 0, 0], row].concat();
+        if deed != "kept-first" {
+            self.send(ROWS, &[row, &one]);
+        }
+        match deed {
+            "kept-missing" => self.send(END, &[]),
+            "kept-without-kinds" => self.send(KEPT, &[&one]),
+            "kept-of-no-kind" => self.send(KEPT, &[&kept, &[99], &one]),
+            "kept-of-another-kind" => {
+                self.send(KEPT, &[&[1, 0, 0, 0, 0, 0, 0, 0], &[1, 0, 0, 0, 0, 0, 0, 0], &[NULLS], &one])
+            }
+            "kept-of-two-rows" => self.send(KEPT, &[&[0; 16], &[NULLS], &two]),
+            "kept-no-json" => self.send(KEPT, &[&kept, &[JSON], &one]),
+            _ => self.send(KEPT, &[&kept, &[TEXTS], &one]),
         }
     }
 
