@@ -271,7 +271,7 @@ impl LocalSession {
         while done < rows.num_rows() {
             let rest = rows.slice(done, rows.num_rows() - done);
             let part = batch::within_cap(&rest, &self.parts.features, self.parts.transformation.world, done as u64)?;
-            pipeline.predict(&part, &mut numbers).map_err(|fault| fault.counted_from(done as u64))?;
+            pipeline.predict(&part, numbers).map_err(|fault| fault.counted_from(done as u64))?;
             done += part.num_rows();
         }
         self.pipeline = Some(pipeline);
