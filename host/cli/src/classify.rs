@@ -13,6 +13,7 @@ use stagewright_manifest::{Condition, ManifestError};
 use stagewright_promotion::PromotionError;
 use stagewright_promotion::promote::PromoteError;
 use stagewright_runtime::{Refusal, RuntimeError};
+use stagewright_serving::ServerError;
 use stagewright_store::{DAMAGED_HINT, DISK_FULL_HINT, DeploymentError, StoreError, is_disk_full};
 
 use crate::error_code::ErrorCode;
@@ -193,6 +194,9 @@ pub(crate) fn classify(error: &anyhow::Error) -> (ErrorCode, Option<String>) {
         if let Some(error) = cause.downcast_ref::<RuntimeError>() {
             return (runtime_code(error), error.hint());
         }
+        if let Some(error) = cause.downcast_ref::<ServerError>() {
+            return server_code(error);
+        }
         if let Some(error) = cause.downcast_ref::<DataError>() {
             return (data_code(error), None);
         }
@@ -214,6 +218,23 @@ pub(crate) fn classify(error: &anyhow::Error) -> (ErrorCode, Option<String>) {
         }
     }
     (ErrorCode::Unexpected, None)
+}
+
+fn server_code(error: &ServerError) -> (ErrorCode, Option<String>) {
+    let (code, hint) = match error {
+        ServerError::Open { .. } => (
+            ErrorCode::ServerOpen,
+            "name a file of tokens (--tokens-file FILE), listen on 127.0.0.1, or accept it: --insecure",
+        ),
+        ServerError::Listen { .. } => {
+            (ErrorCode::ListenFailed, "choose another port, such as --port 8001, or an address of this machine")
+        }
+        ServerError::SecretFile(_) | ServerError::Tokens { .. } | ServerError::Tls(_) => {
+            (ErrorCode::ServerFiles, "mend the file: `stagewright explain SW1003` says what each has to contain")
+        }
+        ServerError::Failed(error) => return (io_code(error), None),
+    };
+    (code, Some(hint.to_owned()))
 }
 
 fn reproduce_code(error: &ReproduceError) -> ErrorCode {

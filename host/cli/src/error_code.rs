@@ -172,6 +172,10 @@ error_codes! {
     SharedPlace "0906" Host,
     RegistryOnlyRead "0907" Host,
     Unexpected "0999" Host,
+    // Serving.
+    ServerOpen "1001" Usage,
+    ListenFailed "1002" Usage,
+    ServerFiles "1003" Usage,
 }
 
 impl ErrorCode {

@@ -59,6 +59,7 @@
 //! - `foreach`, `children`: runs for several values or segments. `diagram`: the graph as Mermaid.
 //! - `parameters`: the check of parameters against the schema of their component.
 //! - `lock`: `stagewright.lock`. `operator`, `ceilings`, `walls`: the operator's file.
+//! - `serving`: the file of a server.
 //! - `starter`: the file that `stagewright init` writes.
 
 mod ceilings;
@@ -84,6 +85,7 @@ mod problem;
 mod production;
 mod reader;
 mod retry;
+mod serving;
 mod signature;
 mod source;
 mod split;
@@ -117,6 +119,7 @@ pub use parameters::check_cost;
 pub use problem::{Condition, ManifestError, Problem, ProblemLocation};
 pub use production::{ProblemSection, ProductionSection};
 pub use retry::Retry;
+pub use serving::{IsolationPolicy, PredictionLogSection, ServedModelSection, ServerSection, ServingFile};
 pub use signature::SignatureSection;
 pub use source::{HttpFormat, SourceLocation, SourceSection, SqliteRows, TOKEN_PREFIX, without_query};
 pub use split::SplitSection;

@@ -13,7 +13,7 @@ use crate::pool::PoolFault;
 #[derive(Debug, thiserror::Error)]
 pub enum PredictFault {
     /// There is no model of this name.
-    #[error("no model `{0}` is served")]
+    #[error("no model `{}` is served", stagewright_text::Untrusted::new(_0).cut(200))]
     NoModel(String),
     /// The body cannot be read.
     #[error("{0}")]
@@ -41,6 +41,9 @@ pub enum PredictFault {
     /// The model passed a limit of time.
     #[error("the model took too long")]
     TooSlow(StageFault),
+    /// The request waited and was predicted for longer than its deadline.
+    #[error("the request was not predicted in time")]
+    Deadline,
     /// The model failed.
     #[error("the model failed")]
     Model(StageFault),
@@ -60,7 +63,7 @@ impl PredictFault {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Overloaded => StatusCode::TOO_MANY_REQUESTS,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Self::TooSlow(_) => StatusCode::GATEWAY_TIMEOUT,
+            Self::TooSlow(_) | Self::Deadline => StatusCode::GATEWAY_TIMEOUT,
             Self::Model(_) | Self::Host(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -76,8 +79,21 @@ impl PredictFault {
             Self::Overloaded => "overloaded",
             Self::Unavailable => "unavailable",
             Self::TooSlow(_) => "timeout",
+            Self::Deadline => "deadline",
             Self::Model(_) => "model_failed",
             Self::Host(_) => "internal",
+        }
+    }
+
+    /// Returns what a client can do about it.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoModel(_) => Some("`GET /health` lists the models"),
+            Self::ContentType(_) => Some("send application/json, text/csv or application/vnd.apache.arrow.stream"),
+            Self::TooLarge(_) => Some("send fewer rows in a request"),
+            Self::Overloaded | Self::Unavailable | Self::Deadline => Some("try again after a while"),
+            Self::TooSlow(_) => Some("send fewer rows in a request; the operator sets the limits of a call"),
+            Self::Unreadable(_) | Self::Rows { .. } | Self::Model(_) | Self::Host(_) => None,
         }
     }
 
@@ -92,7 +108,7 @@ impl PredictFault {
 
     /// Returns how long a client should wait before it tries again, if that helps.
     pub fn retry_after(&self) -> Option<Duration> {
-        matches!(self, Self::Overloaded | Self::Unavailable).then_some(Duration::from_secs(1))
+        matches!(self, Self::Overloaded | Self::Unavailable | Self::Deadline).then_some(Duration::from_secs(1))
     }
 }
 

@@ -160,7 +160,10 @@ impl Following {
         tracing::error!("model `{}`: version {version} is not served: {shown}", self.model.name);
         self.origin.refused(version, &shown);
         let refused = RefusedVersion { version, reason: shown, at: SystemTime::now() };
-        self.model.update(|status| status.refused = Some(refused));
+        self.model.update(|status| {
+            status.refusals += 1;
+            status.refused = Some(refused);
+        });
     }
 
     /// Records that the origin cannot be reached, or names a version that cannot be read.

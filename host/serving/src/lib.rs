@@ -15,30 +15,54 @@
 //! - `known_values`: what a model knows of its features from training
 //! - `fault`: why a request was not answered, and the status that says so
 //! - `routes`: the paths of the interface, a file each
-//! - `server`: listens, limits and drains
+//! - `server`: listens, accepts and drains; `connection`: which connections are closed, and when
+//! - `front`: what happens to every request around its route
+//!   - `authentication`: tokens and roles; `body`: bodies within their limits; `refusal`: errors
+//!   - `metrics`: what is counted; `access_log`: a line for each request
+//!   - `handled`: what a route tells the front about its answer
+//! - `tls`, `secret_file`: certificates, keys and files of tokens
 
+mod access_log;
+mod arm;
+mod authentication;
+mod body;
+mod connection;
 mod fault;
 mod follow;
+mod front;
+mod handled;
 mod known_values;
 mod last_verified;
+mod metrics;
 mod origin;
 mod pool;
 mod prediction;
+mod protocol;
+mod refusal;
 mod request_id;
 mod routes;
+mod secret_file;
 mod served_model;
 mod served_version;
 mod server;
 mod service;
+mod tls;
 mod warm;
 
+pub use arm::Arm;
+pub use authentication::{Role, Tokens, TokensError};
 pub use fault::{PredictFault, RowError};
 pub use follow::{FollowOptions, Follower, VersionSettings};
+pub use handled::Handled;
 pub use last_verified::LastVerified;
+pub use metrics::{ArmMetrics, Metrics, VersionMetrics};
 pub use origin::{LocationOrigin, OfferedVersion, OpenRegistry, OriginError, RegistryOrigin, Selector, VersionOrigin};
-pub use pool::{OpenSession, Overloaded, Pool, PoolCounts, PoolFault, PoolOptions};
+pub use pool::{GATHERED_ROWS, OpenSession, Overloaded, Pool, PoolCounts, PoolFault, PoolOptions};
+pub use protocol::Protocol;
 pub use request_id::RequestId;
+pub use secret_file::SecretFileError;
 pub use served_model::{ModelStatus, RefusedVersion, ServedModel, retire};
 pub use served_version::{ModelLoader, ServedVersion, VersionOptions};
-pub use server::{Server, ServerError, ServerOptions};
-pub use service::{Answer, BodyFormat, Service};
+pub use server::{HttpLimits, Reload, Server, ServerError, ServerOptions, TokenSource};
+pub use service::{Answer, BodyFormat, Failure, Service};
+pub use tls::{TlsError, TlsFiles};

@@ -8,7 +8,7 @@
 //! when another thread is stuck in a long call or replaces its session.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -27,6 +27,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 
 /// The longest pause between two attempts to open a session.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// The upper bounds of the buckets of [`PoolCounts::gathered`].
+pub const GATHERED_ROWS: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
 
 /// Opens a session of the pool's version.
 pub type OpenSession = dyn Fn() -> Result<Box<dyn ModelSession>, StageFault> + Send + Sync;
@@ -90,6 +93,10 @@ pub struct PoolCounts {
     pub calls: AtomicU64,
     /// Rows that were predicted.
     pub rows: AtomicU64,
+    /// Rows of all calls, those that failed as well.
+    pub asked: AtomicU64,
+    /// Calls by their rows: up to each of [`GATHERED_ROWS`], and more.
+    pub gathered: [AtomicU64; GATHERED_ROWS.len() + 1],
     /// Sessions that were replaced because of a fault.
     pub faulted: AtomicU64,
     /// Sessions that were replaced because of their age.
@@ -104,6 +111,8 @@ struct Shared {
     width: usize,
     open: Box<OpenSession>,
     counts: PoolCounts,
+    /// Sessions that can answer.
+    ready: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -139,6 +148,7 @@ impl Pool {
             width,
             open,
             counts: PoolCounts::default(),
+            ready: AtomicUsize::new(sessions.len()),
         });
         let mut threads = Vec::new();
         for (place, session) in sessions.into_iter().enumerate() {
@@ -181,6 +191,11 @@ impl Pool {
     /// Returns the number of sessions.
     pub fn sessions(&self) -> usize {
         self.threads.len()
+    }
+
+    /// Returns the number of sessions that can answer. The others are being replaced.
+    pub fn ready_sessions(&self) -> usize {
+        self.shared.ready.load(Ordering::Relaxed)
     }
 }
 
@@ -322,16 +337,21 @@ impl Worker {
         let Some(session) = &mut self.session else { return unavailable() };
         self.calls += 1;
         let counts = &self.shared.counts;
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        let bucket = GATHERED_ROWS.iter().position(|bound| rows <= *bound).unwrap_or(GATHERED_ROWS.len());
         counts.calls.fetch_add(1, Ordering::Relaxed);
+        counts.asked.fetch_add(rows as u64, Ordering::Relaxed);
+        counts.gathered[bucket].fetch_add(1, Ordering::Relaxed);
         match session.predict(batches) {
             Ok(values) => {
-                counts.rows.fetch_add(batches.iter().map(|rows| rows.num_rows() as u64).sum(), Ordering::Relaxed);
+                counts.rows.fetch_add(rows as u64, Ordering::Relaxed);
                 Ok(values)
             }
             Err(fault) => {
                 if !session.is_alive() {
                     counts.faulted.fetch_add(1, Ordering::Relaxed);
                     self.session = None;
+                    self.shared.ready.fetch_sub(1, Ordering::Relaxed);
                 }
                 Err(PoolFault::Model(fault))
             }
@@ -346,6 +366,7 @@ impl Worker {
             match (self.shared.open)() {
                 Ok(session) => {
                     self.session = Some(session);
+                    self.shared.ready.fetch_add(1, Ordering::Relaxed);
                     self.calls = 0;
                 }
                 Err(fault) => {

@@ -26,6 +26,8 @@ pub struct ModelStatus {
     pub refused: Option<RefusedVersion>,
     /// The number of versions that were served so far.
     pub swaps: u64,
+    /// The number of times that a version was not served.
+    pub refusals: u64,
 }
 
 /// A version that was not served, since it does not load or does not answer.

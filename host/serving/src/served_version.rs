@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use stagewright_data::{RequestDecoder, RequestOptions, Task};
 use stagewright_lifecycle::fault::StageFault;
@@ -15,8 +15,12 @@ use stagewright_manifest::{Limits, World};
 use stagewright_store::{ArtifactStore, Digest};
 
 use crate::known_values::KnownValues;
-use crate::pool::{Pool, PoolOptions};
+use crate::metrics::ArmMetrics;
+use crate::pool::{OpenSession, Pool, PoolOptions};
 use crate::warm;
+
+/// How long a request may wait for its call, beyond the time of a call.
+const QUEUE_ALLOWANCE: Duration = Duration::from_secs(2);
 
 /// Everything that loads a version: the sandbox, and the store that holds its components, its state
 /// and its model.
@@ -80,6 +84,10 @@ pub struct ServedVersion {
     pub(crate) known_values: KnownValues,
     /// Its sessions.
     pub pool: Pool,
+    /// The time from the queue to the predictions, after which a request is given up.
+    pub deadline: Duration,
+    /// The counters of its requests.
+    pub metrics: ArmMetrics,
 }
 
 impl fmt::Debug for ServedVersion {
@@ -101,7 +109,6 @@ impl ServedVersion {
         contents: RegisteredModel,
         options: &VersionOptions,
     ) -> Result<Self, StageFault> {
-        let json = serde_json::to_vec(&contents).map_err(StageFault::host)?;
         let tracker = Arc::new(SessionLog { model: model.to_owned(), version });
         let loaded = LoadedModel::new(
             &contents,
@@ -122,17 +129,38 @@ impl ServedVersion {
             }
             Ok(session)
         };
-        let pool = Pool::start(Box::new(open), contents.width(), options.pool)?;
+        let VersionOptions { call, pool, request, .. } = options;
+        let version = Self::with_sessions(model, version, contents, Box::new(open), *call, *pool, request.clone())?;
+        let known_values = KnownValues::of_state(&loader.artifacts, &version.contents.state);
+        Ok(Self { known_values, ..version })
+    }
+
+    /// Creates a version over sessions that the caller opens.
+    ///
+    /// # Errors
+    /// A session cannot be opened.
+    pub fn with_sessions(
+        model: &str,
+        version: u32,
+        contents: RegisteredModel,
+        open: Box<OpenSession>,
+        call: CallLimits,
+        pool: PoolOptions,
+        request: RequestOptions,
+    ) -> Result<Self, StageFault> {
+        let json = serde_json::to_vec(&contents).map_err(StageFault::host)?;
         Ok(Self {
             model: model.to_owned(),
             version,
             digest: Digest::of(&json),
-            decoder: RequestDecoder::new(&contents.signature, options.request.clone()),
-            request: options.request.clone(),
-            known_values: KnownValues::of_state(&loader.artifacts, &contents.state),
+            decoder: RequestDecoder::new(&contents.signature, request.clone()),
+            request,
+            known_values: KnownValues::default(),
+            pool: Pool::start(open, contents.width(), pool)?,
             contents,
             loaded: SystemTime::now(),
-            pool,
+            deadline: call.wall + QUEUE_ALLOWANCE,
+            metrics: ArmMetrics::default(),
         })
     }
 

@@ -2,13 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use stagewright_data::DecodedRequest;
+use axum::body::Bytes;
+use stagewright_data::{DecodedRequest, RequestFault};
 
+use crate::arm::Arm;
 use crate::fault::PredictFault;
+use crate::metrics::Metrics;
 use crate::request_id::RequestId;
 use crate::served_model::ServedModel;
 use crate::served_version::ServedVersion;
+
+/// The bytes of a body from which on it is decoded on a thread that may take its time.
+const LONG_BODY: usize = 64 << 10;
 
 /// The format of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,10 +33,32 @@ pub enum BodyFormat {
 pub struct Answer {
     /// The version that predicted.
     pub version: Arc<ServedVersion>,
+    /// The arm of that version.
+    pub arm: Arm,
     /// The identifier of the request.
     pub id: RequestId,
     /// The values of all rows, as many for each row as the task has.
     pub values: Vec<f64>,
+}
+
+/// A request without predictions.
+#[derive(Debug)]
+pub struct Failure {
+    /// The identifier of the request.
+    pub id: RequestId,
+    /// The version that should have predicted, if the request came so far.
+    pub version: Option<Arc<ServedVersion>>,
+    /// The arm of that version.
+    pub arm: Arm,
+    /// The reason.
+    pub fault: PredictFault,
+}
+
+impl Failure {
+    /// Returns the failure of a request for which no version was chosen.
+    pub fn unserved(fault: PredictFault) -> Self {
+        Self { id: RequestId::unanswered(), version: None, arm: Arm::Only, fault }
+    }
 }
 
 /// The models that are served, by name. The first is the default. They are fixed when the service
@@ -38,6 +67,8 @@ pub struct Answer {
 pub struct Service {
     by_name: BTreeMap<String, Arc<ServedModel>>,
     default: Option<Arc<ServedModel>>,
+    metrics: Metrics,
+    is_draining: AtomicBool,
 }
 
 impl Service {
@@ -81,21 +112,37 @@ impl Service {
         self.models().filter_map(|model| model.current()).collect()
     }
 
+    /// Returns what the server counts.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Returns whether the server is shutting down.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Relaxed)
+    }
+
+    /// Says that the server is shutting down.
+    pub(crate) fn begin_drain(&self) {
+        self.is_draining.store(true, Ordering::Relaxed);
+    }
+
     /// Decodes a body and predicts its rows.
     ///
     /// # Errors
-    /// See [`PredictFault`].
-    pub async fn predict(&self, model: Option<&str>, format: BodyFormat, body: &[u8]) -> Result<Answer, PredictFault> {
-        let version = self.version(model)?;
-        let rows = match format {
-            BodyFormat::Json => version.decoder.json(body),
-            BodyFormat::Csv => version.decoder.csv(body),
-            BodyFormat::Arrow => version.decoder.arrow_stream(body),
-        }?;
-        self.predict_rows(version, rows).await
+    /// [`Failure`], with a [`PredictFault`].
+    pub async fn predict(&self, model: Option<&str>, format: BodyFormat, body: Bytes) -> Result<Answer, Failure> {
+        let version = self.version(model).map_err(Failure::unserved)?;
+        let failed = |fault| {
+            let (id, version) = (RequestId::new(version.version, None), Some(version.clone()));
+            Failure { id, version, arm: Arm::Only, fault }
+        };
+        let rows = decode(&version, format, body).await.map_err(failed)?;
+        self.predict_rows(version.clone(), rows).await.map_err(failed)
     }
 
-    /// Predicts decoded rows.
+    /// Predicts decoded rows. They are predicted within the time of a call and the time that a
+    /// request may wait for it.
     ///
     /// # Errors
     /// See [`PredictFault`].
@@ -105,7 +152,26 @@ impl Service {
         rows: DecodedRequest,
     ) -> Result<Answer, PredictFault> {
         let id = RequestId::new(version.version, None);
-        let values = version.pool.predict(rows.batch).await?;
-        Ok(Answer { version, id, values })
+        let predicted = tokio::time::timeout(version.deadline, version.pool.predict(rows.batch));
+        let values = predicted.await.map_err(|_| PredictFault::Deadline)??;
+        Ok(Answer { version, arm: Arm::Only, id, values })
+    }
+}
+
+/// Decodes a body; a long one where it keeps no other request waiting.
+async fn decode(version: &Arc<ServedVersion>, format: BodyFormat, body: Bytes) -> Result<DecodedRequest, PredictFault> {
+    if body.len() <= LONG_BODY {
+        return Ok(decode_now(version, format, &body)?);
+    }
+    let version = version.clone();
+    let decoded = tokio::task::spawn_blocking(move || decode_now(&version, format, &body));
+    Ok(decoded.await.map_err(|error| PredictFault::Host(error.to_string()))??)
+}
+
+fn decode_now(version: &ServedVersion, format: BodyFormat, body: &[u8]) -> Result<DecodedRequest, RequestFault> {
+    match format {
+        BodyFormat::Json => version.decoder.json(body),
+        BodyFormat::Csv => version.decoder.csv(body),
+        BodyFormat::Arrow => version.decoder.arrow_stream(body),
     }
 }

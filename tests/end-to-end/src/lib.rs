@@ -3,6 +3,7 @@
 
 #[cfg(target_os = "linux")]
 pub mod faults;
+pub mod serving;
 pub mod whole;
 
 use std::path::{Path, PathBuf};

@@ -1,35 +1,54 @@
-//! `/` and `/health`: whether the server answers, and with which versions.
+//! `/`, `/health` and `/models/NAME`: whether the server answers, and with which versions.
 
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::json::json as answer;
+use super::predict::refusal;
+use crate::refusal::Refusal;
+use crate::request_id::RequestId;
 use crate::served_model::ServedModel;
-use crate::service::Service;
+use crate::service::{Failure, Service};
 
 /// Describes the default model, and all models by name.
 pub(super) async fn health(State(service): State<Arc<Service>>) -> Response {
     let mut health = service.model(None).map_or_else(|_| json!({}), |model| described(model));
     let is_ready = service.models().all(|model| model.current().is_some());
-    health["status"] = if is_ready { "ok" } else { "loading" }.into();
+    let status = match is_ready {
+        _ if service.is_draining() => "draining",
+        true => "ok",
+        false => "loading",
+    };
+    health["status"] = status.into();
     health["models"] = service.models().map(|model| described(model)).collect();
     answer(&health)
 }
 
+/// Describes a model.
+pub(super) async fn model(State(service): State<Arc<Service>>, Path(model): Path<String>) -> Response {
+    match service.model(Some(&model)) {
+        Ok(model) => answer(&described(model)),
+        Err(fault) => refusal(Failure::unserved(fault)),
+    }
+}
+
 /// Answers as long as the process does.
-pub(super) async fn live() -> StatusCode {
-    StatusCode::OK
+pub(super) async fn live() -> Response {
+    answer(&json!({ "status": "ok" }))
 }
 
 /// Answers 200 once every model is loaded.
-pub(super) async fn ready(State(service): State<Arc<Service>>) -> StatusCode {
-    let is_ready = service.models().all(|model| model.current().is_some());
-    if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
+    if service.models().all(|model| model.current().is_some()) {
+        answer(&json!({ "status": "ok" }))
+    } else {
+        Refusal::of_status(StatusCode::SERVICE_UNAVAILABLE).answer(&RequestId::unanswered())
+    }
 }
 
 fn described(model: &ServedModel) -> Value {

@@ -22,6 +22,8 @@ use stagewright_text::Untrusted;
 use super::json::json as answer;
 use super::sentence::sentence;
 use crate::fault::PredictFault;
+use crate::handled::Handled;
+use crate::protocol::Protocol;
 use crate::request_id::RequestId;
 use crate::served_version::ServedVersion;
 use crate::service::{Answer, Service};
@@ -75,7 +77,11 @@ async fn version() -> &'static str {
 
 async fn invocations(State(service): State<Arc<Service>>, headers: HeaderMap, body: Bytes) -> Response {
     match predict(&service, &headers, &body).await {
-        Ok(predicted) => answer(&json!({ "predictions": predictions(&predicted) })),
+        Ok(predicted) => {
+            let mut response = answer(&json!({ "predictions": predictions(&predicted) }));
+            response.extensions_mut().insert(Handled::answered(&predicted, Protocol::Mlflow));
+            response
+        }
         Err(refusal) => refused(&refusal),
     }
 }
@@ -206,15 +212,23 @@ fn invalid(message: impl Into<String>) -> Refusal {
 
 fn refused(refusal: &Refusal) -> Response {
     let (status, code) = match refusal {
-        Refusal::ContentType(message) => return (StatusCode::UNSUPPORTED_MEDIA_TYPE, message.clone()).into_response(),
+        Refusal::ContentType(message) => {
+            let mut response = (StatusCode::UNSUPPORTED_MEDIA_TYPE, message.clone()).into_response();
+            let handled = Handled::failed(RequestId::unanswered(), Protocol::Mlflow, "unsupported_content_type");
+            response.extensions_mut().insert(handled);
+            return response;
+        }
         Refusal::Invalid(_) => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
         Refusal::Failed(fault) => status(fault),
     };
     let mut response = answer(&json!({ "error_code": code, "message": refusal.to_string() }));
     *response.status_mut() = status;
+    let id = RequestId::unanswered();
+    let word = if let Refusal::Failed(fault) = refusal { fault.code() } else { "bad_request" };
+    response.extensions_mut().insert(Handled::failed(id.clone(), Protocol::Mlflow, word));
     if let Refusal::Failed(fault) = refusal {
         if let Some(cause) = fault.cause() {
-            tracing::warn!("request {}: {fault}: {cause}", RequestId::unanswered());
+            tracing::warn!("request {id}: {fault}: {cause}");
         }
         if let Some(wait) = fault.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, wait.as_secs().into());

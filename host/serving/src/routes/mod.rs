@@ -4,6 +4,7 @@ mod docs;
 mod health;
 mod inference_v2;
 mod json;
+mod metrics;
 mod mlflow;
 mod openapi;
 mod predict;
@@ -17,19 +18,22 @@ use axum::routing::{get, post};
 
 use crate::service::Service;
 
-/// Returns all routes. Bodies have at most `most_bytes`.
-pub(crate) fn routes(service: Arc<Service>, most_bytes: usize) -> Router {
+/// Returns all routes. The bodies of their requests are in memory already: the server reads them,
+/// within its limits.
+pub(crate) fn routes(service: Arc<Service>) -> Router {
     Router::new()
         .route("/", get(health::health))
         .route("/health", get(health::health))
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
+        .route("/metrics", get(metrics::metrics))
         .route("/predict", post(predict::predict))
+        .route("/models/{model}", get(health::model))
         .route("/models/{model}/predict", post(predict::predict_model))
         .route("/openapi.json", get(openapi::openapi))
         .merge(docs::routes())
         .merge(inference_v2::routes())
         .merge(mlflow::routes())
-        .layer(DefaultBodyLimit::max(most_bytes))
+        .layer(DefaultBodyLimit::disable())
         .with_state(service)
 }

@@ -1,18 +1,25 @@
 //! `POST /predict`: rows in, predictions out.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::response::Response;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use stagewright_store::Digest;
 
 use super::json::json;
 use crate::fault::{PredictFault, RowError};
+use crate::handled::Handled;
 use crate::prediction::Predictions;
-use crate::request_id::RequestId;
-use crate::service::{Answer, BodyFormat, Service};
+use crate::protocol::Protocol;
+use crate::refusal::Refusal;
+use crate::service::{Answer, BodyFormat, Failure, Service};
+
+/// The values of an answer from which on it is written on a thread that may take its time.
+const LONG_ANSWER: usize = 4096;
 
 /// The answer to a request.
 #[derive(Serialize)]
@@ -20,8 +27,13 @@ struct AnswerBody<'a> {
     predictions: Predictions<'a>,
     model: &'a str,
     version: u32,
-    digest: String,
+    #[serde(serialize_with = "displayed")]
+    digest: &'a Digest,
     request_id: &'a str,
+}
+
+fn displayed<S: Serializer>(text: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(text)
 }
 
 /// The answer to a request whose values do not fit the signature.
@@ -32,22 +44,9 @@ struct RowErrors<'a> {
     request_id: &'a str,
 }
 
-/// The answer to a request that failed otherwise.
-#[derive(Serialize)]
-struct ErrorBody<'a> {
-    error: ErrorText<'a>,
-    request_id: &'a str,
-}
-
-#[derive(Serialize)]
-struct ErrorText<'a> {
-    code: &'a str,
-    message: String,
-}
-
 /// Predicts with the default model.
 pub(super) async fn predict(State(service): State<Arc<Service>>, headers: HeaderMap, body: Bytes) -> Response {
-    answer(service.predict_body(None, &headers, &body).await)
+    answer_with(&service, None, &headers, body).await
 }
 
 /// Predicts with a model by its name.
@@ -57,17 +56,21 @@ pub(super) async fn predict_model(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    answer(service.predict_body(Some(&model), &headers, &body).await)
+    answer_with(&service, Some(&model), &headers, body).await
 }
 
-impl Service {
-    async fn predict_body(
-        &self,
-        model: Option<&str>,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Answer, PredictFault> {
-        self.predict(model, format(headers)?, body).await
+async fn answer_with(service: &Service, model: Option<&str>, headers: &HeaderMap, body: Bytes) -> Response {
+    let format = match format(headers) {
+        Ok(format) => format,
+        Err(fault) => return refusal(Failure::unserved(fault)),
+    };
+    match service.predict(model, format, body).await {
+        Ok(found) if found.values.len() <= LONG_ANSWER => answer(found),
+        Ok(found) => match tokio::task::spawn_blocking(|| answer(found)).await {
+            Ok(response) => response,
+            Err(error) => refusal(Failure::unserved(PredictFault::Host(error.to_string()))),
+        },
+        Err(failure) => refusal(failure),
     }
 }
 
@@ -75,44 +78,53 @@ impl Service {
 fn format(headers: &HeaderMap) -> Result<BodyFormat, PredictFault> {
     let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(BodyFormat::Json) };
     let text = value.to_str().unwrap_or_default();
-    match text.split(';').next().unwrap_or_default().trim() {
-        "application/json" => Ok(BodyFormat::Json),
-        "text/csv" => Ok(BodyFormat::Csv),
-        "application/vnd.apache.arrow.stream" => Ok(BodyFormat::Arrow),
-        _ => Err(PredictFault::ContentType(stagewright_text::Untrusted::new(text).to_string())),
+    let kind = text.split(';').next().unwrap_or_default().trim();
+    let is = |name: &str| kind.eq_ignore_ascii_case(name);
+    if is("application/json") {
+        Ok(BodyFormat::Json)
+    } else if is("text/csv") {
+        Ok(BodyFormat::Csv)
+    } else if is("application/vnd.apache.arrow.stream") {
+        Ok(BodyFormat::Arrow)
+    } else {
+        Err(PredictFault::ContentType(stagewright_text::Untrusted::new(text).cut(200).to_string()))
     }
 }
 
-fn answer(result: Result<Answer, PredictFault>) -> Response {
-    match result {
-        Ok(Answer { version, id, values }) => json(&AnswerBody {
-            predictions: Predictions { task: version.task(), values: &values, width: version.contents.width() },
-            model: &version.model,
-            version: version.version,
-            digest: version.digest.to_string(),
-            request_id: id.as_str(),
-        }),
-        Err(fault) => refusal(&fault, &RequestId::unanswered()),
-    }
+fn answer(answer: Answer) -> Response {
+    let handled = Handled::answered(&answer, Protocol::Native);
+    let Answer { version, id, values, .. } = answer;
+    let width = version.contents.width();
+    let mut response = json(&AnswerBody {
+        predictions: Predictions { task: version.task(), values: &values, width },
+        model: &version.model,
+        version: version.version,
+        digest: &version.digest,
+        request_id: id.as_str(),
+    });
+    response.extensions_mut().insert(handled);
+    response
 }
 
 /// Answers a request that failed.
-fn refusal(fault: &PredictFault, id: &RequestId) -> Response {
+pub(super) fn refusal(Failure { id, version, arm, fault }: Failure) -> Response {
     if let Some(cause) = fault.cause() {
         tracing::warn!("request {id}: {fault}: {cause}");
     }
-    let mut response = match fault {
+    let mut response = match &fault {
         PredictFault::Rows { errors, is_cut } => {
-            json(&RowErrors { errors, more_errors: *is_cut, request_id: id.as_str() })
+            let mut response = json(&RowErrors { errors, more_errors: *is_cut, request_id: id.as_str() });
+            *response.status_mut() = fault.status();
+            response
         }
-        fault => json(&ErrorBody {
-            error: ErrorText { code: fault.code(), message: fault.to_string() },
-            request_id: id.as_str(),
-        }),
+        fault => {
+            let mut refusal = Refusal::new(fault.status(), fault.code(), fault.to_string());
+            refusal.hint = fault.hint();
+            refusal.is_temporary = fault.retry_after().is_some();
+            refusal.answer(&id)
+        }
     };
-    *response.status_mut() = fault.status();
-    if let Some(wait) = fault.retry_after() {
-        response.headers_mut().insert(RETRY_AFTER, wait.as_secs().into());
-    }
+    let error = Some(fault.code());
+    response.extensions_mut().insert(Handled { id, protocol: Protocol::Native, version, arm, rows: 0, error });
     response
 }

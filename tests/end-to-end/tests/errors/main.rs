@@ -10,6 +10,7 @@ mod host;
 mod manifest;
 mod production;
 mod registry;
+mod serving;
 mod stages;
 mod usage;
 
@@ -224,6 +225,7 @@ fn every_page_is_provoked() {
         manifest::CASES,
         production::CASES,
         registry::CASES,
+        serving::CASES,
         stages::CASES,
         usage::CASES,
     ];

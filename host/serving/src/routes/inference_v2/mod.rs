@@ -28,6 +28,8 @@ use self::request::{Body, Request};
 use super::json::json as answer;
 use super::sentence::sentence;
 use crate::fault::PredictFault;
+use crate::handled::Handled;
+use crate::protocol::Protocol;
 use crate::request_id::RequestId;
 use crate::served_version::ServedVersion;
 use crate::service::Service;
@@ -126,7 +128,9 @@ async fn predict(service: &Service, named: &Named, headers: &HeaderMap, body: &[
         (request.decode(&version)?, wanted)
     };
     let answer = service.predict_rows(version, rows).await?;
-    Ok(response::response(&answer, &wanted))
+    let mut response = response::response(&answer, &wanted);
+    response.extensions_mut().insert(Handled::answered(&answer, Protocol::V2));
+    Ok(response)
 }
 
 /// Refuses a content type other than those that stock clients send. The protocol names none.
@@ -164,9 +168,16 @@ fn refused(refusal: &Refusal) -> Response {
     };
     let mut response = answer(&json!({ "error": refusal.to_string() }));
     *response.status_mut() = status;
+    let id = RequestId::unanswered();
+    let code = match refusal {
+        Refusal::Invalid(_) => "bad_request",
+        Refusal::NoVersion { .. } => "no_version",
+        Refusal::Failed(fault) => fault.code(),
+    };
+    response.extensions_mut().insert(Handled::failed(id.clone(), Protocol::V2, code));
     if let Refusal::Failed(fault) = refusal {
         if let Some(cause) = fault.cause() {
-            tracing::warn!("request {}: {fault}: {cause}", RequestId::unanswered());
+            tracing::warn!("request {id}: {fault}: {cause}");
         }
         if let Some(wait) = fault.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, wait.as_secs().into());

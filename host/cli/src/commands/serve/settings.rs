@@ -1,0 +1,92 @@
+//! The settings of a server: its file, overridden by flags.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use stagewright_manifest::{ServedModelSection, ServerSection, ServingFile};
+use stagewright_serving::{HttpLimits, ServerOptions, TlsFiles, TokenSource};
+
+use super::origins::AskedModel;
+use crate::arguments::ServeArguments;
+use crate::error_code::ErrorCode;
+use crate::usage_error::UsageError;
+
+/// The variable with tokens, where no file has them.
+const TOKENS: &str = "STAGEWRIGHT_SERVING_TOKENS";
+
+/// The port of a server that names none.
+const PORT: u16 = 8000;
+
+/// Returns the models to serve, each with its settings: those of the command line, or else all of
+/// the file.
+///
+/// # Errors
+/// No model is named, or one is not named as models are.
+pub(super) fn models(
+    file: &ServingFile,
+    arguments: &ServeArguments,
+) -> anyhow::Result<Vec<(AskedModel, ServedModelSection)>> {
+    let names: Vec<String> = file.models.iter().map(|section| section.name.clone()).collect();
+    let models = if arguments.models.is_empty() { &names } else { &arguments.models };
+    if models.is_empty() {
+        let message = "no model is named: neither on the command line, nor in the server's file";
+        let hint = "name one, such as `stagewright serve churn-classifier`, or add a table `[models.NAME]` to the file";
+        return Err(UsageError::error(ErrorCode::Argument, message, hint));
+    }
+    let mut found: Vec<(AskedModel, ServedModelSection)> = Vec::new();
+    for text in models {
+        let mut asked = AskedModel::parse(text)?;
+        let section = file.models.iter().find(|section| section.name == asked.name).cloned();
+        let section = section.unwrap_or_else(|| ServedModelSection { name: asked.name.clone(), ..Default::default() });
+        // A name alone is the alias of the file.
+        if let Some(alias) = section.alias.as_ref().filter(|_| *text == asked.name) {
+            asked = AskedModel::parse(&format!("{text}@{alias}"))?;
+        }
+        if found.iter().any(|(known, _)| known.name == asked.name) {
+            let message = format!("the model `{}` is named twice", asked.name);
+            return Err(UsageError::error(
+                ErrorCode::Argument,
+                message,
+                "a server answers with one version of a model",
+            ));
+        }
+        found.push((asked, section));
+    }
+    Ok(found)
+}
+
+/// Returns the server's settings: those of the file, overridden by flags.
+pub(super) fn server_options(file: &ServerSection, arguments: &ServeArguments) -> ServerOptions {
+    let host = arguments.host.or(file.host).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let port = arguments.port.or(file.port).unwrap_or(PORT);
+    let default = ServerOptions::at(SocketAddr::new(host, port));
+    let bytes = |asked: Option<u64>, default: usize| {
+        asked.map_or(default, |bytes| usize::try_from(bytes).unwrap_or(usize::MAX))
+    };
+    let time = |asked: Option<Duration>, default: Duration| asked.unwrap_or(default);
+    let limits = HttpLimits {
+        body_bytes: bytes(file.max_body, default.limits.body_bytes),
+        header_bytes: bytes(file.max_header, default.limits.header_bytes),
+        header_time: time(file.header_timeout, default.limits.header_time),
+        body_time: time(file.body_timeout, default.limits.body_time),
+        idle_time: time(file.idle_timeout, default.limits.idle_time),
+        connections: bytes(file.max_connections, default.limits.connections),
+    };
+    let pair = |certificate: &Option<PathBuf>, key: &Option<PathBuf>| {
+        Some(TlsFiles { certificate: certificate.clone()?, key: key.clone()? })
+    };
+    let tls =
+        pair(&arguments.tls_certificate, &arguments.tls_key).or_else(|| pair(&file.tls_certificate, &file.tls_key));
+    let tokens = arguments.tokens_file.clone().or_else(|| file.tokens_file.clone()).map(TokenSource::File);
+    let of_variable = || std::env::var(TOKENS).ok().map(|text| TokenSource::Text(text, TOKENS));
+    ServerOptions {
+        limits,
+        drain: time(file.drain, default.drain),
+        tokens: tokens.or_else(of_variable),
+        is_insecure: arguments.insecure || file.insecure.unwrap_or_default(),
+        tls,
+        access_log: arguments.access_log || file.access_log.unwrap_or_default(),
+        ..default
+    }
+}

@@ -1,0 +1,305 @@
+//! Who may do what: bearer tokens and their roles.
+//!
+//! Memory holds SHA-256 of each token and no token. A token that is presented is compared with all
+//! of them, byte by byte to the end, so that the time says nothing about how far one agrees.
+
+use std::fmt;
+
+use axum::http::header::AUTHORIZATION;
+use axum::http::{HeaderMap, Method};
+use sha2::{Digest as _, Sha256};
+use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
+
+/// The fewest characters of a token. A shorter one could be guessed.
+const LEAST_LENGTH: usize = 16;
+
+/// The most tokens. Each request is compared with all.
+const MOST_TOKENS: usize = 1000;
+
+/// What the holder of a token may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Asks for predictions, and reads what is served.
+    Predict,
+    /// Posts outcomes.
+    Outcomes,
+    /// Reads metrics.
+    Metrics,
+    /// Starts, advances and ends deployments.
+    Admin,
+}
+
+impl Role {
+    const ALL: [Self; 4] = [Self::Predict, Self::Outcomes, Self::Metrics, Self::Admin];
+
+    /// Returns the role's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Predict => "predict",
+            Self::Outcomes => "outcomes",
+            Self::Metrics => "metrics",
+            Self::Admin => "admin",
+        }
+    }
+
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// Why a text is no list of tokens. It names lines and cites no token.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TokensError {
+    /// A line is wrong.
+    #[error("line {line}: {problem}")]
+    Line {
+        /// The line, from 1.
+        line: usize,
+        /// The problem, with its remedy.
+        problem: String,
+    },
+    /// There is no token.
+    #[error("there is no token; write a line `TOKEN predict`")]
+    Empty,
+    /// There are too many tokens.
+    #[error("there are more than {MOST_TOKENS} tokens")]
+    TooMany,
+}
+
+/// The tokens that the server knows, each with its roles.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Tokens(Vec<([u8; 32], u8)>);
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tokens({})", self.0.len())
+    }
+}
+
+impl Tokens {
+    /// Reads tokens: on each line a token, or `sha256:` with the hash of one in hexadecimal, and its
+    /// roles (`predict,outcomes`). Empty lines and lines that begin with `#` say nothing.
+    ///
+    /// ```
+    /// use stagewright_serving::Tokens;
+    ///
+    /// let tokens = Tokens::parse("# the web shop\n0123456789abcdef0123 predict,outcomes\n")?;
+    /// assert_eq!(tokens.len(), 1);
+    /// # Ok::<(), stagewright_serving::TokensError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`TokensError`].
+    pub fn parse(text: &str) -> Result<Self, TokensError> {
+        let mut tokens = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let line = line.trim();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (digest, roles) = parse_line(line).map_err(|problem| TokensError::Line { line: index + 1, problem })?;
+            if tokens.iter().any(|(known, _)| *known == digest) {
+                let problem = "the token has a line already; write all of its roles on one".to_owned();
+                return Err(TokensError::Line { line: index + 1, problem });
+            }
+            tokens.push((digest, roles));
+        }
+        match tokens.len() {
+            0 => Err(TokensError::Empty),
+            1..=MOST_TOKENS => Ok(Self(tokens)),
+            _ => Err(TokensError::TooMany),
+        }
+    }
+
+    /// Returns the number of tokens.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Returns whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the roles of a token. The time does not depend on which token it is.
+    fn roles(&self, token: &str) -> Option<u8> {
+        let digest: [u8; 32] = Sha256::digest(token.as_bytes()).into();
+        let (mut roles, mut is_known) = (0, Choice::from(0));
+        for (known, own) in &self.0 {
+            let is_equal = known.ct_eq(&digest);
+            roles = u8::conditional_select(&roles, own, is_equal);
+            is_known |= is_equal;
+        }
+        bool::from(is_known).then_some(roles)
+    }
+}
+
+/// Reads a line: the digest of its token, and its roles as bits.
+fn parse_line(line: &str) -> Result<([u8; 32], u8), String> {
+    let Some((token, roles)) = line.split_once(char::is_whitespace) else {
+        return Err("write a token, a space, and its roles: `TOKEN predict,metrics`".to_owned());
+    };
+    let bits = parse_roles(roles.trim()).map_err(|problem| {
+        // A token must not be cited, so the message does not say what stands there.
+        if parse_roles(token).is_ok() { "the token comes first, then its roles".to_owned() } else { problem }
+    })?;
+    if let Some(hexadecimal) = token.strip_prefix("sha256:") {
+        let digest = parse_digest(hexadecimal).ok_or("after `sha256:` come 64 hexadecimal digits")?;
+        return Ok((digest, bits));
+    }
+    if token.len() < LEAST_LENGTH {
+        return Err(format!("the token is shorter than {LEAST_LENGTH} characters; `openssl rand -hex 32` makes one"));
+    }
+    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err("a token has letters, digits and signs of ASCII alone".to_owned());
+    }
+    Ok((Sha256::digest(token.as_bytes()).into(), bits))
+}
+
+fn parse_roles(text: &str) -> Result<u8, String> {
+    let role = |name: &str| Role::ALL.into_iter().find(|role| role.name() == name.trim());
+    text.split(',').try_fold(0, |bits, name| match role(name) {
+        Some(role) => Ok(bits | role.bit()),
+        None => Err("the roles are predict, outcomes, metrics and admin, with commas between them".to_owned()),
+    })
+}
+
+fn parse_digest(text: &str) -> Option<[u8; 32]> {
+    if text.len() != 64 || !text.is_ascii() {
+        return None;
+    }
+    let mut digest = [0; 32];
+    for (byte, digits) in digest.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?;
+    }
+    Some(digest)
+}
+
+/// Who may ask for a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// Everybody: probes, which tell nothing but whether the server is ready.
+    Everybody,
+    /// Whoever has a token.
+    AnyToken,
+    /// Whoever has a token with this role.
+    Role(Role),
+}
+
+impl Access {
+    /// Returns who may ask for a path. What is not listed is for those who predict.
+    pub(crate) fn of(method: &Method, path: &str) -> Self {
+        let is_read = method == Method::GET || method == Method::HEAD;
+        match path {
+            "/health/live" | "/health/ready" | "/ping" | "/v2/health/live" | "/v2/health/ready" => Self::Everybody,
+            "/" | "/health" if is_read => Self::AnyToken,
+            "/metrics" => Self::Role(Role::Metrics),
+            "/outcomes" => Self::Role(Role::Outcomes),
+            _ if path.starts_with("/admin/") || path == "/admin" => Self::Role(Role::Admin),
+            _ if path.starts_with("/deployments") || path.contains("/deployment") => Self::Role(Role::Admin),
+            _ if path.starts_with("/models/") && path.ends_with("/outcomes") => Self::Role(Role::Outcomes),
+            _ => Self::Role(Role::Predict),
+        }
+    }
+}
+
+/// Why a request is not admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denial {
+    /// It has no token.
+    NoToken,
+    /// Its token is unknown.
+    UnknownToken,
+    /// Its token has not this role.
+    NoRole(Role),
+}
+
+/// Decides whether a request is admitted. Without tokens, everybody is.
+pub(crate) fn admit(tokens: Option<&Tokens>, access: Access, headers: &HeaderMap) -> Result<(), Denial> {
+    let Some(tokens) = tokens else { return Ok(()) };
+    if access == Access::Everybody {
+        return Ok(());
+    }
+    let value = headers.get(AUTHORIZATION).ok_or(Denial::NoToken)?;
+    let text = value.to_str().map_err(|_| Denial::UnknownToken)?;
+    let (scheme, token) = text.split_once(' ').ok_or(Denial::UnknownToken)?;
+    if !scheme.eq_ignore_ascii_case("bearer") {
+        return Err(Denial::UnknownToken);
+    }
+    let roles = tokens.roles(token.trim()).ok_or(Denial::UnknownToken)?;
+    match access {
+        Access::Role(role) if roles & role.bit() == 0 => Err(Denial::NoRole(role)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WEB: &str = "web-0123456789abcdef";
+    const OPS: &str = "ops-0123456789abcdef";
+
+    fn headers(value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(AUTHORIZATION, value.parse().expect("a value"))])
+    }
+
+    fn tokens() -> Tokens {
+        let hash: String = Sha256::digest(OPS.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        Tokens::parse(&format!("# who\n\n{WEB} predict,outcomes\nsha256:{hash}\tmetrics, admin\n")).expect("tokens")
+    }
+
+    // invariant: A token opens what its roles say, and nothing else; a server with tokens tells
+    // nothing to a request without one but whether it is ready.
+    #[test]
+    fn a_token_opens_what_its_roles_say() {
+        let tokens = tokens();
+        let ask = |access, value: &str| admit(Some(&tokens), access, &headers(value));
+        let (web, ops) = (format!("Bearer {WEB}"), format!("bearer {OPS}"));
+        assert_eq!(ask(Access::Role(Role::Predict), &web), Ok(()));
+        assert_eq!(ask(Access::Role(Role::Outcomes), &web), Ok(()));
+        assert_eq!(ask(Access::Role(Role::Metrics), &web), Err(Denial::NoRole(Role::Metrics)));
+        assert_eq!(ask(Access::Role(Role::Admin), &ops), Ok(()));
+        assert_eq!(ask(Access::Role(Role::Predict), &ops), Err(Denial::NoRole(Role::Predict)));
+        assert_eq!(ask(Access::AnyToken, &ops), Ok(()));
+        let cut = &web[..web.len() - 1];
+        for wrong in [cut, "Bearer", "Bearer ", "Basic d2ViOndlYg==", &format!("Bearer {web}"), &format!("{web}0")] {
+            assert_eq!(ask(Access::AnyToken, wrong), Err(Denial::UnknownToken), "{wrong}");
+        }
+        assert_eq!(admit(Some(&tokens), Access::AnyToken, &HeaderMap::new()), Err(Denial::NoToken));
+        assert_eq!(admit(Some(&tokens), Access::Everybody, &HeaderMap::new()), Ok(()));
+        assert_eq!(admit(None, Access::Role(Role::Admin), &HeaderMap::new()), Ok(()));
+    }
+
+    #[test]
+    fn a_path_that_nobody_listed_is_for_those_who_predict() {
+        let access = |path| Access::of(&Method::POST, path);
+        assert_eq!(access("/health/ready"), Access::Everybody);
+        assert_eq!(access("/health/ready/"), Access::Role(Role::Predict));
+        assert_eq!(access("/metrics"), Access::Role(Role::Metrics));
+        assert_eq!(access("/models/churn/predict"), Access::Role(Role::Predict));
+        assert_eq!(access("/models/churn/outcomes"), Access::Role(Role::Outcomes));
+        assert_eq!(access("/models/churn/deployment/advance"), Access::Role(Role::Admin));
+        assert_eq!(access("/whatever"), Access::Role(Role::Predict));
+    }
+
+    #[test]
+    fn a_list_that_is_wrong_is_refused_with_its_line_and_without_its_tokens() {
+        let secret = "s3cr3t-s3cr3t-s3cr3t";
+        for (text, part) in [
+            (format!("\n{secret}\n"), "line 2: write a token"),
+            (format!("{secret} reader\n"), "line 1: the roles are"),
+            (format!("predict {secret}\n"), "the token comes first"),
+            ("short predict\n".to_owned(), "shorter than 16"),
+            (format!("{secret}é predict\n"), "of ASCII alone"),
+            (format!("sha256:{secret} predict\n"), "64 hexadecimal digits"),
+            (format!("{secret} predict\n{secret} admin\n"), "line 2: the token has a line already"),
+            ("# nobody\n".to_owned(), "there is no token"),
+        ] {
+            let error = Tokens::parse(&text).expect_err(&text).to_string();
+            assert!(error.contains(part), "{error}");
+            assert!(!error.contains(secret), "{error}");
+        }
+        assert!(!format!("{:?}", tokens()).contains("web"));
+    }
+}

@@ -1,0 +1,278 @@
+//! What the server counts, for Prometheus.
+//!
+//! A request takes no lock but that of a histogram and hashes no label: each version has its
+//! counters at hand. Sizes that somebody else keeps, such as queues, are read when they are asked
+//! for ([`state`]).
+
+pub(crate) mod process;
+pub(crate) mod state;
+
+use std::array;
+use std::fmt;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, prometheus_text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::arm::Arm;
+use crate::protocol::Protocol;
+
+/// The upper bounds of the histogram of latencies, in seconds.
+pub(crate) const SECONDS: [f64; 15] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
+
+/// The statuses whose counters are at hand.
+const CODES: [u16; 16] = [200, 400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 431, 500, 501, 503, 504];
+
+/// The labels of a version's metrics. Requests that no version answered have empty ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VersionLabels {
+    model: String,
+    version: String,
+    arm: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    model: String,
+    version: String,
+    arm: String,
+    protocol: &'static str,
+    code: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    model: String,
+    version: String,
+    arm: String,
+    label: String,
+}
+
+/// The counters of a version in an arm.
+pub struct VersionMetrics {
+    labels: VersionLabels,
+    all_requests: Family<RequestLabels, Counter>,
+    requests: [[OnceLock<Counter>; CODES.len()]; Protocol::ALL.len()],
+    seconds: Histogram,
+    rows: Counter,
+}
+
+impl fmt::Debug for VersionMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("VersionMetrics").field(&self.labels).finish()
+    }
+}
+
+impl VersionMetrics {
+    /// Counts a request that was answered.
+    pub(crate) fn observe(&self, protocol: Protocol, code: u16, latency: Duration, rows: u64) {
+        match CODES.iter().position(|known| *known == code) {
+            Some(place) => {
+                let counter = &self.requests[protocol as usize][place];
+                counter.get_or_init(|| self.counter(protocol, code)).inc();
+            }
+            None => {
+                self.counter(protocol, code).inc();
+            }
+        }
+        self.seconds.observe(latency.as_secs_f64());
+        self.rows.inc_by(rows);
+    }
+
+    fn counter(&self, protocol: Protocol, code: u16) -> Counter {
+        let VersionLabels { model, version, arm } = self.labels.clone();
+        let labels = RequestLabels { model, version, arm, protocol: protocol.name(), code: code.into() };
+        self.all_requests.get_or_create_owned(&labels)
+    }
+}
+
+/// The counters of a version in each arm, made when they are needed.
+#[derive(Debug, Default)]
+pub struct ArmMetrics([OnceLock<VersionMetrics>; Arm::ALL.len()]);
+
+impl ArmMetrics {
+    /// Returns the counters of an arm.
+    pub(crate) fn of(&self, metrics: &Metrics, model: &str, version: u32, arm: Arm) -> &VersionMetrics {
+        self.0[arm as usize].get_or_init(|| metrics.version(model, version, arm))
+    }
+}
+
+/// What the server counts.
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    seconds: Family<VersionLabels, Histogram, fn() -> Histogram>,
+    rows: Family<VersionLabels, Counter>,
+    in_flight: Gauge,
+    outcomes: Family<OutcomeLabels, Counter>,
+    shadow_differences: Family<VersionLabels, Counter>,
+    unlogged: Counter,
+    evicted: Counter,
+    /// The counters of requests that no version answered.
+    unserved: VersionMetrics,
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Metrics").field(&self.registry).finish()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let mut registry = Registry::with_prefix("stagewright");
+        let requests = Family::default();
+        let seconds = Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram);
+        let rows = Family::default();
+        let unserved = version_metrics(&requests, &seconds, &rows, VersionLabels::default());
+        let metrics = Self {
+            registry: Registry::default(),
+            requests,
+            seconds,
+            rows,
+            in_flight: Gauge::default(),
+            outcomes: Family::default(),
+            shadow_differences: Family::default(),
+            unlogged: Counter::default(),
+            evicted: Counter::default(),
+            unserved,
+        };
+        registry.register("requests", "Requests that were answered", metrics.requests.clone());
+        let help = "From the head of a request to its answer, in seconds";
+        registry.register("request_seconds", help, metrics.seconds.clone());
+        registry.register("rows", "Rows that were predicted", metrics.rows.clone());
+        registry.register("requests_in_flight", "Requests without an answer yet", metrics.in_flight.clone());
+        registry.register("outcomes", "Outcomes that were posted", metrics.outcomes.clone());
+        let help = "Rows for which a shadow predicts something else";
+        registry.register("shadow_differences", help, metrics.shadow_differences.clone());
+        let help = "Lines of the access log that were dropped because standard output does not keep up";
+        registry.register("access_log_dropped", help, metrics.unlogged.clone());
+        let help = "Idle connections that were closed to make room for others";
+        registry.register("connections_evicted", help, metrics.evicted.clone());
+        Self { registry, ..metrics }
+    }
+}
+
+impl Metrics {
+    /// Returns the counters of a version in an arm.
+    fn version(&self, model: &str, version: u32, arm: Arm) -> VersionMetrics {
+        version_metrics(&self.requests, &self.seconds, &self.rows, version_labels(model, version, arm))
+    }
+
+    /// Returns the counters of requests that no version answered.
+    pub(crate) fn unserved(&self) -> &VersionMetrics {
+        &self.unserved
+    }
+
+    /// Counts a request as in flight until the result is dropped.
+    pub(crate) fn begin_request(&self) -> InFlight<'_> {
+        self.in_flight.inc();
+        InFlight(&self.in_flight)
+    }
+
+    /// Returns the number of requests that have no answer yet.
+    pub(crate) fn in_flight(&self) -> i64 {
+        self.in_flight.get()
+    }
+
+    /// Counts an outcome that was posted.
+    pub fn count_outcome(&self, model: &str, version: u32, arm: Arm, label: &str) {
+        let VersionLabels { model, version, arm } = version_labels(model, version, arm);
+        self.outcomes.get_or_create(&OutcomeLabels { model, version, arm, label: label.to_owned() }).inc();
+    }
+
+    /// Counts rows for which a shadow predicts something else.
+    pub fn count_shadow_differences(&self, model: &str, version: u32, rows: u64) {
+        self.shadow_differences.get_or_create(&version_labels(model, version, Arm::Shadow)).inc_by(rows);
+    }
+
+    /// Returns the counter of lines that the access log dropped.
+    pub(crate) fn unlogged(&self) -> &Counter {
+        &self.unlogged
+    }
+
+    /// Counts idle connections that were closed to make room for others.
+    pub(crate) fn count_evicted(&self, connections: u64) {
+        self.evicted.inc_by(connections);
+    }
+
+    /// Writes everything in the text format of Prometheus.
+    pub(crate) fn write(&self, text: &mut String) -> fmt::Result {
+        prometheus_text::encode(text, &self.registry)
+    }
+}
+
+fn version_labels(model: &str, version: u32, arm: Arm) -> VersionLabels {
+    let arm = arm.name().unwrap_or_default().to_owned();
+    VersionLabels { model: model.to_owned(), version: version.to_string(), arm }
+}
+
+fn version_metrics(
+    requests: &Family<RequestLabels, Counter>,
+    seconds: &Family<VersionLabels, Histogram, fn() -> Histogram>,
+    rows: &Family<VersionLabels, Counter>,
+    labels: VersionLabels,
+) -> VersionMetrics {
+    VersionMetrics {
+        all_requests: requests.clone(),
+        requests: array::from_fn(|_| array::from_fn(|_| OnceLock::new())),
+        seconds: seconds.get_or_create_owned(&labels),
+        rows: rows.get_or_create_owned(&labels),
+        labels,
+    }
+}
+
+/// A request that is in flight.
+pub(crate) struct InFlight<'a>(&'a Gauge);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_is_counted_under_its_version_protocol_and_status() {
+        let metrics = Metrics::default();
+        let arms = ArmMetrics::default();
+        let observe = |code, rows| {
+            let version = arms.of(&metrics, "churn", 3, Arm::Canary);
+            version.observe(Protocol::Native, code, Duration::from_micros(300), rows);
+        };
+        observe(200, 2);
+        observe(200, 5);
+        observe(418, 0);
+        metrics.unserved().observe(Protocol::Other, 404, Duration::from_secs(9), 0);
+        let mut text = String::new();
+        metrics.write(&mut text).expect("text");
+        let labels = "model=\"churn\",version=\"3\",arm=\"canary\"";
+        for line in [
+            format!("stagewright_requests_total{{{labels},protocol=\"native\",code=\"200\"}} 2"),
+            format!("stagewright_requests_total{{{labels},protocol=\"native\",code=\"418\"}} 1"),
+            "stagewright_requests_total{model=\"\",version=\"\",arm=\"\",protocol=\"other\",code=\"404\"} 1".to_owned(),
+            format!("stagewright_rows_total{{{labels}}} 7"),
+            format!("stagewright_request_seconds_count{{{labels}}} 3"),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_request_is_in_flight_until_its_guard_is_dropped() {
+        let metrics = Metrics::default();
+        let request = metrics.begin_request();
+        assert_eq!(metrics.in_flight(), 1);
+        drop(request);
+        assert_eq!(metrics.in_flight(), 0);
+    }
+}

@@ -1,0 +1,136 @@
+//! What the server answers, and that every error has one form.
+
+use std::io::Write as _;
+use std::time::Duration;
+
+use serde_json::json;
+use stagewright_serving::{PoolOptions, RequestId, TokenSource};
+
+use crate::bed::{Running, ask, predict, read_reply, send, version};
+
+const JSON: &[&str] = &["Content-Type: application/json"];
+
+#[test]
+fn a_prediction_has_the_identifier_of_its_request_in_body_and_header() {
+    let server = Running::start();
+    let mut stream = server.connect();
+    let headers = ["Content-Type: application/json; charset=utf-8", "X-Request-Id: mine-1"];
+    let reply = ask(&mut stream, "POST", "/predict", &headers, b"[{\"x\": 0.25}, {\"x\": 0.75}]");
+    assert_eq!(reply.status, 200, "{}", reply.text());
+    let body = reply.json();
+    let expected = json!([{ "label": "no", "probability": 0.25 }, { "label": "yes", "probability": 0.75 }]);
+    assert_eq!(body["predictions"], expected);
+    assert_eq!((&body["model"], &body["version"]), (&json!("numbers"), &json!(3)));
+    let id = body["request_id"].as_str().expect("an identifier");
+    assert_eq!(reply.header("x-request-id"), Some(id));
+    assert_eq!(reply.header("x-client-request-id"), Some("mine-1"));
+    assert_eq!(RequestId::parse(id), Some((3, None)));
+    // The connection is kept, and each request has an identifier of its own.
+    let again = predict(&mut stream, 0.5);
+    assert_ne!(again.header("x-request-id"), Some(id));
+    assert_eq!(again.header("x-client-request-id"), None);
+    let by_name = server.ask("POST", "/models/numbers/predict", JSON, b"{\"x\": 1.0}");
+    assert_eq!(by_name.json()["predictions"][0]["label"], "yes");
+}
+
+// invariant: Every error that a client of the server meets has one form, with a code for programs
+// and the identifier of the request.
+#[test]
+fn every_error_has_one_form() {
+    let server = Running::limited(|limits| limits.body_bytes = 100_000);
+    let ask = |method, path, headers: &[&str], body: &[u8]| server.ask(method, path, headers, body);
+    ask("GET", "/nowhere", &[], b"").expect_error(404, "not_found");
+    ask("POST", "/models/other/predict", JSON, b"{}").expect_error(404, "no_model");
+    let not_allowed = ask("GET", "/predict", &[], b"");
+    not_allowed.expect_error(405, "method_not_allowed");
+    assert_eq!(not_allowed.header("allow"), Some("POST"));
+    ask("POST", "/predict", &["Content-Type: text/html"], b"x").expect_error(415, "unsupported_content_type");
+    let packed = ["Content-Type: application/json", "Content-Encoding: gzip"];
+    ask("POST", "/predict", &packed, b"\x1f\x8b").expect_error(415, "unsupported_encoding");
+    ask("POST", "/predict", JSON, &vec![b' '; 100_001]).expect_error(413, "too_large");
+    // The reason of a fault is the operator's.
+    let failed = server.predict(2.0);
+    failed.expect_error(500, "model_failed");
+    assert!(!failed.text().contains("secret"));
+    // A path whose name is no UTF-8.
+    ask("POST", "/models/%ff/predict", JSON, b"{}").expect_error(400, "bad_request");
+    let wrong = ask("POST", "/predict", JSON, b"{\"x\": \"many\"}");
+    assert_eq!(wrong.status, 422, "{}", wrong.text());
+    assert_eq!(wrong.json()["request_id"].as_str(), wrong.header("x-request-id"));
+    assert_eq!(server.predict(0.5).status, 200);
+}
+
+#[test]
+fn a_request_that_waits_for_too_long_is_given_up_and_too_many_are_refused() {
+    let options = PoolOptions { workers: 1, gathered_rows: 1, queued_rows: 2, ..PoolOptions::default() };
+    let server = Running::serving(version(1, options, Duration::from_millis(400)), |_| {});
+    // One keeps the only worker, another the one that stands by.
+    let mut busy: Vec<_> = (0..2).map(|_| server.connect()).collect();
+    for stream in &mut busy {
+        send(stream, "POST", "/predict", JSON, b"{\"x\": -1500}").expect("a request");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let mut waiting: Vec<_> = (0..2).map(|_| server.connect()).collect();
+    for stream in &mut waiting {
+        send(stream, "POST", "/predict", JSON, b"{\"x\": 0.5}").expect("a request");
+    }
+    std::thread::sleep(Duration::from_millis(50));
+    let refused = server.predict(0.5);
+    refused.expect_error(429, "overloaded");
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    for stream in busy.iter_mut().chain(&mut waiting) {
+        let reply = read_reply(stream).expect("an answer");
+        reply.expect_error(504, "deadline");
+        assert_eq!(reply.header("retry-after"), Some("1"));
+    }
+}
+
+#[test]
+fn tokens_open_what_their_roles_say() {
+    let text = "reader-0123456789ab predict\nwatcher-0123456789a metrics\n".to_owned();
+    let server = Running::with(|options| options.tokens = Some(TokenSource::Text(text, "a test")));
+    let reader = "Authorization: Bearer reader-0123456789ab";
+    let body = b"{\"x\": 0.5}";
+    let denied = server.ask("POST", "/predict", JSON, body);
+    denied.expect_error(401, "unauthorized");
+    assert_eq!(denied.header("www-authenticate"), Some("Bearer"));
+    server
+        .ask("POST", "/predict", &["Authorization: Bearer nobody-0123456789a"], body)
+        .expect_error(401, "unauthorized");
+    assert_eq!(server.ask("POST", "/predict", &[reader], body).status, 200);
+    server.ask("GET", "/metrics", &[reader], b"").expect_error(403, "forbidden");
+    assert_eq!(server.ask("GET", "/metrics", &["Authorization: Bearer watcher-0123456789a"], b"").status, 200);
+    assert_eq!(server.ask("GET", "/health/ready", &[], b"").status, 200);
+    server.ask("GET", "/health", &[], b"").expect_error(401, "unauthorized");
+    server.ask("GET", "/nowhere", &[], b"").expect_error(401, "unauthorized");
+}
+
+// Cases that smuggle a request past a proxy that reads a message differently.
+#[test]
+fn a_message_that_can_be_read_in_two_ways_is_refused_or_ends_the_connection() {
+    let server = Running::start();
+    let refused = |head: &str, body: &str| {
+        let mut stream = server.connect();
+        let text = format!("POST /predict HTTP/1.1\r\nHost: test\r\n{head}\r\n\r\n{body}");
+        stream.write_all(text.as_bytes()).expect("a request");
+        read_reply(&mut stream).expect("an answer").status
+    };
+    let smuggled = "GET /health/live HTTP/1.1\r\nHost: test\r\n\r\n";
+    assert_eq!(refused("Content-Length: 5\r\nContent-Length: 6", "aaaaaa"), 400);
+    assert_eq!(refused("Content-Length: +5", "aaaaa"), 400);
+    assert_eq!(refused("Content-Length: 5, 5", "aaaaa"), 400);
+    assert_eq!(refused("Transfer-Encoding: xchunked", smuggled), 400);
+    assert_eq!(refused("Transfer-Encoding: chunked, identity", smuggled), 400);
+    assert_eq!(refused("X: y\r\n : z", ""), 400);
+    // Both lengths: the chunks count, and nothing that follows them is a request.
+    let mut stream = server.connect();
+    let body = format!("a\r\n{{\"x\": 0.5}}\r\n0\r\n\r\n{smuggled}");
+    let both = format!(
+        "POST /predict HTTP/1.1\r\nHost: test\r\nContent-Length: {}\r\nTransfer-Encoding: chunked\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(both.as_bytes()).expect("a request");
+    let reply = read_reply(&mut stream).expect("an answer");
+    assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
+    assert!(read_reply(&mut stream).is_err(), "what was smuggled got an answer");
+}
