@@ -178,7 +178,7 @@ fn parse_digest(text: &str) -> Option<[u8; 32]> {
 /// Who may ask for a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Everybody: probes, which tell nothing but whether the server is ready.
+    /// Everybody: probes, which tell nothing but whether the server is ready, and the empty page.
     Everybody,
     /// Whoever has a token.
     AnyToken,
@@ -192,6 +192,8 @@ impl Access {
         let is_read = method == Method::GET || method == Method::HEAD;
         match path {
             "/health/live" | "/health/ready" | "/ping" | "/v2/health/live" | "/v2/health/ready" => Self::Everybody,
+            // The page says nothing about a model; it asks for a token itself.
+            "/docs" | "/docs/page.js" | "/docs/page.css" if is_read => Self::Everybody,
             "/" | "/health" if is_read => Self::AnyToken,
             "/metrics" => Self::Role(Role::Metrics),
             "/outcomes" => Self::Role(Role::Outcomes),

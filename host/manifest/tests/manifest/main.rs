@@ -10,6 +10,7 @@ mod operator;
 mod overrides;
 mod parameters;
 mod preparations;
+mod serving;
 mod starter;
 mod trust;
 

@@ -76,13 +76,22 @@ fn with_errors(mut responses: Value, schema: &str) -> Value {
 }
 
 /// Returns the routes that are neither predictions nor of another protocol.
-fn own() -> [(&'static str, Value); 6] {
+fn own() -> [(&'static str, Value); 8] {
     let health = of_schema("The models that are served.", "Health");
     let html = json!({ "description": "The page.", "content": { "text/html": { "schema": { "type": "string" } } } });
     let document = json!({
         "description": "This document.",
         "content": { "application/json": { "schema": { "type": "object" } } },
     });
+    let text = json!({ "text/plain": { "schema": { "type": "string" } } });
+    let metrics = json!({ "200": { "description": "The metrics, as Prometheus reads them.", "content": text } });
+    let object = json!({ "application/json": { "schema": { "type": "object" } } });
+    let described = json!({
+        "200": { "description": "The version that is served.", "content": object },
+        "404": of_schema("No such model is served.", "Error"),
+    });
+    let mut model = get("Health", "model", "Describes a model that is served", described);
+    model["parameters"] = placeholders("/models/{model}");
     let ready = json!({ "200": empty("Every model is loaded."), "503": empty("A model is not loaded yet.") });
     [
         ("/", get("Health", "root", "Describes the models that are served", json!({ "200": health }))),
@@ -91,6 +100,8 @@ fn own() -> [(&'static str, Value); 6] {
             "/health/live",
             get("Health", "live", "Answers as long as the process does", json!({ "200": empty("It lives.") })),
         ),
+        ("/models/{model}", model),
+        ("/metrics", get("Health", "metrics", "What the server counts", metrics)),
         ("/health/ready", get("Health", "ready", "Tells whether every model is loaded", ready)),
         ("/openapi.json", get("Documentation", "openapi", "Describes the interface", json!({ "200": document }))),
         ("/docs", get("Documentation", "docs", "A page to try the interface", json!({ "200": html }))),
