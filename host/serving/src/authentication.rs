@@ -16,7 +16,7 @@ const LEAST_LENGTH: usize = 16;
 /// The most tokens. Each request is compared with all.
 const MOST_TOKENS: usize = 1000;
 
-/// What the holder of a token may do.
+/// A right of the holder of a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// Asks for predictions, and reads what is served.
@@ -77,8 +77,8 @@ impl fmt::Debug for Tokens {
 }
 
 impl Tokens {
-    /// Reads tokens: on each line a token, or `sha256:` with the hash of one in hexadecimal, and its
-    /// roles (`predict,outcomes`). Empty lines and lines that begin with `#` say nothing.
+    /// Reads tokens: on each line a token, or `sha256:` with the hash of one in hexadecimal, and
+    /// its roles (`predict,outcomes`). Empty lines and lines that begin with `#` say nothing.
     ///
     /// ```
     /// use stagewright_serving::Tokens;

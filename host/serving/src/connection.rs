@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::AbortHandle;
 
-/// What a connection is doing.
+/// A phase in the life of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// No byte of the next request has arrived.
@@ -36,7 +36,7 @@ struct Clock {
     now: AtomicU64,
 }
 
-/// What one connection is doing, and since when.
+/// The phase of one connection, and its beginning.
 #[derive(Debug)]
 pub(crate) struct Activity {
     clock: Arc<Clock>,

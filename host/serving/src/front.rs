@@ -1,4 +1,4 @@
-//! What happens to every request around its route: who may ask, the body, the id, metrics, the log.
+//! The way of every request around its route: who may ask, the body, the id, metrics, the log.
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -44,7 +44,7 @@ pub(crate) struct Front {
     pub(crate) log: Option<AccessLog>,
 }
 
-/// What the log says about a request, beside its answer.
+/// The part of a request that the log has, beside its answer.
 struct Logged {
     time: SystemTime,
     method: Method,
@@ -58,8 +58,8 @@ impl Front {
         let metrics = self.service.metrics();
         let _in_flight = metrics.begin_request();
         let client_id = request.headers().get(&REQUEST_ID).filter(|value| is_plain(value)).cloned();
-        // A message with chunks may have a length as well, which HTTP's parser has dropped by now. A
-        // proxy in front may have read it by its length, so nothing that follows is trusted.
+        // A message with chunks may have a length as well, which HTTP's parser has dropped by now.
+        // A proxy in front may have read it by its length, so nothing that follows is trusted.
         let is_last = request.headers().contains_key(TRANSFER_ENCODING);
         let logged = self.log.as_ref().map(|_| Logged {
             time: SystemTime::now(),

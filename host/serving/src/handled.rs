@@ -1,4 +1,4 @@
-//! What a route tells the server about an answer: for metrics, for the log, for headers.
+//! The facts about an answer that its route tells the server, for metrics, log and headers.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::request_id::RequestId;
 use crate::served_version::ServedVersion;
 use crate::service::Answer;
 
-/// What a route tells the server about an answer, as an extension of the response. An answer
+/// The facts about an answer, as an extension of the response, for metrics and the log. An answer
 /// without it counts as one that no version gave.
 #[derive(Debug, Clone)]
 pub struct Handled {

@@ -1,8 +1,8 @@
 //! Predictions over HTTP.
 //!
 //! A [`Service`] has models by name. Each served version has a [`Pool`] of sessions: loaded models
-//! that run behind the walls of their sandboxes and answer batch after batch. Requests that wait are
-//! predicted together. [`Server`] is the HTTP side; it knows no model, and the sessions know no
+//! that run behind the walls of their sandboxes and answer batch after batch. Requests that wait
+//! are predicted together. [`Server`] is the HTTP side; it knows no model, and the sessions know no
 //! HTTP.
 //!
 //! - `pool`: the queue of a version, and the threads that answer it

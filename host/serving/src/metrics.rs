@@ -1,4 +1,4 @@
-//! What the server counts, for Prometheus.
+//! The counts of the server, for Prometheus.
 //!
 //! A request takes no lock but that of a histogram and hashes no label: each version has its
 //! counters at hand. Sizes that somebody else keeps, such as queues, are read when they are asked
@@ -103,7 +103,7 @@ impl ArmMetrics {
     }
 }
 
-/// What the server counts.
+/// The counts of a server.
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,

@@ -265,8 +265,8 @@ impl Server {
         Reload(self.shared.clone())
     }
 
-    /// Answers requests until `stop` completes. Then no connection is accepted, a request that comes
-    /// over a kept one is refused, and those that have come are answered, within
+    /// Answers requests until `stop` completes. Then no connection is accepted, a request that
+    /// comes over a kept one is refused, and those that have come are answered, within
     /// [`ServerOptions::drain`]. Returns how many connections were cut off at its end.
     pub async fn run(self, stop: impl Future<Output = ()>) -> usize {
         let Self { listener, shared, .. } = self;
@@ -388,8 +388,8 @@ impl Shared {
         }
     }
 
-    /// Waits until all requests are answered, closes connections as they become idle, and closes the
-    /// others at the end of the time. Returns how many those were.
+    /// Waits until all requests are answered, closes connections as they become idle, and closes
+    /// the others at the end of the time. Returns how many those were.
     async fn drain(&self) -> usize {
         let end = Instant::now() + self.options.drain;
         sleep(LAST_CALL.min(self.options.drain)).await;

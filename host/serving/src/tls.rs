@@ -31,7 +31,7 @@ pub enum TlsError {
     Content {
         /// The file.
         file: PathBuf,
-        /// What it should have.
+        /// The thing that it should have.
         what: &'static str,
     },
     /// Certificate and key cannot be used.

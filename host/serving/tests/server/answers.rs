@@ -1,4 +1,4 @@
-//! What the server answers, and that every error has one form.
+//! Answers of the server, and that every error has one form.
 
 use std::io::Write as _;
 use std::time::Duration;
