@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use stagewright_services::postgres::{Cluster, Durability};
-use stagewright_store::{ArtifactStore, MetricPoint, NewModel, Registry, RunStatus, StoreError};
+use stagewright_store::{ArtifactStore, MetricPoint, NewModel, OpenMode, Registry, RunStatus, StoreError};
 
 use crate::world::{World, eventually, new_run, said, spawn, unnumbered, version};
 
@@ -174,6 +174,26 @@ fn a_watch_of_a_server_that_is_away_is_an_error_until_it_is_back() {
     assert!(!watch.wait(Duration::from_millis(300)).unwrap());
     registry.create_model("other", &NewModel::default()).unwrap();
     assert!(watch.wait(Duration::from_secs(30)).unwrap());
+}
+
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_user_who_may_only_read_the_tables_reads_and_watches() {
+    let url = Cluster::shared().create_database();
+    let name = url.rsplit('/').next().unwrap();
+    drop(Registry::connect(&url).unwrap());
+    let grants = format!(
+        "CREATE USER reader_{name} PASSWORD 'secret'; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader_{name}"
+    );
+    Cluster::shared().psql(&url, &grants).unwrap();
+    let (_, _, rest) = parts(&url);
+    let reader = Registry::connect_as(&format!("postgres://reader_{name}:secret@{rest}"), None, OpenMode::Reading);
+    let reader = reader.unwrap();
+    let mut watch = reader.watch().unwrap();
+    Registry::connect(&url).unwrap().create_model("churn", &NewModel::default()).unwrap();
+    assert!(watch.wait(Duration::from_secs(30)).unwrap());
+    assert_eq!(reader.model("churn").unwrap().latest_version, 0);
+    assert_eq!(reader.active_deployment("churn").unwrap(), None);
 }
 
 #[test]
