@@ -14,7 +14,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
-use stagewright_data::{DecodedRequest, JsonColumn, RequestFault, json_elements, json_members};
+use stagewright_data::{DecodedRequest, JsonColumn, RequestDecoder, RequestFault, json_elements, json_members};
 use stagewright_lifecycle::predict::label;
 use stagewright_store::DataType;
 use stagewright_text::Untrusted;
@@ -25,7 +25,6 @@ use crate::fault::PredictFault;
 use crate::handled::Handled;
 use crate::protocol::Protocol;
 use crate::request_id::RequestId;
-use crate::served_version::ServedVersion;
 use crate::service::{Answer, Service};
 
 /// The members of a request of which exactly one holds the rows.
@@ -90,7 +89,7 @@ async fn predict(service: &Service, headers: &HeaderMap, body: &[u8]) -> Result<
     let format = format(headers)?;
     let version = service.version(None)?;
     let rows = match format {
-        Format::Json => decode(&version, body)?,
+        Format::Json => decode(&version.decoder, body)?,
         Format::Csv => version.decoder.csv(body)?,
     };
     Ok(service.predict_rows(version, rows).await?)
@@ -116,24 +115,24 @@ fn format(headers: &HeaderMap) -> Result<Format, Refusal> {
 }
 
 /// Decodes a body of JSON: an object with one member that holds the rows.
-fn decode(version: &ServedVersion, body: &[u8]) -> Result<DecodedRequest, Refusal> {
+fn decode(decoder: &RequestDecoder, body: &[u8]) -> Result<DecodedRequest, Refusal> {
     let members = json_members(body)?;
     let mut found = members.iter().filter(|(name, _)| FORMS.contains(&name.as_str()));
     let (Some((form, text)), None) = (found.next(), found.next()) else {
         return Err(invalid(format!("the body is a JSON object with exactly one of the members {}", FORMS.join(", "))));
     };
     match (form.as_str(), text.as_bytes().first()) {
-        ("dataframe_split", _) => split(version, text),
-        ("dataframe_records", Some(b'[')) => Ok(version.decoder.json(text.as_bytes())?),
+        ("dataframe_split", _) => split(decoder, text),
+        ("dataframe_records", Some(b'[')) => Ok(decoder.json(text.as_bytes())?),
         ("dataframe_records", _) => Err(invalid("`dataframe_records` is a list of objects")),
-        (_, Some(b'{')) => by_column(version, text),
-        (_, Some(b'[')) => list(version, text),
+        (_, Some(b'{')) => by_column(decoder, text),
+        (_, Some(b'[')) => list(decoder, text),
         (form, _) => Err(invalid(format!("`{form}` is a list of rows, or an object of columns"))),
     }
 }
 
 /// Decodes `dataframe_split`: names apart from values.
-fn split(version: &ServedVersion, text: &str) -> Result<DecodedRequest, Refusal> {
+fn split(decoder: &RequestDecoder, text: &str) -> Result<DecodedRequest, Refusal> {
     let (mut columns, mut data) = (None, None);
     for (name, value) in json_members(text.as_bytes())? {
         match name.as_str() {
@@ -147,17 +146,17 @@ fn split(version: &ServedVersion, text: &str) -> Result<DecodedRequest, Refusal>
         }
     }
     match (columns, data) {
-        (Some(columns), Some(data)) => Ok(version.decoder.json_split(columns, data)?),
+        (Some(columns), Some(data)) => Ok(decoder.json_split(columns, data)?),
         _ => Err(invalid("`dataframe_split` needs columns and data")),
     }
 }
 
 /// Decodes an object of columns, each a list; or a single row, if none is a list.
-fn by_column(version: &ServedVersion, text: &str) -> Result<DecodedRequest, Refusal> {
+fn by_column(decoder: &RequestDecoder, text: &str) -> Result<DecodedRequest, Refusal> {
     let members = json_members(text.as_bytes())?;
     let is_list = |value: &str| value.starts_with('[');
     if !members.iter().any(|(_, value)| is_list(value)) {
-        return Ok(version.decoder.json(format!("[{text}]").as_bytes())?);
+        return Ok(decoder.json(format!("[{text}]").as_bytes())?);
     }
     if let Some((name, _)) = members.iter().find(|(_, value)| !is_list(value)) {
         let name = Untrusted::new(name).cut(100).to_string();
@@ -166,18 +165,18 @@ fn by_column(version: &ServedVersion, text: &str) -> Result<DecodedRequest, Refu
     let rows = json_elements(members[0].1.as_bytes())?.len();
     let columns: Vec<JsonColumn<'_>> =
         members.iter().map(|(name, values)| JsonColumn { name, values, is_tensor: false }).collect();
-    Ok(version.decoder.json_columns(rows, &columns)?)
+    Ok(decoder.json_columns(rows, &columns)?)
 }
 
 /// Decodes a list of objects, or of lists with a value for each feature in the signature's order.
-fn list(version: &ServedVersion, text: &str) -> Result<DecodedRequest, Refusal> {
+fn list(decoder: &RequestDecoder, text: &str) -> Result<DecodedRequest, Refusal> {
     let rows = json_elements(text.as_bytes())?;
     if rows.first().is_some_and(|row| row.starts_with('[')) {
-        let fields = version.decoder.features().fields();
+        let fields = decoder.features().fields();
         let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
-        return Ok(version.decoder.json_split(&Value::from(names).to_string(), text)?);
+        return Ok(decoder.json_split(&Value::from(names).to_string(), text)?);
     }
-    Ok(version.decoder.json(text.as_bytes())?)
+    Ok(decoder.json(text.as_bytes())?)
 }
 
 /// Returns labels or values, as `predict` of a model does in mlflow. A label has the type of the
@@ -254,6 +253,8 @@ fn status(fault: &PredictFault) -> (StatusCode, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use stagewright_data::{RequestOptions, Signature};
+    use stagewright_store::Field;
 
     #[test]
     fn a_label_has_the_type_of_the_target() {
@@ -274,5 +275,51 @@ mod tests {
             assert!(matches!(of(refused), Err(Refusal::ContentType(_))), "{refused}");
         }
         assert!(matches!(format(&HeaderMap::new()), Err(Refusal::ContentType(_))));
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2000))]
+
+        // invariant: No body of MLflow's scoring protocol panics or is the server's fault.
+        #[test]
+        fn a_mutated_request_is_decoded_or_refused(
+            form in 0..BODIES.len(),
+            place in proptest::prelude::any::<usize>(),
+            byte in proptest::sample::select(b"0129-.,:[]{}\"nullt\\e \xff".to_vec()),
+            removed in 0..9_usize,
+        ) {
+            let mut body = BODIES[form].as_bytes().to_vec();
+            let place = place % body.len();
+            body.drain(place..body.len().min(place + removed));
+            body.insert(place, byte);
+            if let Err(refusal) = decode(&decoder(), &body) {
+                proptest::prop_assert!(refused(&refusal).status().is_client_error(), "{refusal}");
+            }
+        }
+    }
+
+    const BODIES: [&str; 6] = [
+        r#"{"dataframe_split": {"columns": ["tenure", "plan"], "data": [[1, "a"], [2, "b"]]}}"#,
+        r#"{"dataframe_records": [{"tenure": 1, "plan": "a"}, {"tenure": 2, "plan": "b"}], "params": {}}"#,
+        r#"{"instances": [[1, "a"], [2, "b"]]}"#,
+        r#"{"instances": [{"tenure": 1, "plan": "a"}, {"tenure": 2, "plan": "b"}]}"#,
+        r#"{"inputs": {"tenure": [1, 2], "plan": ["a", "b"]}}"#,
+        r#"{"inputs": {"tenure": 1, "plan": "a"}}"#,
+    ];
+
+    fn decoder() -> RequestDecoder {
+        let fields = vec![Field::new("tenure", DataType::Int64), Field::new("plan", DataType::Utf8)];
+        RequestDecoder::new(&Signature::new(fields).unwrap(), RequestOptions::default())
+    }
+
+    #[test]
+    fn each_form_becomes_the_same_rows() {
+        let rows = |body: &str| decode(&decoder(), body.as_bytes()).unwrap().batch;
+        let first = rows(BODIES[0]);
+        assert_eq!(first.num_rows(), 2);
+        for body in &BODIES[1..5] {
+            assert_eq!(rows(body), first, "{body}");
+        }
+        assert_eq!(rows(BODIES[5]), first.slice(0, 1));
     }
 }

@@ -91,12 +91,14 @@ function field(name, schema, place) {
   input.dataset.feature = name;
   const error = make("p", { id: `${id}-error`, className: "error", hidden: true });
   input.setAttribute("aria-describedby", error.id);
-  const hint = nullable ? `${kind}, may be empty` : kind;
+  const hint = nullable ? `${kind} or empty` : kind;
   const label = make("label", { htmlFor: id },
     make("span", { textContent: name }), make("span", { className: "hint", textContent: hint }));
   const element = make("div", { className: "field" }, label, input, ...extra, error);
   const it = { name, kind, nullable, input, error, element };
-  input.addEventListener("input", () => { complain(it, ""); command(); });
+  for (const event of ["input", "change"]) {
+    input.addEventListener(event, () => { complain(it, ""); command(); });
+  }
   return it;
 }
 

@@ -84,12 +84,8 @@ async fn live() -> Response {
 }
 
 async fn ready(State(service): State<Arc<Service>>) -> Response {
-    let is_ready = !service.versions().is_empty();
-    let mut response = answer(&json!({ "ready": is_ready }));
-    if !is_ready {
-        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
-    }
-    response
+    let is_ready = service.models().all(|model| model.current().is_some());
+    readiness(&json!({ "ready": is_ready }), is_ready)
 }
 
 async fn model(State(service): State<Arc<Service>>, Path(named): Path<Named>) -> Response {
@@ -101,9 +97,22 @@ async fn model(State(service): State<Arc<Service>>, Path(named): Path<Named>) ->
 
 async fn model_ready(State(service): State<Arc<Service>>, Path(named): Path<Named>) -> Response {
     match named.find(&service) {
-        Ok(version) => answer(&json!({ "name": version.model, "ready": true })),
+        Ok(_) => readiness(&json!({ "name": named.model, "ready": true }), true),
+        // The model is served, and no version of it is loaded yet.
+        Err(Refusal::Failed(PredictFault::Unavailable)) => {
+            readiness(&json!({ "name": named.model, "ready": false }), false)
+        }
         Err(refusal) => refused(&refusal),
     }
+}
+
+/// Returns an answer whose status tells whether something is ready.
+fn readiness(body: &Value, is_ready: bool) -> Response {
+    let mut response = answer(body);
+    if !is_ready {
+        *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    }
+    response
 }
 
 async fn infer(
@@ -124,8 +133,8 @@ async fn predict(service: &Service, named: &Named, headers: &HeaderMap, body: &[
     let body = Body::split(headers, body)?;
     let (rows, wanted) = {
         let request = Request::parse(&body)?;
-        let wanted = request.wanted(&version)?;
-        (request.decode(&version)?, wanted)
+        let wanted = request.wanted(version.task())?;
+        (request.decode(&version.decoder)?, wanted)
     };
     let answer = service.predict_rows(version, rows).await?;
     let mut response = response::response(&answer, &wanted);

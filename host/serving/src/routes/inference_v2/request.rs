@@ -4,12 +4,11 @@ use std::borrow::Cow;
 
 use axum::http::HeaderMap;
 use serde_json::Value;
-use stagewright_data::{DecodedRequest, JsonColumn, json_elements, json_members};
+use stagewright_data::{DecodedRequest, JsonColumn, RequestDecoder, Task, json_elements, json_members};
 use stagewright_store::DataType;
 use stagewright_text::Untrusted;
 
 use super::{Refusal, binary, is_set, metadata};
-use crate::served_version::ServedVersion;
 
 /// The header that tells how many bytes of the body are JSON. Tensors follow as bytes.
 pub(super) const JSON_LENGTH: &str = "inference-header-content-length";
@@ -101,8 +100,8 @@ impl<'a> Request<'a> {
     }
 
     /// Returns what the response shall have: the outputs that the request names, or all.
-    pub(super) fn wanted(&self, version: &ServedVersion) -> Result<Wanted, Refusal> {
-        let all = metadata::outputs(version.task());
+    pub(super) fn wanted(&self, task: &Task) -> Result<Wanted, Refusal> {
+        let all = metadata::outputs(task);
         let Some(named) = &self.outputs else {
             let outputs = all.into_iter().map(|output| WantedOutput { output, is_binary: self.is_binary });
             return Ok(Wanted { id: self.id.clone(), outputs: outputs.collect() });
@@ -128,13 +127,13 @@ impl<'a> Request<'a> {
 
     /// Decodes the tensors by the signature: a tensor for each feature, or one tensor of two
     /// dimensions with a column for each feature.
-    pub(super) fn decode(&self, version: &ServedVersion) -> Result<DecodedRequest, Refusal> {
-        let fields = version.decoder.features().fields();
+    pub(super) fn decode(&self, decoder: &RequestDecoder) -> Result<DecodedRequest, Refusal> {
+        let fields = decoder.features().fields();
         if let [input] = &self.inputs[..]
             && let [rows, columns] = input.shape[..]
             && !(columns == 1 && fields.iter().any(|field| field.name == input.name))
         {
-            return input.decode_matrix(version, rows, columns);
+            return input.decode_matrix(decoder, rows, columns);
         }
         let rows = self.inputs[0].shape[0];
         for (place, input) in self.inputs.iter().enumerate() {
@@ -148,7 +147,7 @@ impl<'a> Request<'a> {
             .iter()
             .map(|input| JsonColumn { name: &input.name, values: &input.data, is_tensor: true })
             .collect();
-        Ok(version.decoder.json_columns(rows, &columns)?)
+        Ok(decoder.json_columns(rows, &columns)?)
     }
 }
 
@@ -225,8 +224,8 @@ impl<'a> Input<'a> {
     }
 
     /// Decodes a tensor that has all features, in the signature's order.
-    fn decode_matrix(&self, version: &ServedVersion, rows: usize, columns: usize) -> Result<DecodedRequest, Refusal> {
-        let fields = version.decoder.features().fields();
+    fn decode_matrix(&self, decoder: &RequestDecoder, rows: usize, columns: usize) -> Result<DecodedRequest, Refusal> {
+        let fields = decoder.features().fields();
         let name = shown(&self.name);
         let is_number = |data_type| matches!(data_type, DataType::Boolean | DataType::Int64 | DataType::Float64);
         if let Some(field) = fields.iter().find(|field| !is_number(field.data_type)) {
@@ -257,7 +256,7 @@ impl<'a> Input<'a> {
         let lines: Vec<String> = values.chunks(columns.max(1)).map(|row| format!("[{}]", row.join(","))).collect();
         let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
         let names = serde_json::Value::from(names).to_string();
-        Ok(version.decoder.json_split(&names, &format!("[{}]", lines.join(",")))?)
+        Ok(decoder.json_split(&names, &format!("[{}]", lines.join(",")))?)
     }
 }
 
@@ -285,4 +284,103 @@ fn invalid(message: impl Into<String>) -> Refusal {
 /// Returns a name of the client as messages show it.
 fn shown(text: &str) -> String {
     Untrusted::new(text).cut(100).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use stagewright_data::{RequestOptions, Signature};
+    use stagewright_store::Field;
+
+    fn decoder() -> RequestDecoder {
+        let signature = Signature::new(vec![
+            Field::new("tenure", DataType::Int64),
+            Field::new("charges", DataType::Float64).with_nullable(true),
+        ]);
+        RequestDecoder::new(&signature.unwrap(), RequestOptions::default())
+    }
+
+    fn decode(json: &[u8], tensors: &[u8]) -> Result<DecodedRequest, Refusal> {
+        let request = Request::parse(&Body { json, tensors })?;
+        request.wanted(&Task::Regression)?;
+        request.decode(&decoder())
+    }
+
+    const COLUMNS: &str = r#"{"id": "1", "inputs": [
+        {"name": "tenure", "shape": [2], "datatype": "INT64", "data": [1, 20]},
+        {"name": "charges", "shape": [2, 1], "datatype": "FP64", "data": [[1.5], [null]]}],
+        "outputs": [{"name": "value", "parameters": {"binary_data": false}}]}"#;
+    const MATRIX: &str =
+        r#"{"inputs": [{"name": "x", "shape": [2, 2], "datatype": "FP32", "data": [[1, 2], [3, 4]]}]}"#;
+    const BYTES: &str = r#"{"inputs": [{"name": "x", "shape": [1, 2], "datatype": "INT8",
+        "parameters": {"binary_data_size": 2}}]}"#;
+
+    #[test]
+    fn each_form_becomes_the_same_rows() {
+        let columns = decode(COLUMNS.as_bytes(), &[]).unwrap();
+        assert_eq!((columns.rows(), columns.batch.num_columns()), (2, 2));
+        assert_eq!(decode(MATRIX.as_bytes(), &[]).unwrap().rows(), 2);
+        let bytes = decode(BYTES.as_bytes(), &[1, 2]).unwrap().batch;
+        let flat = MATRIX.replace("[2, 2]", "[1, 2]").replace("[[1, 2], [3, 4]]", "[1, 2]");
+        assert_eq!(bytes, decode(flat.as_bytes(), &[]).unwrap().batch);
+    }
+
+    #[test]
+    fn bytes_that_belong_to_no_tensor_are_refused() {
+        let told = |json: &str, tensors: &[u8]| decode(json.as_bytes(), tensors).unwrap_err().to_string();
+        assert!(told(BYTES, &[1, 2, 3]).contains("1 bytes after the JSON belong to no tensor"));
+        assert!(told(BYTES, &[1]).contains("`binary_data_size` of the tensor `x`"));
+        assert!(told(MATRIX, &[1]).contains("belong to no tensor"));
+        assert!(told(&BYTES.replace("\"INT8\"", "\"FP64\""), &[1, 2]).contains("2 bytes"));
+    }
+
+    #[test]
+    fn a_body_is_divided_where_its_header_says() {
+        let split = |length: &'static str| {
+            let headers = HeaderMap::from_iter([(JSON_LENGTH.parse().unwrap(), length.parse().unwrap())]);
+            Body::split(&headers, b"{}12").map(|body| (body.json.to_vec(), body.tensors.to_vec()))
+        };
+        assert_eq!(split("2").unwrap(), (b"{}".to_vec(), b"12".to_vec()));
+        assert_eq!(split("4").unwrap().1, b"");
+        for wrong in ["5", "-1", "", "two", "99999999999999999999999"] {
+            assert!(matches!(split(wrong), Err(Refusal::Invalid(_))), "{wrong}");
+        }
+    }
+
+    /// Changes a text at some places, as a careless or hostile client might.
+    fn mutated(text: &str, changes: &[(usize, u8, bool)]) -> Vec<u8> {
+        let mut bytes = text.as_bytes().to_vec();
+        for (place, byte, is_removed) in changes {
+            let place = place % bytes.len().max(1);
+            if *is_removed {
+                bytes.drain(place..bytes.len().min(place + usize::from(*byte) % 9));
+            } else if let Some(it) = bytes.get_mut(place) {
+                *it = *byte;
+            }
+        }
+        bytes
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        // invariant: No body of the Open Inference Protocol panics, is the server's fault, or
+        // becomes another number of rows than its shapes say.
+        #[test]
+        fn a_mutated_request_is_refused_or_has_the_rows_of_its_shape(
+            form in 0..3_usize,
+            changes in prop::collection::vec((any::<usize>(), prop::sample::select(b"0129-.,:[]{}\"nullt\\e \xff".to_vec()), any::<bool>()), 1..4),
+            tensors in prop::collection::vec(any::<u8>(), 0..4),
+        ) {
+            let body = mutated([COLUMNS, MATRIX, BYTES][form], &changes);
+            match decode(&body, &tensors) {
+                Ok(rows) => {
+                    let json: Value = serde_json::from_slice(&body).unwrap();
+                    prop_assert_eq!(json["inputs"][0]["shape"][0].as_u64(), Some(rows.rows() as u64));
+                }
+                Err(refusal) => prop_assert!(super::super::refused(&refusal).status().is_client_error(), "{refusal}"),
+            }
+        }
+    }
 }

@@ -218,6 +218,9 @@ fn inference() -> [(&'static str, Value); 7] {
         if path.contains('{') {
             responses["404"] = of_schema("No such model or version is served.", "InferenceError");
         }
+        if path.ends_with("ready") {
+            responses["503"] = empty("It is not loaded yet.");
+        }
         let mut operation = get("Open Inference Protocol", id, summary, responses);
         operation["parameters"] = placeholders(path);
         (path, operation)
