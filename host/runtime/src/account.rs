@@ -30,6 +30,8 @@ pub(crate) struct InstanceAccount {
     /// The number of cursors opened so far.
     openings: usize,
     mark: Option<CpuMark>,
+    /// The mark of a thread that waits for another one.
+    waiting: Option<CpuMark>,
 }
 
 impl InstanceAccount {
@@ -45,6 +47,7 @@ impl InstanceAccount {
             cursors: 0,
             openings: 0,
             mark: None,
+            waiting: None,
         }
     }
 
@@ -56,6 +59,30 @@ impl InstanceAccount {
     pub(crate) fn enter(&mut self) {
         self.context.meter.wall.enter();
         self.mark = Some(CpuMark::now());
+    }
+
+    /// As [`InstanceAccount::enter`], where the CPU clock was read at this moment.
+    pub(crate) fn enter_at(&mut self, mark: CpuMark) {
+        self.context.meter.wall.enter();
+        self.mark = Some(mark);
+    }
+
+    /// As [`InstanceAccount::leave`]. Returns this moment's mark, from which the next is charged.
+    pub(crate) fn leave_for_next(&mut self) -> CpuMark {
+        self.charge();
+        self.context.meter.wall.leave();
+        self.mark.take().unwrap_or_else(CpuMark::now)
+    }
+
+    /// Continues to charge on another thread, whose CPU clock is another. The thread before waits.
+    pub(crate) fn begin_elsewhere(&mut self) {
+        self.waiting = self.mark.replace(CpuMark::now());
+    }
+
+    /// Continues to charge on the thread before.
+    pub(crate) fn end_elsewhere(&mut self) {
+        self.charge();
+        self.mark = self.waiting.take();
     }
 
     /// Charges the CPU time since the last reading.

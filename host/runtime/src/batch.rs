@@ -55,10 +55,25 @@ pub(crate) fn outgoing(
     context: &StageContext,
 ) -> Result<types::Batch, StageFault> {
     let bytes = packed::write(batch, schema).map_err(StageFault::host)?;
-    Meter::add(&context.meter.rows_in, batch.num_rows() as u64);
-    Meter::add(&context.meter.bytes_in, bytes.len() as u64);
-    Meter::add(&context.meter.copied, 2 * bytes.len() as u64);
-    Ok(types::Batch { rows: batch.num_rows() as u32, bytes })
+    let batch = types::Batch { rows: batch.num_rows() as u32, bytes };
+    count_in(&batch, 2, context);
+    Ok(batch)
+}
+
+/// Counts rows, bytes and copies of a batch for a guest.
+pub(crate) fn count_in(batch: &types::Batch, copies: u64, context: &StageContext) {
+    let size = batch.bytes.len() as u64;
+    Meter::add(&context.meter.rows_in, u64::from(batch.rows));
+    Meter::add(&context.meter.bytes_in, size);
+    Meter::add(&context.meter.copied, copies * size);
+}
+
+/// Counts rows, bytes and the copy of lifting of a guest's batch.
+pub(crate) fn count_out(batch: &types::Batch, context: &StageContext) {
+    let size = batch.bytes.len() as u64;
+    Meter::add(&context.meter.rows_out, u64::from(batch.rows));
+    Meter::add(&context.meter.bytes_out, size);
+    Meter::add(&context.meter.copied, size);
 }
 
 /// Encodes columns of numbers without nulls as a batch for a guest.
@@ -74,10 +89,7 @@ pub(crate) fn incoming(
     schema: &Schema,
     context: &StageContext,
 ) -> Result<RecordBatch, BatchFault> {
-    let size = batch.bytes.len() as u64;
-    Meter::add(&context.meter.rows_out, u64::from(batch.rows));
-    Meter::add(&context.meter.bytes_out, size);
-    Meter::add(&context.meter.copied, size);
+    count_out(&batch, context);
     packed::parse(batch.rows as usize, batch.bytes, schema)
 }
 

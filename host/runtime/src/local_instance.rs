@@ -12,6 +12,7 @@ use crate::bindings::exports::stagewright::stage::{
     decide, evaluate, ingest, metadata, predict, prepare, rebalance, train, transform, validate,
 };
 use crate::bindings::sharded::exports::stagewright::stage::shards;
+use crate::bindings::stagewright::stage::types::Batch;
 use crate::engine::EngineOptions;
 use crate::export_call::{CallOutcome, Crash, EngineLimit, ExportCall, OptionalExports, Reply, TrainInputs};
 use crate::import_call::Host;
@@ -54,6 +55,32 @@ impl<H: Host> LocalInstance<H> {
         let started = if at_start { self.start() } else { Ok(()) };
         let at_start = at_start && started.is_err();
         let result = started.and_then(|()| self.perform(export));
+        self.outcome(at_start, result)
+    }
+
+    /// Calls `transformer.transform` or `predictor.predict`, whichever was loaded. As
+    /// [`LocalInstance::call`], without moving the rows.
+    ///
+    /// # Errors
+    /// Returns the fault of an import, which ends the instance.
+    pub(crate) fn call_rows(&mut self, rows: &Batch) -> Result<CallOutcome, StageFault> {
+        let store = &mut self.store;
+        let result = match &self.loaded {
+            Some(Loaded::Transformer(guest, transformer)) => {
+                guest.transformer().call_transform(store, *transformer, rows)
+            }
+            Some(Loaded::Predictor(guest, predictor)) => guest.predictor().call_predict(store, *predictor, rows),
+            None => Err(wasmtime::Error::msg("nothing was loaded")),
+        };
+        self.outcome(false, result.map(|result| result.map(Reply::Rows)))
+    }
+
+    /// Returns how a call ended.
+    fn outcome(
+        &mut self,
+        at_start: bool,
+        result: wasmtime::Result<GuestResult<Reply>>,
+    ) -> Result<CallOutcome, StageFault> {
         let output = self.store.data().output.take();
         let result = match result {
             Ok(reply) => Ok(reply),

@@ -92,7 +92,9 @@ impl ModelRunner for Runtime {
         let piece_rows = rows.table.schema().chunk_rows();
         let piece = |pipeline: &mut Pipeline, piece: usize| {
             let mut done = Vec::new();
-            each_batch(rows, &model.transformation, piece, piece_rows, |_, batch| pipeline.predict(&batch, &mut done))?;
+            each_batch(rows, &model.transformation, piece, piece_rows, |_, batch| {
+                pipeline.predict(&[batch], &mut done)
+            })?;
             Ok(done)
         };
         self.predict_pieces(model, &rows.schema, rows.rows(), pieces(rows, piece_rows), piece)
@@ -121,7 +123,7 @@ impl ModelRunner for Runtime {
             })?;
             let mut done = Vec::with_capacity(batch.num_rows() * model.width());
             each_within_cap(&batch, &model.features, &model.transformation, first, |batch| {
-                pipeline.predict(&batch, &mut done)
+                pipeline.predict(&[batch], &mut done)
             })?;
             Ok(done)
         };
@@ -163,7 +165,7 @@ impl ModelRunner for Runtime {
         let mut numbers = Vec::new();
         for batch in batches {
             each_within_cap(batch, inputs, context, 0, |batch| {
-                predictor.predict(&batch, |predictor, part| numbers.extend(predictor.outputs.by_row(&part)))
+                predictor.predict(&batch, |outputs, part| outputs.by_row(part, &mut numbers))
             })?;
         }
         Ok(numbers)

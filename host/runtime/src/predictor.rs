@@ -8,6 +8,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use stagewright_data::Task;
 use stagewright_lifecycle::fault::StageFault;
+use stagewright_lifecycle::limits::CpuMark;
 use stagewright_lifecycle::sandbox::{ModelParts, StageContext};
 use stagewright_store::{BatchProblem, Blob, DataType, Field, MAX_BATCH_BYTES, Schema, packed};
 
@@ -15,23 +16,26 @@ use crate::batch;
 use crate::bindings::stagewright::stage::types::{Batch, Output};
 use crate::convert;
 use crate::export_call::{ExportCall, Reply};
-use crate::predictor_outputs::{PredictorOutputs, numbers};
+use crate::predictor_outputs::{Predictions, PredictorOutputs};
 use crate::process::stage_process::Purpose;
 use crate::runtime::Runtime;
 use crate::stage_host::PredictionSource;
 use crate::stage_host::contract_fault;
-use crate::stage_instance::StageInstance;
+use crate::stage_instance::{PREDICT, StageInstance, TRANSFORM};
+use crate::transformer_features::{FeaturesFault, TransformerFeatures};
 
 /// An instance of a transformation component with a loaded state.
 pub(crate) struct Transformer {
     instance: StageInstance,
     /// The columns of its input.
     inputs: Schema,
-    schema: Schema,
+    features: TransformerFeatures,
     /// The most rows of the next call; at most `most_rows`.
     rows: usize,
     /// The number of rows whose features are expected to fit one batch.
     most_rows: usize,
+    /// The rows of the last call, whose allocation the next one uses.
+    packed: Batch,
 }
 
 /// Estimates how many rows of these columns fit one batch; at least 1. Exact for numbers without
@@ -81,12 +85,57 @@ impl Transformer {
         instance.host().account.hold(schema.held_bytes())?;
         instance.mark_reusable();
         let most_rows = rows_per_batch(&schema);
-        Ok(Self { instance, inputs: inputs.clone(), schema, rows: most_rows, most_rows })
+        let features = TransformerFeatures::new(schema);
+        let packed = Batch { rows: 0, bytes: Vec::new() };
+        Ok(Self { instance, inputs: inputs.clone(), features, rows: most_rows, most_rows, packed })
     }
 
     /// Returns the columns of its output.
     pub(crate) fn schema(&self) -> &Schema {
-        &self.schema
+        self.features.schema()
+    }
+
+    /// Transforms the rows of some batches in one call, and charges their time from `mark` on.
+    /// Returns the features as a predictor takes them, or `None` if they, or the rows, are more than
+    /// a batch may hold; and this moment's mark.
+    fn features(&mut self, rows: &[RecordBatch], mark: CpuMark) -> (Result<Option<Batch>, StageFault>, CpuMark) {
+        self.instance.host().account.enter_at(mark);
+        let features = self.features_of(rows);
+        let mark = self.instance.host().account.leave_for_next();
+        let features = features.and_then(|features| self.instance.context().check_time().map(|()| features));
+        if features.is_ok() {
+            self.instance.mark_reusable();
+        }
+        (features, mark)
+    }
+
+    fn features_of(&mut self, batches: &[RecordBatch]) -> Result<Option<Batch>, StageFault> {
+        let rows = packed::write_into(batches, &self.inputs, &mut self.packed.bytes).map_err(StageFault::host)?;
+        if self.packed.bytes.len() > MAX_BATCH_BYTES {
+            let one = batches.iter().find(|_| rows == 1 && batches.len() == 1);
+            return one.map_or(Ok(None), |row| {
+                batch::within_cap(row, &self.inputs, self.instance.context().world, 0).map(|_| None)
+            });
+        }
+        self.packed.rows = rows as u32;
+        batch::count_in(&self.packed, 2, self.instance.context());
+        let features = self.instance.call_rows(TRANSFORM, &mut self.packed)?;
+        let context = self.instance.context();
+        batch::count_out(&features, context);
+        match self.features.checked(rows as u32, features) {
+            Ok(features) => {
+                if context.staging.is_some() {
+                    // As for rows that are written into an artifact of the stage.
+                    self.instance.account().charge_output(features.bytes.len() as u64)?;
+                }
+                Ok(Some(features))
+            }
+            Err(FeaturesFault::TooLarge { .. }) if rows > 1 => Ok(None),
+            Err(FeaturesFault::TooLarge { bytes, largest }) => {
+                Err(batch::row_too_large(context.world, "the features of one row", bytes, largest, 0))
+            }
+            Err(FeaturesFault::Wrong(message)) => Err(contract_fault(context, TRANSFORM, message)),
+        }
     }
 
     /// Transforms a batch of raw features and passes the results to `take`, each with the index of
@@ -139,7 +188,7 @@ impl Transformer {
         transformed: Batch,
         context: &StageContext,
     ) -> Result<Option<RecordBatch>, StageFault> {
-        let transformed = match batch::incoming(transformed, &self.schema, context) {
+        let transformed = match batch::incoming(transformed, self.features.schema(), context) {
             Ok(transformed) => transformed,
             Err(fault) => match fault.problem {
                 BatchProblem::TooLarge { .. } if rows.num_rows() > 1 => return Ok(None),
@@ -156,7 +205,7 @@ impl Transformer {
         }
         if context.staging.is_some() {
             // The host will write these rows into an artifact of the stage.
-            let size = packed::batch_bytes(&transformed, &self.schema).map_err(StageFault::host)?;
+            let size = packed::batch_bytes(&transformed, self.features.schema()).map_err(StageFault::host)?;
             self.instance.account().charge_output(size as u64)?;
         }
         Ok(Some(transformed))
@@ -222,14 +271,16 @@ impl Predictor {
     pub(crate) fn predict(
         &mut self,
         rows: &RecordBatch,
-        mut take: impl FnMut(&Self, RecordBatch),
+        mut take: impl FnMut(&PredictorOutputs, &Predictions),
     ) -> Result<(), StageFault> {
         let most = self.outputs.rows_per_batch();
         let mut done = 0;
         loop {
             let part = rows.slice(done, most.min(rows.num_rows() - done));
-            let predicted = self.predict_part(&part).map_err(|fault| fault.counted_from(done as u64))?;
-            take(self, predicted);
+            let context = self.instance.context().clone();
+            let batch = context.on_behalf(|| batch::outgoing(&part, &self.inputs, &context))?;
+            let (predicted, _) = self.predictions(batch, CpuMark::now());
+            take(&self.outputs, &predicted.map_err(|fault| fault.counted_from(done as u64))?);
             done += part.num_rows();
             if done >= rows.num_rows() {
                 return Ok(());
@@ -237,19 +288,25 @@ impl Predictor {
         }
     }
 
-    fn predict_part(&mut self, rows: &RecordBatch) -> Result<RecordBatch, StageFault> {
-        let context = self.instance.context().clone();
-        let batch = context.on_behalf(|| batch::outgoing(rows, &self.inputs, &context))?;
-        let Reply::Rows(predicted) = self.instance.call(ExportCall::Predict { rows: batch })? else {
-            return Err(self.instance.unexpected_reply("predictor.predict"));
-        };
-        let checked = context.on_behalf(|| {
-            self.outputs
-                .checked(predicted, rows.num_rows(), &context)
-                .map_err(|message| contract_fault(&context, "predictor.predict", message))
-        })?;
-        self.instance.mark_reusable();
-        Ok(checked)
+    /// Predicts packed features in one call, and charges the time from `mark` on. Returns the checked
+    /// predictions, and this moment's mark.
+    fn predictions(&mut self, features: Batch, mark: CpuMark) -> (Result<Predictions, StageFault>, CpuMark) {
+        self.instance.host().account.enter_at(mark);
+        let predictions = self.predictions_of(features);
+        let mark = self.instance.host().account.leave_for_next();
+        let predictions = predictions.and_then(|known| self.instance.context().check_time().map(|()| known));
+        if predictions.is_ok() {
+            self.instance.mark_reusable();
+        }
+        (predictions, mark)
+    }
+
+    fn predictions_of(&mut self, mut features: Batch) -> Result<Predictions, StageFault> {
+        let rows = features.rows as usize;
+        let predicted = self.instance.call_rows(PREDICT, &mut features)?;
+        let context = self.instance.context();
+        batch::count_out(&predicted, context);
+        self.outputs.checked(predicted, rows).map_err(|message| contract_fault(context, PREDICT, message))
     }
 }
 
@@ -280,32 +337,98 @@ impl Pipeline {
         self.predictor.instance.host().account.context = training;
     }
 
-    /// Predicts raw features. Appends the outputs that the task requires, row by row.
-    pub(crate) fn predict(&mut self, rows: &RecordBatch, all: &mut Vec<f64>) -> Result<(), StageFault> {
-        self.predict_parts(rows, |predictor, part| all.extend(predictor.outputs.by_row(&part)))
+    /// Predicts the raw features of some batches, in order. Appends the outputs that the task
+    /// requires, row by row.
+    pub(crate) fn predict(&mut self, batches: &[RecordBatch], all: &mut Vec<f64>) -> Result<(), StageFault> {
+        let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+        all.reserve(rows * self.predictor.outputs.width());
+        self.predict_parts(batches, rows, |outputs, part| outputs.by_row(part, all))
     }
 
     /// Predicts raw features. Returns one column for each output.
     fn predict_columns(&mut self, rows: &RecordBatch) -> Result<Vec<Vec<f64>>, StageFault> {
         let mut columns = vec![Vec::with_capacity(rows.num_rows()); self.predictor.outputs.declared().len()];
-        self.predict_parts(rows, |_, part| {
+        self.predict_parts(std::slice::from_ref(rows), rows.num_rows(), |_, part| {
             for (place, column) in columns.iter_mut().enumerate() {
-                column.extend_from_slice(numbers(&part, place));
+                column.extend(part.column(place));
             }
         })?;
         Ok(columns)
     }
 
+    /// Transforms rows alone, in one call.
+    pub(crate) fn features(&mut self, batches: &[RecordBatch]) -> Result<Batch, StageFault> {
+        let (features, _) = self.transformer.features(batches, CpuMark::now());
+        features?.ok_or_else(|| StageFault::host("the features of these rows are more than a batch may hold"))
+    }
+
+    /// Predicts features alone, in one call.
+    pub(crate) fn predictions(&mut self, features: Batch) -> Result<Vec<f64>, StageFault> {
+        let (predictions, _) = self.predictor.predictions(features, CpuMark::now());
+        let mut numbers = Vec::new();
+        self.predictor.outputs.by_row(&predictions?, &mut numbers);
+        Ok(numbers)
+    }
+
+    /// Passes the predictions to `take`, in order. All rows go through both components in one call
+    /// of each, if they and their features are expected to fit a batch; otherwise in as many as they
+    /// need. Both exports are row-wise, so this makes no difference.
     fn predict_parts(
         &mut self,
-        rows: &RecordBatch,
-        mut take: impl FnMut(&Predictor, RecordBatch),
+        batches: &[RecordBatch],
+        rows: usize,
+        mut take: impl FnMut(&PredictorOutputs, &Predictions),
     ) -> Result<(), StageFault> {
-        let Self { transformer, predictor } = self;
-        transformer.transform(rows, |first, features| {
-            predictor.predict(&features, &mut take).map_err(|fault| fault.counted_from(first as u64))?;
-            Ok(0)
-        })
+        if rows <= self.most_rows() && self.predict_at_once(batches, &mut take)? {
+            return Ok(());
+        }
+        let mut first = 0;
+        for batch in batches {
+            let counted = |fault: StageFault| fault.counted_from(first);
+            self.predict_in_parts(batch, &mut take).map_err(counted)?;
+            first += batch.num_rows() as u64;
+        }
+        Ok(())
+    }
+
+    fn predict_in_parts(
+        &mut self,
+        rows: &RecordBatch,
+        take: &mut impl FnMut(&PredictorOutputs, &Predictions),
+    ) -> Result<(), StageFault> {
+        let mut done = 0;
+        while done < rows.num_rows() {
+            let part = rows.slice(done, self.most_rows().min(rows.num_rows() - done));
+            let is_done = self.predict_at_once(std::slice::from_ref(&part), take);
+            let transformer = &mut self.transformer;
+            if is_done.map_err(|fault| fault.counted_from(done as u64))? {
+                done += part.num_rows();
+                transformer.rows = transformer.most_rows.min(transformer.rows.saturating_mul(2));
+            } else {
+                transformer.rows = (part.num_rows() / 2).max(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the most rows of one call.
+    fn most_rows(&self) -> usize {
+        self.transformer.rows.min(self.predictor.outputs.rows_per_batch())
+    }
+
+    /// Predicts rows in one call of each component. The CPU clock is read before, between and after.
+    /// Returns `false` if the rows or their features are more than a batch may hold.
+    fn predict_at_once(
+        &mut self,
+        batches: &[RecordBatch],
+        take: &mut impl FnMut(&PredictorOutputs, &Predictions),
+    ) -> Result<bool, StageFault> {
+        let (features, mark) = self.transformer.features(batches, CpuMark::now());
+        let Some(features) = features? else { return Ok(false) };
+        batch::count_in(&features, 1, self.predictor.instance.context());
+        let (predictions, _) = self.predictor.predictions(features, mark);
+        take(&self.predictor.outputs, &predictions?);
+        Ok(true)
     }
 }
 

@@ -1,14 +1,9 @@
 //! The outputs of a predictor, and the check of its predictions against them.
 
-use arrow_array::RecordBatch;
-use arrow_array::cast::AsArray;
-use arrow_array::types::Float64Type;
 use stagewright_data::Task;
 use stagewright_lifecycle::model::width;
-use stagewright_lifecycle::sandbox::StageContext;
-use stagewright_store::{DataType, Field, MAX_BATCH_BYTES, Schema};
+use stagewright_store::{DataType, Field, MAX_BATCH_BYTES, Schema, packed};
 
-use crate::batch;
 use crate::bindings::stagewright::stage::types::{Batch, Output};
 use crate::convert;
 
@@ -24,6 +19,27 @@ pub(crate) struct PredictorOutputs {
     width: usize,
     /// Whether these are the probabilities of all classes, which sum to 1.
     sums_to_one: bool,
+}
+
+/// Checked predictions: a column of numbers for each output.
+pub(crate) struct Predictions(Batch);
+
+impl Predictions {
+    /// Returns the number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.0.rows as usize
+    }
+
+    /// Returns the numbers of an output.
+    pub(crate) fn column(&self, output: usize) -> impl ExactSizeIterator<Item = f64> {
+        column(&self.0, output)
+    }
+}
+
+/// Returns a column of a checked matrix.
+fn column(matrix: &Batch, place: usize) -> impl ExactSizeIterator<Item = f64> {
+    let (words, rows) = (matrix.bytes.as_chunks::<8>().0, matrix.rows as usize);
+    words[place * rows..][..rows].iter().map(|word| f64::from_le_bytes(*word))
 }
 
 impl PredictorOutputs {
@@ -58,44 +74,48 @@ impl PredictorOutputs {
     ///
     /// # Errors
     /// Says what is wrong with them, with the row.
-    pub(crate) fn checked(&self, predicted: Batch, rows: usize, context: &StageContext) -> Result<RecordBatch, String> {
-        let predicted = batch::incoming(predicted, &self.columns, context).map_err(|fault| fault.to_string())?;
-        if predicted.num_rows() != rows {
-            return Err(format!("{} rows came back for {rows}", predicted.num_rows()));
+    pub(crate) fn checked(&self, mut predicted: Batch, rows: usize) -> Result<Predictions, String> {
+        packed::check_matrix(predicted.rows as usize, &mut predicted.bytes, &self.columns)
+            .map_err(|fault| fault.to_string())?;
+        if predicted.rows as usize != rows {
+            return Err(format!("{} rows came back for {rows}", predicted.rows));
         }
-        for (column, output) in self.declared.iter().enumerate() {
+        for (place, output) in self.declared.iter().enumerate() {
             let allowed = |number: &f64| match output {
                 Output::Probability(_) => (0.0..=1.0).contains(number),
                 Output::Value | Output::Quantile(_) => number.is_finite(),
                 Output::Other(_) => true,
             };
-            let numbers = numbers(&predicted, column);
-            if let Some(row) = numbers.iter().position(|number| !allowed(number)) {
+            let wrong = column(&predicted, place).enumerate().find(|(_, number)| !allowed(number));
+            if let Some((row, number)) = wrong {
                 let name = convert::output_name(output);
-                return Err(format!("row {row}: {} is no {name}", numbers[row]));
+                return Err(format!("row {row}: {number} is no {name}"));
             }
         }
         if self.sums_to_one {
-            let columns: Vec<&[f64]> = (0..self.width).map(|column| numbers(&predicted, column)).collect();
-            let off =
-                |row: &usize| (columns.iter().map(|column| column[*row]).sum::<f64>() - 1.0).abs() > SUM_TOLERANCE;
-            if let Some(row) = (0..rows).find(off) {
+            let mut sums = vec![0.0; rows];
+            for place in 0..self.width {
+                sums.iter_mut().zip(column(&predicted, place)).for_each(|(sum, number)| *sum += number);
+            }
+            if let Some(row) = sums.iter().position(|sum| (sum - 1.0).abs() > SUM_TOLERANCE) {
                 return Err(format!("row {row}: the probabilities do not sum to 1"));
             }
         }
-        Ok(predicted)
+        Ok(Predictions(predicted))
     }
 
-    /// Returns the outputs that the task requires, row by row.
-    pub(crate) fn by_row(&self, predicted: &RecordBatch) -> Vec<f64> {
-        let columns: Vec<&[f64]> = (0..self.width).map(|column| numbers(predicted, column)).collect();
-        (0..predicted.num_rows()).flat_map(|row| columns.iter().map(move |column| column[row])).collect()
+    /// Appends the outputs that the task requires, row by row.
+    pub(crate) fn by_row(&self, predicted: &Predictions, numbers: &mut Vec<f64>) {
+        if self.width == 1 {
+            return numbers.extend(predicted.column(0));
+        }
+        let first = numbers.len();
+        numbers.resize(first + predicted.rows() * self.width, 0.0);
+        for place in 0..self.width {
+            let places = numbers[first + place..].iter_mut().step_by(self.width);
+            places.zip(predicted.column(place)).for_each(|(number, predicted)| *number = predicted);
+        }
     }
-}
-
-/// Returns a float64 column without nulls.
-pub(crate) fn numbers(batch: &RecordBatch, column: usize) -> &[f64] {
-    batch.column(column).as_primitive::<Float64Type>().values()
 }
 
 #[cfg(test)]

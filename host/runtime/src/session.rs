@@ -9,7 +9,7 @@ use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::{
     CallLimits, Isolation, Meter, ModelParts, ModelSession, ModelSessions, StageContext,
 };
-use stagewright_store::Schema;
+use stagewright_store::{MAX_BATCH_BYTES, Schema, packed};
 
 use crate::batch;
 use crate::export_call::{ExportCall, Reply};
@@ -40,6 +40,8 @@ struct RemoteSession {
     outputs: PredictorOutputs,
     /// The number of rows whose features are expected to fit one batch.
     most_rows: usize,
+    /// The bytes of the last batch, for which the next one has room.
+    packed: usize,
     isolation: Isolation,
     /// Whether requests may be sent before the answers to others are received. They cannot if a
     /// component asks its parent for something while it predicts.
@@ -94,7 +96,15 @@ impl RemoteSession {
         model.take_checkpoint();
         model.limit_calls(limits);
         let most_rows = rows_per_batch(&features).min(outputs.rows_per_batch());
-        Ok(Self { model, inputs: parts.features.clone(), outputs, most_rows, isolation, may_ask_ahead: true })
+        Ok(Self {
+            model,
+            inputs: parts.features.clone(),
+            outputs,
+            most_rows,
+            packed: 0,
+            isolation,
+            may_ask_ahead: true,
+        })
     }
 
     /// Predicts each request by itself, and does not wait for one before it sends the next.
@@ -152,9 +162,12 @@ impl RemoteSession {
     /// Checks predictions of `count` rows, and returns them row by row.
     fn checked(&self, predicted: Batch, count: usize) -> Result<Vec<f64>, StageFault> {
         let context = self.model.hosts[1].context();
-        let predicted = self.outputs.checked(predicted, count, context);
+        batch::count_out(&predicted, context);
+        let predicted = self.outputs.checked(predicted, count);
         let predicted = predicted.map_err(|message| contract_fault(context, "predictor.predict", message))?;
-        Ok(self.outputs.by_row(&predicted))
+        let mut numbers = Vec::with_capacity(count * self.outputs.width());
+        self.outputs.by_row(&predicted, &mut numbers);
+        Ok(numbers)
     }
 
     fn row_too_large(&self, bytes: usize, row: u64) -> StageFault {
@@ -165,6 +178,31 @@ impl RemoteSession {
     /// Notes that the features of more rows do not fit a batch.
     fn expect_at_most(&mut self, rows: usize) {
         self.most_rows = self.most_rows.min(rows.max(1));
+    }
+
+    /// Predicts the rows of all requests in one batch. Returns `None` if they, or their features, are
+    /// more than a batch may hold.
+    fn predict_at_once(&mut self, requests: &[RecordBatch]) -> Result<Option<Vec<f64>>, StageFault> {
+        let rows: usize = requests.iter().map(RecordBatch::num_rows).sum();
+        if rows > self.most_rows {
+            return Ok(None);
+        }
+        let mut packed = Batch { rows: rows as u32, bytes: Vec::with_capacity(self.packed) };
+        packed::write_into(requests, &self.inputs, &mut packed.bytes).map_err(StageFault::host)?;
+        self.packed = packed.bytes.len();
+        if self.packed > MAX_BATCH_BYTES {
+            return Ok(None);
+        }
+        batch::count_in(&packed, 2, self.model.hosts[0].context());
+        match self.model.predict(packed)? {
+            Predicted::Rows(predicted) => self.checked(predicted, rows).map(Some),
+            Predicted::TooLarge { bytes } if rows <= 1 => Err(self.row_too_large(bytes, 0)),
+            Predicted::TooLarge { .. } => {
+                self.expect_at_most(rows / 2);
+                Ok(None)
+            }
+            Predicted::Alone => Err(StageFault::host("a batch that was sent alone was not predicted")),
+        }
     }
 
     /// Predicts the rows of a request, in as many batches as they need.
@@ -207,8 +245,14 @@ fn ahead(parts: &[Part]) -> usize {
 impl ModelSession for RemoteSession {
     fn predict(&mut self, rows: &[RecordBatch]) -> Result<Vec<f64>, StageFault> {
         if self.isolation == Isolation::Pooled {
-            let mut numbers = Vec::new();
-            self.predict_request(&together(rows, &self.inputs)?, &mut numbers)?;
+            if let Some(numbers) = self.predict_at_once(rows)? {
+                return Ok(numbers);
+            }
+            let (mut numbers, mut first) = (Vec::new(), 0);
+            for request in rows {
+                self.predict_request(request, &mut numbers).map_err(|fault| fault.counted_from(first))?;
+                first += request.num_rows() as u64;
+            }
             return Ok(numbers);
         }
         if rows.len() > 1 && self.may_ask_ahead {
@@ -261,19 +305,13 @@ impl LocalSession {
     }
 
     /// Predicts rows in the instances that are loaded, which do not answer again after a fault.
-    fn predict_together(&mut self, rows: &RecordBatch, numbers: &mut Vec<f64>) -> Result<(), StageFault> {
+    fn predict_together(&mut self, rows: &[RecordBatch], numbers: &mut Vec<f64>) -> Result<(), StageFault> {
         // The limits count per call.
         self.parts.transformation.meter.restart();
         self.parts.training.meter.restart();
         let mut pipeline =
             self.pipeline.take().ok_or_else(|| StageFault::host("a model was called after its fault"))?;
-        let mut done = 0;
-        while done < rows.num_rows() {
-            let rest = rows.slice(done, rows.num_rows() - done);
-            let part = batch::within_cap(&rest, &self.parts.features, self.parts.transformation.world, done as u64)?;
-            pipeline.predict(&part, numbers).map_err(|fault| fault.counted_from(done as u64))?;
-            done += part.num_rows();
-        }
+        pipeline.predict(rows, numbers)?;
         self.pipeline = Some(pipeline);
         Ok(())
     }
@@ -283,14 +321,14 @@ impl ModelSession for LocalSession {
     fn predict(&mut self, rows: &[RecordBatch]) -> Result<Vec<f64>, StageFault> {
         let mut numbers = Vec::new();
         if self.isolation == Isolation::Pooled {
-            self.predict_together(&together(rows, &self.parts.features)?, &mut numbers)?;
+            self.predict_together(rows, &mut numbers)?;
             return Ok(numbers);
         }
         for request in rows {
             if self.pipeline.is_none() {
                 self.load()?;
             }
-            let result = self.predict_together(request, &mut numbers);
+            let result = self.predict_together(std::slice::from_ref(request), &mut numbers);
             self.pipeline = None;
             result?;
         }
@@ -306,12 +344,4 @@ impl ModelSession for LocalSession {
 fn with_own_meters(model: &ModelParts) -> ModelParts {
     let own = |context: &StageContext| Arc::new(context.with(context.limits, Arc::new(Meter::while_called())));
     ModelParts { transformation: own(&model.transformation), training: own(&model.training), ..model.clone() }
-}
-
-/// Returns the rows of several batches in one.
-fn together(batches: &[RecordBatch], schema: &Schema) -> Result<RecordBatch, StageFault> {
-    match batches {
-        [one] => Ok(one.clone()),
-        several => arrow_select::concat::concat_batches(&schema.to_arrow(), several).map_err(StageFault::host),
-    }
 }

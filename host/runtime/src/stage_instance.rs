@@ -11,7 +11,7 @@ use stagewright_lifecycle::spans;
 use stagewright_store::{Blob, Table};
 
 use crate::account::InstanceAccount;
-use crate::bindings::stagewright::stage::types::{Failure, Settings};
+use crate::bindings::stagewright::stage::types::{Batch, Failure, Settings};
 use crate::code::Code;
 use crate::engine::{self, EngineOptions};
 use crate::export_call::{CallOutcome, Crash, EngineLimit, ExportCall, Reply};
@@ -34,6 +34,12 @@ enum Place {
     Local(Box<LocalInstance<StageHost>>),
     Remote(Box<RemoteInstance>),
 }
+
+/// The export that transforms rows.
+pub(crate) const TRANSFORM: &str = "transformer.transform";
+
+/// The export that predicts rows.
+pub(crate) const PREDICT: &str = "predictor.predict";
 
 /// Stack that every thread which calls into the runtime has for guests: Rust's threads have 2 MiB,
 /// of which the host may use half.
@@ -146,6 +152,45 @@ impl StageInstance {
         }
     }
 
+    /// Calls `transform` or `predict`, which `export` names, of the transformer or predictor that was
+    /// loaded. The caller enters and leaves the account, and checks the time: so one reading of the
+    /// CPU clock serves the work before a call, the call and the check of its result. Takes the
+    /// bytes of `rows` if they have to cross to another process.
+    ///
+    /// # Errors
+    /// As for [`StageInstance::call`].
+    pub(crate) fn call_rows(&mut self, export: &'static str, rows: &mut Batch) -> Result<Batch, StageFault> {
+        let reply = match &mut self.place {
+            Place::Local(instance) => {
+                let stack = instance.store.data().host.account.bounds.stack;
+                let outcome = if stack > CALLER_STACK {
+                    on_stack(2 * stack, || {
+                        instance.store.data_mut().host.account.begin_elsewhere();
+                        let outcome = instance.call_rows(rows);
+                        instance.store.data_mut().host.account.end_elsewhere();
+                        outcome
+                    })
+                } else {
+                    instance.call_rows(rows)
+                };
+                reply_of(&mut instance.store.data_mut().host, export, outcome?)?
+            }
+            Place::Remote(instance) => {
+                let rows = Batch { rows: rows.rows, bytes: std::mem::take(&mut rows.bytes) };
+                let call = match export {
+                    TRANSFORM => ExportCall::Transform { rows },
+                    _ => ExportCall::Predict { rows },
+                };
+                let outcome = instance.call(call)?;
+                reply_of(&mut instance.host, export, outcome)?
+            }
+        };
+        match reply {
+            Reply::Rows(rows) => Ok(rows),
+            _ => Err(self.unexpected_reply(export)),
+        }
+    }
+
     /// Records that the result of the last call was checked and is valid. Only then may the process
     /// serve its purpose again when this instance is dropped.
     pub(crate) fn mark_reusable(&mut self) {
@@ -205,11 +250,17 @@ pub(crate) fn into_reply(
     export: &'static str,
     outcome: CallOutcome,
 ) -> Result<Reply, StageFault> {
+    let reply = reply_of(host, export, outcome)?;
+    // A guest that returns just past its limit has still exceeded it.
+    host.account.check_time().map(|()| reply)
+}
+
+/// As [`into_reply`], without a check of the time.
+fn reply_of(host: &mut StageHost, export: &'static str, outcome: CallOutcome) -> Result<Reply, StageFault> {
     log_output(host, &outcome);
     let export = if outcome.at_start { "instantiation" } else { export };
     match outcome.result {
-        // A guest that returns just past its limit has still exceeded it.
-        Ok(Ok(reply)) => host.account.check_time().map(|()| reply),
+        Ok(Ok(reply)) => Ok(reply),
         Ok(Err(failure)) => Err(failure_fault(host, failure)),
         Err(crash) => Err(crash_fault(host, export, crash)),
     }
@@ -223,7 +274,9 @@ fn log_output(host: &StageHost, outcome: &CallOutcome) {
             host.context().tracker.log(Level::Info, &shown);
         }
     }
-    Meter::add(&host.context().meter.log_dropped, outcome.dropped);
+    if outcome.dropped > 0 {
+        Meter::add(&host.context().meter.log_dropped, outcome.dropped);
+    }
 }
 
 /// Converts a failure that the guest returned into a fault.

@@ -7,9 +7,9 @@ mod parse;
 mod size;
 mod write;
 
-pub use parse::parse;
+pub use parse::{check_matrix, is_matrix, parse};
 pub use size::{batch_bytes, column_bytes, held_bytes, rows_within};
-pub use write::write;
+pub use write::{write, write_into};
 
 /// The most bytes in a batch: the contract's 8 MiB.
 pub const MAX_BATCH_BYTES: usize = 8 << 20;

@@ -121,6 +121,64 @@ fn a_batch_comes_back_with_the_values_that_it_had_and_takes_the_bytes_that_were_
 }
 
 /// Damages the bytes, or the claimed number of rows.
+/// Splits a batch at some places.
+fn split(draws: &mut Draws, batch: &RecordBatch) -> Vec<RecordBatch> {
+    let (mut parts, mut done) = (Vec::new(), 0);
+    while done < batch.num_rows() {
+        let rows = draws.below(batch.num_rows() - done + 1);
+        parts.push(batch.slice(done, rows));
+        done += rows;
+    }
+    parts
+}
+
+#[test]
+fn several_batches_are_written_as_one() {
+    let mut draws = Draws(11);
+    let mut bytes = vec![7; 100];
+    for _ in 0..2_000 {
+        let (schema, whole) = random(&mut draws);
+        let rows =
+            packed::write_into(std::slice::from_ref(&whole), &schema, &mut bytes).expect("columns of the schema");
+        assert_eq!((rows, &bytes), (whole.num_rows(), &write(&whole, &schema)));
+        let parts = split(&mut draws, &whole);
+        let rows = packed::write_into(&parts, &schema, &mut bytes).expect("columns of the schema");
+        assert_eq!(rows, whole.num_rows());
+        let joined = parse(rows, bytes.clone(), &schema).expect("a batch");
+        let values = |batch: &RecordBatch| batch.columns().iter().map(cells).collect::<Vec<_>>();
+        let canonical = parse(rows, write(&whole, &schema), &schema).expect("a batch");
+        assert_eq!(values(&joined), values(&canonical));
+        for (array, field) in canonical.columns().iter().zip(schema.fields()) {
+            let same = joined.column_by_name(&field.name).expect("a column");
+            // The order of categories is another; everything else is the same to the bit.
+            assert!(field.data_type == DataType::Categorical || array.to_data() == same.to_data(), "{field:?}");
+        }
+    }
+}
+
+#[test]
+fn a_matrix_is_checked_where_it_is_as_it_is_parsed() {
+    let field = |number| Field::new(format!("f{number}"), DataType::Float64).with_nullable(false);
+    let schema = schema((0..3).map(field).collect());
+    assert!(packed::is_matrix(&schema));
+    let numbers = [1.0, -0.0, f64::from_bits(0xfff8_0000_0000_beef), f64::INFINITY, f64::NAN, 2.0];
+    let mut bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+    let parsed = parse(2, bytes.clone(), &schema).expect("a batch");
+    packed::check_matrix(2, &mut bytes, &schema).expect("a matrix");
+    assert_eq!(bytes, write(&parsed, &schema));
+    for (rows, length) in [(2, 47), (2, 40), (2, 56), (3, 48), (0, 8), (1 << 27, 48)] {
+        let mut bytes = vec![0; length];
+        let fault = packed::check_matrix(rows, &mut bytes, &schema).expect_err("another length");
+        assert_eq!(Some(fault), parse(rows, bytes, &schema).err(), "{rows} rows in {length} bytes");
+    }
+    let rows = MAX_BATCH_BYTES / 24 + 1;
+    let fault = packed::check_matrix(rows, &mut vec![0; rows * 24], &schema).expect_err("too large");
+    assert!(matches!(fault.problem, BatchProblem::TooLarge { .. }), "{fault}");
+    let nullable = Schema::new(vec![Field::new("f", DataType::Float64).with_nullable(true)]).expect("a name");
+    assert!(!packed::is_matrix(&nullable));
+    assert!(packed::check_matrix(1, &mut [1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &nullable).is_err());
+}
+
 fn spoil(draws: &mut Draws, rows: &mut usize, bytes: &mut Vec<u8>) {
     match draws.below(5) {
         0 if !bytes.is_empty() => {

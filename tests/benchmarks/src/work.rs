@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use evaluate_classifier::EvaluateClassifier;
 use stagewright_data::Task;
+use stagewright_kit::bindings::stagewright::stage::types;
 use stagewright_kit::{
-    Batch, BinaryClasses, BlobReader, BlobWriter, Evaluation, Failure, FeatureImportance, Model, Output,
-    Rebalancing as _, Settings, Table as _, Training, Transformation, Validation, parameters,
+    Batch, BinaryClasses, BlobReader, BlobWriter, Evaluation, Failure, FeatureImportance, LoadedModel,
+    LoadedTransformation, Model, Output, Rebalancing as _, Settings, Table as _, Training, Transformation, Validation,
+    parameters,
 };
 use stagewright_lifecycle::sandbox::{ModelParts, ModelRunner as _, StageRunner as _, View};
 use stagewright_manifest::World;
@@ -52,7 +54,8 @@ pub enum Trainer {
 }
 
 impl Trainer {
-    const ALL: [Self; 3] = [Self::Logistic, Self::Forest, Self::Boosted];
+    /// All trainers.
+    pub const ALL: [Self; 3] = [Self::Logistic, Self::Forest, Self::Boosted];
 
     fn component(self) -> &'static str {
         match self {
@@ -69,6 +72,17 @@ impl Trainer {
             Self::Logistic => "{}",
             Self::Forest => r#"{"n_estimators": 70, "max_depth": 12}"#,
             Self::Boosted => r#"{"n_estimators": 100, "max_depth": 6, "early_stopping_rounds": 0}"#,
+        }
+    }
+}
+
+impl Trainer {
+    /// The hyperparameters of a model that is served.
+    fn served(self) -> &'static str {
+        match self {
+            Self::Logistic => "{}",
+            Self::Forest => r#"{"n_estimators": 200, "max_depth": 12}"#,
+            Self::Boosted => r#"{"n_estimators": 300, "max_depth": 4, "early_stopping_rounds": 0}"#,
         }
     }
 }
@@ -154,7 +168,7 @@ impl Work {
                 runtime.rebalance(context.clone(), &inputs.features, &task())?;
                 Ok(Used::of(&context))
             }
-            Self::Train(trainer) => Ok(train(rig, trainer, &inputs.rebalanced)?.1),
+            Self::Train(trainer) => Ok(train(rig, trainer, trainer.parameters(), &inputs.rebalanced)?.1),
             Self::Predict(trainer) => {
                 let parts = inputs.parts(rig, trainer);
                 runtime.predict(&parts, &inputs.raw)?;
@@ -238,6 +252,19 @@ impl Inputs {
     ///
     /// A stage fails.
     pub fn new(set_up: &SetUp, rig: &Rig, rows: u64) -> Result<Self> {
+        Self::with(set_up, rig, rows, Trainer::parameters)
+    }
+
+    /// Makes the same with models as they are served, which have more trees.
+    ///
+    /// # Errors
+    ///
+    /// A stage fails.
+    pub fn served(set_up: &SetUp, rig: &Rig, rows: u64) -> Result<Self> {
+        Self::with(set_up, rig, rows, Trainer::served)
+    }
+
+    fn with(set_up: &SetUp, rig: &Rig, rows: u64, parameters: fn(Trainer) -> &'static str) -> Result<Self> {
         let (runtime, staging) = (&rig.runtime, &set_up.staging);
         let customers = View::whole(tables::customers(rig, staging, rows)?);
         let raw = View::of(customers.table.clone(), |field| field.role != Role::Target);
@@ -252,9 +279,18 @@ impl Inputs {
         })?;
         let features = tables::with_target(staging, &schema.ok_or("no rows")?, &batches, &target)?;
         let rebalanced = runtime.rebalance(context(), &features, &task())?.ok_or("nothing to rebalance")?;
-        let model = |trainer| train(rig, trainer, &rebalanced).map(|(model, _)| model);
+        let model = |trainer| train(rig, trainer, parameters(trainer), &rebalanced).map(|(model, _)| model);
         let models = Trainer::ALL.into_iter().map(model).collect::<Result<_>>()?;
         Ok(Self { customers, raw, state_bytes: state.read_all()?, state, features, rebalanced, models })
+    }
+
+    /// Returns the first raw rows.
+    ///
+    /// # Errors
+    ///
+    /// The store fails.
+    pub fn first_raw(&self, rows: usize) -> Result<arrow_array::RecordBatch> {
+        Ok(self.raw.table.read(0, rows, Some(&self.raw.columns))?)
     }
 
     /// Returns the customers' features without the target.
@@ -262,7 +298,8 @@ impl Inputs {
         View::of(self.features.clone(), |field| field.role == Role::Feature)
     }
 
-    fn parts(&self, rig: &Rig, trainer: Trainer) -> ModelParts {
+    /// Returns the parts of a trainer's model.
+    pub fn parts(&self, rig: &Rig, trainer: Trainer) -> ModelParts {
         ModelParts {
             transformation: rig.context("transform-table", TRANSFORMATION),
             state: self.state.clone(),
@@ -306,6 +343,62 @@ impl Inputs {
     }
 }
 
+/// A served model as native code, which takes and returns batches as its components do.
+pub struct NativeModel {
+    transformation: LoadedTransformation<Features>,
+    predict: Predict,
+}
+
+impl NativeModel {
+    /// Loads a trainer's model.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no state or model.
+    pub fn new(inputs: &Inputs, trainer: Trainer) -> Result<Self> {
+        let state = Features::load(&mut BlobReader::new(&inputs.state_bytes), &[])?;
+        let features = state.fields();
+        let bytes = inputs.model(trainer).read_all()?;
+        let predict = match trainer {
+            Trainer::Logistic => loaded::<TrainLogistic>(&bytes, features)?,
+            Trainer::Forest => loaded::<TrainForest>(&bytes, features)?,
+            Trainer::Boosted => loaded::<TrainBoosted>(&bytes, features)?,
+        };
+        Ok(Self { transformation: LoadedTransformation::new(state, fields(&inputs.raw)), predict })
+    }
+
+    /// Returns bytes as a batch.
+    pub fn batch(&self, rows: usize, bytes: Vec<u8>) -> types::Batch {
+        types::Batch { rows: rows as u32, bytes }
+    }
+
+    /// Transforms raw rows.
+    ///
+    /// # Errors
+    ///
+    /// The stage fails.
+    pub fn transform(&self, rows: &types::Batch) -> Result<types::Batch> {
+        Ok(self.transformation.transform(rows)?)
+    }
+
+    /// Predicts transformed rows.
+    ///
+    /// # Errors
+    ///
+    /// The stage fails.
+    pub fn predict(&self, rows: &types::Batch) -> Result<types::Batch> {
+        Ok((self.predict)(rows)?)
+    }
+}
+
+type Predict = Box<dyn Fn(&types::Batch) -> std::result::Result<types::Batch, Failure>>;
+
+/// Loads a model.
+fn loaded<T: Training>(bytes: &Vec<u8>, features: Vec<stagewright_kit::Field>) -> Result<Predict> {
+    let model = LoadedModel::new(T::load(&mut BlobReader::new(bytes), &features)?, features);
+    Ok(Box::new(move |rows| model.predict(rows)))
+}
+
 /// A model that returns predictions made beforehand.
 struct Foreseen(Vec<f64>);
 
@@ -341,8 +434,8 @@ fn timed<T>(call: impl FnOnce() -> std::result::Result<T, Failure>) -> Result<Du
     Ok(cpu() - start)
 }
 
-fn train(rig: &Rig, trainer: Trainer, table: &Table) -> Result<(Blob, Used)> {
-    let context = rig.context(trainer.component(), trainer.parameters());
+fn train(rig: &Rig, trainer: Trainer, parameters: &str, table: &Table) -> Result<(Blob, Used)> {
+    let context = rig.context(trainer.component(), parameters);
     let model = rig.runtime.train(context.clone(), table, None, &task())?;
     Ok((model, Used::of(&context)))
 }

@@ -24,7 +24,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
         Some("cache") => cache::cache(&options),
         Some("lifecycle") => lifecycle::lifecycle(&options),
         Some("registry") => ["registry", "promotion"].iter().try_for_each(|name| in_process(name, &options)),
-        Some(name @ ("boundary" | "decode" | "native" | "sandbox")) => in_process(name, &options),
+        Some(name @ ("boundary" | "decode" | "native" | "sandbox" | "serving-core")) => in_process(name, &options),
         _ => Err(USAGE.into()),
     }
 }

@@ -6,9 +6,9 @@ use crate::steps::Result;
 
 /// The benchmarks and their options.
 pub(super) const USAGE: &str =
-    "usage: cargo xtask bench overhead|cache|boundary|decode|native|sandbox|registry|lifecycle
+    "usage: cargo xtask bench overhead|cache|boundary|decode|native|sandbox|serving-core|registry|lifecycle
   [--rows N] [--repeat N]
-  native, sandbox, cache: [--only TEXT]    registry: --rows counts runs
+  native, sandbox, serving-core, cache: [--only TEXT]    registry: --rows counts runs
   lifecycle: [--model logistic|forest|boosted] [--smote] [--workers N] [--peer [PYTHON]]";
 
 /// The options of a benchmark.

@@ -7,7 +7,6 @@
 use std::os::fd::AsRawFd as _;
 
 use stagewright_jail::{Checkpoint, Started};
-use stagewright_store::{BatchProblem, Schema, packed};
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre};
 
@@ -25,6 +24,7 @@ use crate::engine;
 use crate::export_call::{CallOutcome, ExportCall, Reply};
 use crate::local_instance::LocalInstance;
 use crate::store_data::StoreData;
+use crate::transformer_features::{FeaturesFault, TransformerFeatures};
 use crate::wasi::stubs::Stubs;
 
 /// Runs a model process until its parent ends it.
@@ -67,7 +67,7 @@ pub(super) fn run_model(started: Started, task: &ModelTask) -> Result<(), StartE
 
 /// Predicts a batch and sends the outcome.
 fn answer(connection: &ParentConnection, model: &mut LoadedModel, rows: Vec<u8>) {
-    let outcome = model.predict(from_parent(rows));
+    let outcome = model.predict(&from_parent(rows));
     connection.send(from_stage::ROWS_OUTCOME, &encoded(outcome), model.memory(0));
 }
 
@@ -143,8 +143,8 @@ fn instance(
 struct LoadedModel {
     /// The transformation's instance, then the training's.
     seats: [LocalInstance<RemoteHost>; SEATS],
-    /// The columns of the features, once the transformer has declared them.
-    features: Option<Schema>,
+    /// The features, once the transformer has declared them.
+    features: Option<TransformerFeatures>,
     /// The most columns that a table may have.
     columns: usize,
 }
@@ -158,42 +158,32 @@ impl LoadedModel {
     fn call(&mut self, seat: usize, export: ExportCall) -> CallOutcome {
         let outcome = outcome_of(self.seats[seat].call(export));
         if let Ok(Ok(Reply::Fields(fields))) = &outcome.result {
-            self.features = batch::schema_in(fields.clone(), self.columns).ok();
+            self.features = batch::schema_in(fields.clone(), self.columns).ok().map(TransformerFeatures::new);
         }
         outcome
     }
 
     /// Transforms and predicts rows of raw features.
-    fn predict(&mut self, rows: Batch) -> RowsOutcome {
-        let count = rows.rows;
-        let mut transform = self.call(0, ExportCall::Transform { rows });
+    fn predict(&mut self, rows: &Batch) -> RowsOutcome {
+        let mut transform = outcome_of(self.seats[0].call_rows(rows));
         let (check, features) = match &mut transform.result {
             Ok(Ok(Reply::Rows(features))) => {
                 let features = std::mem::replace(features, Batch { rows: 0, bytes: Vec::new() });
-                self.check(count, features)
+                self.check(rows.rows, features)
             }
             _ => (FeaturesCheck::Passed, None),
         };
-        let predict = features.map(|rows| self.call(1, ExportCall::Predict { rows }));
+        let predict = features.map(|features| outcome_of(self.seats[1].call_rows(&features)));
         RowsOutcome { transform, check, predict, memory: [self.memory(0), self.memory(1)] }
     }
 
     /// Checks transformed rows, of which there must be `count`.
     fn check(&self, count: u32, features: Batch) -> (FeaturesCheck, Option<Batch>) {
-        let Some(schema) = &self.features else { stagewright_jail::end(PROTOCOL_BROKEN) };
-        let refused = |message: String| (FeaturesCheck::Refused(message), None);
-        if features.rows != count {
-            return refused(format!("{} rows came back for {count}", features.rows));
-        }
-        match packed::parse(count as usize, features.bytes, schema) {
-            Ok(batch) => match packed::write(&batch, schema) {
-                Ok(bytes) => (FeaturesCheck::Passed, Some(Batch { rows: count, bytes })),
-                Err(fault) => refused(fault.to_string()),
-            },
-            Err(fault) => match fault.problem {
-                BatchProblem::TooLarge { bytes, .. } => (FeaturesCheck::TooLarge(bytes as u64), None),
-                _ => refused(fault.to_string()),
-            },
+        let Some(known) = &self.features else { stagewright_jail::end(PROTOCOL_BROKEN) };
+        match known.checked(count, features) {
+            Ok(features) => (FeaturesCheck::Passed, Some(features)),
+            Err(FeaturesFault::TooLarge { bytes, .. }) => (FeaturesCheck::TooLarge(bytes as u64), None),
+            Err(FeaturesFault::Wrong(message)) => (FeaturesCheck::Refused(message), None),
         }
     }
 }

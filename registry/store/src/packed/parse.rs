@@ -156,37 +156,70 @@ fn check_codes(codes: &[[u8; 4]], validity: Option<&[u8]>, categories: usize) ->
 /// # Errors
 /// A [`BatchFault`] that names the column and, if the problem is in one row, the row.
 pub fn parse(rows: usize, mut bytes: Vec<u8>, schema: &Schema) -> Result<RecordBatch, BatchFault> {
-    let whole = |problem| BatchFault { column: None, row: None, problem };
-    if rows > MAX_BATCH_ROWS {
-        return Err(whole(Problem::TooManyRows { rows }));
-    }
-    if bytes.len() > MAX_BATCH_BYTES {
-        let largest = largest_column(rows, &bytes, schema);
-        return Err(whole(Problem::TooLarge { bytes: bytes.len(), largest }));
-    }
-    let fault = |field: &Field| {
-        let column = Some(field.name.clone());
-        |(row, problem)| BatchFault { column, row, problem }
-    };
-    let mut walk = Walk { bytes: &mut bytes, at: 0 };
-    let mut pieces = Vec::with_capacity(schema.len());
-    for field in schema.fields() {
-        pieces.push(walk.column(rows, field).map_err(fault(field))?);
-    }
-    let left = walk.bytes.len() - walk.at;
-    if left > 0 {
-        return Err(whole(Problem::Trailing { bytes: left }));
-    }
+    let pieces = walk(rows, &mut bytes, schema)?;
     let mut buffer = Buffer::from_vec(bytes);
     if buffer.as_ptr().align_offset(ALIGNMENT) != 0 {
         buffer = Buffer::from(buffer.as_slice());
     }
     let arrays = pieces.into_iter().zip(schema.fields());
-    let arrays = arrays.map(|(pieces, field)| array(rows, &buffer, pieces, field).map_err(fault(field)));
+    let arrays = arrays.map(|(pieces, field)| array(rows, &buffer, pieces, field).map_err(in_column(field)));
     let arrays = arrays.collect::<Result<Vec<ArrayRef>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(schema.to_arrow(), arrays, &options)
-        .map_err(|error| whole(Problem::Arrow(error.to_string())))
+        .map_err(|error| of_batch(Problem::Arrow(error.to_string())))
+}
+
+/// Returns whether batches with these fields are matrices: columns of float64 without nulls alone.
+#[must_use]
+pub fn is_matrix(schema: &Schema) -> bool {
+    schema.fields().iter().all(|field| field.data_type == DataType::Float64 && !field.nullable)
+}
+
+/// Checks the bytes of a matrix of `rows` rows in place, as [`parse`] does, and makes every NaN
+/// canonical. Afterwards the bytes are those that [`write`](super::write()) would make of the batch,
+/// so that they can be passed on.
+///
+/// # Errors
+/// As for [`parse`]; a fault if batches with this schema are no matrices.
+pub fn check_matrix(rows: usize, bytes: &mut [u8], schema: &Schema) -> Result<(), BatchFault> {
+    let expected = rows.checked_mul(8 * schema.len());
+    if is_matrix(schema) && expected == Some(bytes.len()) && rows <= MAX_BATCH_ROWS && bytes.len() <= MAX_BATCH_BYTES {
+        canonicalise_nans(bytes.as_chunks_mut::<8>().0);
+        return Ok(());
+    }
+    walk(rows, bytes, schema)?;
+    Err(of_batch(Problem::Arrow("the columns are no matrix".to_owned())))
+}
+
+/// A fault of a batch as a whole.
+fn of_batch(problem: Problem) -> BatchFault {
+    BatchFault { column: None, row: None, problem }
+}
+
+/// Returns a function that makes faults of a column.
+fn in_column(field: &Field) -> impl FnOnce(ColumnFault) -> BatchFault {
+    let column = Some(field.name.clone());
+    |(row, problem)| BatchFault { column, row, problem }
+}
+
+/// Finds and checks the pieces of all columns.
+fn walk(rows: usize, bytes: &mut [u8], schema: &Schema) -> Result<Vec<Pieces>, BatchFault> {
+    if rows > MAX_BATCH_ROWS {
+        return Err(of_batch(Problem::TooManyRows { rows }));
+    }
+    if bytes.len() > MAX_BATCH_BYTES {
+        let largest = largest_column(rows, bytes, schema);
+        return Err(of_batch(Problem::TooLarge { bytes: bytes.len(), largest }));
+    }
+    let mut walk = Walk { bytes, at: 0 };
+    let mut pieces = Vec::with_capacity(schema.len());
+    for field in schema.fields() {
+        pieces.push(walk.column(rows, field).map_err(in_column(field))?);
+    }
+    match walk.bytes.len() - walk.at {
+        0 => Ok(pieces),
+        left => Err(of_batch(Problem::Trailing { bytes: left })),
+    }
 }
 
 fn slice(buffer: &Buffer, piece: &Range<usize>) -> Buffer {
