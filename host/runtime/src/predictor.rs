@@ -112,10 +112,12 @@ impl Transformer {
     fn features_of(&mut self, batches: &[RecordBatch]) -> Result<Option<Batch>, StageFault> {
         let rows = packed::write_into(batches, &self.inputs, &mut self.packed.bytes).map_err(StageFault::host)?;
         if self.packed.bytes.len() > MAX_BATCH_BYTES {
-            let one = batches.iter().find(|_| rows == 1 && batches.len() == 1);
-            return one.map_or(Ok(None), |row| {
-                batch::within_cap(row, &self.inputs, self.instance.context().world, 0).map(|_| None)
-            });
+            let [row] = batches else { return Ok(None) };
+            if rows > 1 {
+                return Ok(None);
+            }
+            batch::within_cap(row, &self.inputs, self.instance.context().world, 0)?;
+            return Err(StageFault::host("a row that does not fit a batch was not refused"));
         }
         self.packed.rows = rows as u32;
         batch::count_in(&self.packed, 2, self.instance.context());
@@ -131,6 +133,9 @@ impl Transformer {
                 Ok(Some(features))
             }
             Err(FeaturesFault::TooLarge { .. }) if rows > 1 => Ok(None),
+            Err(FeaturesFault::TooLarge { bytes, .. }) if rows == 0 => {
+                Err(contract_fault(context, TRANSFORM, format!("{bytes} bytes came back for no rows")))
+            }
             Err(FeaturesFault::TooLarge { bytes, largest }) => {
                 Err(batch::row_too_large(context.world, "the features of one row", bytes, largest, 0))
             }
