@@ -55,7 +55,6 @@ mod tests {
     use arrow_array::Array;
     use arrow_array::cast::AsArray;
     use arrow_array::types::{Float64Type, Int64Type};
-    use serde_json::Value;
     use stagewright_store::{DataType, Field, Role};
 
     fn signature() -> Signature {

@@ -127,7 +127,7 @@ fn inputs(folder: &TempDir) -> Vec<RowsInput> {
     ]
 }
 
-// invariant: as `a_value_decodes_to_the_same_result_from_json_csv_and_every_other_source`
+// invariant: as `json_and_csv_give_the_same_batch`
 #[test]
 fn rows_come_in_the_same_pieces_from_every_input() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -229,6 +229,13 @@ fn no_rows_are_no_piece() {
         let (pieces, error) = read(input, &["id"]);
         assert!(pieces.is_empty() && error.is_none(), "{error:?}");
     }
+    // Rows in a member of an object.
+    let wrapped = r#"{"rows": [{"n": 1, "x": 1, "c": "a", "b": true}, {"n": 2, "x": 1, "c": "a", "b": "no"}]}"#;
+    let (pieces, error) = read(text(TextFormat::Json, wrapped), &["n"]);
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(kept(&pieces, 0), [1, 2]);
+    let error = read(text(TextFormat::Json, r#"{"rows": 1}"#), &[]).1.expect("a number").to_string();
+    assert_eq!(error, "column `rows`: `1` is not an array of rows");
     let error = read(text(TextFormat::Json, "7"), &[]).1.expect("a number").to_string();
     assert_eq!(error, "data row 1: `7` is not an object with a value for each column");
 }

@@ -248,7 +248,9 @@ mod tests {
             }
         };
         let step = |(): &mut (), _: Fed<usize>| Err::<(), _>(StageFault::host("step"));
-        let stop = || drop(stop.send(()));
+        let stop = || {
+            let _ = stop.send(());
+        };
         let fault = in_order_fed(all(2), STACK, next, &stop, || (), step, |()| Ok(())).expect_err("it fails");
         assert_eq!(fault.to_string(), "step");
     }

@@ -101,7 +101,7 @@ fn run_of(built: &Built, options: &Options, work: &Path, table: &Path) -> Comman
 }
 
 /// Returns the hyperparameters of the peers.
-fn peer_parameters(model: &str) -> Vec<String> {
+pub(super) fn peer_parameters(model: &str) -> Vec<String> {
     let parameters: &[&str] = match model {
         "forest" => &["training.n_estimators=200", "training.max_depth=12", "training.min_samples_leaf=5"],
         "boosted" => &[

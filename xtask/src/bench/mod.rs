@@ -9,6 +9,7 @@ mod in_process;
 mod lifecycle;
 mod options;
 mod overhead;
+mod predict;
 mod process;
 mod results;
 
@@ -23,6 +24,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
         Some("overhead") => overhead::overhead(&options),
         Some("cache") => cache::cache(&options),
         Some("lifecycle") => lifecycle::lifecycle(&options),
+        Some("predict") => predict::predict(&options),
         Some("registry") => ["registry", "promotion"].iter().try_for_each(|name| in_process(name, &options)),
         Some(name @ ("boundary" | "decode" | "native" | "sandbox" | "serving-core")) => in_process(name, &options),
         _ => Err(USAGE.into()),

@@ -6,10 +6,10 @@ use crate::steps::Result;
 
 /// The benchmarks and their options.
 pub(super) const USAGE: &str =
-    "usage: cargo xtask bench overhead|cache|boundary|decode|native|sandbox|serving-core|registry|lifecycle
+    "usage: cargo xtask bench overhead|cache|boundary|decode|native|sandbox|serving-core|registry|lifecycle|predict
   [--rows N] [--repeat N]
   native, sandbox, serving-core, cache: [--only TEXT]    registry: --rows counts runs
-  lifecycle: [--model logistic|forest|boosted] [--smote] [--workers N] [--peer [PYTHON]]";
+  lifecycle, predict: [--model logistic|forest|boosted] [--workers N] [--peer [PYTHON]]    lifecycle: [--smote]";
 
 /// The options of a benchmark.
 pub(super) struct Options {

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 
 use super::*;
-use crate::request::{RowsInput, decode_csv, decode_json, decode_rows};
+use crate::request::{decode_csv, decode_json};
 use crate::signature::Strictness;
 
 /// Values as they are written in JSON.
@@ -238,14 +238,4 @@ proptest! {
             }
         }
     }
-}
-
-#[test]
-fn kept_values_of_the_old_form_are_those_of_the_plain_decoder() {
-    let text = br#"[{"tenure":1,"charges":1,"contract":"a","note \u00e9":"","paperless":null,"since":null,"id":1.50,"x":[1e2]}]"#;
-    let keep = ["id", "x", "tenure"].map(str::to_owned);
-    let rows = decode_rows(RowsInput::Json(text), "rows.json", &signature(), &keep).unwrap();
-    let kept: Vec<String> = rows.kept.iter().map(|column| column.values[0].to_string()).collect();
-    assert_eq!(kept, ["\"1.50\"", "[100.0]", "1"]);
-    assert_eq!(rows.batch, reference::decode(std::str::from_utf8(text).unwrap(), &signature()).unwrap());
 }
