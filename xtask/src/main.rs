@@ -40,7 +40,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   layers            checks that crates and modules depend on each other in one direction
   deploy            has the files of deploy/ read by the tools that they are written for
   prose             checks the form of comments and documents, and that links lead somewhere
-  bench overhead|cache|boundary|decode|native|sandbox|registry|lifecycle [--rows N] [--repeat N]
+  bench overhead|cache|boundary|decode|request|native|sandbox|registry|lifecycle [--rows N] [--repeat N]
         native, sandbox: [--only STAGE]; lifecycle: [--model logistic|forest|boosted] [--smote] [--workers N] [--peer [PYTHON]]
                     measures; prints a table and writes JSON to target/bench/
 ";

@@ -18,13 +18,25 @@ struct Members<'a> {
     unknown: Vec<String>,
     /// A name that is no text.
     unreadable: Option<serde_json::Error>,
-    /// The place of the name that is expected next.
-    expected: usize,
+    /// How many members came.
+    count: usize,
+    /// The places of the names in the rows so far, by the number of the member.
+    order: Vec<usize>,
+    /// The place behind that of the last known name.
+    next: usize,
 }
 
 impl<'a> Members<'a> {
     fn new(plan: &RowPlan) -> Self {
-        Self { values: vec![None; plan.slots], rows: None, unknown: Vec::new(), unreadable: None, expected: 0 }
+        Self {
+            values: vec![None; plan.slots],
+            rows: None,
+            unknown: Vec::new(),
+            unreadable: None,
+            count: 0,
+            order: Vec::new(),
+            next: 0,
+        }
     }
 
     fn clear(&mut self) {
@@ -32,22 +44,49 @@ impl<'a> Members<'a> {
         self.rows = None;
         self.unknown.clear();
         self.unreadable = None;
-        self.expected = 0;
+        self.count = 0;
+        self.next = 0;
     }
 
     #[inline]
     fn take(&mut self, plan: &RowPlan, name: Raw<'a>, value: Raw<'a>, most_unknown: usize) {
-        match name.string() {
-            Ok(name) => match plan.find(&name, &mut self.expected) {
-                Found::Slot(slot) => self.values[slot] = Some(value),
-                Found::NotRead => {}
-                Found::Unknown if *name == *ROWS => self.rows = Some(value),
-                Found::Unknown if plan.refuses_unknown && self.unknown.len() < most_unknown => {
-                    self.unknown.push(name.into_owned());
-                }
-                Found::Unknown => {}
-            },
-            Err(error) => self.unreadable = Some(error),
+        let name = match name.string() {
+            Ok(name) => name,
+            Err(error) => {
+                self.unreadable = Some(error);
+                return;
+            }
+        };
+        match plan.found(self.place_of(plan, &name)) {
+            Found::Slot(slot) => self.values[slot] = Some(value),
+            Found::NotRead => {}
+            Found::Unknown if *name == *ROWS => self.rows = Some(value),
+            Found::Unknown if plan.refuses_unknown && self.unknown.len() < most_unknown => {
+                self.unknown.push(name.into_owned());
+            }
+            Found::Unknown => {}
+        }
+    }
+
+    #[inline]
+    fn place_of(&mut self, plan: &RowPlan, name: &str) -> Option<usize> {
+        let member = self.count;
+        self.count += 1;
+        let likely = self.order.get(member).copied();
+        let place = plan.place_of(name, likely.unwrap_or(self.next))?;
+        self.next = place + 1;
+        if likely != Some(place) {
+            self.note_place(plan, member, place);
+        }
+        Some(place)
+    }
+
+    /// Notes the place of the name of a member.
+    fn note_place(&mut self, plan: &RowPlan, member: usize, place: usize) {
+        // An object may have any number of members.
+        if member < 2 * plan.names() {
+            self.order.resize(self.order.len().max(member + 1), usize::MAX);
+            self.order[member] = place;
         }
     }
 }

@@ -11,9 +11,8 @@ impl RowsBuilder<'_> {
     pub(crate) fn bind_each<T: AsRef<str>>(&mut self, names: &[T]) -> Option<Vec<usize>> {
         let plan = self.plan;
         let mut places = vec![None; plan.slots];
-        let mut expected = 0;
         for (place, name) in names.iter().map(AsRef::as_ref).enumerate() {
-            let fault = match plan.find(name, &mut expected) {
+            let fault = match plan.found(plan.place_of(name, place)) {
                 Found::Slot(slot) if places[slot].replace(place).is_none() => continue,
                 Found::Slot(_) => DataFault::new("more than one column has this name").in_column(name),
                 Found::Unknown if plan.refuses_unknown => unknown(name),

@@ -102,23 +102,39 @@ impl RowPlan {
         self.decoder.schema().len()
     }
 
+    /// Returns how many names may come.
+    pub(super) fn names(&self) -> usize {
+        self.names.len()
+    }
+
     /// Returns whether an object may hold rows in its member [`ROWS`].
     pub(crate) fn admits_wrapper(&self) -> bool {
         !self.by_name.contains_key(ROWS)
     }
 
-    /// Finds a name. `expected` is the place of the name that is compared first: members mostly
-    /// come in the signature's order.
+    /// Finds a name. `expected` is the place of the name that is compared first: members mostly come
+    /// in the order of the signature, or of the row before.
     #[inline]
     pub(crate) fn find(&self, name: &str, expected: &mut usize) -> Found {
-        let place = match self.names.get(*expected) {
-            Some(next) if *next.text == *name => *expected,
-            _ => match self.by_name.get(name) {
-                Some(place) => *place,
-                None => return Found::Unknown,
-            },
-        };
-        *expected = place + 1;
-        self.names[place].slot.map_or(Found::NotRead, Found::Slot)
+        let place = self.place_of(name, *expected);
+        if let Some(place) = place {
+            *expected = place + 1;
+        }
+        self.found(place)
+    }
+
+    /// Returns the place of a name among those that may come. `likely` is compared first.
+    #[inline]
+    pub(super) fn place_of(&self, name: &str, likely: usize) -> Option<usize> {
+        match self.names.get(likely) {
+            Some(next) if *next.text == *name => Some(likely),
+            _ => self.by_name.get(name).copied(),
+        }
+    }
+
+    /// Returns what the name at a place stands for.
+    #[inline]
+    pub(super) fn found(&self, place: Option<usize>) -> Found {
+        place.map_or(Found::Unknown, |place| self.names[place].slot.map_or(Found::NotRead, Found::Slot))
     }
 }

@@ -1,3 +1,4 @@
 //! Reading a real table.
 
 mod real_tables;
+mod requests;
