@@ -75,7 +75,7 @@ fn answer(connection: &ParentConnection, model: &mut LoadedModel, rows: Vec<u8>)
 /// the parent, nothing is predicted. Nothing is lost by that, since the memory is restored.
 fn answer_ahead(connection: &ParentConnection, model: &mut LoadedModel, rows: Vec<u8>) {
     model.seats.iter_mut().for_each(|instance| instance.store.data_mut().host.set_ahead());
-    let outcome = model.predict(from_parent(rows));
+    let outcome = model.predict(&from_parent(rows));
     let is_refused = model.seats.iter().any(|instance| instance.store.data().host.was_ahead());
     let (kind, message) = match is_refused {
         true => (from_stage::ASK_ALONE, message::encode(&mut ())),
