@@ -10,7 +10,7 @@ use arrow_ipc::writer::StreamWriter;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stagewright_benchmarks::{Result, cpu, interleaved, median, ratio, setting, write_json};
-use stagewright_data::{RequestDecoder, RequestOptions, RowsInput, Signature, decode_rows};
+use stagewright_data::{RequestDecoder, RequestOptions, Signature, Strictness, decode_json};
 use stagewright_kit::{Batch, Column, Values};
 use stagewright_store::{DataType, Field, Role};
 
@@ -101,7 +101,7 @@ fn measure(rows: u64, rounds: usize, signature: &Signature, decoder: &RequestDec
         1 => serde_json::from_slice::<Customer<'_>>(&text).map(|customer| drop(black_box(customer))),
         _ => serde_json::from_slice::<Vec<Customer<'_>>>(&text).map(|customers| drop(black_box(customers))),
     };
-    let one_by_one = || decode_rows(RowsInput::Json(&text), "rows", signature, &[]);
+    let one_by_one = || decode_json(&text, signature, Strictness::Predict);
     let value = || serde_json::from_slice::<Value>(&text);
     let names_and_works: [(&str, &dyn Fn() -> Result<()>); 8] = [
         ("json", &|| Ok(drop(black_box(decoder.json(&text)?)))),

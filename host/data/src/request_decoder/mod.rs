@@ -1,7 +1,7 @@
 //! Decodes the requests of a server: prepared once for a signature, cheap for each request.
 //!
-//! Rows mean the same as in training, because their cells pass through the same decoder. In
-//! contrast to [`crate::decode_rows`], all faults are collected, so that a client sees them at once.
+//! Rows mean the same as in training, because their cells pass through the same decoder. All
+//! faults are collected, so that a client sees them at once.
 //! Every size is limited: nothing is allocated by what a request claims.
 
 mod arrow_stream;

@@ -7,7 +7,7 @@ use arrow_ipc::writer::StreamWriter;
 use arrow_select::concat::concat_batches;
 use serde_json::Value;
 use stagewright_data::{
-    Interrupt, RequestDecoder, RequestOptions, Signature, Source, Strictness, UnknownFields, decode_rows, open,
+    Interrupt, RequestDecoder, RequestOptions, Signature, Source, Strictness, UnknownFields, decode_json, open,
 };
 use stagewright_store::{DataType, Field, Role};
 
@@ -74,9 +74,8 @@ fn requests_decode_as_training_does() {
         let one_by_one: Vec<RecordBatch> =
             objects.iter().map(|object| decoder.json(object.as_bytes()).unwrap().batch).collect();
         same(&concat_batches(&decoder.features().to_arrow(), &one_by_one).unwrap());
-        let old =
-            decode_rows(stagewright_data::RowsInput::Json(objects.join("\n").as_bytes()), "rows", &signature, &[]);
-        same(&old.unwrap().batch);
+        let all = decode_json(objects.join("\n").as_bytes(), &signature, Strictness::Predict);
+        same(&all.unwrap());
     }
     same(&decoder.csv((lines.join("\r\n") + "\r\n").as_bytes()).unwrap().batch);
     let mut writer = StreamWriter::try_new(Vec::new(), &trained.schema()).unwrap();
