@@ -29,7 +29,7 @@ pub(crate) fn visit_json(
     pieces.opened()?;
     loop {
         let number = pieces.row();
-        if number % ROWS_PER_LOOK == 0 && interrupt.is_set() {
+        if number.is_multiple_of(ROWS_PER_LOOK) && interrupt.is_set() {
             return Err(DataError::Interrupted);
         }
         let row = values.next().map_err(|error| match error {
