@@ -169,6 +169,16 @@ impl LoadedModel {
         sessions.open(&self.parts, limits, isolation)
     }
 
+    /// Returns the number of values of a row's prediction.
+    pub(crate) fn width(&self) -> usize {
+        self.parts.width()
+    }
+
+    /// Returns the components: transformation and training.
+    pub(crate) fn components(&self) -> [&Component; 2] {
+        [&self.parts.transformation.component, &self.parts.training.component]
+    }
+
     /// Predicts the rows of a table that has at least the columns that the model reads. As in an
     /// evaluation, it checks that each answer depends on its row alone.
     ///

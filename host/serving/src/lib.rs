@@ -66,3 +66,4 @@ pub use served_version::{ModelLoader, ServedVersion, VersionOptions};
 pub use server::{HttpLimits, Reload, Server, ServerError, ServerOptions, TokenSource};
 pub use service::{Answer, BodyFormat, Failure, Service};
 pub use tls::{TlsError, TlsFiles};
+pub use warm::sample_rows;

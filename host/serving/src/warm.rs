@@ -1,4 +1,4 @@
-//! Rows that a version predicts before the first request sees it.
+//! Rows that a version predicts before the first request sees it, and by which it is checked.
 
 use std::sync::Arc;
 
@@ -9,24 +9,34 @@ use arrow_array::{
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_store::{ArtifactStore, DataType, Field, Schema};
 
-/// The number of rows.
+/// The number of rows that warm a session.
 const ROWS: usize = 64;
 
-/// Returns rows for a version: the first of its own evaluation, or made-up ones if the store does
-/// not have them.
+/// Returns rows that warm a session of a version.
 pub(crate) fn rows(contents: &RegisteredModel, artifacts: &ArtifactStore) -> Option<RecordBatch> {
-    let features = contents.features();
-    test_rows(contents, artifacts, &features).or_else(|| synthetic_rows(&features))
+    sample_rows(contents, artifacts, ROWS)
 }
 
-fn test_rows(contents: &RegisteredModel, artifacts: &ArtifactStore, features: &Schema) -> Option<RecordBatch> {
+/// Returns rows for a version: the first of its own evaluation, at most `most` of them, or made-up
+/// ones if the store does not have them.
+pub fn sample_rows(contents: &RegisteredModel, artifacts: &ArtifactStore, most: usize) -> Option<RecordBatch> {
+    let features = contents.features();
+    test_rows(contents, artifacts, &features, most).or_else(|| synthetic_rows(&features))
+}
+
+fn test_rows(
+    contents: &RegisteredModel,
+    artifacts: &ArtifactStore,
+    features: &Schema,
+    most: usize,
+) -> Option<RecordBatch> {
     if !artifacts.contains(stagewright_store::ArtifactKind::Table, &contents.test_digest) {
         return None;
     }
     let table = artifacts.open_table(&contents.test_digest).ok()?;
     let place = |field: &Field| table.schema().index_of(&field.name);
     let columns: Vec<usize> = features.fields().iter().map(place).collect::<Option<_>>()?;
-    let rows = ROWS.min(usize::try_from(table.rows()).unwrap_or(ROWS));
+    let rows = most.min(usize::try_from(table.rows()).unwrap_or(most));
     let read = table.read(0, rows, Some(&columns)).ok()?;
     // The table may have columns of other types under these names.
     RecordBatch::try_new(features.to_arrow(), read.columns().to_vec()).ok().filter(|rows| rows.num_rows() > 0)

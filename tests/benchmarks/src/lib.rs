@@ -12,7 +12,7 @@ mod timing;
 pub mod work;
 
 pub use rig::{Rig, SetUp, Used};
-pub use timing::{cpu, interleaved, median, process_cpu, ratio, setting, write_json};
+pub use timing::{children_cpu, cpu, interleaved, median, process_cpu, ratio, setting, write_json};
 
 /// The result of a benchmark. Every error ends it.
 pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;

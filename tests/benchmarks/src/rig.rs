@@ -11,7 +11,7 @@ use stagewright_lifecycle::sandbox::{
     Cancel, Component, Level, Meter, Shelf, SourceCursor, Sources, StageContext, Tracker,
 };
 use stagewright_manifest::{Limits, World};
-use stagewright_runtime::{Compiler, EngineOptions, Installation, Origin, Runtime, StubGrants};
+use stagewright_runtime::{Compiler, EngineOptions, Installation, Origin, Runtime, StageProcess, StubGrants, Walls};
 use stagewright_store::{Home, Role, Staging};
 
 use crate::Result;
@@ -50,15 +50,36 @@ impl SetUp {
         Ok(Self { staging: home.artifacts.stage(), folder, stages, guests })
     }
 
-    /// Opens a runtime with these options and resolves components by name.
+    /// Opens a runtime with these options and resolves components by name. Its instances are in this
+    /// process.
     ///
     /// # Errors
     ///
     /// A component is missing or refused.
     pub fn rig(&self, options: EngineOptions, components: &[(World, &str)]) -> Result<Rig> {
+        self.rig_in(None, options, components)
+    }
+
+    /// As [`SetUp::rig`], with instances in processes behind all walls.
+    ///
+    /// # Errors
+    ///
+    /// A component is missing or refused.
+    pub fn rig_in_processes(&self, options: EngineOptions, components: &[(World, &str)]) -> Result<Rig> {
+        let program = self.stages.with_file_name("stagewright-stage");
+        self.rig_in(Some(StageProcess { program, required: Walls::ALL }), options, components)
+    }
+
+    fn rig_in(
+        &self,
+        process: Option<StageProcess>,
+        options: EngineOptions,
+        components: &[(World, &str)],
+    ) -> Result<Rig> {
         let cache = self.folder.path().join("cache");
         let folders = vec![self.stages.clone(), self.guests.clone()];
-        let runtime = Runtime::open(Installation::new(cache, folders, Compiler::InProcess), options)?;
+        let installation = Installation { process, ..Installation::new(cache, folders, Compiler::InProcess) };
+        let runtime = Runtime::open(installation, options)?;
         let resolve = |&(world, name): &(World, &str)| -> Result<_> {
             let component = runtime.resolve(world, name, &Origin::BuiltIn, StubGrants::default())?;
             Ok((name.to_owned(), Arc::new(component)))

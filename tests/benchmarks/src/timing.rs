@@ -21,6 +21,26 @@ fn read(clock: ClockId) -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
+/// Returns the CPU time of all living children of this process.
+///
+/// # Errors
+///
+/// `/proc` cannot be read.
+pub fn children_cpu() -> Result<Duration> {
+    let mut nanoseconds = 0;
+    for own in std::fs::read_dir("/proc/self/task")? {
+        let children = std::fs::read_to_string(own?.path().join("children"))?;
+        for child in children.split_whitespace() {
+            for thread in std::fs::read_dir(format!("/proc/{child}/task"))? {
+                let figures = std::fs::read_to_string(thread?.path().join("schedstat"))?;
+                nanoseconds +=
+                    figures.split(' ').next().and_then(|spent| spent.parse::<u64>().ok()).unwrap_or_default();
+            }
+        }
+    }
+    Ok(Duration::from_nanos(nanoseconds))
+}
+
 /// Returns the middle value.
 ///
 /// # Panics

@@ -70,8 +70,8 @@ impl Trainer {
     fn parameters(self) -> &'static str {
         match self {
             Self::Logistic => "{}",
-            Self::Forest => r#"{"n_estimators": 70, "max_depth": 12}"#,
-            Self::Boosted => r#"{"n_estimators": 100, "max_depth": 6, "early_stopping_rounds": 0}"#,
+            Self::Forest => r#"{"n_estimators": 200, "max_depth": 12}"#,
+            Self::Boosted => r#"{"n_estimators": 300, "max_depth": 4, "early_stopping_rounds": 0}"#,
         }
     }
 }

@@ -184,3 +184,58 @@ fn of_a_checkpoint() {
         }
     }
 }
+
+/// Memory of a process with a loaded model: so many MiB, and so many small mappings beside them.
+struct Loaded(Vec<u8>);
+
+impl Loaded {
+    fn new(megabytes: usize, mappings: usize) -> Self {
+        const PAGES: usize = 2 * 4096;
+        // SAFETY: a fresh reservation at an address of the kernel's choice, of which every second
+        // part becomes accessible. It is never given back.
+        unsafe {
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            let place = libc::mmap(std::ptr::null_mut(), mappings * PAGES, libc::PROT_NONE, flags, -1, 0);
+            assert_ne!(place, libc::MAP_FAILED);
+            for number in 0..mappings / 2 {
+                let part = place.cast::<u8>().add(2 * number * PAGES);
+                assert_eq!(libc::mprotect(part.cast(), PAGES, libc::PROT_READ | libc::PROT_WRITE), 0);
+                part.write(1);
+            }
+        }
+        Self(vec![1; megabytes << 20])
+    }
+
+    /// Writes one byte to each of so many pages, far from each other.
+    fn write(&mut self, pages: usize) {
+        let step = self.0.len() / pages;
+        (0..pages).for_each(|page| self.0[page * step] = self.0[page * step].wrapping_add(1));
+    }
+}
+
+/// Measures the alternative to a checkpoint: a forked process for each question, which writes 40
+/// pages and ends.
+#[test]
+#[ignore = "measures for some seconds"]
+fn of_a_process_for_each_question() {
+    for (megabytes, mappings) in [(1, 0), (4, 60), (16, 150), (40, 150)] {
+        let mut loaded = Loaded::new(megabytes, mappings);
+        let (mut forked, mut reaped) = (Vec::new(), Vec::new());
+        for _ in 0..100 * rounds().min(20) {
+            let begin = monotonic();
+            // SAFETY: the forked process only writes to its memory and ends.
+            let process = unsafe { libc::syscall(libc::SYS_clone, libc::SIGCHLD, 0, 0, 0, 0) };
+            if process == 0 {
+                loaded.write(40);
+                // SAFETY: ends the process at once.
+                unsafe { libc::_exit(0) };
+            }
+            forked.push(monotonic() - begin);
+            // SAFETY: waits for the process that was started above.
+            assert_eq!(unsafe { libc::waitpid(process as i32, std::ptr::null_mut(), 0) }, process as i32);
+            reaped.push(monotonic() - begin);
+        }
+        show(&format!("{megabytes} MiB and {mappings} mappings: fork"), forked);
+        show(&format!("{megabytes} MiB and {mappings} mappings: fork, 40 pages, end, reap"), reaped);
+    }
+}

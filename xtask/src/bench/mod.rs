@@ -26,7 +26,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
         Some("lifecycle") => lifecycle::lifecycle(&options),
         Some("predict") => predict::predict(&options),
         Some("registry") => ["registry", "promotion"].iter().try_for_each(|name| in_process(name, &options)),
-        Some(name @ ("boundary" | "decode" | "native" | "request" | "sandbox" | "serving-core")) => {
+        Some(name @ ("boundary" | "decode" | "isolation" | "native" | "request" | "sandbox" | "serving-core")) => {
             in_process(name, &options)
         }
         _ => Err(USAGE.into()),

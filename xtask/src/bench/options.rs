@@ -6,7 +6,7 @@ use crate::steps::Result;
 
 /// The benchmarks and their options.
 pub(super) const USAGE: &str =
-    "usage: cargo xtask bench overhead|cache|boundary|decode|request|native|sandbox|serving-core|registry|lifecycle|predict
+    "usage: cargo xtask bench overhead|cache|boundary|decode|request|isolation|native|sandbox|serving-core|registry|lifecycle|predict
   [--rows N] [--repeat N]
   native, sandbox, serving-core, cache: [--only TEXT]    registry: --rows counts runs
   lifecycle, predict: [--model logistic|forest|boosted] [--workers N] [--peer [PYTHON]]    lifecycle: [--smote]";

@@ -2,6 +2,7 @@
 
 mod attest;
 mod card;
+mod check_isolation;
 mod decide;
 pub(super) mod history;
 pub(super) mod list;
@@ -56,6 +57,7 @@ pub(crate) fn models(location: &HomeLocation, arguments: &ModelsArguments) -> an
             transfer::import(&home, model, register_name.as_deref(), signatures, destination, json.json)
         }
         Some(Ask::Delete { model, reason }) => delete(&home, model, reason),
+        Some(Ask::CheckIsolation { model, json }) => check_isolation::check_isolation(location, model, json.json),
     }
 }
 
