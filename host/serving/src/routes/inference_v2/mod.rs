@@ -3,12 +3,14 @@
 //! `docs/compatibility.md` lists every deviation.
 //!
 //! - `metadata`: server and models
+//! - `refusal`: why a request was refused
 //! - `request`: from tensors to rows
 //! - `response`: from predictions to tensors
 //! - `binary`: tensors as bytes after the JSON
 
 mod binary;
 mod metadata;
+mod refusal;
 mod request;
 mod response;
 
@@ -24,35 +26,15 @@ use axum::routing::{get, post};
 use serde_json::{Value, json};
 use stagewright_text::Untrusted;
 
+use self::refusal::Refusal;
 use self::request::{Body, Request};
 use super::json::json as answer;
-use super::sentence::sentence;
 use crate::fault::PredictFault;
 use crate::handled::Handled;
 use crate::protocol::Protocol;
 use crate::request_id::RequestId;
 use crate::served_version::ServedVersion;
 use crate::service::Service;
-
-/// Why a request was refused.
-#[derive(Debug, thiserror::Error)]
-enum Refusal {
-    /// The request breaks the protocol.
-    #[error("{0}")]
-    Invalid(String),
-    /// There is no such version.
-    #[error("version {version} of `{model}` is not served: {served} is")]
-    NoVersion { model: String, version: String, served: u32 },
-    /// It failed as a request of any protocol may.
-    #[error("{}", sentence(.0))]
-    Failed(#[from] PredictFault),
-}
-
-impl From<stagewright_data::RequestFault> for Refusal {
-    fn from(fault: stagewright_data::RequestFault) -> Self {
-        Self::Failed(fault.into())
-    }
-}
 
 /// Returns the routes.
 pub(super) fn routes() -> Router<Arc<Service>> {
@@ -193,9 +175,4 @@ fn refused(refusal: &Refusal) -> Response {
         }
     }
     response
-}
-
-/// Returns a member of parameters as a truth value.
-fn is_set(parameters: &Value, name: &str) -> bool {
-    parameters.get(name).and_then(Value::as_bool).unwrap_or(false)
 }

@@ -8,7 +8,8 @@ use stagewright_data::{DecodedRequest, JsonColumn, RequestDecoder, Task, json_el
 use stagewright_store::DataType;
 use stagewright_text::Untrusted;
 
-use super::{Refusal, binary, is_set, metadata};
+use super::refusal::Refusal;
+use super::{binary, metadata};
 
 /// The header that tells how many bytes of the body are JSON. Tensors follow as bytes.
 pub(super) const JSON_LENGTH: &str = "inference-header-content-length";
@@ -47,7 +48,7 @@ pub(super) struct WantedOutput {
     pub(super) is_binary: bool,
 }
 
-/// What the response has besides the predictions.
+/// The parts of a response besides the predictions.
 pub(super) struct Wanted {
     pub(super) id: Option<String>,
     pub(super) outputs: Vec<WantedOutput>,
@@ -279,6 +280,11 @@ fn read<T: serde::de::DeserializeOwned>(text: &str, which: &str, wanted: &str) -
 
 fn invalid(message: impl Into<String>) -> Refusal {
     Refusal::Invalid(message.into())
+}
+
+/// Returns a member of parameters as a truth value.
+fn is_set(parameters: &Value, name: &str) -> bool {
+    parameters.get(name).and_then(Value::as_bool).unwrap_or(false)
 }
 
 /// Returns a name of the client as messages show it.

@@ -16,7 +16,6 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::json::json as answer;
-use crate::served_version::ServedVersion;
 use crate::service::Service;
 
 /// Describes the interface.
@@ -28,10 +27,10 @@ pub(super) async fn openapi(State(service): State<Arc<Service>>) -> Response {
 fn document(service: &Service) -> Value {
     let versions = service.versions();
     let default = service.version(None).ok();
-    let mut schemas = schemas::common();
+    let mut described = schemas::common();
     for version in &versions {
-        schemas[row_name(version)] = schemas::row(version);
-        schemas[answer_name(version)] = schemas::answer(version);
+        described[schemas::row_name(version)] = schemas::row(version);
+        described[schemas::answer_name(version)] = schemas::answer(version);
     }
     json!({
         "openapi": "3.1.0",
@@ -46,20 +45,10 @@ fn document(service: &Service) -> Value {
         "security": [{}, { "token": [] }],
         "paths": paths::paths(default.as_deref(), &versions),
         "components": {
-            "schemas": schemas,
+            "schemas": described,
             "securitySchemes": { "token": { "type": "http", "scheme": "bearer" } },
         },
     })
-}
-
-/// Returns the name of the schema of a model's rows. Names of models are identifiers.
-fn row_name(version: &ServedVersion) -> String {
-    format!("{}.row", version.model)
-}
-
-/// Returns the name of the schema of a model's answers.
-fn answer_name(version: &ServedVersion) -> String {
-    format!("{}.answer", version.model)
 }
 
 #[cfg(test)]

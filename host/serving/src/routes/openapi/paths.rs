@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
-use super::{answer_name, example, row_name};
+use super::example;
+use super::schemas::{answer_name, row_name};
 use crate::served_version::ServedVersion;
 
 /// Returns all paths. `default` is the version that answers where no model is named.

@@ -8,6 +8,16 @@ use super::example;
 use crate::known_values::Known;
 use crate::served_version::ServedVersion;
 
+/// Returns the name of the schema of a model's rows. Names of models are identifiers.
+pub(super) fn row_name(version: &ServedVersion) -> String {
+    format!("{}.row", version.model)
+}
+
+/// Returns the name of the schema of a model's answers.
+pub(super) fn answer_name(version: &ServedVersion) -> String {
+    format!("{}.answer", version.model)
+}
+
 /// Returns the schema of a row of raw features, with an example that the model accepts.
 pub(super) fn row(version: &ServedVersion) -> Value {
     let fields = version.decoder.features().fields();
