@@ -1,11 +1,17 @@
 //! A registry as the origin of versions.
+//!
+//! The registry wakes whoever watches it when models change. A registry that cannot be watched,
+//! such as a standby of a PostgreSQL server, is looked at in intervals.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_store::{ArtifactStore, Registry, RegistryWatch, StoreError};
 
 use super::{OfferedVersion, OriginError, VersionOrigin};
+
+/// The longest time without a look, since a version that was refused may be whole by then.
+const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Opens the registry. Called again after the connection failed.
 pub type OpenRegistry = dyn Fn() -> Result<Registry, StoreError> + Send;
@@ -25,7 +31,9 @@ pub enum Selector {
 pub struct RegistryOrigin {
     open: Box<OpenRegistry>,
     registry: Option<Registry>,
+    /// `None` if there is no connection, or the registry cannot be watched.
     watch: Option<RegistryWatch>,
+    looked: Instant,
     artifacts: ArtifactStore,
     model: String,
     selector: Selector,
@@ -34,7 +42,7 @@ pub struct RegistryOrigin {
 impl RegistryOrigin {
     /// Creates an origin. The registry is opened when it is needed; `artifacts` is its store.
     pub fn new(open: Box<OpenRegistry>, artifacts: ArtifactStore, model: String, selector: Selector) -> Self {
-        Self { open, registry: None, watch: None, artifacts, model, selector }
+        Self { open, registry: None, watch: None, looked: Instant::now(), artifacts, model, selector }
     }
 
     fn registry(&mut self) -> Result<&Registry, StoreError> {
@@ -42,8 +50,8 @@ impl RegistryOrigin {
             Some(registry) => Ok(registry),
             none => {
                 let registry = (self.open)()?;
-                // It begins before anything is read, so that no change is missed.
-                self.watch = Some(registry.watch()?);
+                // Before the first look, so that no change is missed.
+                self.watch = registry.watch().ok();
                 Ok(none.insert(registry))
             }
         }
@@ -73,31 +81,80 @@ impl RegistryOrigin {
 
 impl VersionOrigin for RegistryOrigin {
     fn current(&mut self) -> Result<OfferedVersion, OriginError> {
+        self.looked = Instant::now();
         self.find().inspect_err(|error| {
             // A failed connection is opened anew.
             if matches!(error, OriginError::Store(_)) {
-                self.registry = None;
-                self.watch = None;
+                (self.registry, self.watch) = (None, None);
             }
         })
     }
 
     fn wait(&mut self, timeout: Duration) -> bool {
-        match &mut self.watch {
-            // A registry that is away is looked at as a whole, which reports why.
-            Some(watch) => watch.wait(timeout).unwrap_or(true),
-            None => {
-                std::thread::sleep(timeout);
-                true
-            }
+        let Some(watch) = &mut self.watch else {
+            std::thread::sleep(timeout);
+            return true;
+        };
+        match watch.wait(timeout) {
+            Ok(changed) => changed || self.looked.elapsed() >= LOOK_INTERVAL,
+            // The next look finds that the registry is away, and says so.
+            Err(_) => true,
         }
     }
 
     fn refused(&mut self, version: u32, reason: &str) {
         let model = self.model.clone();
         let recorded = self.registry().and_then(|registry| registry.record_refusal(&model, version, reason));
-        if let Err(error) = recorded {
-            tracing::warn!("the audit does not have the refusal of version {version} of `{model}`: {error}");
+        match recorded {
+            Ok(_) | Err(StoreError::ReadOnly { .. }) => {}
+            Err(error) => tracing::warn!("model `{model}`: the audit does not tell that it was refused: {error}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stagewright_store::{NewVersion, OpenMode};
+
+    use super::*;
+
+    /// How long a test waits for what comes at once.
+    const LONG: Duration = Duration::from_secs(30);
+
+    // invariant: A served alias of a registry is followed as soon as it moves, and a version that
+    // is refused is in the audit.
+    #[test]
+    fn an_alias_that_moves_wakes_the_origin_and_a_refusal_is_on_record() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("stagewright.db");
+        let registry = Registry::open(&path).expect("a registry");
+        let artifacts = ArtifactStore::open(folder.path().join("artifacts")).expect("a store");
+        for _ in 0..2 {
+            registry.create_version(&artifacts, "churn", &NewVersion::default(), &|_| None).expect("a version");
+        }
+        registry.set_alias("churn", "served", None, Some(1)).expect("an alias");
+        let open = Box::new(move || Registry::open_as(&path, OpenMode::Serving));
+        let selector = Selector::Alias("served".into());
+        let mut origin = RegistryOrigin::new(open, artifacts, "churn".into(), selector);
+        // A version that this registry has, with contents that nothing can be served from.
+        let version = |error: OriginError| match error {
+            OriginError::Contents { version, .. } => version,
+            other => panic!("{other}"),
+        };
+        assert_eq!(version(origin.current().expect_err("no contents")), 1);
+        assert!(!origin.wait(Duration::from_millis(300)), "nothing has changed");
+        registry.set_alias("churn", "served", Some(1), Some(2)).expect("another version");
+        let begun = Instant::now();
+        assert!(origin.wait(LONG) && begun.elapsed() < LOOK_INTERVAL, "the change wakes nobody");
+        assert_eq!(version(origin.current().expect_err("no contents")), 2);
+        for _ in 0..2 {
+            origin.refused(2, "it cannot be read");
+        }
+        let entries = registry.audit_of("churn", Some(2)).expect("the audit");
+        let refusals = entries.iter().filter(|it| it.action == "version.refused-by-serving");
+        assert_eq!(refusals.map(|it| it.reason.as_str()).collect::<Vec<_>>(), ["it cannot be read"]);
+        // A registry that is away is looked at, and opened again.
+        origin.watch = None;
+        assert!(origin.wait(Duration::from_millis(1)));
     }
 }
