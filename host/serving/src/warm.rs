@@ -51,7 +51,7 @@ fn synthetic_rows(features: &Schema) -> Option<RecordBatch> {
             DataType::Float64 => Arc::new(Float64Array::from(vec![1.0; ROWS])),
             DataType::Utf8 => Arc::new(StringArray::from(vec!["a"; ROWS])),
             DataType::Categorical => Arc::new(vec!["a"; ROWS].into_iter().collect::<DictionaryArray<Int32Type>>()),
-            DataType::Timestamp => Arc::new(TimestampMicrosecondArray::from(vec![0; ROWS])),
+            DataType::Timestamp => Arc::new(TimestampMicrosecondArray::from(vec![0; ROWS]).with_timezone("UTC")),
         }
     };
     let schema = features.to_arrow();

@@ -67,7 +67,10 @@ fn measured(rig: &Rig, inputs: &Inputs, trainer: Trainer, rounds: usize) -> Resu
             count,
             &mut [
                 &mut |_| Ok(drop(black_box(session.predict(black_box(&part))?))),
-                &mut |_| Ok(drop(black_box(packed::write_into(black_box(&part), &parts.features, &mut bytes)?))),
+                &mut |_| {
+                    black_box(packed::write_into(black_box(&part), &parts.features, &mut bytes)?);
+                    Ok(())
+                },
                 &mut |kept| Ok(drop(black_box(kept.features(black_box(&part))?))),
                 &mut |kept| Ok(drop(black_box(kept.predictions(rows as u32, black_box(&features))?))),
                 &mut |_| Ok(drop(black_box(native.transform(black_box(&raw))?))),

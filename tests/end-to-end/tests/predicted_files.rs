@@ -175,7 +175,7 @@ fn started(place: &Place, arguments: &[&str]) -> Child {
 }
 
 /// Writes a line of CSV as a row in some format.
-type RowText = dyn Fn(&String) -> String;
+type RowText<'a> = dyn Fn(&String) -> String + 'a;
 
 #[test]
 fn rows_of_a_pipe_are_predicted_before_it_ends() {
@@ -186,7 +186,7 @@ fn rows_of_a_pipe_are_predicted_before_it_ends() {
         Value::Object(object).to_string()
     };
     let csv = |line: &String| line.clone();
-    let forms: [(&str, &RowText); 2] = [("csv", &csv), ("json", &json)];
+    let forms: [(&str, &RowText<'_>); 2] = [("csv", &csv), ("json", &json)];
     for (form, row) in forms {
         let mut running = started(&place, &["--keep", "customerID"]);
         let mut input = running.stdin.take().expect("a pipe");

@@ -29,7 +29,9 @@ fn exported(server: &Running) -> BTreeMap<String, BTreeSet<String>> {
                 "counter" if !name.ends_with("_total") => &["_total"],
                 _ => &[""],
             };
-            endings.iter().for_each(|ending| drop(metrics.entry(format!("{name}{ending}")).or_default()));
+            for ending in endings {
+                metrics.entry(format!("{name}{ending}")).or_default();
+            }
         } else if !line.starts_with('#') {
             let name = line.split(['{', ' ']).next().unwrap_or_default();
             metrics.entry(name.to_owned()).or_default().extend(names(&format!("x{}", &line[name.len()..])).labels);
