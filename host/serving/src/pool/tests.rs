@@ -191,7 +191,7 @@ fn a_call_that_takes_long_holds_up_nobody_else() {
 #[test]
 fn a_full_queue_refuses_and_says_how_full_it_is() {
     let world = Arc::new(World::default());
-    let pool = pool(&world, PoolOptions { queued_rows: 5, ..PoolOptions::default() });
+    let pool = pool(&world, PoolOptions { queued_rows: 5, gathered_rows: 1, ..PoolOptions::default() });
     runtime().block_on(async {
         let held: Vec<_> = (0..2)
             .map(|_| {

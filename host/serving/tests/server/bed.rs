@@ -21,8 +21,10 @@ use stagewright_store::{DataType, Digest, Field};
 use tokio::sync::oneshot;
 
 /// Predicts the column `x` itself. A negative value takes so many milliseconds; a value above 1 is
-/// a fault.
-struct Session;
+/// a fault, after which the session is of no use.
+struct Session {
+    has_failed: bool,
+}
 
 impl ModelSession for Session {
     fn predict(&mut self, rows: &[RecordBatch]) -> Result<Vec<f64>, StageFault> {
@@ -35,7 +37,10 @@ impl ModelSession for Session {
                         std::thread::sleep(Duration::from_millis(-x as u64));
                         predicted.push(0.5);
                     }
-                    x if x > 1.0 => return Err(StageFault::host(io::Error::other("the secret reason"))),
+                    x if x > 1.0 => {
+                        self.has_failed = true;
+                        return Err(StageFault::host(io::Error::other("the secret reason")));
+                    }
                     x => predicted.push(x),
                 }
             }
@@ -44,7 +49,7 @@ impl ModelSession for Session {
     }
 
     fn is_alive(&self) -> bool {
-        true
+        !self.has_failed
     }
 }
 
@@ -60,7 +65,7 @@ pub(crate) fn version(number: u32, options: PoolOptions, deadline: Duration) -> 
         "test_digest": digest, "data_digest": digest, "run_id": "r", "seed": 1, "as_of": 0,
     }))
     .expect("a model");
-    let open = || Ok(Box::new(Session) as Box<dyn ModelSession>);
+    let open = || Ok(Box::new(Session { has_failed: false }) as Box<dyn ModelSession>);
     let request = RequestOptions::default();
     let open = Box::new(open);
     let version =
