@@ -87,8 +87,6 @@ pub struct ServedModelSection {
     pub wall: Option<Duration>,
     /// Bytes of memory of one instance.
     pub memory: Option<u64>,
-    /// The log of predictions.
-    pub log: PredictionLogSection,
 }
 
 /// Whether an instance of a model answers several requests.
@@ -101,21 +99,6 @@ pub enum IsolationPolicy {
     Pooled,
     /// An instance answers one request.
     Fresh,
-}
-
-/// The log of predictions.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PredictionLogSection {
-    /// The share of requests that are logged, from 0 to 1. Errors are always logged.
-    pub rate: Option<f64>,
-    /// The features that are logged.
-    pub features: Option<Vec<String>>,
-    /// The features that are logged as a hash.
-    pub mask: Option<Vec<String>>,
-    /// The most bytes of all files.
-    pub max_size: Option<u64>,
-    /// The time after which a file is removed.
-    pub keep: Option<Duration>,
 }
 
 impl ServingFile {
@@ -239,25 +222,8 @@ fn read_model(name: &str, section: Section<'_>) -> ServedModelSection {
         model.memory = limits.get("memory").and_then(|item| size(&item, MIB, 64 << 30));
         limits.finish();
     }
-    if let Some(log) = section.section("log") {
-        model.log = read_log(log);
-    }
     section.finish();
     model
-}
-
-fn read_log(section: Section<'_>) -> PredictionLogSection {
-    let names = |name| section.get(name).and_then(|item| item.strings());
-    let rate = |item: Item<'_>| item.float_within("from 0 to 1", |rate| (0.0..=1.0).contains(&rate));
-    let log = PredictionLogSection {
-        rate: section.get("rate").and_then(rate),
-        features: names("features"),
-        mask: names("mask"),
-        max_size: section.get("max-size").and_then(|item| size(&item, MIB, 1 << 50)),
-        keep: section.get("keep").and_then(|item| item.duration()),
-    };
-    section.finish();
-    log
 }
 
 fn address(item: &Item<'_>) -> Option<IpAddr> {

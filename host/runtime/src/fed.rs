@@ -62,7 +62,8 @@ pub(crate) fn in_order_fed<P: Send, S, T: Send>(
         for permit in permits {
             let (queue, pieces) = mpsc::sync_channel(RANGE);
             let (sender, receiver) = mpsc::sync_channel(2);
-            (queues.push(queue), results.push(receiver));
+            queues.push(queue);
+            results.push(receiver);
             let (start, step) = (&start, &step);
             let work = move || {
                 let _permit = permit;

@@ -29,14 +29,13 @@ fn the_example_loads_and_so_does_every_key_that_it_shows() {
     assert_eq!(whole.server.insecure, Some(false));
     assert_eq!(model.isolation, Some(IsolationPolicy::Auto));
     assert_eq!(model.refuses_unknown_fields, Some(false));
-    assert_eq!(model.log.keep, Some(Duration::from_secs(30 * 24 * 3600)));
 }
 
 #[test]
 fn every_problem_is_told_with_its_place() {
     let told = problems(
         "[server]\nprot = 80\nport = 70000\nhost = \"nowhere\"\ndrain = 30\ntls-key = \"k\"\nmax-header = \"1 KiB\"\n\
-         [models.m]\nisolation = \"shared\"\nworkers = 0\nlimits = { cpu = \"0 s\" }\nlog = { rate = 2.0 }\n[model]\n",
+         [models.m]\nisolation = \"shared\"\nworkers = 0\nlimits = { cpu = \"0 s\" }\n[model]\n",
     );
     for part in [
         "serving.toml:2: unknown key `prot`",
@@ -49,7 +48,6 @@ fn every_problem_is_told_with_its_place() {
         "`shared` is not a value of `models.m.isolation`",
         "`models.m.workers` is out of range",
         "`models.m.limits.cpu` is out of range",
-        "`models.m.log.rate` is out of range",
         "unknown key `model`",
     ] {
         assert!(told.contains(part), "{part} is missing:\n{told}");

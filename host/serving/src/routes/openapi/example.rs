@@ -55,7 +55,7 @@ fn typical(data_type: DataType, number: f64) -> Option<Value> {
 
 fn synthetic(data_type: DataType, round: usize) -> Value {
     match data_type {
-        DataType::Boolean => (round % 2 == 0).into(),
+        DataType::Boolean => round.is_multiple_of(2).into(),
         DataType::Int64 => [1, 2, 10, 7][round % ROUNDS].into(),
         DataType::Float64 => [1.5, 2.25, 10.75, 7.125][round % ROUNDS].into(),
         DataType::Utf8 | DataType::Categorical => ["text", "a", "word", "value"][round % ROUNDS].into(),

@@ -39,10 +39,10 @@ pub(super) fn row(version: &ServedVersion) -> Value {
         for field in others.filter(|field| Some(&field.name) != version.request.key.as_ref()) {
             all[&field.name] = json!({ "description": "Not read." });
         }
-        if let Some(key) = &version.request.key {
-            if all.get(key).is_none() {
-                all[key] = json!({ "description": "Decides which arm of a deployment answers." });
-            }
+        if let Some(key) = &version.request.key
+            && all.get(key).is_none()
+        {
+            all[key] = json!({ "description": "Decides which arm of a deployment answers." });
         }
         schema["properties"] = all;
         schema["additionalProperties"] = false.into();
