@@ -175,7 +175,7 @@ mod tests {
                     Ok(())
                 };
                 in_order_fed(all(workers), STACK, numbers(pieces), &|| {}, || None, step, sink).expect("no fault");
-                let is_first = |piece: usize| piece < 16 || piece % 4 == 0;
+                let is_first = |piece: usize| piece < 16 || piece.is_multiple_of(4);
                 let expected: Vec<_> = (0..pieces).map(|piece| (piece, is_first(piece), true)).collect();
                 assert_eq!(seen, expected, "{workers} workers");
             }
