@@ -43,7 +43,7 @@ struct Doubling(Arc<World>, bool);
 impl ModelSession for Doubling {
     fn predict(&mut self, rows: &[RecordBatch]) -> Result<Vec<f64>, StageFault> {
         assert!(self.1, "a session that failed is not asked again");
-        let all: Vec<f64> = rows.iter().flat_map(|batch| numbers_of(batch)).collect();
+        let all: Vec<f64> = rows.iter().flat_map(numbers_of).collect();
         self.0.calls.lock().unwrap().push(all.len());
         if all.contains(&WAITS) {
             self.0.wait_for_gate();
@@ -126,7 +126,7 @@ fn requests_that_wait_are_predicted_together_up_to_the_number_of_rows() {
             let pool = pool.clone();
             async move { at_once(&pool, vec![vec![WAITS]]).await }
         });
-        while world.calls.lock().unwrap().len() < 1 {
+        while world.calls.lock().unwrap().is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let second = tokio::spawn({
