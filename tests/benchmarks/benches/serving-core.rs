@@ -66,15 +66,15 @@ fn measured(rig: &Rig, inputs: &Inputs, trainer: Trainer, rounds: usize) -> Resu
             rounds,
             count,
             &mut [
-                &mut |_| Ok(drop(black_box(session.predict(black_box(&part))?))),
+                &mut |_| seen(session.predict(black_box(&part))?),
                 &mut |_| {
                     black_box(packed::write_into(black_box(&part), &parts.features, &mut bytes)?);
                     Ok(())
                 },
-                &mut |kept| Ok(drop(black_box(kept.features(black_box(&part))?))),
-                &mut |kept| Ok(drop(black_box(kept.predictions(rows as u32, black_box(&features))?))),
-                &mut |_| Ok(drop(black_box(native.transform(black_box(&raw))?))),
-                &mut |_| Ok(drop(black_box(native.predict(black_box(&made))?))),
+                &mut |kept| seen(kept.features(black_box(&part))?),
+                &mut |kept| seen(kept.predictions(rows as u32, black_box(&features))?),
+                &mut |_| seen(native.transform(black_box(&raw))?),
+                &mut |_| seen(native.predict(black_box(&made))?),
             ],
             &mut kept,
         )?;
@@ -139,4 +139,10 @@ fn loads(rig: &Rig, parts: &ModelParts, rounds: usize) -> Result<f64> {
         micros.push((cpu() - start).as_secs_f64() * 1e6);
     }
     Ok(median(micros))
+}
+
+/// Keeps the compiler from leaving out the work that made a value.
+fn seen<T>(value: T) -> Result<()> {
+    black_box(value);
+    Ok(())
 }

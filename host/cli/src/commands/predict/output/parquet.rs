@@ -41,7 +41,7 @@ pub(super) struct ParquetWriter {
 enum State {
     /// The first rows wait until the types are decided.
     Waiting(ExportFile, Vec<Rows>),
-    Writing(ParquetExport, Schema),
+    Writing(Box<ParquetExport>, Schema),
     /// An error has ended it.
     Failed,
 }
@@ -69,7 +69,7 @@ impl ParquetWriter {
         for rows in &waiting {
             writer.write(&batch(rows, &self.columns, &schema)?)?;
         }
-        self.state = State::Writing(writer, schema);
+        self.state = State::Writing(Box::new(writer), schema);
         Ok(())
     }
 }
