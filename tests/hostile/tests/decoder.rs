@@ -117,7 +117,8 @@ fn rows_to_predict(folder: &TempDir, sources: &[Source]) -> Vec<Opened> {
         })
     };
     let mut inputs: Vec<Opened> = Vec::new();
-    for source in &sources {
+    for source in sources {
+        let source = source.clone();
         inputs.push(Box::new(move || RowsInput::Source(source.clone())));
     }
     for (number, json) in json.iter().enumerate() {

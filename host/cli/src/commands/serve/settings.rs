@@ -9,6 +9,7 @@ use stagewright_serving::{HttpLimits, ServerOptions, TlsFiles, TokenSource};
 
 use super::origins::AskedModel;
 use crate::arguments::ServeArguments;
+use crate::environment;
 use crate::error_code::ErrorCode;
 use crate::usage_error::UsageError;
 
@@ -79,7 +80,10 @@ pub(super) fn server_options(file: &ServerSection, arguments: &ServeArguments) -
     let tls =
         pair(&arguments.tls_certificate, &arguments.tls_key).or_else(|| pair(&file.tls_certificate, &file.tls_key));
     let tokens = arguments.tokens_file.clone().or_else(|| file.tokens_file.clone()).map(TokenSource::File);
-    let of_variable = || std::env::var(TOKENS).ok().map(|text| TokenSource::Text(text, TOKENS));
+    let of_variable = || {
+        let text = environment::own(TOKENS)?.into_string().ok()?;
+        Some(TokenSource::Text(text, TOKENS))
+    };
     ServerOptions {
         limits,
         drain: time(file.drain, default.drain),
