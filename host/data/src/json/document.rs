@@ -8,7 +8,7 @@ use serde::de::IgnoredAny;
 use serde_json::Deserializer;
 
 use crate::error::{DataError, DataFault};
-use crate::json::{MAX_DEPTH, NotJson, Scanner};
+use crate::json::scanner::{MAX_DEPTH, NotJson, Scanner};
 use crate::source::{FileFormat, recognise};
 
 /// The reason for which nothing could be read.

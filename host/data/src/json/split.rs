@@ -1,4 +1,4 @@
-//! A second reader of JSON, for tests: slower than [`Scanner`](super::Scanner), and plain.
+//! A second reader of JSON, for tests: slower than [`Scanner`](super::scanner::Scanner), and plain.
 //!
 //! `serde_json` validates the text and parses single strings. Everything else is found by brackets
 //! and quotes, which suffices in valid JSON.

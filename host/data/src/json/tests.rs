@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use serde_json::Value;
 
+use super::scanner::plain_end;
 use super::*;
 
 /// Returns the top-level values, with the elements of arrays one by one; `None` if the text is not

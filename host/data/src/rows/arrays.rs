@@ -3,7 +3,7 @@
 use arrow_array::{Array as _, ArrayRef};
 
 use crate::cell::Cell;
-use crate::error::DataFault;
+use crate::error::{DataFault, shown};
 use crate::rows::visit::kept_cell;
 use crate::rows::{Excess, RowsBuilder};
 use crate::source::arrow_cells::{self, ArrayError, ValueVisitor};
@@ -48,8 +48,8 @@ impl<'p> RowsBuilder<'p> {
         match arrow_cells::visit(array, is_uuid, &mut Values { rows: self, column }) {
             Ok(()) | Err(ArrayError::Stopped(())) => {}
             Err(ArrayError::Arrow(error)) => {
-                let fault =
-                    DataFault::new(format!("the values of type {} cannot be converted: {error}", array.data_type()));
+                let (data_type, error) = (shown(&array.data_type().to_string()), shown(&error.to_string()));
+                let fault = DataFault::new(format!("values of the type {data_type} cannot be converted: {error}"));
                 self.refuse_column(column, fault);
             }
         }

@@ -11,6 +11,8 @@ use arrow_data::ArrayData;
 use arrow_ipc::{MetadataVersion, RecordBatch};
 use arrow_schema::{DataType, UnionMode};
 
+use crate::error::shown;
+
 /// The bytes of a view.
 const VIEW_BYTES: usize = 16;
 
@@ -109,7 +111,7 @@ impl<'a> Columns<'a> {
             }
             array = array.add_child_data(dictionary.to_data());
         }
-        Ok(make_array(array.build().map_err(|error| error.to_string())?))
+        Ok(make_array(array.build().map_err(|error| shown(&error.to_string()))?))
     }
 
     fn buffer(&self, index: usize) -> Result<Buffer, String> {

@@ -8,6 +8,8 @@ use std::ops::Range;
 use arrow_buffer::Buffer;
 use arrow_ipc::{Message, MetadataVersion, root_as_message};
 
+use crate::error::shown;
+
 /// The marker before a message's length.
 const CONTINUATION: [u8; 4] = [0xff; 4];
 /// The bytes of the marker and the length.
@@ -51,7 +53,7 @@ impl<'a> Messages<'a> {
         }
         let header = usize::try_from(length).ok().and_then(|length| self.take(length)).ok_or_else(|| cut(start))?;
         let message = root_as_message(&bytes[header])
-            .map_err(|error| format!("the message at byte {start} is damaged: {error}"))?;
+            .map_err(|error| format!("the message at byte {start} is damaged: {}", shown(&error.to_string())))?;
         if message.version() < MetadataVersion::V4 || message.version() > MetadataVersion::V5 {
             return Err(format!("the message at byte {start} has a version of the format that is not read"));
         }

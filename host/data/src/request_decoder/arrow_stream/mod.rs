@@ -18,7 +18,7 @@ use arrow_ipc::convert::try_fb_to_schema;
 use arrow_ipc::{DictionaryBatch, Endianness, MetadataVersion, RecordBatch, Schema};
 use arrow_schema::DataType;
 
-use crate::error::DataFault;
+use crate::error::{DataFault, shown};
 use crate::rows::RowsBuilder;
 use crate::source::catch_panic::catch_panic;
 use columns::Columns;
@@ -84,7 +84,8 @@ fn fields(schema: Schema<'_>) -> Result<Vec<Field>, String> {
     if declared.len() > MAX_COLUMNS {
         return Err(format!("it has {} columns, and at most {MAX_COLUMNS} are read", declared.len()));
     }
-    let read = try_fb_to_schema(schema).map_err(|error| format!("its schema is damaged: {error}"))?;
+    let read =
+        try_fb_to_schema(schema).map_err(|error| format!("its schema is damaged: {}", shown(&error.to_string())))?;
     let field = |(field, declared): (&std::sync::Arc<arrow_schema::Field>, arrow_ipc::Field<'_>)| Field {
         name: field.name().clone(),
         data_type: field.data_type().clone(),
@@ -113,8 +114,8 @@ impl Reader<'_, '_> {
             let data_type = &self.fields[*place].data_type;
             if !columns::is_read(data_type) {
                 all = false;
-                let message =
-                    format!("values of the Arrow type {data_type} are not read; send numbers, times or texts");
+                let found = shown(&data_type.to_string());
+                let message = format!("values of the Arrow type {found} are not read; send numbers, times or texts");
                 self.rows.refuse_column(column, DataFault::new(message));
             }
         }
@@ -161,7 +162,7 @@ impl Reader<'_, '_> {
                 return Ok(false);
             }
             let dictionary = field.dictionary.and_then(|id| self.dictionaries.get(&id));
-            let in_words = |problem| format!("column `{}`: {problem}", crate::error::shown(&field.name));
+            let in_words = |problem| format!("column `{}`: {problem}", shown(&field.name));
             let array = columns.array(*place, &field.data_type, dictionary).map_err(in_words)?;
             self.rows.append_array(column, &array, field.is_uuid);
         }
