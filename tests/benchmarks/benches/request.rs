@@ -134,12 +134,6 @@ fn measure(rows: u64, rounds: usize, signature: &Signature, decoder: &RequestDec
     Ok(result)
 }
 
-/// Keeps the compiler from leaving out a result that nobody uses.
-fn keep<T, E: Into<Box<dyn std::error::Error + Send + Sync>>>(result: std::result::Result<T, E>) -> Result<()> {
-    black_box(result.map_err(Into::into)?);
-    Ok(())
-}
-
 /// Returns a round of some work: as many calls as fill the time of a round. It returns the time of
 /// one call.
 fn repeated<'a>(work: &'a dyn Fn() -> Result<()>) -> Result<impl FnMut() -> Result<Duration> + 'a> {
