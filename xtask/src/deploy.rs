@@ -8,8 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::python::python;
 use crate::steps::{Result, output, run};
-use crate::test::python;
 use crate::workspace;
 
 /// The tools from PyPI.

@@ -18,6 +18,7 @@ mod invariants;
 mod layers;
 mod prose;
 mod provenance;
+mod python;
 mod steps;
 mod test;
 mod workspace;

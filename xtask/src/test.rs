@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::build::{self, Built};
 use crate::edge;
+use crate::python::python;
 use crate::steps::{Result, Steps, run};
 use crate::workspace::{self, cargo};
 
@@ -127,19 +128,6 @@ fn has_browser() -> bool {
     let folders = std::env::var_os("PATH").unwrap_or_default();
     let is_there = |program: &str| std::env::split_paths(&folders).any(|folder| folder.join(program).is_file());
     (is_there("chromium") || is_there("google-chrome")) && is_there("chromedriver")
-}
-
-/// Makes a virtual environment with the packages that a file lists. Returns its folder of programs.
-pub(crate) fn python(requirements: &str) -> Result<PathBuf> {
-    let environment = workspace::target().join("python");
-    let programs = environment.join("bin");
-    if !programs.join("python").exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&environment))?;
-    }
-    run(Command::new(programs.join("python"))
-        .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"])
-        .arg(workspace::root().join(requirements)))?;
-    Ok(programs)
 }
 
 /// Returns a Python that writes Parquet, verifies statements and reads lineage. Tests compare with

@@ -97,8 +97,9 @@ pub use envelope::{EnvelopeError, sign_statement, signed_statement};
 pub use error::{CompileLimit, Refusal, RuntimeError};
 pub use installation::{Inspection, Installation, Origin, StageProcess, StoredTrust, Trust};
 pub use kept_model::KeptModel;
+pub use process::child::stage_process;
 pub use process::decoder_parent::decoder;
-pub use process::stage_child::stage_process;
+
 pub use runtime::{Runtime, StubGrants};
 pub use signature::{PublicKey, SecretKey, SignatureError, Signatures, signature_file};
 pub use stagewright_jail::Walls;

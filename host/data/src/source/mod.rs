@@ -10,6 +10,7 @@
 
 mod address;
 pub(crate) mod arrow_cells;
+mod batch_sink;
 pub(crate) mod catch_panic;
 mod content;
 mod csv;
@@ -30,10 +31,11 @@ mod visit;
 mod visitor;
 
 pub use address::SourceUri;
+pub use batch_sink::BatchSink;
 pub use content::{Content, ContentMemory, FileStamp};
 pub(crate) use csv::CsvText;
 pub(crate) use cursor::Batches;
-pub use cursor::{BatchSink, Cursor, open};
+pub use cursor::{Cursor, open};
 pub(crate) use file::open_file;
 pub use file_format::STANDARD_INPUT;
 pub(crate) use file_format::{FileFormat, recognise};

@@ -5,6 +5,7 @@
 //! that it sends, and ends it.
 //!
 //! - `protocol`: kinds of messages, tasks. `message`: how values are encoded.
+//! - `child`: the program of every child.
 //! - `stage_parent`: the parent's side of an instance; `stage_process`: its process, from start to
 //!   end, and which instances may use it; `stage_child`: the program in the process;
 //!   `remote_host`: the child's connection to the parent.
@@ -12,6 +13,7 @@
 //!   and answers batch after batch.
 //! - `decoder_parent`, `decoder_child`: the two sides of a process that decodes one file.
 
+pub(crate) mod child;
 pub(crate) mod decoder_child;
 pub(crate) mod decoder_parent;
 pub(crate) mod message;

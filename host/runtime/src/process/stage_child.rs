@@ -1,4 +1,4 @@
-//! The program of a stage process: loads the code, locks itself in, performs calls.
+//! A stage process: loads the code, locks itself in, performs calls.
 
 use std::os::fd::AsRawFd as _;
 
@@ -8,29 +8,14 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre};
 
 use super::message::{self, MAX_HEAD, Message};
-use super::protocol::{PROTOCOL_BROKEN, START_FAILED, StageTask, StartError, Task, VERSION, from_stage, to_stage};
+use super::protocol::{PROTOCOL_BROKEN, StageTask, StartError, from_stage, to_stage};
 use super::remote_host::{ParentConnection, RemoteHost, from_parent};
-use super::{decoder_child, model_child};
 use crate::admission;
 use crate::engine;
 use crate::export_call::{CallOutcome, Crash, EngineLimit};
 use crate::local_instance::LocalInstance;
 use crate::store_data::StoreData;
 use crate::wasi::stubs::Stubs;
-
-/// Runs a stage process: the main function of its program. The process takes its task from its
-/// parent, locks itself in, and performs calls until the parent kills it.
-///
-/// # Safety
-/// This must be the first call in `main`: it closes every file descriptor above 2.
-pub unsafe fn stage_process() -> ! {
-    // SAFETY: the caller guarantees that this is the first call in `main`.
-    let started = unsafe { stagewright_jail::start(VERSION) }.map_err(Into::into).and_then(run_task);
-    if let Err(reason) = started {
-        eprintln!("{reason}");
-    }
-    stagewright_jail::end(START_FAILED)
-}
 
 /// Stack of this process in addition to the guest's, for the host's own frames above and below it.
 const OWN_STACK: u64 = 2 << 20;
@@ -50,14 +35,6 @@ pub(super) fn raise_stack_limit(task: &StageTask) -> Result<(), StartError> {
     Ok(())
 }
 
-fn run_task(started: Started) -> Result<(), StartError> {
-    match postcard::from_bytes(started.task())? {
-        Task::Stage(task) => run_stage(started, task),
-        Task::Model(task) => model_child::run_model(started, &task),
-        Task::Decode(task) => decoder_child::decode(started, &task),
-    }
-}
-
 /// Enters a runtime for the life of this process. Unless its thread has entered one, wasmtime-wasi
 /// starts one with threads.
 pub(super) fn enter_runtime() -> Result<(), StartError> {
@@ -66,7 +43,8 @@ pub(super) fn enter_runtime() -> Result<(), StartError> {
     Ok(())
 }
 
-fn run_stage(started: Started, task: StageTask) -> Result<(), StartError> {
+/// Runs a stage process until its parent ends it.
+pub(super) fn run_stage(started: Started, task: StageTask) -> Result<(), StartError> {
     raise_stack_limit(&task)?;
     enter_runtime()?;
     // Never dropped: dropping closes files, which the lock refuses, and the process ends without.

@@ -3,8 +3,8 @@
 use stagewright_data::{KeptValues, Task};
 use stagewright_text::Untrusted;
 
+use super::piece::{Piece, PredictionWriter, Unseen, best, classes, header, width};
 use super::text::{TextOutput, append_number};
-use super::{Piece, PredictionWriter, Unseen, best, classes, header, width};
 
 /// Writes CSV.
 pub(super) struct CsvWriter {

@@ -6,8 +6,8 @@ use stagewright_data::Task;
 use stagewright_store::ModelVersion;
 
 use super::json_row::JsonRow;
+use super::piece::{Piece, PredictionWriter, Unseen, unseen_json, width};
 use super::spool::Spool;
-use super::{Piece, PredictionWriter, Unseen, unseen_json, width};
 
 /// Writes the document: `model`, `predictions`, `unseen`, `version`.
 pub(super) struct DocumentWriter {

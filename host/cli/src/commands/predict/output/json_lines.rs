@@ -3,8 +3,8 @@
 use stagewright_data::Task;
 
 use super::json_row::JsonRow;
+use super::piece::{Piece, PredictionWriter, Unseen, width};
 use super::text::TextOutput;
-use super::{Piece, PredictionWriter, Unseen, width};
 
 /// Writes JSON Lines.
 pub(super) struct JsonLinesWriter {

@@ -4,7 +4,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::Value;
 use stagewright_data::Task;
 
-use super::{Piece, best, classes};
+use super::piece::{Piece, best, classes};
 
 /// A row of a piece, whose members are the kept columns and then the prediction.
 pub(super) struct JsonRow<'a> {

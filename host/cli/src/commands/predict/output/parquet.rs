@@ -12,7 +12,7 @@ use arrow_array::{
 use stagewright_data::{DataError, DataFault, KeptKind, KeptValues, Task};
 use stagewright_store::{DataType, ExportFile, Field, ParquetExport, Schema};
 
-use super::{Piece, PredictionWriter, Unseen, best, classes, width};
+use super::piece::{Piece, PredictionWriter, Unseen, best, classes, width};
 
 /// The rows whose values decide about the types.
 const DECIDING_ROWS: usize = 1 << 16;
