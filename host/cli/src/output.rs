@@ -62,8 +62,8 @@ impl std::fmt::Display for ReaderGone {
 
 impl std::error::Error for ReaderGone {}
 
-/// Writes a part of data for another program, of which more may come. Control characters are escaped
-/// only if standard output is a terminal.
+/// Writes a part of data for another program, of which more may come. Control characters are
+/// escaped only if standard output is a terminal.
 ///
 /// # Errors
 /// [`ReaderGone`]; standard output cannot be written.

@@ -19,7 +19,7 @@ pub(crate) const MISSING: &str = "the value is missing, and the signature says t
 /// The rows that the columns of a source have room for at first.
 const ROWS_OF_A_BATCH: usize = 1024;
 
-/// What decoders of one signature have in common. It is prepared once, where rows come in small
+/// The part that decoders of one signature share. It is prepared once, where rows come in small
 /// requests.
 #[derive(Clone, Debug)]
 pub(crate) struct DecoderPlan {

@@ -1,5 +1,5 @@
-//! Rows to predict with the columns that are passed through to the output, whose values stay as they
-//! came.
+//! Rows to predict with the columns that are passed through to the output, whose values stay as
+//! they came.
 
 use std::sync::Arc;
 
@@ -182,8 +182,8 @@ impl KeptValues {
         })
     }
 
-    /// Returns a value as JSON. Times, infinities and NaN are texts. A JSON text that is none, which
-    /// only a process that lies sends, is a text too.
+    /// Returns a value as JSON. Times, infinities and NaN are texts. A JSON text that is none,
+    /// which only a process that lies sends, is a text too.
     pub fn json(&self, row: usize) -> Value {
         match self {
             Self::Boolean(values) if values.is_valid(row) => values.value(row).into(),

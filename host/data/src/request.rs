@@ -1,8 +1,8 @@
 //! Rows that arrive at once, as one batch.
 //!
-//! JSON and CSV pass through the decoder that training used. JSON may be an array of
-//! objects, one object, or a sequence of objects (JSON Lines); [`crate::RequestDecoder`] decodes the
-//! requests of a server in the same way and has more forms.
+//! JSON and CSV pass through the decoder that training used. JSON may be an array of objects, one
+//! object, or a sequence of objects (JSON Lines); [`crate::RequestDecoder`] decodes the requests of
+//! a server in the same way and has more forms.
 
 use std::io::Read;
 

@@ -1,4 +1,5 @@
-//! Rows to predict: they come in pieces, alike from every input, with the kept columns as they came.
+//! Rows to predict: they come in pieces, alike from every input, with the kept columns as they
+//! came.
 
 use std::fs;
 use std::path::Path;

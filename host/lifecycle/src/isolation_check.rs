@@ -1,9 +1,9 @@
 //! The check that a model's pooled instances answer as fresh ones do.
 //!
-//! During a run, `row_independence` repeats rows in an order that the host chooses. This check asks a session as a server does, request after request, and compares
-//! with instances that nobody asked before. It finds a component that lets one request reach the
-//! answer to another. It cannot find one that waits for a certain request; fresh instances need no
-//! check.
+//! During a run, `row_independence` repeats rows in an order that the host chooses. This check asks
+//! a session as a server does, request after request, and compares with instances that nobody asked
+//! before. It finds a component that lets one request reach the answer to another. It cannot find
+//! one that waits for a certain request; fresh instances need no check.
 
 use arrow_array::RecordBatch;
 

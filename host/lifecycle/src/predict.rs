@@ -51,8 +51,8 @@ pub(crate) fn components(
     Ok((ready(World::Transformation, &model.transformation)?, ready(World::Training, &model.training)?))
 }
 
-/// Returns the label of a row's values: the positive class from a probability of one half on, or the
-/// most probable class. `None` for a regression.
+/// Returns the label of a row's values: the positive class from a probability of one half on, or
+/// the most probable class. `None` for a regression.
 pub fn label<'a>(task: &'a Task, values: &[f64]) -> Option<&'a str> {
     match task {
         Task::Binary { negative, positive } => Some(if values[0] >= 0.5 { positive } else { negative }),

@@ -38,11 +38,11 @@ fn range_of(piece: usize) -> (usize, bool) {
     }
 }
 
-/// Runs `step` for the pieces that `next` returns until it returns `None`, and passes the results to
-/// `sink`, in order.
+/// Runs `step` for the pieces that `next` returns until it returns `None`, and passes the results
+/// to `sink`, in order.
 ///
-/// Each permit gets a thread with `stack` bytes of stack and a state that `start` creates on it. The
-/// first error ends all work, after the results before it were passed to `sink`; then `stop` is
+/// Each permit gets a thread with `stack` bytes of stack and a state that `start` creates on it.
+/// The first error ends all work, after the results before it were passed to `sink`; then `stop` is
 /// called, which must make `next` return soon.
 ///
 /// # Errors

@@ -21,8 +21,8 @@ impl KeptModel {
         Ok(Self(Pipeline::new(runtime, parts, &parts.features)?))
     }
 
-    /// Predicts the raw features of some batches. Returns the outputs that the task requires, row by
-    /// row.
+    /// Predicts the raw features of some batches. Returns the outputs that the task requires, row
+    /// by row.
     ///
     /// # Errors
     /// A component fails or breaks the contract.

@@ -96,8 +96,8 @@ impl Transformer {
     }
 
     /// Transforms the rows of some batches in one call, and charges their time from `mark` on.
-    /// Returns the features as a predictor takes them, or `None` if they, or the rows, are more than
-    /// a batch may hold; and this moment's mark.
+    /// Returns the features as a predictor takes them, or `None` if they, or the rows, are more
+    /// than a batch may hold; and this moment's mark.
     fn features(&mut self, rows: &[RecordBatch], mark: CpuMark) -> (Result<Option<Batch>, StageFault>, CpuMark) {
         self.instance.host().account.enter_at(mark);
         let features = self.features_of(rows);
@@ -293,8 +293,8 @@ impl Predictor {
         }
     }
 
-    /// Predicts packed features in one call, and charges the time from `mark` on. Returns the checked
-    /// predictions, and this moment's mark.
+    /// Predicts packed features in one call, and charges the time from `mark` on. Returns the
+    /// checked predictions, and this moment's mark.
     fn predictions(&mut self, features: Batch, mark: CpuMark) -> (Result<Predictions, StageFault>, CpuMark) {
         self.instance.host().account.enter_at(mark);
         let predictions = self.predictions_of(features);
@@ -376,8 +376,8 @@ impl Pipeline {
     }
 
     /// Passes the predictions to `take`, in order. All rows go through both components in one call
-    /// of each, if they and their features are expected to fit a batch; otherwise in as many as they
-    /// need. Both exports are row-wise, so this makes no difference.
+    /// of each, if they and their features are expected to fit a batch; otherwise in as many as
+    /// they need. Both exports are row-wise, so this makes no difference.
     fn predict_parts(
         &mut self,
         batches: &[RecordBatch],
@@ -421,8 +421,8 @@ impl Pipeline {
         self.transformer.rows.min(self.predictor.outputs.rows_per_batch())
     }
 
-    /// Predicts rows in one call of each component. The CPU clock is read before, between and after.
-    /// Returns `false` if the rows or their features are more than a batch may hold.
+    /// Predicts rows in one call of each component. The CPU clock is read before, between and
+    /// after. Returns `false` if the rows or their features are more than a batch may hold.
     fn predict_at_once(
         &mut self,
         batches: &[RecordBatch],

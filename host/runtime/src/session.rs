@@ -140,8 +140,8 @@ impl RemoteSession {
         Ok(numbers)
     }
 
-    /// Receives the predictions of the oldest part that has none. They stay unknown if the part must
-    /// be sent again: by itself, or with fewer rows.
+    /// Receives the predictions of the oldest part that has none. They stay unknown if the part
+    /// must be sent again: by itself, or with fewer rows.
     fn receive(&mut self, part: &mut Part) -> Result<(), StageFault> {
         let count = part.rows.num_rows();
         match self.model.answer().map_err(|fault| fault.counted_from(part.first))? {
@@ -180,8 +180,8 @@ impl RemoteSession {
         self.most_rows = self.most_rows.min(rows.max(1));
     }
 
-    /// Predicts the rows of all requests in one batch. Returns `None` if they, or their features, are
-    /// more than a batch may hold.
+    /// Predicts the rows of all requests in one batch. Returns `None` if they, or their features,
+    /// are more than a batch may hold.
     fn predict_at_once(&mut self, requests: &[RecordBatch]) -> Result<Option<Vec<f64>>, StageFault> {
         let rows: usize = requests.iter().map(RecordBatch::num_rows).sum();
         if rows > self.most_rows {

@@ -152,9 +152,9 @@ impl StageInstance {
         }
     }
 
-    /// Calls `transform` or `predict`, which `export` names, of the transformer or predictor that was
-    /// loaded. The caller enters and leaves the account, and checks the time: so one reading of the
-    /// CPU clock serves the work before a call, the call and the check of its result. Takes the
+    /// Calls `transform` or `predict`, which `export` names, of the transformer or predictor that
+    /// was loaded. The caller enters and leaves the account, and checks the time: so one reading of
+    /// the CPU clock serves the work before a call, the call and the check of its result. Takes the
     /// bytes of `rows` if they have to cross to another process.
     ///
     /// # Errors

@@ -14,7 +14,8 @@ use crate::served_version::{ModelLoader, ServedVersion, VersionOptions};
 
 /// How a model follows its origin.
 pub struct FollowOptions {
-    /// What was asked for (`champion`), which distinguishes records of last verified versions.
+    /// The version that was asked for (`champion`), which distinguishes records of last verified
+    /// versions.
     pub asked: String,
     /// The longest time between two looks at the origin.
     pub interval: Duration,
@@ -49,7 +50,8 @@ impl Follower {
     /// the last verified version is loaded from `loader`'s store.
     ///
     /// # Errors
-    /// The origin cannot be reached, and no version was ever verified; or its version does not load.
+    /// The origin cannot be reached, and no version was ever verified; or its version does not
+    /// load.
     pub fn start(
         model: Arc<ServedModel>,
         loader: ModelLoader,

@@ -16,7 +16,7 @@ pub struct ServedModel {
     status: Mutex<ModelStatus>,
 }
 
-/// What a model's origin says, and what became of it.
+/// The state of a model's origin and of the versions that it offers.
 #[derive(Debug, Clone, Default)]
 pub struct ModelStatus {
     /// Why the origin cannot be reached, and since when; the version that is served was the last

@@ -108,8 +108,8 @@ pub(crate) fn refuse_infinite(start: u64, values: &[f64]) -> Result<(), Failure>
 }
 
 /// Passes the code of each row's category to `see`, in order. `code` returns the code of a string;
-/// nulls become [`MISSING`]. Where a categorical column has more rows than categories, each category
-/// is looked up once.
+/// nulls become [`MISSING`]. Where a categorical column has more rows than categories, each
+/// category is looked up once.
 ///
 /// # Errors
 /// Returns the error of `see`.

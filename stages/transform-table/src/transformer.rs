@@ -19,7 +19,7 @@ use crate::state::{Categorical, InputType, MissingNumber, MissingText, Numeric, 
 pub(crate) struct Transformer {
     state: State,
     names: Vec<String>,
-    /// What each step reads and writes.
+    /// The columns and features of each step.
     prepared: Vec<Prepared>,
 }
 

@@ -224,8 +224,9 @@ struct TreeReader {
 }
 
 impl TreeReader {
-    /// Checks that the nodes are a tree. Looks at all nodes without a branch for each, since half of
-    /// all nodes are leaves, in no order that a processor foresees. A fault is then searched for.
+    /// Checks that the nodes are a tree. Looks at all nodes without a branch for each, since half
+    /// of all nodes are leaves, in no order that a processor foresees. A fault is then searched
+    /// for.
     fn check(&mut self, model: &TreeModel, tree: usize) -> Result<(), TreesError> {
         let Self { nodes, has_parent, .. } = self;
         let (length, width) = (nodes.len(), model.names.len());

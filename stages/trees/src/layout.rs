@@ -1,9 +1,10 @@
 //! Lays out a model's trees for prediction: small steps that compare ranks in place of thresholds.
 //!
-//! The rank of a value is the number of its feature's thresholds that lie below it. A value is above
-//! a threshold exactly if its rank is above the threshold's place among the sorted thresholds. So a
-//! row is ranked once, and each step then compares two small integers: a step takes 8 bytes in place
-//! of 16, a row one byte a feature in place of 8, and sixteen rows are compared by one instruction.
+//! The rank of a value is the number of its feature's thresholds that lie below it. A value is
+//! above a threshold exactly if its rank is above the threshold's place among the sorted
+//! thresholds. So a row is ranked once, and each step then compares two small integers: a step
+//! takes 8 bytes in place of 16, a row one byte a feature in place of 8, and sixteen rows are
+//! compared by one instruction.
 //!
 //! The first levels of a tree, its top, are also laid out as if every node there had two children.
 //! A row's way through the top is a number, whose bits are its turns.

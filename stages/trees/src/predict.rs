@@ -14,8 +14,8 @@ use crate::layout::{Builder, Column, GROUP, Layout, Rank, TopNode, Tree, Trees, 
 use crate::loss::sigmoid;
 use crate::model::{Objective, TreeModel};
 
-/// The number of rows of a block: 256 rows of 45 ranked features are 12 KB, which fits a first-level
-/// cache with a tree.
+/// The number of rows of a block: 256 rows of 45 ranked features are 12 KB, which fits a
+/// first-level cache with a tree.
 const BLOCK: usize = 256;
 
 /// The number of rows, or of trees, that descend side by side.
@@ -350,8 +350,8 @@ impl Walked for i8 {
     }
 }
 
-/// Returns the mask of the rows that turn right at a level of `NODES` nodes, of which each row is at
-/// the one where its turns before lead. All nodes are compared, and the row's is selected.
+/// Returns the mask of the rows that turn right at a level of `NODES` nodes, of which each row is
+/// at the one where its turns before lead. All nodes are compared, and the row's is selected.
 #[inline(always)]
 fn turn<const NODES: usize>(level: &[TopNode<i8>], ranks: &[Group<i8>], turns: &[Bytes16]) -> Bytes16 {
     let Some(level) = level.first_chunk::<NODES>() else { return Bytes16::splat(0) };

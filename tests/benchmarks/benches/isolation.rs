@@ -1,11 +1,11 @@
 //! Measures what it costs that no request meets what an earlier one left in a model. Run by `cargo
 //! xtask bench isolation [--repeat N]`.
 //!
-//! A request of one raw row goes through sessions of the same models: pooled instances in a process,
-//! fresh ones in a process, and, in this process, fresh ones that are loaded for each request. Each
-//! figure is the time of a request in microseconds: elapsed, with the CPU time of this thread and of
-//! the model's process. `apart` leaves a pause between requests, in which a process restores its
-//! memory; `at once` hands over 64 requests at a time.
+//! A request of one raw row goes through sessions of the same models: pooled instances in a
+//! process, fresh ones in a process, and, in this process, fresh ones that are loaded for each
+//! request. Each figure is the time of a request in microseconds: elapsed, with the CPU time of
+//! this thread and of the model's process. `apart` leaves a pause between requests, in which a
+//! process restores its memory; `at once` hands over 64 requests at a time.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};

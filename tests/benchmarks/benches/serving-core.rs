@@ -97,8 +97,8 @@ fn measured(rig: &Rig, inputs: &Inputs, trainer: Trainer, rounds: usize) -> Resu
     Ok(json!({ "model": format!("{trainer:?}").to_lowercase(), "calls": calls, "load": load }))
 }
 
-/// Fails unless the sandboxes predict what native code does: trees bit for bit, and a logistic model
-/// up to the last digits, since its exponential function is the platform's.
+/// Fails unless the sandboxes predict what native code does: trees bit for bit, and a logistic
+/// model up to the last digits, since its exponential function is the platform's.
 fn check(sandboxed: &[f64], native: &[u8], trainer: Trainer) -> Result<()> {
     let native = native.as_chunks::<8>().0.iter().map(|word| f64::from_le_bytes(*word));
     let most = if trainer == Trainer::Logistic { 1e-14 } else { 0.0 };
@@ -110,7 +110,8 @@ fn check(sandboxed: &[f64], native: &[u8], trainer: Trainer) -> Result<()> {
 /// A step that is measured.
 type Step<'a> = &'a mut dyn FnMut(&mut KeptModel) -> Result<()>;
 
-/// Returns the microseconds of a call of each step: medians of rounds, in which the steps take turns.
+/// Returns the microseconds of a call of each step: medians of rounds, in which the steps take
+/// turns.
 fn steps<const N: usize>(
     rounds: usize,
     calls: usize,

@@ -50,8 +50,8 @@ impl SetUp {
         Ok(Self { staging: home.artifacts.stage(), folder, stages, guests })
     }
 
-    /// Opens a runtime with these options and resolves components by name. Its instances are in this
-    /// process.
+    /// Opens a runtime with these options and resolves components by name. Its instances are in
+    /// this process.
     ///
     /// # Errors
     ///

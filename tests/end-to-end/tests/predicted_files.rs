@@ -1,4 +1,5 @@
-//! `predict` on long inputs: pieces, files of every format, and what a fault or an interrupt leaves.
+//! `predict` on long inputs: pieces, files of every format, and what a fault or an interrupt
+//! leaves.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -45,8 +46,8 @@ fn names(folder: &Path) -> Vec<String> {
     names
 }
 
-// invariant: A model gives a row the same bits in evaluation and in prediction, however its input is
-// divided and however many instances predict.
+// invariant: A model gives a row the same bits in evaluation and in prediction, however its input
+// is divided and however many instances predict.
 #[test]
 fn predictions_are_those_of_the_evaluation_in_pieces_of_any_size_and_with_any_workers() {
     let (place, lines) = trained();
@@ -158,7 +159,8 @@ fn a_fault_in_a_late_row_names_it_and_leaves_no_file() {
         assert!(failed.stderr.contains(message), "{}", failed.stderr);
         assert_eq!(names(place.path()), before, "{name}");
     }
-    // Standard output has the pieces before it, whatever the workers; a document is whole or absent.
+    // Standard output has the pieces before it, whatever the workers; a document is whole or
+    // absent.
     for workers in ["1", "3"] {
         let failed = predict(&place, &["--input", &input, "--workers", workers]).expect(3);
         assert!(failed.stderr.contains(message), "{}", failed.stderr);

@@ -1,5 +1,5 @@
-//! Models that keep state: with `Isolation::Pooled` a request reaches the answer to a later one, and
-//! with `Isolation::Fresh` it does not, wherever the state is.
+//! Models that keep state: with `Isolation::Pooled` a request reaches the answer to a later one,
+//! and with `Isolation::Fresh` it does not, wherever the state is.
 
 use std::collections::HashMap;
 use std::path::Path;

@@ -370,8 +370,8 @@ pub(crate) struct PredictArguments {
     /// or `-` for standard input.
     #[arg(long, value_name = "FILE|URI")]
     pub(crate) input: String,
-    /// Writes the predictions to a file: `.csv`, `.jsonl` (an object for each row) or `.parquet`. It
-    /// appears when it is whole. [default: CSV on standard output]
+    /// Writes the predictions to a file: `.csv`, `.jsonl` (an object for each row) or `.parquet`.
+    /// It appears when it is whole. [default: CSV on standard output]
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
     /// Copies a column of the input, such as an identifier, to the output before the predictions.

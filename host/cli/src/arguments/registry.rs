@@ -177,8 +177,8 @@ pub(crate) enum ModelsCommand {
         #[arg(long, short, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Checks that a version's components keep nothing of a request: its pooled instances must answer
-    /// rows of its evaluation as fresh ones do. Without these rows, made-up ones are asked.
+    /// Checks that a version's components keep nothing of a request: its pooled instances must
+    /// answer rows of its evaluation as fresh ones do. Without these rows, made-up ones are asked.
     CheckIsolation {
         /// The version: `NAME/VERSION`, `NAME@ALIAS` or `NAME` (its champion).
         model: String,

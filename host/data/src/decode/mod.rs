@@ -81,8 +81,8 @@ pub trait Decode: fmt::Debug + Send + Sync {
         limits: &DecodeLimits,
     ) -> Result<Inference, DataError>;
 
-    /// Opens rows to predict, and keeps columns beside the features, even columns that the signature
-    /// does not have.
+    /// Opens rows to predict, and keeps columns beside the features, even columns that the
+    /// signature does not have.
     ///
     /// # Errors
     /// As [`open`](crate::open); [`DataError::Fault`] if a column to keep does not exist or is

@@ -157,8 +157,8 @@ impl<R: Read> JsonValues<R> {
         }
     }
 
-    /// Returns the length of the value that begins here, at least 1. In text that is not JSON, it is
-    /// any length.
+    /// Returns the length of the value that begins here, at least 1. In text that is not JSON, it
+    /// is any length.
     fn value_length(&mut self) -> Result<usize, DataError> {
         let mut scan = Scan::new(self.buffer[self.at]);
         let mut scanned = 1;

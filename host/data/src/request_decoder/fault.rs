@@ -12,7 +12,7 @@ pub struct RowError {
     pub row: usize,
     /// The name of the field, if the fault is in one. An unknown name is escaped and cut.
     pub field: Option<String>,
-    /// What is needed and what came, in one line. Values are escaped and cut.
+    /// States in one line what is needed and what came. Values are escaped and cut.
     pub message: String,
 }
 

@@ -44,7 +44,7 @@ struct Name {
     slot: Option<usize>,
 }
 
-/// What a name stands for.
+/// The thing that a name stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Found {
     Slot(usize),
@@ -112,8 +112,8 @@ impl RowPlan {
         !self.by_name.contains_key(ROWS)
     }
 
-    /// Finds a name. `expected` is the place of the name that is compared first: members mostly come
-    /// in the order of the signature, or of the row before.
+    /// Finds a name. `expected` is the place of the name that is compared first: members mostly
+    /// come in the order of the signature, or of the row before.
     #[inline]
     pub(crate) fn find(&self, name: &str, expected: &mut usize) -> Found {
         let place = self.place_of(name, *expected);

@@ -256,8 +256,8 @@ impl<R: Read> Records<R> {
         }
     }
 
-    /// Reads more bytes behind the unconsumed ones. A text that comes slowly is not waited for once a
-    /// line of it has come.
+    /// Reads more bytes behind the unconsumed ones. A text that comes slowly is not waited for once
+    /// a line of it has come.
     fn fill(&mut self) -> Result<(), RecordError> {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;

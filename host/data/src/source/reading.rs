@@ -1,4 +1,4 @@
-//! What a thread reads, part by part, for a consumer that waits no longer than its interrupt allows.
+//! Reads parts on a thread for a consumer that waits no longer than its interrupt allows.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 

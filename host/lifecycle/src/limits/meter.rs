@@ -115,8 +115,8 @@ impl Meter {
         stood.into_iter().for_each(|stood| self.stood(stood));
     }
 
-    /// Starts the counts of time and log lines at zero, for a component whose limits count per call.
-    /// No call may be in progress.
+    /// Starts the counts of time and log lines at zero, for a component whose limits count per
+    /// call. No call may be in progress.
     pub fn restart(&self) {
         self.wall.restart();
         for counter in [&self.cpu_ns, &self.waited_ns, &self.log] {

@@ -59,8 +59,8 @@ impl WallClock {
         }
     }
 
-    /// Starts the count at zero, where the clock runs while an instance is called. No call may be in
-    /// progress.
+    /// Starts the count at zero, where the clock runs while an instance is called. No call may be
+    /// in progress.
     pub fn restart(&self) {
         if let Some(mut calls) = self.calls() {
             calls.spent = Duration::ZERO;

@@ -118,12 +118,12 @@ pub trait ModelRunner: Send + Sync {
     /// See [`StageRunner::ingest`].
     fn predict(&self, model: &ModelParts, rows: &View) -> Result<Vec<f64>, StageFault>;
     /// Transforms and predicts rows of raw features that come piece by piece, in several instances.
-    /// `take` receives the values of each piece, in order, as [`ModelRunner::predict`] returns them.
-    /// Rows wait until the instances and `take` are ready for them.
+    /// `take` receives the values of each piece, in order, as [`ModelRunner::predict`] returns
+    /// them. Rows wait until the instances and `take` are ready for them.
     ///
     /// # Errors
-    /// See [`StageRunner::ingest`]; the errors of `rows` and `take`. The values of all pieces before
-    /// the error were passed to `take`.
+    /// See [`StageRunner::ingest`]; the errors of `rows` and `take`. The values of all pieces
+    /// before the error were passed to `take`.
     fn predict_stream(
         &self,
         model: &ModelParts,

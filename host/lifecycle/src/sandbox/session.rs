@@ -68,7 +68,8 @@ impl Default for CallLimits {
 }
 
 impl CallLimits {
-    /// Returns the limits of a stage during a call: these times, and everything else as in `limits`.
+    /// Returns the limits of a stage during a call: these times, and everything else as in
+    /// `limits`.
     pub fn of_call(self, limits: Limits) -> Limits {
         Limits { cpu: self.cpu, wall: self.wall, ..limits }
     }

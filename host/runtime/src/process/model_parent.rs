@@ -45,8 +45,8 @@ pub(crate) struct RemoteModel {
     /// The hosts that answer the transformation's instance and the training's.
     pub(crate) hosts: [StageHost; SEATS],
     account: Arc<SessionAccount>,
-    /// Whether the process returns to a checkpoint after each batch, so that no fault of a component
-    /// outlives its batch.
+    /// Whether the process returns to a checkpoint after each batch, so that no fault of a
+    /// component outlives its batch.
     isolation: Isolation,
     /// The number of batches whose outcome has not arrived.
     asked: usize,
@@ -255,8 +255,8 @@ impl RemoteModel {
         self.until_outcome(export)
     }
 
-    /// Answers imports until an outcome arrives. Returns its kind, the seat of the instance, and its
-    /// bytes.
+    /// Answers imports until an outcome arrives. Returns its kind, the seat of the instance, and
+    /// its bytes.
     fn until_outcome(&mut self, export: &str) -> Result<(u32, usize, Vec<u8>), StageFault> {
         let Some(process) = &mut self.process else { return Err(StageFault::host(ENDED)) };
         let mut talk = Talk { hosts: &mut self.hosts, export };

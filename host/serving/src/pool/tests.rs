@@ -13,7 +13,7 @@ const FAILS: f64 = -1.0;
 /// A row whose prediction takes until the gate opens.
 const WAITS: f64 = -2.0;
 
-/// What the sessions of a pool do and count.
+/// Directs the sessions of a pool and counts their calls.
 #[derive(Default)]
 struct World {
     opened: AtomicUsize,
@@ -151,7 +151,8 @@ fn requests_that_wait_are_predicted_together_up_to_the_number_of_rows() {
     assert_eq!(calls.iter().max(), Some(&4), "{calls:?}");
 }
 
-// invariant: A fault of a model costs its own request: requests that were predicted with it succeed.
+// invariant: A fault of a model costs its own request: requests that were predicted with it
+// succeed.
 #[test]
 fn a_row_that_fails_costs_its_own_request_alone() {
     let world = Arc::new(World::default());

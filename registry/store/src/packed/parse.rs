@@ -176,8 +176,8 @@ pub fn is_matrix(schema: &Schema) -> bool {
 }
 
 /// Checks the bytes of a matrix of `rows` rows in place, as [`parse`] does, and makes every NaN
-/// canonical. Afterwards the bytes are those that [`write`](super::write()) would make of the batch,
-/// so that they can be passed on.
+/// canonical. Afterwards the bytes are those that [`write`](super::write()) would make of the
+/// batch, so that they can be passed on.
 ///
 /// # Errors
 /// As for [`parse`]; a fault if batches with this schema are no matrices.

@@ -1,5 +1,5 @@
-//! Reads batches where they lie, and writes matrices where the host takes them. A call with few rows
-//! costs mostly allocations and copies, and this makes one of each batch.
+//! Reads batches where they lie, and writes matrices where the host takes them. A call with few
+//! rows costs mostly allocations and copies, and this makes one of each batch.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 

@@ -40,8 +40,8 @@ fn exported(server: &Running) -> BTreeMap<String, BTreeSet<String>> {
     metrics
 }
 
-/// The labels that docs/serving.md lists for a metric. Metrics that nothing was counted for yet show
-/// none.
+/// The labels that docs/serving.md lists for a metric. Metrics that nothing was counted for yet
+/// show none.
 fn documented(metric: &str) -> BTreeSet<String> {
     let base = ["_bucket", "_sum", "_count"].iter().find_map(|ending| metric.strip_suffix(ending)).unwrap_or(metric);
     let page = text("docs/serving.md");

@@ -83,8 +83,8 @@ impl OutputPlan {
         self.file.is_some() || !std::io::IsTerminal::is_terminal(&std::io::stdout())
     }
 
-    /// Decides where the values of kept columns come from: in Parquet, a feature has the type of the
-    /// signature; otherwise values are as they came.
+    /// Decides where the values of kept columns come from: in Parquet, a feature has the type of
+    /// the signature; otherwise values are as they came.
     pub(super) fn columns(&self, keep: &[String], signature: &Signature) -> Columns {
         let known = signature.features();
         let (mut from_input, mut all, mut features) = (Vec::new(), Vec::new(), Vec::new());

@@ -14,8 +14,8 @@ pub(super) struct Patience(Arc<State>);
 
 struct State {
     began: Instant,
-    /// Milliseconds since `began` at which the reader was last asked for rows, and 1; 0 while nobody
-    /// waits for it.
+    /// Milliseconds since `began` at which the reader was last asked for rows, and 1; 0 while
+    /// nobody waits for it.
     asked: AtomicU64,
     stopped: AtomicBool,
     cancel: Cancel,

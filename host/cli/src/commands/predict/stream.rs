@@ -19,8 +19,8 @@ pub(super) struct Beside {
     pub(super) rows: usize,
 }
 
-/// The rows of the input, for a model. An error of the input ends them, and is kept: the rows before
-/// it are predicted.
+/// The rows of the input, for a model. An error of the input ends them, and is kept: the rows
+/// before it are predicted.
 pub(super) struct PieceStream {
     rows: Box<dyn PredictionRows>,
     patience: Patience,

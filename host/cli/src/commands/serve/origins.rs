@@ -52,7 +52,8 @@ impl AskedModel {
 /// Returns the origin of a model's versions: the registry, or the location that `from` names.
 ///
 /// # Errors
-/// The location is no folder or bucket, or the model is asked for by an alias that it does not have.
+/// The location is no folder or bucket, or the model is asked for by an alias that it does not
+/// have.
 pub(super) fn origin(
     location: &HomeLocation,
     home: &Home,

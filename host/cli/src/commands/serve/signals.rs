@@ -23,8 +23,8 @@ impl Signals {
         Ok(Self { interrupt: interrupt?, terminate: terminate?, hangup: hangup?, reload })
     }
 
-    /// Waits for the first signal. The second ends the process at once, as the first does before the
-    /// models are loaded.
+    /// Waits for the first signal. The second ends the process at once, as the first does before
+    /// the models are loaded.
     pub(super) async fn wait(mut self, is_loaded: Arc<AtomicBool>) {
         self.asked().await;
         if !is_loaded.load(Ordering::Relaxed) {

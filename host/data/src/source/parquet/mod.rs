@@ -1,8 +1,8 @@
 //! Parquet files, read with the `parquet` crate.
 //!
 //! Owns the checks before a page is read ([`check`]), the types that columns are read as so that no
-//! value changes ([`read_types`]). [`arrow_cells`] turns Arrow's types into cells; `docs/types.md` has
-//! a table. Only the requested columns are read.
+//! value changes ([`read_types`]). [`arrow_cells`] turns Arrow's types into cells; `docs/types.md`
+//! has a table. Only the requested columns are read.
 //!
 //! The `parquet` crate trusts files more than we do: some damaged files make it panic. What the
 //! footer tells is checked first; a panic that remains becomes an error

@@ -10,8 +10,8 @@ use super::text::{TextOutput, append_number};
 pub(super) struct CsvWriter {
     output: TextOutput,
     task: Task,
-    /// The header line, until it is written: with the first rows, so that a fault before them leaves
-    /// no output.
+    /// The header line, until it is written: with the first rows, so that a fault before them
+    /// leaves no output.
     header: Option<String>,
     /// The cells of the labels, by class.
     labels: Vec<String>,

@@ -17,8 +17,8 @@ pub(super) struct Spool {
 }
 
 impl Spool {
-    /// Returns an empty spool. Its file would be in `folder`, or in the system's folder for temporary
-    /// files if `folder` cannot be written to.
+    /// Returns an empty spool. Its file would be in `folder`, or in the system's folder for
+    /// temporary files if `folder` cannot be written to.
     pub(super) fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned(), memory: String::new(), file: None }
     }
