@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::files::{drain, names_no_secret, repository, seconds, strings, text, understood, yaml};
+use crate::files::{accepted, drain, repository, seconds, strings, text, understood, yaml};
 
 const FILE: &str = "deploy/compose.yaml";
 
@@ -65,7 +65,7 @@ fn the_program_understands_what_the_stack_tells_it() {
     assert_eq!(check[1], "/usr/local/bin/stagewright");
     understood(&check[2..]);
     let file = "deploy/compose/serving.toml";
-    names_no_secret(file);
+    accepted(file);
     let waits = seconds(services["serve"]["stop_grace_period"].as_str().expect("a duration"));
     assert!(waits > drain(file), "a server is killed while it drains");
 }
