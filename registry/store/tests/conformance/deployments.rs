@@ -100,8 +100,7 @@ pub(crate) fn a_model_has_one_active_deployment(world: &World) {
     world.unjudged("other");
     let shadow = NewDeployment { strategy: DeploymentStrategy::Shadow, ..canary() };
     let refused = world.registry.start_deployment("churn", &shadow).unwrap_err();
-    let text = "deployment 1 of model `churn` (canary) is active already\nhint: finish it first, or abort it: \
-                `stagewright deploy abort churn --reason TEXT`";
+    let text = "deployment 1 of model `churn` (canary) is active already\nhint: end it first";
     assert_eq!(refused.to_string(), text);
     // Another model's deployment is none of this one's.
     let alone = NewDeployment { arms: vec![arm("control", 1, 1.0)], ..canary() };
@@ -130,7 +129,7 @@ pub(crate) fn a_step_is_made_only_from_the_revision_that_was_looked_at(world: &W
     let entries = registry.audit_head().unwrap();
     let changed = DeploymentError::Changed { model: "churn".into(), number: 1, expected: 1, actual: 2 };
     let text = "deployment 1 of model `churn` has changed since: it has revision 2, not 1\nhint: a server or another \
-                person was faster; look at it with `stagewright deploy status churn` and try again";
+                person was faster: read it again, and decide anew";
     assert_eq!(changed.to_string(), text);
     let old = started.at();
     assert_eq!(refusal(registry.advance_deployment("churn", old, &step(2, 0.5))), changed);

@@ -5,7 +5,7 @@
 pub enum DeploymentError {
     /// Another deployment of the model is active.
     #[error(
-        "deployment {number} of model `{model}` ({strategy}) is active already\nhint: finish it first, or abort it: `stagewright deploy abort {model} --reason TEXT`"
+        "deployment {number} of model `{model}` ({strategy}) is active already\nhint: end it first"
     )]
     Active {
         /// The model's name.
@@ -17,14 +17,14 @@ pub enum DeploymentError {
     },
     /// No deployment of the model is active.
     #[error(
-        "model `{model}` has no active deployment\nhint: `stagewright deploy start` begins one; `stagewright deploy status {model}` shows those that ended"
+        "model `{model}` has no active deployment"
     )]
     NoneActive {
         /// The model's name.
         model: String,
     },
     /// The model has no deployment of this number.
-    #[error("model `{model}` has no deployment {number}\nhint: `stagewright deploy status {model}` lists them")]
+    #[error("model `{model}` has no deployment {number}")]
     NotFound {
         /// The model's name.
         model: String,
@@ -33,7 +33,7 @@ pub enum DeploymentError {
     },
     /// The deployment has ended.
     #[error(
-        "deployment {number} of model `{model}` is {status}\nhint: one that ended stays as it is; `stagewright deploy start` begins another"
+        "deployment {number} of model `{model}` is {status}\nhint: one that ended stays as it is: start another"
     )]
     Ended {
         /// The model's name.
@@ -45,7 +45,7 @@ pub enum DeploymentError {
     },
     /// The deployment changed since the caller looked at it.
     #[error(
-        "deployment {number} of model `{model}` has changed since: it has revision {actual}, not {expected}\nhint: a server or another person was faster; look at it with `stagewright deploy status {model}` and try again"
+        "deployment {number} of model `{model}` has changed since: it has revision {actual}, not {expected}\nhint: a server or another person was faster: read it again, and decide anew"
     )]
     Changed {
         /// The model's name.
@@ -59,7 +59,7 @@ pub enum DeploymentError {
     },
     /// A version of an active deployment cannot be deleted.
     #[error(
-        "version {version} of model `{model}` takes part in deployment {number}, which is active, and cannot be deleted\nhint: end the deployment first: `stagewright deploy abort {model} --reason TEXT`"
+        "version {version} of model `{model}` takes part in deployment {number}, which is active, and cannot be deleted\nhint: end the deployment first"
     )]
     VersionDeployed {
         /// The model's name.
