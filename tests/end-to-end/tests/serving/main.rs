@@ -1,6 +1,7 @@
 //! The program as a model server.
 
 mod compatibility;
+mod follow;
 mod front;
 
 use std::path::Path;

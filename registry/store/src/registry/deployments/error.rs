@@ -4,9 +4,7 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeploymentError {
     /// Another deployment of the model is active.
-    #[error(
-        "deployment {number} of model `{model}` ({strategy}) is active already\nhint: end it first"
-    )]
+    #[error("deployment {number} of model `{model}` ({strategy}) is active already\nhint: end it first")]
     Active {
         /// The model's name.
         model: String,
@@ -16,9 +14,7 @@ pub enum DeploymentError {
         strategy: String,
     },
     /// No deployment of the model is active.
-    #[error(
-        "model `{model}` has no active deployment"
-    )]
+    #[error("model `{model}` has no active deployment")]
     NoneActive {
         /// The model's name.
         model: String,
@@ -32,9 +28,7 @@ pub enum DeploymentError {
         number: u32,
     },
     /// The deployment has ended.
-    #[error(
-        "deployment {number} of model `{model}` is {status}\nhint: one that ended stays as it is: start another"
-    )]
+    #[error("deployment {number} of model `{model}` is {status}\nhint: one that ended stays as it is: start another")]
     Ended {
         /// The model's name.
         model: String,
