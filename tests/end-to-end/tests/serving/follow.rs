@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_secs(30);
 /// Runs the pipeline again with other settings, which makes version 2 the champion.
 fn promote_second(place: &Place) {
     let gates = ["--set", "gates.minimum.roc_auc=0.5", "--set", "gates.minimum.accuracy=0.5"];
-    let other = ["--set", "training.component=train-boosted", "--set", "training.trees=20"];
+    let other = ["--set", "training.component=train-boosted", "--set", "training.n_estimators=20"];
     let policy = ["--set", "gates.policy=no-worse", "--set", "gates.margin=0.5"];
     place.churn(1500, &[&gates[..], &other[..], &policy[..]].concat()).expect(0);
 }
