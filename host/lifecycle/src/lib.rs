@@ -81,8 +81,8 @@
 //! read within the limits of a stage.
 //!
 //! **Computation.** [`row_independence`]: the check that an answer depends on its row alone.
-//! [`predict`]: predictions of a registered model. [`isolation_check`]: the check that its pooled
-//! instances answer as fresh ones do. [`test_rows`] and [`judgement`]: the measurement
+//! [`isolation_check`]: the check that pooled instances answer as fresh ones do.
+//! [`predict`]: predictions of a registered model. [`test_rows`] and [`judgement`]: the measurement
 //! of two models on the same rows, and the gates.
 //!
 //! **The stages.** [`stages`]: the host's work around each component, one file for each stage.
@@ -101,7 +101,7 @@ mod execution;
 pub mod fault;
 pub mod foreach;
 pub mod invocation;
-mod isolation_check;
+pub mod isolation_check;
 pub mod judgement;
 pub mod key;
 pub mod limits;

@@ -11,6 +11,7 @@ use stagewright_manifest::{Limits, World};
 use stagewright_store::{ArtifactStore, DataType, Field, Table};
 
 use crate::fault::StageFault;
+use crate::isolation_check::check_isolation;
 use crate::limits::{Cancel, Meter};
 use crate::model::{ModelComponent, RegisteredModel};
 use crate::row_independence::predict_checked;
@@ -169,14 +170,18 @@ impl LoadedModel {
         sessions.open(&self.parts, limits, isolation)
     }
 
-    /// Returns the number of values of a row's prediction.
-    pub(crate) fn width(&self) -> usize {
-        self.parts.width()
-    }
-
-    /// Returns the components: transformation and training.
-    pub(crate) fn components(&self) -> [&Component; 2] {
-        [&self.parts.transformation.component, &self.parts.training.component]
+    /// Checks that pooled instances of the model answer these rows as fresh ones do. Returns the
+    /// number of answers that were compared.
+    ///
+    /// # Errors
+    /// See [`check_isolation`].
+    pub fn check_isolation(
+        &self,
+        sessions: &dyn ModelSessions,
+        rows: &RecordBatch,
+        limits: CallLimits,
+    ) -> Result<u64, StageFault> {
+        check_isolation(&self.parts, sessions, rows, limits)
     }
 
     /// Predicts the rows of a table that has at least the columns that the model reads. As in an

@@ -1,5 +1,5 @@
 //! Measures what it costs that no request meets what an earlier one left in a model. Run by `cargo
-//! xtask bench isolation [--repeat N]`.
+//! xtask bench isolation [--only TEXT] [--repeat N]`.
 //!
 //! A request of one raw row goes through sessions of the same models: pooled instances in a
 //! process, fresh ones in a process, and, in this process, fresh ones that are loaded for each
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use stagewright_benchmarks::work::{COMPONENTS, Inputs, Trainer};
-use stagewright_benchmarks::{Result, SetUp, children_cpu, cpu, median, setting, write_json};
+use stagewright_benchmarks::{Result, Rig, SetUp, children_cpu, cpu, median, setting, write_json};
 use stagewright_lifecycle::sandbox::{CallLimits, Isolation, ModelSession, ModelSessions as _};
 use stagewright_runtime::EngineOptions;
 
@@ -31,6 +31,7 @@ const PAUSE: Duration = Duration::from_micros(300);
 
 fn main() -> Result<()> {
     let rounds = setting("STAGEWRIGHT_BENCH_REPEAT", 7)? as usize;
+    let only = std::env::var("STAGEWRIGHT_BENCH_ONLY").unwrap_or_default().to_lowercase();
     let set_up = SetUp::new()?;
     let here = set_up.rig(EngineOptions::default(), &COMPONENTS)?;
     let processes = set_up.rig_in_processes(EngineOptions::default(), &COMPONENTS)?;
@@ -41,23 +42,37 @@ fn main() -> Result<()> {
     println!("microseconds for a request of one row: elapsed (CPU here + in the process); medians of {rounds} rounds");
     let mut results = Vec::new();
     for trainer in [Trainer::Logistic, Trainer::Boosted, Trainer::Forest] {
-        for (name, rig, isolation) in [
+        let kinds = [
             ("pooled", &processes, Isolation::Pooled),
             ("fresh", &processes, Isolation::Fresh),
             ("loaded for each", &here, Isolation::Fresh),
-        ] {
-            let parts = inputs.parts(rig, trainer);
-            let mut session = rig.runtime.open(&parts, limits, isolation)?;
-            let expected = session.predict(&requests)?;
-            let mut figures = Figures::default();
-            for _ in 0..rounds {
-                for together in [TOGETHER, 1] {
-                    let measured = measure(&mut *session, requests.chunks(together), Duration::ZERO, &expected)?;
-                    if together == 1 { &mut figures.in_turn } else { &mut figures.at_once }.push(measured);
+        ];
+        let open = |(name, rig, isolation): (&'static str, &Rig, Isolation)| -> Result<_> {
+            let session = rig.runtime.open(&inputs.parts(rig, trainer), limits, isolation)?;
+            Ok((name, session, Figures::default()))
+        };
+        let is_wanted = |name: &str| format!("{trainer:?} {name}").to_lowercase().contains(&only);
+        let wanted = kinds.into_iter().filter(|(name, ..)| is_wanted(name));
+        let mut sessions = wanted.map(open).collect::<Result<Vec<_>>>()?;
+        let Some((_, first, _)) = sessions.first_mut() else { continue };
+        let expected = first.predict(&requests)?;
+        // In turn, so that other work on the machine affects all of them.
+        for round in 0..=rounds {
+            for (_, session, figures) in &mut sessions {
+                let mut ask = |requests_at_once, pause| {
+                    measure(&mut **session, requests.chunks(requests_at_once), pause, &expected)
+                };
+                let (at_once, in_turn) = (ask(TOGETHER, Duration::ZERO)?, ask(1, Duration::ZERO)?);
+                let apart = ask(1, PAUSE)?;
+                // The first round fills caches.
+                if round > 0 {
+                    figures.at_once.push(at_once);
+                    figures.in_turn.push(in_turn);
+                    figures.apart.push(apart);
                 }
-                let apart = measure(&mut *session, requests.chunks(1), PAUSE, &expected)?;
-                figures.apart.push(apart);
             }
+        }
+        for (name, _, figures) in &sessions {
             println!("{:<9} {name:<15} {figures}", format!("{trainer:?}"));
             results.push(json!({ "model": format!("{trainer:?}"), "instances": name, "figures": figures.json() }));
         }

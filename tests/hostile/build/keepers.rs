@@ -4,8 +4,8 @@
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// Returns the body of each keeper: it gets the first number of the rows in `$secret`, and leaves
-/// the answer on the stack.
+/// Returns the body of each keeper, which is run for each row: it gets the row's first number in
+/// `$secret`, and leaves the answer on the stack.
 fn keepers() -> [(&'static str, &'static str); 9] {
     [
         // A value in linear memory.
@@ -63,7 +63,7 @@ fn keepers() -> [(&'static str, &'static str); 9] {
     ]
 }
 
-/// Returns components for the world `training` by name. One more traps where the first number is
+/// Returns components for the world `training` by name. One more traps where a row's first number is
 /// more than a half, and keeps nothing.
 pub(crate) fn components(wit: &str) -> Vec<(String, Vec<u8>)> {
     let traps = ("traps", "(local.get $secret) (if (f64.gt (local.get $secret) (f64.const 0.5)) (then unreachable))");
@@ -121,10 +121,10 @@ fn module(body: &str) -> String {
             (func (export "stagewright:stage/predict@0.2.0#[method]predictor.predict")
                 (param i32) (param $rows i32) (param $bytes i32) (param i32) (result i32)
                 (local $secret f64) (local $answer f64) (local $row i32)
-                (local.set $secret (f64.load (local.get $bytes)))
-                {body}
-                (local.set $answer)
                 (loop $each
+                    (local.set $secret (f64.load (i32.add (local.get $bytes) (i32.mul (local.get $row) (i32.const 8)))))
+                    {body}
+                    (local.set $answer)
                     (f64.store (i32.add (i32.const 4096) (i32.mul (local.get $row) (i32.const 8))) (local.get $answer))
                     (local.set $row (i32.add (local.get $row) (i32.const 1)))
                     (br_if $each (i32.lt_u (local.get $row) (local.get $rows))))

@@ -8,7 +8,7 @@ use crate::steps::Result;
 pub(super) const USAGE: &str =
     "usage: cargo xtask bench overhead|cache|boundary|decode|request|isolation|native|sandbox|serving-core|registry|lifecycle|predict
   [--rows N] [--repeat N]
-  native, sandbox, serving-core, cache: [--only TEXT]    registry: --rows counts runs
+  isolation, native, sandbox, serving-core, cache: [--only TEXT]    registry: --rows counts runs
   lifecycle, predict: [--model logistic|forest|boosted] [--workers N] [--peer [PYTHON]]    lifecycle: [--smote]";
 
 /// The options of a benchmark.

@@ -168,8 +168,6 @@ fn version_options(
         isolation,
         pool: PoolOptions {
             workers: number(workers.or(section.workers), (cores() / 2).max(1)),
-            // Rows of several requests in one call would meet in one instance.
-            gathered_rows: if isolation == Isolation::Fresh { 1 } else { pool.gathered_rows },
             queued_rows: number(section.max_queue, pool.queued_rows),
             ..pool
         },
