@@ -13,9 +13,9 @@ use crate::sandbox::{CallLimits, Isolation, ModelParts, ModelSession, ModelSessi
 /// The numbers of requests that are gathered in one call, in turn.
 const GATHERED: [usize; 3] = [2, 7, 64];
 
-/// Asks pooled instances for each of these rows, which are the model's raw features: in their order,
-/// in the reverse order, and several at once. Returns the number of answers, if each equals that of
-/// fresh instances bit for bit.
+/// Asks pooled instances for each of these rows of raw features: in their order, in the reverse
+/// order, and several at once. Returns the number of answers, if each equals that of fresh
+/// instances bit for bit.
 ///
 /// # Errors
 /// [`StageFault::Contract`] names the first row whose answers differ; or a component fails.

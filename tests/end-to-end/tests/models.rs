@@ -57,6 +57,10 @@ fn promotion_rollback_and_history_agree() {
         place.run(&["gate", &version, "--min-auc", "0.6", "--min-accuracy", "0.6", "--promote"]).expect(0);
     }
     assert_eq!(champion(&place), Some(2));
+    let checked = json(&place, &["models", "check-isolation", MODEL]);
+    assert_eq!((&checked["version"], &checked["keeps_state"]), (&object!(2), &object!(false)));
+    // The rows are asked five times: forwards, backwards, and in groups of three sizes.
+    assert_eq!(checked["answers"].as_u64(), checked["rows"].as_u64().map(|rows| 5 * rows));
     let shown = json(&place, &["models", "show", &format!("{MODEL}/1")]);
     assert_eq!((&shown["stage"], &shown["verdict"]), (&"archived".into(), &"approved".into()));
 

@@ -63,8 +63,8 @@ fn keepers() -> [(&'static str, &'static str); 9] {
     ]
 }
 
-/// Returns components for the world `training` by name. One more traps where a row's first number is
-/// more than a half, and keeps nothing.
+/// Returns components for the world `training` by name. One more keeps nothing, and traps where the
+/// first number of a row is more than a half.
 pub(crate) fn components(wit: &str) -> Vec<(String, Vec<u8>)> {
     let traps = ("traps", "(local.get $secret) (if (f64.gt (local.get $secret) (f64.const 0.5)) (then unreachable))");
     let all = keepers().into_iter().chain([traps]);
