@@ -47,7 +47,7 @@ struct Following {
 
 impl Follower {
     /// Loads the version that the origin names, and follows it. If the origin cannot be reached,
-    /// the last verified version is loaded from `loader`'s store.
+    /// the last verified version is loaded from the origin's store.
     ///
     /// # Errors
     /// The origin cannot be reached, and no version was ever verified; or its version does not
@@ -92,7 +92,7 @@ impl Following {
             Ok(offered) => offered,
             Err(error) => {
                 let FollowOptions { asked, last, .. } = &self.options;
-                let Some(offered) = last.load(&self.model.name, asked, self.loader.artifacts()) else {
+                let Some(offered) = last.load(&self.model.name, asked, self.origin.artifacts()) else {
                     return Err(error);
                 };
                 tracing::warn!(

@@ -281,6 +281,10 @@ impl Shared {
             jobs.extend(queue.jobs.pop_front());
         }
         queue.rows -= rows;
+        // The requests that are left wait for this call, unless it takes too long.
+        if !queue.jobs.is_empty() && !queue.is_armed {
+            self.overdue.notify_one();
+        }
         jobs
     }
 }

@@ -37,11 +37,6 @@ impl ModelLoader {
         Self { components: sandbox.clone(), sessions: sandbox, artifacts }
     }
 
-    /// Returns the store that holds the bytes of versions.
-    pub fn artifacts(&self) -> &ArtifactStore {
-        &self.artifacts
-    }
-
     /// Returns a loader that takes the model's bytes from another store.
     #[must_use]
     pub fn with_artifacts(&self, artifacts: ArtifactStore) -> Self {

@@ -117,7 +117,8 @@ fn every_file_in_config_loads() {
     let mut loaded = 0;
     for entry in std::fs::read_dir(repository().join("config")).unwrap() {
         let path = entry.unwrap().path();
-        if path.extension().is_some_and(|ending| ending == "toml") {
+        // The server's file is no pipeline.
+        if path.extension().is_some_and(|ending| ending == "toml") && !path.ends_with("serving.toml") {
             Manifest::load(&path, &Overrides::default()).unwrap_or_else(|error| panic!("{}", error.render()));
             loaded += 1;
         }

@@ -98,6 +98,10 @@ impl VersionOrigin for LocationOrigin {
         Ok(OfferedVersion { version: loaded.version, contents, artifacts: self.artifacts.clone() })
     }
 
+    fn artifacts(&self) -> &ArtifactStore {
+        &self.artifacts
+    }
+
     fn wait(&mut self, timeout: Duration) -> bool {
         std::thread::sleep(timeout);
         match (self.version, self.destination.pointer(&self.model)) {

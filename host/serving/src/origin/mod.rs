@@ -21,6 +21,9 @@ pub trait VersionOrigin: Send {
     /// The place cannot be reached, or has no such version.
     fn current(&mut self) -> Result<OfferedVersion, OriginError>;
 
+    /// Returns the store that has the bytes of the versions that this offered.
+    fn artifacts(&self) -> &ArtifactStore;
+
     /// Waits until another version may have to be served, at most `timeout`. Returns whether that
     /// is so.
     fn wait(&mut self, timeout: Duration) -> bool;

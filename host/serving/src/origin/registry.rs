@@ -90,6 +90,10 @@ impl VersionOrigin for RegistryOrigin {
         })
     }
 
+    fn artifacts(&self) -> &ArtifactStore {
+        &self.artifacts
+    }
+
     fn wait(&mut self, timeout: Duration) -> bool {
         let Some(watch) = &mut self.watch else {
             std::thread::sleep(timeout);

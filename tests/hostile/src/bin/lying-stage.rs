@@ -283,7 +283,7 @@ impl Liar {
         // The validity, and for a text its offsets and its bytes.
         let kept = [&[1, 0, 0, 0, 0, 0, 0, 0], row].concat();
         if deed != "kept-first" {
-            self.send(ROWS, &[row, &one]);
+            self.send(ROWS, &[&kept, &one]);
         }
         match deed {
             "kept-missing" => self.send(END, &[]),

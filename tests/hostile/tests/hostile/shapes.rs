@@ -151,6 +151,8 @@ pub(crate) fn ceilings(workshop: &Workshop) -> usize {
 
 /// Checks that every shape has an expectation.
 pub(crate) fn every_shape_is_tried() {
-    let built = std::fs::read_dir(Path::new(env!("OUT_DIR")).join("shapes")).expect("the shapes").count();
+    let files = std::fs::read_dir(Path::new(env!("OUT_DIR")).join("shapes")).expect("the shapes").flatten();
+    // Those that keep state are tried by `isolation.rs`.
+    let built = files.filter(|file| !file.file_name().to_string_lossy().starts_with("keeps-")).count();
     assert_eq!(built, shapes().len(), "a shape is built and not tried");
 }
