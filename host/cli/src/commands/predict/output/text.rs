@@ -45,7 +45,7 @@ impl TextOutput {
 }
 
 /// Appends a number as the shortest text that reads back to it, without an exponent: as
-/// [`f64::to_string`] does, in a third of the time for usual numbers.
+/// [`ToString::to_string`] does, in a third of the time for usual numbers.
 pub(super) fn append_number(text: &mut String, number: f64) {
     let size = number.abs();
     if (1e-5..1e15).contains(&size) {
