@@ -139,7 +139,7 @@ pub fn write(batch: &RecordBatch, schema: &Schema) -> Result<Vec<u8>, BatchFault
 /// `bytes` and uses its allocation. Returns the number of rows.
 ///
 /// # Errors
-/// As for [`write`]. The content of `bytes` is unspecified then.
+/// As for [`write()`]. The content of `bytes` is unspecified then.
 pub fn write_into(batches: &[RecordBatch], schema: &Schema, bytes: &mut Vec<u8>) -> Result<usize, BatchFault> {
     bytes.clear();
     batches.iter().try_for_each(|batch| check_columns(batch, schema))?;
