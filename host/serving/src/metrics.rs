@@ -46,14 +46,6 @@ struct RequestLabels {
     code: u32,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OutcomeLabels {
-    model: String,
-    version: String,
-    arm: String,
-    label: String,
-}
-
 /// The counters of a version in an arm.
 pub struct VersionMetrics {
     labels: VersionLabels,
@@ -110,8 +102,6 @@ pub struct Metrics {
     seconds: Family<VersionLabels, Histogram, fn() -> Histogram>,
     rows: Family<VersionLabels, Counter>,
     in_flight: Gauge,
-    outcomes: Family<OutcomeLabels, Counter>,
-    shadow_differences: Family<VersionLabels, Counter>,
     unlogged: Counter,
     evicted: Counter,
     /// The counters of requests that no version answered.
@@ -137,8 +127,6 @@ impl Default for Metrics {
             seconds,
             rows,
             in_flight: Gauge::default(),
-            outcomes: Family::default(),
-            shadow_differences: Family::default(),
             unlogged: Counter::default(),
             evicted: Counter::default(),
             unserved,
@@ -148,9 +136,6 @@ impl Default for Metrics {
         registry.register("request_seconds", help, metrics.seconds.clone());
         registry.register("rows", "Rows that were predicted", metrics.rows.clone());
         registry.register("requests_in_flight", "Requests without an answer yet", metrics.in_flight.clone());
-        registry.register("outcomes", "Outcomes that were posted", metrics.outcomes.clone());
-        let help = "Rows for which a shadow predicts something else";
-        registry.register("shadow_differences", help, metrics.shadow_differences.clone());
         let help = "Lines of the access log that were dropped because standard output does not keep up";
         registry.register("access_log_dropped", help, metrics.unlogged.clone());
         let help = "Idle connections that were closed to make room for others";
@@ -179,17 +164,6 @@ impl Metrics {
     /// Returns the number of requests that have no answer yet.
     pub(crate) fn in_flight(&self) -> i64 {
         self.in_flight.get()
-    }
-
-    /// Counts an outcome that was posted.
-    pub fn count_outcome(&self, model: &str, version: u32, arm: Arm, label: &str) {
-        let VersionLabels { model, version, arm } = version_labels(model, version, arm);
-        self.outcomes.get_or_create(&OutcomeLabels { model, version, arm, label: label.to_owned() }).inc();
-    }
-
-    /// Counts rows for which a shadow predicts something else.
-    pub fn count_shadow_differences(&self, model: &str, version: u32, rows: u64) {
-        self.shadow_differences.get_or_create(&version_labels(model, version, Arm::Shadow)).inc_by(rows);
     }
 
     /// Returns the counter of lines that the access log dropped.

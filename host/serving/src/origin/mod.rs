@@ -74,11 +74,3 @@ pub enum OriginError {
     #[error(transparent)]
     Fault(#[from] StageFault),
 }
-
-impl OriginError {
-    /// Returns whether the place answered, and named a version that cannot be used. Otherwise it
-    /// was out of reach, or has no version.
-    pub fn is_about_the_version(&self) -> bool {
-        matches!(self, Self::Contents { .. } | Self::Fault(_) | Self::Location(PromotionError::Damaged { .. }))
-    }
-}

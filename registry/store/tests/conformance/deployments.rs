@@ -273,7 +273,7 @@ pub(crate) fn counters_of_several_servers_add_up(world: &World) {
     assert_eq!(world.reopened().arm_counts("churn", 1).unwrap(), expected);
     assert_eq!(expected[0].latency_quantile_us(0.99), Some(u64::MAX));
     assert_eq!(expected[0].error_rate(), Some(0.25));
-    // What was counted before the end arrives after it.
+    // Counts from before the end arrive after it.
     world.registry.abort_deployment("churn", None, "").unwrap();
     world.registry.add_arm_counts("churn", 1, &[counted("canary", 10, &[(1_000, 1)])]).unwrap();
     assert_eq!(world.registry.arm_counts("churn", 1).unwrap().len(), 4);

@@ -268,7 +268,7 @@ pub(crate) fn outcomes_stay_with_their_model_and_go_with_it(world: &World) {
     post(world, &[labelled("a", "yes"), NewOutcome { version: 2, ..labelled("b", "no") }]);
     world.registry.rename_model("churn", "leavers").unwrap();
     assert_eq!(world.registry.outcome_count("leavers").unwrap(), 2);
-    // What a deleted version predicted happened all the same.
+    // Outcomes of a deleted version stay.
     world.registry.delete_version("leavers", 2, "").unwrap();
     assert_eq!(world.registry.outcome_tallies("leavers", 0, "yes").unwrap().len(), 2);
     world.registry.delete_model("leavers", "").unwrap();

@@ -251,7 +251,7 @@ pub(crate) fn a_changed_deployment_is_named_and_one_that_nobody_started(world: &
     let registry = &world.registry;
     let started = registry.start_deployment("churn", &canary()).unwrap();
     let second = registry.advance_deployment("churn", started.at(), &step(1, 0.25)).unwrap();
-    // What a server keeps is no decision.
+    // The notes of a server are no decision.
     registry.save_deployment("churn", second.at(), &json!({"calm": false})).unwrap();
     registry.verify_audit().unwrap();
     world.sql("CREATE TABLE kept AS SELECT * FROM deployments").unwrap();

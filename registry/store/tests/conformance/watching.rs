@@ -24,7 +24,7 @@ fn wakes(watch: &mut RegistryWatch, what: &str, change: impl FnOnce()) {
     let begun = Instant::now();
     assert!(watch.wait(LONG).unwrap(), "{what} wakes nobody");
     assert!(begun.elapsed() < LONG, "{what} wakes late");
-    // What consists of several changes may wake several times.
+    // An operation of several changes may wake several times.
     while watch.wait(Duration::from_millis(300)).unwrap() {}
 }
 
@@ -56,7 +56,7 @@ pub(crate) fn every_change_of_models_wakes_whoever_watches(world: &World) {
     wakes(&mut watch, "a deletion", || other.delete_version("churn", 2, "").unwrap());
     // By the same registry, on a connection of its own.
     wakes(&mut watch, "an own change", || registry.set_alias("churn", "own", None, Some(1)).unwrap());
-    // What happened before the first wait is not missed.
+    // A change before the first wait is not missed.
     let mut late = registry.watch().unwrap();
     other.force_alias("churn", "own", None).unwrap();
     assert!(late.wait(LONG).unwrap());
@@ -86,7 +86,7 @@ pub(crate) fn what_changes_no_model_wakes_nobody(world: &World) {
     };
     world.registry.post_outcomes("churn", &[outcome], MAX_OUTCOMES).unwrap();
     assert!(!watch.wait(SHORT).unwrap());
-    // What is only read, or rolled back, is no change either.
+    // A read or a rolled-back transaction is no change either.
     world.registry.models().unwrap();
     assert!(world.registry.set_alias("churn", "shadow", Some(9), Some(1)).is_err());
     assert!(!watch.wait(SHORT).unwrap());

@@ -25,7 +25,7 @@ impl AskedModel {
     /// Reads an argument.
     ///
     /// # Errors
-    /// What follows `/` is not a number.
+    /// The text after `/` is not a number.
     pub(super) fn parse(text: &str) -> anyhow::Result<Self> {
         if let Some((name, version)) = text.split_once('/') {
             let selector = Selector::Version(version.parse().map_err(|_| {

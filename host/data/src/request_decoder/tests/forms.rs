@@ -91,7 +91,7 @@ fn faults_are_cut_at_their_limit() {
         other => panic!("{other:?}"),
     };
     assert_eq!([found(1), found(2), found(3), found(100)], [(1, false), (2, false), (2, true), (2, true)]);
-    // What is not JSON is told as such, however many faults come before.
+    // Text that is not JSON is reported as such, however many faults come before.
     let text = format!("[{}", vec![bad; 100].join(","));
     assert!(message(few.json(text.as_bytes())).starts_with("the text is not JSON: EOF while parsing a list"));
 }

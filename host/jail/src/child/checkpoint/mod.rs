@@ -98,8 +98,8 @@ impl Checkpoint {
     /// Calls `work` again and again. Each call finds the memory of the process as it is now, with
     /// `state` in it, and leaves nothing behind.
     ///
-    /// What `work` learns from outside, for example a message, and what it sends, crosses by the
-    /// [`Channel`](super::Channel), whose position is kept.
+    /// Messages that `work` receives and sends cross by the [`Channel`](super::Channel), whose
+    /// position is kept.
     ///
     /// # Errors
     /// The checkpoint cannot be taken, or the memory cannot be returned to it. The process must

@@ -38,7 +38,7 @@ fn the_interface_is_described_from_the_signature_with_examples_that_work() {
     }
     assert_eq!(tried, 15, "four bodies for each of three paths, and three of /invocations");
 
-    // What is described is there, and answers as described.
+    // Every described route exists and answers as described.
     for (path, methods) in document["paths"].as_object().expect("paths") {
         let path = path.replace("{model}", "customers").replace("{version}", "1");
         if let Some(get) = methods.get("get") {
