@@ -32,11 +32,6 @@ impl HomeLocation {
         Ok(home)
     }
 
-    /// Returns the same home with a registry of its own, for work that needs no registry.
-    pub(crate) fn without_registry(&self) -> Self {
-        Self { registry: None, ..self.clone() }
-    }
-
     /// Returns the place where machines share artifacts, if one is named. Makes no request.
     pub(crate) fn shared(&self) -> anyhow::Result<Option<ArtifactObjects>> {
         let open = |uri: &String| ArtifactObjects::open(uri, &production::settings());

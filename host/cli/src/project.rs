@@ -1,7 +1,7 @@
 //! The home and the runtime that a command works with.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stagewright_lifecycle::limits::{Budget, cores};
@@ -21,6 +21,46 @@ use crate::installation;
 use crate::trust::{ModelSignatures, Policy};
 use crate::usage_error::UsageError;
 
+/// A runtime on the folder of a home. It needs no registry.
+pub(crate) struct Sandbox {
+    pub(crate) runtime: Runtime,
+    /// The number of instances that may run at once.
+    workers: usize,
+    /// The signatures of models' components.
+    pub(crate) trusted: Arc<ModelSignatures>,
+    /// The file of the key that authenticates this host's compile cache.
+    key: PathBuf,
+}
+
+impl Sandbox {
+    /// Starts the engine. `folder` is that of a home.
+    pub(crate) fn open(
+        folder: &Path,
+        operator: &Operator,
+        workers: Option<usize>,
+        options: EngineOptions,
+    ) -> anyhow::Result<Self> {
+        let workers = self::workers(workers, operator)?;
+        let cache = environment::own("STAGEWRIGHT_CACHE").map_or_else(|| folder.join("cache"), PathBuf::from);
+        let mut installation =
+            Installation::new(cache.join("components"), installation::stage_folders(), installation::compiler());
+        installation.limits = operator.compilation;
+        installation.ceilings = operator.ceilings.clone();
+        installation.process = installation::stage_program(operator)?;
+        if let Some(key) = installation::host_key() {
+            installation.key = key;
+        }
+        let trusted = Arc::new(ModelSignatures::of(operator, folder)?);
+        let asked = trusted.clone();
+        installation.stored = StoredTrust::of(move |name, digest| asked.admit(name, digest));
+        let key = installation.key.clone();
+        let options =
+            EngineOptions { bounds: bounds(&operator.instances), budget: budget(operator, workers), ..options };
+        let runtime = Runtime::open(installation, options)?;
+        Ok(Self { runtime, workers, trusted, key })
+    }
+}
+
 /// A home with a runtime on it.
 pub(crate) struct Project {
     pub(crate) home: Home,
@@ -28,7 +68,7 @@ pub(crate) struct Project {
     /// The number of instances that may run at once.
     pub(crate) workers: usize,
     /// The signatures of models' components.
-    pub(crate) trusted: Arc<ModelSignatures>,
+    trusted: Arc<ModelSignatures>,
     /// The file of the key that authenticates this host's compile cache.
     pub(crate) key: PathBuf,
 }
@@ -71,24 +111,8 @@ impl Project {
         workers: Option<usize>,
         options: EngineOptions,
     ) -> anyhow::Result<Self> {
-        let workers = self::workers(workers, operator)?;
         let home = location.open()?;
-        let cache = environment::own("STAGEWRIGHT_CACHE").map_or_else(|| home.cache_dir(), PathBuf::from);
-        let mut installation =
-            Installation::new(cache.join("components"), installation::stage_folders(), installation::compiler());
-        installation.limits = operator.compilation;
-        installation.ceilings = operator.ceilings.clone();
-        installation.process = installation::stage_program(operator)?;
-        if let Some(key) = installation::host_key() {
-            installation.key = key;
-        }
-        let trusted = Arc::new(ModelSignatures::of(operator, &home)?);
-        let asked = trusted.clone();
-        installation.stored = StoredTrust::of(move |name, digest| asked.admit(name, digest));
-        let key = installation.key.clone();
-        let options =
-            EngineOptions { bounds: bounds(&operator.instances), budget: budget(operator, workers), ..options };
-        let runtime = Runtime::open(installation, options)?;
+        let Sandbox { runtime, workers, trusted, key } = Sandbox::open(home.path(), operator, workers, options)?;
         Ok(Self { home, runtime, workers, key, trusted })
     }
 

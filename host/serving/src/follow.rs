@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use stagewright_text::Untrusted;
 
-use crate::last_verified::LastVerified;
+use crate::last_verified::{LastVerified, VersionKey};
 use crate::origin::{OfferedVersion, OriginError, VersionOrigin};
 use crate::served_model::{RefusedVersion, ServedModel, retire};
 use crate::served_version::{ModelLoader, ServedVersion, VersionOptions};
@@ -17,6 +17,8 @@ pub struct FollowOptions {
     /// The version that was asked for (`champion`), which distinguishes records of last verified
     /// versions.
     pub asked: String,
+    /// The name of the origin, which distinguishes them too.
+    pub place: String,
     /// The longest time between two looks at the origin.
     pub interval: Duration,
     /// The settings of a version, which may depend on what it contains.
@@ -88,25 +90,42 @@ impl Drop for Follower {
 impl Following {
     /// Loads the first version.
     fn begin(&mut self) -> Result<(), OriginError> {
-        let offered = match self.origin.current() {
-            Ok(offered) => offered,
+        let error = match self.origin.current() {
+            Ok(offered) => match self.load(&offered) {
+                Ok(version) => {
+                    self.serve(version, &offered);
+                    return Ok(());
+                }
+                Err(error) => {
+                    self.refuse(offered.version, &error.to_string());
+                    error
+                }
+            },
+            Err(error) if error.says_nothing_to_serve() => return Err(error),
             Err(error) => {
-                let FollowOptions { asked, last, .. } = &self.options;
-                let Some(offered) = last.load(&self.model.name, asked, self.origin.artifacts()) else {
-                    return Err(error);
-                };
-                tracing::warn!(
-                    "model `{}`: {error}; serving version {}, the last one that was verified",
-                    self.model.name,
-                    offered.version
-                );
-                self.note_failure(&error);
-                offered
+                self.note(&error);
+                error
             }
         };
+        // A version that was refused may be the one that was verified last: something of it is gone.
+        let refused = self.model.status().refused.map(|refused| refused.version);
+        let last = self.options.last.load(&self.key(), self.origin.artifacts());
+        let Some(offered) = last.filter(|last| Some(last.version) != refused) else { return Err(error) };
         let version = self.load(&offered)?;
-        self.serve(version, &offered);
+        tracing::warn!(
+            "model `{}`: {error}; serving version {}, the last one that was verified",
+            self.model.name,
+            offered.version
+        );
+        if let Some(before) = self.model.serve_last(Arc::new(version)) {
+            retire(before);
+        }
         Ok(())
+    }
+
+    /// Returns the key of the records of last verified versions.
+    fn key(&self) -> VersionKey<'_> {
+        VersionKey { place: &self.options.place, model: &self.model.name, asked: &self.options.asked }
     }
 
     /// Returns whether the last look failed or refused a version, and is to be repeated.
@@ -119,7 +138,7 @@ impl Following {
     fn look(&mut self) {
         let offered = match self.origin.current() {
             Ok(offered) => offered,
-            Err(error) => return self.note_failure(&error),
+            Err(error) => return self.note(&error),
         };
         self.model.update(|status| status.origin_failed = None);
         let current = self.model.current();
@@ -150,8 +169,7 @@ impl Following {
         if let Some(before) = self.model.replace(Arc::new(version)) {
             retire(before);
         }
-        let FollowOptions { asked, last, .. } = &self.options;
-        if let Err(reason) = last.save(&self.model.name, asked, offered) {
+        if let Err(reason) = self.options.last.save(&self.key(), offered) {
             tracing::warn!("the last verified version of `{}` cannot be recorded: {reason}", self.model.name);
         }
     }
@@ -168,9 +186,21 @@ impl Following {
         });
     }
 
-    /// Records that the origin cannot be reached, or names a version that cannot be read.
-    fn note_failure(&self, error: &OriginError) {
+    /// Records why the origin offers no version. The version before goes on.
+    fn note(&mut self, error: &OriginError) {
+        if let Some(version) = error.unusable_version() {
+            // The place answered, and names a version that cannot be used.
+            self.model.update(|status| status.origin_failed = None);
+            let is_known = self.model.status().refused.is_some_and(|refused| refused.version == version);
+            if !is_known {
+                self.refuse(version, &error.to_string());
+            }
+            return;
+        }
         let reason = Untrusted::new(&error.to_string()).to_string();
+        if self.model.status().origin_failed.is_none() {
+            tracing::warn!("model `{}`: its origin offers no version: {reason}", self.model.name);
+        }
         self.model.update(|status| {
             let since = status.origin_failed.take().map_or_else(SystemTime::now, |(_, since)| since);
             status.origin_failed = Some((reason, since));

@@ -24,6 +24,17 @@ pub struct LastVerified {
     folder: PathBuf,
 }
 
+/// What a version was served for.
+#[derive(Debug, Clone, Copy)]
+pub struct VersionKey<'a> {
+    /// The name of the origin: versions of one place must not be served for another.
+    pub place: &'a str,
+    /// The model's name.
+    pub model: &'a str,
+    /// What was asked for: an alias, or a number.
+    pub asked: &'a str,
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Record {
@@ -41,26 +52,27 @@ impl LastVerified {
         Self { folder }
     }
 
-    /// Returns the file of what a model's name and selector ask for. Names may have any characters.
-    fn file(&self, model: &str, asked: &str) -> PathBuf {
-        self.folder.join(format!("{}.json", Digest::of(format!("{model}\0{asked}").as_bytes()).to_hex()))
+    /// Returns the file of a model of an origin. Names may have any characters.
+    fn file(&self, key: &VersionKey<'_>) -> PathBuf {
+        let VersionKey { place, model, asked } = key;
+        self.folder.join(format!("{}.json", Digest::of(format!("{place}\0{model}\0{asked}").as_bytes()).to_hex()))
     }
 
     /// Records a version. The record is whole or absent after a crash.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn save(&self, model: &str, asked: &str, version: &OfferedVersion) -> std::io::Result<()> {
+    pub fn save(&self, key: &VersionKey<'_>, version: &OfferedVersion) -> std::io::Result<()> {
         let contents = serde_json::to_vec(&version.contents)?;
         let record = Record {
             format: FORMAT,
-            model: model.to_owned(),
+            model: key.model.to_owned(),
             version: version.version,
             digest: Digest::of(&contents),
             contents: version.contents.clone(),
         };
         fs::create_dir_all(&self.folder)?;
-        let path = self.file(model, asked);
+        let path = self.file(key);
         let temporary = path.with_extension(format!("{}.part", std::process::id()));
         let mut file = fs::File::create(&temporary)?;
         file.write_all(&serde_json::to_vec(&record)?)?;
@@ -69,11 +81,11 @@ impl LastVerified {
     }
 
     /// Returns the version that was recorded; `None` if there is no record or it is damaged.
-    pub fn load(&self, model: &str, asked: &str, artifacts: &ArtifactStore) -> Option<OfferedVersion> {
-        let bytes = read(&self.file(model, asked))?;
+    pub fn load(&self, key: &VersionKey<'_>, artifacts: &ArtifactStore) -> Option<OfferedVersion> {
+        let bytes = read(&self.file(key))?;
         let record: Record = serde_json::from_slice(&bytes).ok()?;
         let contents = serde_json::to_vec(&record.contents).ok()?;
-        let is_whole = record.format == FORMAT && record.model == model && record.digest == Digest::of(&contents);
+        let is_whole = record.format == FORMAT && record.model == key.model && record.digest == Digest::of(&contents);
         is_whole.then_some(OfferedVersion {
             version: record.version,
             contents: record.contents,

@@ -54,7 +54,7 @@ pub use authentication::{Role, Tokens, TokensError};
 pub use fault::{PredictFault, RowError};
 pub use follow::{FollowOptions, Follower, VersionSettings};
 pub use handled::Handled;
-pub use last_verified::LastVerified;
+pub use last_verified::{LastVerified, VersionKey};
 pub use metrics::{ArmMetrics, Metrics, VersionMetrics};
 pub use origin::{LocationOrigin, OfferedVersion, OpenRegistry, OriginError, RegistryOrigin, Selector, VersionOrigin};
 pub use pool::{GATHERED_ROWS, OpenSession, Overloaded, Pool, PoolCounts, PoolFault, PoolOptions};

@@ -63,6 +63,13 @@ impl ServedModel {
         before
     }
 
+    /// Lets a version answer that its origin did not offer now: the last one that was verified.
+    /// What the origin said stays in the status.
+    pub(crate) fn serve_last(&self, version: Arc<ServedVersion>) -> Option<Arc<ServedVersion>> {
+        self.update(|status| status.swaps += 1);
+        self.current.swap(Some(version))
+    }
+
     /// Returns the status.
     pub fn status(&self) -> ModelStatus {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -17,7 +17,7 @@ use stagewright_store::{ArtifactStore, Digest};
 use crate::known_values::KnownValues;
 use crate::metrics::ArmMetrics;
 use crate::pool::{OpenSession, Pool, PoolOptions};
-use crate::warm;
+use crate::warm::WarmRows;
 
 /// How long a request may wait for its call, beyond the time of a call.
 const QUEUE_ALLOWANCE: Duration = Duration::from_secs(2);
@@ -115,14 +115,14 @@ impl ServedVersion {
             &Cancel::default(),
         )?;
         let (sessions, call, isolation) = (loader.sessions.clone(), options.call, options.isolation);
-        let rows = warm::rows(&contents, &loader.artifacts);
+        let rows = WarmRows::of(&contents, &loader.artifacts);
         // A session that cannot predict ordinary rows answers nobody.
         let open = move || -> Result<Box<dyn ModelSession>, StageFault> {
-            let mut session = loaded.session(&*sessions, call, isolation)?;
-            if let Some(rows) = &rows {
-                session.predict(std::slice::from_ref(rows))?;
+            let session = || loaded.session(&*sessions, call, isolation);
+            match &rows {
+                Some(rows) => rows.warm(session()?, session),
+                None => session(),
             }
-            Ok(session)
         };
         let VersionOptions { call, pool, request, .. } = options;
         let version = Self::with_sessions(model, version, contents, Box::new(open), *call, *pool, request.clone())?;

@@ -6,15 +6,53 @@ use arrow_array::{
     ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
     TimestampMicrosecondArray, types::Int32Type,
 };
+use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::model::RegisteredModel;
+use stagewright_lifecycle::sandbox::ModelSession;
 use stagewright_store::{ArtifactStore, DataType, Field, Schema};
 
 /// The number of rows that warm a session.
 const ROWS: usize = 64;
 
-/// Returns rows that warm a session of a version.
-pub(crate) fn rows(contents: &RegisteredModel, artifacts: &ArtifactStore) -> Option<RecordBatch> {
-    sample_rows(contents, artifacts, ROWS)
+/// Rows that warm a session.
+pub(crate) struct WarmRows {
+    rows: RecordBatch,
+    /// Whether they are made up. A model may refuse values that its training never saw.
+    are_made_up: bool,
+}
+
+impl WarmRows {
+    /// Returns rows for a version; `None` if none can be made.
+    pub(crate) fn of(contents: &RegisteredModel, artifacts: &ArtifactStore) -> Option<Self> {
+        let features = contents.features();
+        if let Some(rows) = test_rows(contents, artifacts, &features, ROWS) {
+            return Some(Self { rows, are_made_up: false });
+        }
+        Some(Self { rows: synthetic_rows(&features)?, are_made_up: true })
+    }
+
+    /// Predicts the rows with a session that was just opened. Returns a session that can answer, for
+    /// which `open` is called again if the session refused made-up values and ended.
+    ///
+    /// # Errors
+    /// The model does not predict rows of its own evaluation, or fails for another reason than the
+    /// values.
+    pub(crate) fn warm(
+        &self,
+        mut session: Box<dyn ModelSession>,
+        open: impl FnOnce() -> Result<Box<dyn ModelSession>, StageFault>,
+    ) -> Result<Box<dyn ModelSession>, StageFault> {
+        match session.predict(std::slice::from_ref(&self.rows)) {
+            Err(StageFault::Data { .. }) if self.are_made_up => {
+                if session.is_alive() {
+                    Ok(session)
+                } else {
+                    open()
+                }
+            }
+            result => result.map(|_| session),
+        }
+    }
 }
 
 /// Returns rows for a version: the first of its own evaluation, at most `most` of them, or made-up
@@ -90,5 +128,42 @@ mod tests {
             synthetic_rows(&Schema::new(Vec::new()).expect("no columns")).map(|rows| rows.num_rows()),
             Some(ROWS)
         );
+    }
+
+    /// A session that refuses its first rows, and is alive afterwards or not.
+    struct Refusing(bool, Option<StageFault>);
+
+    impl ModelSession for Refusing {
+        fn predict(&mut self, _: &[RecordBatch]) -> Result<Vec<f64>, StageFault> {
+            self.1.take().map_or(Ok(Vec::new()), Err)
+        }
+
+        fn is_alive(&self) -> bool {
+            self.0
+        }
+    }
+
+    #[test]
+    fn a_model_may_refuse_values_that_are_made_up_and_nothing_else() {
+        let schema = Schema::new(vec![Field::new("x", DataType::Utf8)]).expect("one name");
+        let warm = |are_made_up, is_alive, fault: &dyn Fn() -> StageFault| {
+            let rows = WarmRows { rows: synthetic_rows(&schema).expect("rows"), are_made_up };
+            let mut reopened = false;
+            let session = rows.warm(Box::new(Refusing(is_alive, Some(fault()))), || {
+                reopened = true;
+                Ok(Box::new(Refusing(true, None)))
+            });
+            (session.is_ok(), reopened)
+        };
+        let unseen = || StageFault::Data {
+            stage: stagewright_manifest::World::Transformation.into(),
+            message: "the training rows had no such category".into(),
+            column: None,
+            row: None,
+            value: None,
+        };
+        let broken = || StageFault::host("it is broken");
+        assert_eq!([warm(true, true, &unseen), warm(true, false, &unseen)], [(true, false), (true, true)]);
+        assert_eq!([warm(false, true, &unseen), warm(true, true, &broken)], [(false, false), (false, false)]);
     }
 }

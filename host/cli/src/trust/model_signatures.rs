@@ -25,9 +25,9 @@ pub(crate) struct ModelSignatures {
 }
 
 impl ModelSignatures {
-    /// Returns the signatures of a home.
-    pub(crate) fn of(operator: &Operator, home: &Home) -> anyhow::Result<Self> {
-        Ok(Self { signers: Signers::of(operator)?, folder: home.path().join("signatures") })
+    /// Returns the signatures in the folder of a home.
+    pub(crate) fn of(operator: &Operator, home: &Path) -> anyhow::Result<Self> {
+        Ok(Self { signers: Signers::of(operator)?, folder: home.join("signatures") })
     }
 
     fn file(&self, digest: Digest) -> PathBuf {

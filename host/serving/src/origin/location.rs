@@ -25,6 +25,8 @@ pub struct LocationOrigin {
     version: Option<u32>,
     /// The pointer that was seen last.
     seen: Option<Etag>,
+    /// The location's own folder, if it is one.
+    root: Option<PathBuf>,
 }
 
 impl LocationOrigin {
@@ -36,7 +38,14 @@ impl LocationOrigin {
         model: String,
         version: Option<u32>,
     ) -> Self {
-        Self { destination, folder, artifacts, model, version, seen: None }
+        Self { destination, folder, artifacts, model, version, seen: None, root: None }
+    }
+
+    /// Says that the location is this folder, so that a folder that is not there is told from one
+    /// without a champion.
+    #[must_use]
+    pub fn in_folder(self, root: PathBuf) -> Self {
+        Self { root: Some(root), ..self }
     }
 
     /// Copies the objects of a version that the store does not have. Every byte is verified: by the
@@ -81,6 +90,9 @@ fn copy(path: &PathBuf, mut write: impl FnMut(&[u8]) -> Result<(), StoreError>) 
 
 impl VersionOrigin for LocationOrigin {
     fn current(&mut self) -> Result<OfferedVersion, OriginError> {
+        if let Some(root) = self.root.as_ref().filter(|root| !root.is_dir()) {
+            return Err(OriginError::Away { place: root.display().to_string() });
+        }
         // Read before the version is: if the pointer moves meanwhile, the next look sees another.
         let etag = match self.version {
             Some(_) => None,

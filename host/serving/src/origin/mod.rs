@@ -52,6 +52,12 @@ pub enum OriginError {
     /// The production location failed.
     #[error(transparent)]
     Location(#[from] PromotionError),
+    /// The folder of a production location is not there.
+    #[error("there is no folder `{place}`")]
+    Away {
+        /// The folder.
+        place: String,
+    },
     /// The model has no such alias.
     #[error("model `{model}` has no alias `{alias}`")]
     NoAlias {
@@ -73,4 +79,25 @@ pub enum OriginError {
     /// The version does not load.
     #[error(transparent)]
     Fault(#[from] StageFault),
+}
+
+impl OriginError {
+    /// Returns whether the place answered that there is nothing to serve. Otherwise it is out of
+    /// reach, or names a version that cannot be used.
+    pub(crate) fn says_nothing_to_serve(&self) -> bool {
+        matches!(
+            self,
+            Self::NoAlias { .. }
+                | Self::Location(PromotionError::NoChampion { .. } | PromotionError::NoVersion { .. })
+                | Self::Store(StoreError::NoModel { .. } | StoreError::NoVersion { .. })
+        )
+    }
+
+    /// Returns the version that the place names and that cannot be used, if it is known.
+    pub(crate) fn unusable_version(&self) -> Option<u32> {
+        match self {
+            Self::Contents { version, .. } => Some(*version),
+            _ => None,
+        }
+    }
 }

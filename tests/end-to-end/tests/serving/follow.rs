@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use stagewright_end_to_end::Place;
 use stagewright_end_to_end::serving::{Serving, read_reply, send};
+use stagewright_services::postgres::Cluster;
 
 use crate::{MODEL, trained};
 
@@ -113,6 +114,15 @@ fn a_location_is_enough_and_its_last_version_serves_while_it_is_away() {
     }
     assert_eq!(server.stop().code, Some(0));
 
+    // A version of one place is not served for another, nor one that was withdrawn.
+    let elsewhere = production.with_file_name("elsewhere").display().to_string();
+    let refused = alone.run(&["serve", MODEL, "--port", "0", "--from", &elsewhere]);
+    assert_ne!(refused.code, 0, "{}", refused.stdout);
+    let pointer = production.join("models").join(MODEL).join("champion.json");
+    std::fs::remove_file(pointer).expect("the pointer");
+    let refused = alone.run(&["serve", MODEL, "--port", "0", "--from", &from]);
+    assert_ne!(refused.code, 0, "{}", refused.stdout);
+
     // Somebody who never verified a version has nothing to serve.
     let stranger = Place::new();
     let refused = stranger.run(&["serve", MODEL, "--port", "0", "--from", &away.display().to_string()]);
@@ -149,6 +159,34 @@ fn a_version_that_does_not_load_is_refused_and_named() {
     let history = place.run(&["models", "history", MODEL]).expect(0).stdout;
     assert!(history.contains("refused-by-serving"), "{history}");
     assert_eq!(server.stop().code, Some(0));
+    // A restart is no outage either.
+    let server = Serving::start(&place, &[&format!("{MODEL}@next")]);
+    let health = server.get("/").json();
+    assert_eq!((&health["version"], &health["refused"]["version"]), (&1.into(), &2.into()), "{health}");
+    assert_eq!(server.stop().code, Some(0));
+}
+
+// invariant: as `a_location_is_enough_and_its_last_version_serves_while_it_is_away`
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn a_server_starts_while_its_postgresql_registry_is_away() {
+    let place = Place::new();
+    let cluster = Cluster::start();
+    let registry = cluster.create_database();
+    let gates = ["--set", "gates.minimum.roc_auc=0.5", "--set", "gates.minimum.accuracy=0.5"];
+    let trainer = ["--set", "training.component=train-logistic"];
+    place.churn(1500, &[&["--registry", &registry][..], &gates[..], &trainer[..]].concat()).expect(0);
+    let asked = [MODEL, "--registry", &registry];
+    let server = Serving::start(&place, &asked);
+    assert_eq!(server.get("/").json()["source"], "fresh");
+    assert_eq!(server.stop().code, Some(0));
+    drop(cluster);
+    let server = Serving::start(&place, &asked);
+    let health = server.get("/").json();
+    assert_eq!((&health["version"], &health["source"]), (&1.into(), &"last-verified".into()), "{health}");
+    assert_eq!(server.get("/health/ready").status, 200);
+    assert_eq!(server.stop().code, Some(0));
+    assert!(!place.home().join("stagewright.db").exists(), "no registry is made in its place");
 }
 
 /// Returns the files of blobs in the store of artifacts.

@@ -107,7 +107,7 @@ pub(super) fn import(
         )
     })?;
     let model = whole(&exported, name, &destination)?;
-    let trusted = ModelSignatures::of(&installation::operator()?, home)?;
+    let trusted = ModelSignatures::of(&installation::operator()?, home.path())?;
     trusted.keep_files(signatures, &model)?;
     trusted.admit_model(&model)?;
     let folder = tempfile::tempdir_in(home.cache_dir())?;

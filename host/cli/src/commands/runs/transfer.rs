@@ -32,7 +32,7 @@ pub(super) fn export(
     let home = location.existing()?;
     let run = reproduce::find_ended_run(&home, Some(run))?;
     let stages = home.registry.stages(&run.run_id)?;
-    let trusted = ModelSignatures::of(&installation::operator()?, &home)?;
+    let trusted = ModelSignatures::of(&installation::operator()?, home.path())?;
     let components = portable::components_of(&stages).map_err(PortableError::from)?;
     let digests: std::collections::BTreeSet<Digest> = components.into_iter().map(|(_, digest)| digest).collect();
     let signatures = digests.into_iter().filter_map(|digest| trusted.text_of(digest)).collect();
@@ -67,7 +67,7 @@ pub(super) fn export(
 pub(super) fn import(location: &HomeLocation, file: &Path, json: bool) -> anyhow::Result<ExitCode> {
     let import = Import::begin(file)?;
     let home = location.open()?;
-    let trusted = ModelSignatures::of(&installation::operator()?, &home)?;
+    let trusted = ModelSignatures::of(&installation::operator()?, home.path())?;
     // Signatures that cannot be read, or that are for other components, are ignored.
     let signatures: Vec<Signatures> = import.signatures().iter().filter_map(|text| text.parse().ok()).collect();
     let signatures: Vec<_> = signatures

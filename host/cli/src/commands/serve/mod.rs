@@ -4,6 +4,7 @@ mod origins;
 mod settings;
 mod signals;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,20 +12,24 @@ use std::time::Duration;
 use stagewright_data::{RequestOptions, UnknownFields};
 use stagewright_lifecycle::limits::cores;
 use stagewright_lifecycle::sandbox::{CallLimits, Isolation};
-use stagewright_manifest::{IsolationPolicy, Operator, ServedModelSection, ServingFile, World};
+use stagewright_manifest::{IsolationPolicy, Limits, Operator, ServedModelSection, ServingFile, World};
+use stagewright_runtime::EngineOptions;
 use stagewright_serving::{
     FollowOptions, Follower, LastVerified, ModelLoader, OfferedVersion, OriginError, PoolOptions, ServedModel, Server,
     Service, VersionOptions,
 };
+use stagewright_store::ArtifactStore;
 
-use self::origins::{AskedModel, origin, serving_folder};
+use self::origins::{AskedModel, origin, place, serving_artifacts, serving_folder};
 use self::settings::{models, server_options};
 use self::signals::Signals;
 use crate::arguments::{IsolationArgument, ServeArguments};
+use crate::error_code::ErrorCode;
 use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::installation;
-use crate::project::Project;
+use crate::project::Sandbox;
+use crate::usage_error::UsageError;
 
 /// The time between two looks at a registry.
 const REGISTRY_INTERVAL: Duration = Duration::from_millis(500);
@@ -47,7 +52,12 @@ pub(crate) fn serve(location: &HomeLocation, arguments: &ServeArguments) -> anyh
     });
     let wanted: Vec<Wanted> = wanted.collect();
     let operator = installation::operator()?;
-    let project = open(location, &operator, arguments.from == "registry")?;
+    for wanted in &wanted {
+        within_ceilings(&operator, &wanted.section).map_err(|problem| {
+            UsageError::error(ErrorCode::OperatorBound, problem, "lower it, or have the ceiling raised by the operator")
+        })?;
+    }
+    let ground = Ground::open(location, &operator, arguments.from == "registry")?;
     let service = Arc::new(Service::new(wanted.iter().map(|wanted| wanted.model.clone())));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let followers = runtime.block_on(async {
@@ -55,7 +65,7 @@ pub(crate) fn serve(location: &HomeLocation, arguments: &ServeArguments) -> anyh
         let server = Server::bind(service.clone(), server_options(&file.server, arguments)).await?;
         let is_loaded = Arc::new(AtomicBool::new(false));
         let stop = tokio::spawn(Signals::install(server.reload())?.wait(is_loaded.clone()));
-        let follow = || follow(location, &project, &operator, &wanted, arguments);
+        let follow = || follow(location, &ground, &operator, &wanted, arguments);
         let followers = tokio::task::block_in_place(follow)?;
         is_loaded.store(true, Ordering::Relaxed);
         println!("{}://{}", server.scheme(), server.address());
@@ -73,44 +83,54 @@ pub(crate) fn serve(location: &HomeLocation, arguments: &ServeArguments) -> anyh
 /// Loads the versions of all models, and follows where they come from.
 fn follow(
     location: &HomeLocation,
-    project: &Project,
+    ground: &Ground,
     operator: &Operator,
     wanted: &[Wanted],
     arguments: &ServeArguments,
 ) -> anyhow::Result<Vec<Follower>> {
-    let loader = ModelLoader::new(Arc::new(project.runtime.clone()), project.home.artifacts.clone());
+    let loader = ModelLoader::new(Arc::new(ground.sandbox.runtime.clone()), ground.artifacts.clone());
     let start = |wanted: &Wanted| {
-        let origin = origin(location, &project.home, &wanted.asked, Some(&arguments.from))?;
-        let options = follow_options(project, operator, wanted, arguments);
+        let origin = origin(location, &ground.artifacts, &wanted.asked, &arguments.from)?;
+        let options = follow_options(location, ground, operator, wanted, arguments);
         anyhow::Ok(Follower::start(wanted.model.clone(), loader.clone(), origin, options)?)
     };
     wanted.iter().map(start).collect()
 }
 
-/// Opens the home. A registry that is away does not keep a server from starting: the last verified
-/// versions are in the home.
-fn open(location: &HomeLocation, operator: &Operator, from_registry: bool) -> anyhow::Result<Project> {
-    if !from_registry {
-        return Project::open_with(&location.without_registry(), operator, None);
+/// What a server stands on. It needs no registry: one that is away does not keep a server from
+/// starting, because the versions that were verified last are in the home.
+struct Ground {
+    sandbox: Sandbox,
+    /// The folder of the home.
+    folder: PathBuf,
+    artifacts: ArtifactStore,
+}
+
+impl Ground {
+    fn open(location: &HomeLocation, operator: &Operator, from_registry: bool) -> anyhow::Result<Self> {
+        let artifacts = match location.existing() {
+            _ if !from_registry => serving_artifacts(&location.home)?,
+            Ok(home) => home.artifacts,
+            Err(error) if location.registry.is_some() && location.home.is_dir() => {
+                tracing::warn!("{error:#}");
+                ArtifactStore::open(location.home.join("artifacts"))?
+            }
+            Err(error) => return Err(error),
+        };
+        let sandbox = Sandbox::open(&location.home, operator, None, EngineOptions::default())?;
+        Ok(Self { sandbox, folder: location.home.clone(), artifacts })
     }
-    location.existing().map(drop).or_else(|error| if location.registry.is_some() { Ok(()) } else { Err(error) })?;
-    Project::open_with(location, operator, None).or_else(|error| {
-        if location.registry.is_none() {
-            return Err(error);
-        }
-        tracing::warn!("{error:#}");
-        Project::open_with(&location.without_registry(), operator, None)
-    })
 }
 
 fn follow_options(
-    project: &Project,
+    location: &HomeLocation,
+    ground: &Ground,
     operator: &Operator,
     wanted: &Wanted,
     arguments: &ServeArguments,
 ) -> FollowOptions {
     let (operator, section, workers) = (operator.clone(), wanted.section.clone(), arguments.workers);
-    let trusted = project.trusted.clone();
+    let trusted = ground.sandbox.trusted.clone();
     let asked = arguments.isolation.map(|asked| match asked {
         IsolationArgument::Auto => IsolationPolicy::Auto,
         IsolationArgument::Pooled => IsolationPolicy::Pooled,
@@ -128,14 +148,37 @@ fn follow_options(
     };
     FollowOptions {
         asked: wanted.asked.asked.clone(),
+        place: place(location, &arguments.from),
         interval: if arguments.from == "registry" { REGISTRY_INTERVAL } else { LOCATION_INTERVAL },
         version: Box::new(settings),
-        last: LastVerified::new(serving_folder(&project.home).join("last-verified")),
+        last: LastVerified::new(serving_folder(&ground.folder).join("last-verified")),
     }
 }
 
-/// Returns the settings of a version: those of the file, overridden by flags, within the operator's
-/// ceilings.
+/// Fails if a limit of the server's file is above the operator's ceiling of one of the two worlds.
+fn within_ceilings(operator: &Operator, section: &ServedModelSection) -> Result<(), String> {
+    for world in [World::Transformation, World::Training] {
+        let ceiling = operator.ceilings.of(world);
+        let above = |key: &str, asked: String, most: String| {
+            let name = &section.name;
+            Err(format!(
+                "`limits.{key}` of [models.{name}] is {asked}, above the operator's ceiling of {most} for {world}"
+            ))
+        };
+        if let Some(cpu) = section.cpu.filter(|cpu| *cpu > ceiling.cpu) {
+            return above("cpu", format!("{cpu:?}"), format!("{:?}", ceiling.cpu));
+        }
+        if let Some(wall) = section.wall.filter(|wall| *wall > ceiling.wall) {
+            return above("wall", format!("{wall:?}"), format!("{:?}", ceiling.wall));
+        }
+        if let Some(memory) = section.memory.filter(|memory| *memory > ceiling.memory) {
+            return above("memory", format!("{memory} bytes"), format!("{} bytes", ceiling.memory));
+        }
+    }
+    Ok(())
+}
+
+/// Returns the settings of a version: those of the file, overridden by flags.
 fn version_options(
     operator: &Operator,
     section: &ServedModelSection,
@@ -145,14 +188,11 @@ fn version_options(
 ) -> Result<VersionOptions, OriginError> {
     let contents = &offered.contents;
     let recorded = [World::Transformation, World::Training].map(|world| (world, contents.limits_of(world)));
-    let limits = operator.limits_of_model(recorded, &[]).map_err(|error| OriginError::Contents {
-        model: section.name.clone(),
-        version: offered.version,
-        problem: error.to_string(),
-    })?;
-    let limits = limits.map(|(world, mut limits)| {
-        limits.memory = section.memory.unwrap_or(limits.memory).min(operator.ceilings.of(world).memory);
-        (world, limits)
+    let unfit = |problem| OriginError::Contents { model: section.name.clone(), version: offered.version, problem };
+    let limits = operator.limits_of_model(recorded, &[]).map_err(|error| unfit(error.to_string()))?;
+    let limits = limits.map(|(world, limits)| {
+        let memory = section.memory.unwrap_or(limits.memory);
+        (world, Limits { memory, ..limits })
     });
     let call = CallLimits::default();
     let (pool, request) = (PoolOptions::default(), RequestOptions::default());

@@ -1,7 +1,8 @@
 //! Where `serve` takes versions from.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use stagewright_promotion::Destination;
 use stagewright_serving::{LocationOrigin, RegistryOrigin, Selector, VersionOrigin};
 use stagewright_store::{ArtifactStore, CHAMPION, Home, OpenMode};
@@ -56,46 +57,68 @@ impl AskedModel {
 /// have.
 pub(super) fn origin(
     location: &HomeLocation,
-    home: &Home,
+    artifacts: &ArtifactStore,
     model: &AskedModel,
-    from: Option<&str>,
+    from: &str,
 ) -> anyhow::Result<Box<dyn VersionOrigin>> {
-    match from.filter(|from| *from != "registry") {
-        None => Ok(Box::new(of_registry(location, home, model))),
-        Some(uri) => {
-            let version = match &model.selector {
-                Selector::Version(version) => Some(*version),
-                Selector::Alias(alias) if alias == CHAMPION => None,
-                Selector::Alias(_) | Selector::Latest => {
-                    return Err(UsageError::error(
-                        ErrorCode::Argument,
-                        format!("a production location has no alias `{}`", model.asked),
-                        format!("ask for `{}`, its champion, or for a version: {0}/3", model.name),
-                    ));
-                }
-            };
-            let folder = serving_folder(home);
-            let destination = Destination::open(uri, &production::settings())?;
-            let artifacts = ArtifactStore::open(folder.join("artifacts"))?;
-            let name = model.name.clone();
-            Ok(Box::new(LocationOrigin::new(destination, folder.join("fetched"), artifacts, name, version)))
+    if from == REGISTRY {
+        return Ok(Box::new(of_registry(location, artifacts, model)));
+    }
+    let version = match &model.selector {
+        Selector::Version(version) => Some(*version),
+        Selector::Alias(alias) if alias == CHAMPION => None,
+        Selector::Alias(_) | Selector::Latest => {
+            return Err(UsageError::error(
+                ErrorCode::Argument,
+                format!("a production location has no alias `{}`", model.asked),
+                format!("ask for `{}`, its champion, or for a version: {0}/3", model.name),
+            ));
         }
+    };
+    let destination = Destination::open(from, &production::settings())?;
+    let fetched = serving_folder(&location.home).join("fetched");
+    let name = model.name.clone();
+    let origin = LocationOrigin::new(destination, fetched, artifacts.clone(), name, version);
+    Ok(Box::new(match from.starts_with("s3://") {
+        true => origin,
+        false => origin.in_folder(from.strip_prefix("file:").unwrap_or(from).into()),
+    }))
+}
+
+/// The origin that is the registry.
+const REGISTRY: &str = "registry";
+
+/// Returns the name of an origin, which tells the records of the versions that were verified last
+/// from those of other origins.
+pub(super) fn place(location: &HomeLocation, from: &str) -> String {
+    match &location.registry {
+        _ if from != REGISTRY => from.to_owned(),
+        Some(registry) => format!("{REGISTRY} {registry}"),
+        None => REGISTRY.to_owned(),
     }
 }
 
-/// Returns the folder in which a server keeps what it fetched and verified.
-pub(super) fn serving_folder(home: &Home) -> PathBuf {
-    home.path().join("serving")
+/// Returns the folder in which a server keeps what it fetched and verified. `home` is that of the
+/// home.
+pub(super) fn serving_folder(home: &Path) -> PathBuf {
+    home.join("serving")
 }
 
-fn of_registry(location: &HomeLocation, home: &Home, model: &AskedModel) -> RegistryOrigin {
+/// Opens the store of what a server fetched from a production location.
+pub(super) fn serving_artifacts(home: &Path) -> anyhow::Result<ArtifactStore> {
+    let folder = serving_folder(home);
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(ArtifactStore::open(folder.join("artifacts"))?)
+}
+
+fn of_registry(location: &HomeLocation, artifacts: &ArtifactStore, model: &AskedModel) -> RegistryOrigin {
     let (folder, registry) = (location.home.clone(), location.registry.clone());
     let open = move || {
         let password = environment::variable("PGPASSWORD");
         let home = Home::open_as(&folder, registry.as_deref(), password.as_deref(), OpenMode::Serving)?;
         Ok(home.registry.acting_as(&actor()))
     };
-    RegistryOrigin::new(Box::new(open), home.artifacts.clone(), model.name.clone(), model.selector.clone())
+    RegistryOrigin::new(Box::new(open), artifacts.clone(), model.name.clone(), model.selector.clone())
 }
 
 #[cfg(test)]
