@@ -33,8 +33,8 @@ fn a_prediction_has_the_identifier_of_its_request_in_body_and_header() {
     assert_eq!(by_name.json()["predictions"][0]["label"], "yes");
 }
 
-// invariant: Every error that a client of the server meets has one form, with a code for programs
-// and the identifier of the request.
+// invariant: Every error of the server's own interface but 422 has one form, with a code for
+// programs and the identifier of the request; 422 has the identifier too.
 #[test]
 fn every_error_has_one_form() {
     let server = Running::limited(|limits| limits.body_bytes = 100_000);
