@@ -19,7 +19,7 @@ const MIB: u64 = 1 << 20;
 /// The largest file, as for a manifest.
 const MAX_BYTES: u64 = 16 * MIB;
 
-/// Below a second, ordinary networks look like slow clients. Above a day it is no limit.
+/// Below 10 ms, an ordinary network looks like a slow client. Above a day it is no limit.
 const TIME: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(24 * 3600));
 
 /// The settings of a server and of the models that it serves.

@@ -5,8 +5,8 @@
 //! dropped and counted; requests do not wait for it.
 
 use std::io::{BufWriter, Write};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::{Receiver, Sender, SyncSender, TryRecvError, TrySendError, channel, sync_channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use prometheus_client::metrics::counter::Counter;
@@ -14,6 +14,10 @@ use serde::{Serialize, Serializer};
 
 /// The most lines that wait to be written.
 const MOST_WAITING: usize = 8192;
+
+/// How long the end of a server waits for the last lines to be written. A pipe that nobody reads
+/// takes none, for ever.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// A request that was answered.
 #[derive(Debug, Serialize)]
@@ -44,11 +48,17 @@ fn microseconds<S: Serializer>(latency: &Duration, serializer: S) -> Result<S::O
     serializer.serialize_u64(latency.as_micros().try_into().unwrap_or(u64::MAX))
 }
 
-/// Writes lines. Dropping it writes those that wait.
+/// The message of a channel that only ends.
+#[derive(Debug)]
+enum Never {}
+
+/// Writes lines. Dropping it writes those that wait, as far as [`LAST_LINES`] allows.
 #[derive(Debug)]
 pub(crate) struct AccessLog {
     sender: Option<SyncSender<Vec<u8>>>,
-    thread: Option<JoinHandle<()>>,
+    /// Disconnected when the thread has ended. Only dropping asks, and a receiver cannot be shared
+    /// by threads without a lock.
+    ended: Mutex<Receiver<Never>>,
     dropped: Counter,
 }
 
@@ -56,9 +66,13 @@ impl AccessLog {
     /// Starts the thread that writes. `dropped` counts lines that are dropped.
     pub(crate) fn start(output: impl Write + Send + 'static, dropped: Counter) -> std::io::Result<Self> {
         let (sender, lines) = sync_channel(MOST_WAITING);
-        let thread = std::thread::Builder::new().name("access-log".into());
-        let thread = thread.spawn(move || write_lines(&lines, BufWriter::new(output)))?;
-        Ok(Self { sender: Some(sender), thread: Some(thread), dropped })
+        let (alive, ended) = channel::<Never>();
+        let run = move || {
+            let _alive: Sender<Never> = alive;
+            write_lines(&lines, BufWriter::new(output));
+        };
+        std::thread::Builder::new().name("access-log".into()).spawn(run)?;
+        Ok(Self { sender: Some(sender), ended: Mutex::new(ended), dropped })
     }
 
     /// Writes a line, later.
@@ -75,9 +89,9 @@ impl AccessLog {
 impl Drop for AccessLog {
     fn drop(&mut self) {
         self.sender = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        // A thread that is not done then is left to the end of the process.
+        let _ = ended.recv_timeout(LAST_LINES);
     }
 }
 
@@ -173,5 +187,20 @@ mod tests {
         assert!(dropped.get() > 0);
         drop(release);
         drop(log);
+    }
+
+    #[test]
+    fn the_end_waits_a_bounded_time_for_a_reader_that_never_reads() {
+        let (release, stuck) = sync_channel::<()>(0);
+        let log = AccessLog::start(Stuck(stuck), Counter::default()).expect("a thread");
+        log.write(&line("/predict"));
+        let (done, ended) = sync_channel(1);
+        std::thread::spawn(move || {
+            drop(log);
+            let _ = done.send(());
+        });
+        assert_eq!(ended.recv_timeout(LAST_LINES / 2), Err(std::sync::mpsc::RecvTimeoutError::Timeout));
+        ended.recv_timeout(10 * LAST_LINES).expect("the end waits for ever");
+        drop(release);
     }
 }

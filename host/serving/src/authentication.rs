@@ -21,11 +21,11 @@ const MOST_TOKENS: usize = 1000;
 pub enum Role {
     /// Asks for predictions, and reads what is served.
     Predict,
-    /// Posts outcomes.
+    /// Opens nothing yet. Files of tokens may name it.
     Outcomes,
     /// Reads metrics.
     Metrics,
-    /// Starts, advances and ends deployments.
+    /// Opens nothing yet. Files of tokens may name it.
     Admin,
 }
 
@@ -196,10 +196,6 @@ impl Access {
             "/docs" | "/docs/page.js" | "/docs/page.css" if is_read => Self::Everybody,
             "/" | "/health" if is_read => Self::AnyToken,
             "/metrics" => Self::Role(Role::Metrics),
-            "/outcomes" => Self::Role(Role::Outcomes),
-            _ if path.starts_with("/admin/") || path == "/admin" => Self::Role(Role::Admin),
-            _ if path.starts_with("/deployments") || path.contains("/deployment") => Self::Role(Role::Admin),
-            _ if path.starts_with("/models/") && path.ends_with("/outcomes") => Self::Role(Role::Outcomes),
             _ => Self::Role(Role::Predict),
         }
     }
@@ -280,9 +276,19 @@ mod tests {
         assert_eq!(access("/health/ready/"), Access::Role(Role::Predict));
         assert_eq!(access("/metrics"), Access::Role(Role::Metrics));
         assert_eq!(access("/models/churn/predict"), Access::Role(Role::Predict));
-        assert_eq!(access("/models/churn/outcomes"), Access::Role(Role::Outcomes));
-        assert_eq!(access("/models/churn/deployment/advance"), Access::Role(Role::Admin));
         assert_eq!(access("/whatever"), Access::Role(Role::Predict));
+    }
+
+    #[test]
+    fn the_name_of_a_model_says_nothing_about_who_may_ask() {
+        for model in ["deployment-risk", "deployments", "outcomes", "metrics", "admin", "ping", "docs", "health"] {
+            for path in ["/models/M", "/models/M/predict", "/v2/models/M", "/v2/models/M/infer"] {
+                let path = path.replace('M', model);
+                for method in [Method::GET, Method::POST] {
+                    assert_eq!(Access::of(&method, &path), Access::Role(Role::Predict), "{path}");
+                }
+            }
+        }
     }
 
     #[test]

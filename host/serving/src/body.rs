@@ -45,6 +45,8 @@ pub(crate) struct BodyReader {
     most_bytes: usize,
     within: Duration,
     memory: Arc<Semaphore>,
+    /// All units of the memory.
+    units: usize,
 }
 
 impl BodyReader {
@@ -52,7 +54,18 @@ impl BodyReader {
     /// time, and all of which together take at most `memory` bytes beyond [`FREE`] each.
     pub(crate) fn new(most_bytes: usize, within: Duration, memory: usize) -> Self {
         let units = memory.div_ceil(UNIT).min(Semaphore::MAX_PERMITS);
-        Self { most_bytes, within, memory: Arc::new(Semaphore::new(units)) }
+        Self { most_bytes, within, memory: Arc::new(Semaphore::new(units)), units }
+    }
+
+    /// Takes a share of the memory for an answer of this length; none for a short one. One that is
+    /// longer than half of the memory counts as half, so that it can be sent at all.
+    pub(crate) fn share_of_answer(&self, bytes: usize) -> Result<Option<OwnedSemaphorePermit>, BodyFault> {
+        if bytes <= FREE {
+            return Ok(None);
+        }
+        let units = bytes.div_ceil(UNIT).min(self.units / 2);
+        let units = u32::try_from(units).map_err(|_| BodyFault::NoMemory)?;
+        self.memory.clone().try_acquire_many_owned(units).map(Some).map_err(|_| BodyFault::NoMemory)
     }
 
     /// Reads a body.

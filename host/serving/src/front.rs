@@ -9,13 +9,14 @@ use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwapOption;
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, Bytes, to_bytes};
 use axum::http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
 use axum::http::{Method, Request, Uri};
 use axum::response::Response;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
+use tokio::sync::OwnedSemaphorePermit;
 use tower::Service as _;
 
 use crate::access_log::{AccessLine, AccessLog};
@@ -115,14 +116,16 @@ impl Front {
             Ok(body) => body,
             Err(fault) => return body_refusal(fault).answer(&RequestId::unanswered()),
         };
-        // Kept until the request is answered.
-        let _share = body.share;
+        // Kept until the answer is made.
+        let share = body.share;
         parts.extensions.clear();
         let request = Request::from_parts(parts, Body::from(body.bytes));
-        match self.router.clone().call(request).await {
+        let response = match self.router.clone().call(request).await {
             Ok(response) => response,
             Err(never) => match never {},
-        }
+        };
+        drop(share);
+        hold(response, &self.bodies).await
     }
 
     /// Decides by the head of a request whether it is handled.
@@ -141,6 +144,46 @@ impl Front {
             _ => Ok(()),
         }
     }
+}
+
+/// The bytes of an answer, with their share of the memory for all bodies. Whoever sends them drops
+/// both at once.
+struct HeldAnswer {
+    bytes: Bytes,
+    _share: OwnedSemaphorePermit,
+}
+
+impl AsRef<[u8]> for HeldAnswer {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Lets a long answer hold a share of the memory for bodies until it is sent, so that clients that
+/// do not read theirs fill no more than that. Refuses it if there is no share.
+async fn hold(response: Response, bodies: &BodyReader) -> Response {
+    // Routes make their answers as a whole, of a known length.
+    let length = response.body().size_hint().exact().unwrap_or_default();
+    let share = match bodies.share_of_answer(usize::try_from(length).unwrap_or(usize::MAX)) {
+        Ok(None) => return response,
+        Ok(Some(share)) => share,
+        Err(_) => return no_room(&response),
+    };
+    let (parts, body) = response.into_parts();
+    match to_bytes(body, usize::MAX).await {
+        Ok(bytes) => Response::from_parts(parts, Bytes::from_owner(HeldAnswer { bytes, _share: share }).into()),
+        Err(_) => Refusal::panicked().answer(&RequestId::unanswered()),
+    }
+}
+
+/// Refuses to send an answer. Metrics and log have its version all the same.
+fn no_room(response: &Response) -> Response {
+    let refusal = Refusal { message: "too many long answers are sent at once".into(), ..Refusal::no_memory() };
+    let handled = response.extensions().get::<Handled>().cloned();
+    let handled = handled.unwrap_or_else(|| Handled::unserved(RequestId::unanswered()));
+    let mut refused = refusal.answer(&handled.id);
+    refused.extensions_mut().insert(Handled { rows: 0, error: Some(refusal.code), ..handled });
+    refused
 }
 
 fn body_refusal(fault: BodyFault) -> Refusal {
@@ -193,4 +236,77 @@ async fn catch_panic<T>(future: impl Future<Output = T>) -> Option<T> {
         Err(_) => Poll::Ready(None),
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::time::Duration;
+
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    const MIB: usize = 1 << 20;
+
+    fn answer(length: usize) -> Response {
+        Response::new(Body::from(vec![b'x'; length]))
+    }
+
+    #[tokio::test]
+    async fn long_answers_share_the_memory_for_bodies_until_their_bytes_are_gone() {
+        let bodies = BodyReader::new(MIB, Duration::from_secs(1), MIB);
+        let first = hold(answer(600_000), &bodies).await;
+        assert_eq!((first.status().as_u16(), first.body().size_hint().exact()), (200, Some(600_000)));
+        // The bytes keep the share when the body around them has gone.
+        let bytes = to_bytes(first.into_body(), usize::MAX).await.expect("bytes");
+        let _second = hold(answer(400_000), &bodies).await;
+        let mut third = answer(400_000);
+        let version = RequestId::new(3, None);
+        third.extensions_mut().insert(Handled { rows: 9, ..Handled::unserved(version.clone()) });
+        let refused = hold(third, &bodies).await;
+        assert_eq!(refused.status(), 503);
+        let handled = refused.extensions().get::<Handled>().expect("facts");
+        assert_eq!((&handled.id, handled.rows, handled.error), (&version, 0, Some("too_many_bodies")));
+        assert_eq!(hold(answer(10_000), &bodies).await.status(), 200, "short answers need no share");
+        assert_eq!(bytes.len(), 600_000);
+        drop(bytes);
+        assert_eq!(hold(answer(400_000), &bodies).await.status(), 200);
+        // More than there is at all.
+        let bodies = BodyReader::new(MIB, Duration::from_secs(1), MIB);
+        assert_eq!(hold(answer(5 * MIB), &bodies).await.status(), 200);
+    }
+
+    // Through hyper and a socket, because the share is worth nothing if either copies the bytes.
+    #[tokio::test]
+    async fn a_client_that_does_not_read_keeps_the_share_of_its_answer() {
+        const LENGTH: usize = 64 * MIB;
+        let bodies = Arc::new(BodyReader::new(MIB, Duration::from_secs(1), 2 * LENGTH));
+        let is_free = |bodies: &BodyReader| {
+            let shares = [bodies.share_of_answer(LENGTH), bodies.share_of_answer(LENGTH)];
+            shares.iter().all(Result::is_ok)
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+        let mut client = TcpStream::connect(listener.local_addr().expect("an address")).await.expect("a connection");
+        client.write_all(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n").await.expect("a request");
+        let (stream, _) = listener.accept().await.expect("a connection");
+        let shared = bodies.clone();
+        let server = tokio::spawn(async move {
+            let answer = service_fn(move |_| {
+                let bodies = shared.clone();
+                async move { Ok::<_, Infallible>(hold(answer(LENGTH), &bodies).await) }
+            });
+            http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await
+        });
+        client.read_exact(&mut [0; 1000]).await.expect("the beginning of an answer");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(!is_free(&bodies), "the answer has no share");
+        drop(client);
+        let _ = tokio::time::timeout(Duration::from_secs(10), server).await.expect("the connection ends");
+        assert!(is_free(&bodies), "the share outlives the connection");
+    }
 }

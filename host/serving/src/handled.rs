@@ -6,7 +6,7 @@ use crate::arm::Arm;
 use crate::protocol::Protocol;
 use crate::request_id::RequestId;
 use crate::served_version::ServedVersion;
-use crate::service::Answer;
+use crate::service::{Answer, Failure};
 
 /// The facts about an answer, as an extension of the response, for metrics and the log. An answer
 /// without it counts as one that no version gave.
@@ -34,7 +34,14 @@ impl Handled {
         Self { id: id.clone(), protocol, version: Some(version.clone()), arm: *arm, rows, error: None }
     }
 
-    /// Returns what there is to tell about a request that failed.
+    /// Returns what there is to tell about a request that failed, perhaps after its version was
+    /// chosen.
+    pub(crate) fn of_failure<F>(failure: &Failure<F>, protocol: Protocol, error: &'static str) -> Self {
+        let Failure { id, version, arm, .. } = failure;
+        Self { id: id.clone(), protocol, version: version.clone(), arm: *arm, rows: 0, error: Some(error) }
+    }
+
+    /// Returns what there is to tell about a request that failed before a version was chosen.
     pub(crate) fn failed(id: RequestId, protocol: Protocol, error: &'static str) -> Self {
         Self { protocol, error: Some(error), ..Self::unserved(id) }
     }

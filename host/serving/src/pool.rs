@@ -1,26 +1,31 @@
 //! The queue of a served version, and the threads that answer it.
 //!
 //! Each thread has a session of its own. A thread takes all requests that wait, up to a number of
-//! rows, and predicts them in one call: a call costs far more than a row. If that call fails, each
-//! of its requests is predicted again by itself, so that only the one at fault fails.
+//! rows, and predicts them in one call: a call costs far more than a row. If that call fails, its
+//! requests wait again, each to be predicted by itself by any thread. Thus only the one at fault
+//! fails, and the others do not wait until it has failed.
 //!
 //! One more thread stands by. It takes requests that have waited for some milliseconds, as they do
 //! when another thread is stuck in a long call or replaces its session.
+//!
+//! - `queue`: the requests that wait
+//! - `fault`: why rows are not predicted
 
-use std::collections::VecDeque;
+mod fault;
+mod queue;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, TryRecvError, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::ModelSession;
-use tokio::sync::oneshot;
 
-/// How long a request waits before the thread that stands by takes it.
-const STANDBY_AFTER: Duration = Duration::from_millis(3);
+pub use fault::{Overloaded, PoolFault};
+use queue::{Bounds, Job, Queue};
 
 /// The pause after a session could not be opened; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -44,43 +49,22 @@ pub struct PoolOptions {
     pub gathered_rows: usize,
     /// The most rows that may wait.
     pub queued_rows: usize,
+    /// The most bytes of memory that the rows which wait may take.
+    pub queued_bytes: usize,
     /// The number of calls after which a session is replaced.
     pub calls_per_session: u64,
 }
 
 impl Default for PoolOptions {
     fn default() -> Self {
-        Self { workers: 1, gathered_rows: 64, queued_rows: 100_000, calls_per_session: 10_000 }
+        Self { workers: 1, gathered_rows: 64, queued_rows: 100_000, queued_bytes: 256 << 20, calls_per_session: 10_000 }
     }
-}
-
-/// Too many rows wait.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("{waiting} rows wait, and {allowed} may")]
-pub struct Overloaded {
-    /// The rows that wait.
-    pub waiting: usize,
-    /// The rows that may wait.
-    pub allowed: usize,
-}
-
-/// Why rows were not predicted.
-#[derive(Debug, thiserror::Error)]
-pub enum PoolFault {
-    /// Too many rows wait.
-    #[error(transparent)]
-    Overloaded(#[from] Overloaded),
-    /// The model failed, or passed a limit.
-    #[error(transparent)]
-    Model(StageFault),
-    /// The pool is closing, or no session can be opened.
-    #[error("no session of the model is available")]
-    Unavailable,
 }
 
 /// The sessions of one version, and the requests that wait for them.
 ///
-/// Dropping the pool answers the requests that wait, then ends its threads.
+/// Dropping the pool ends its threads as soon as the calls that run have ended. Nobody waits for an
+/// answer then, since [`Pool::predict`] borrows the pool.
 pub struct Pool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
@@ -104,10 +88,8 @@ pub struct PoolCounts {
 }
 
 struct Shared {
-    queue: Mutex<Queue>,
-    filled: Condvar,
-    overdue: Condvar,
-    options: PoolOptions,
+    queue: Queue,
+    calls_per_session: u64,
     width: usize,
     open: Box<OpenSession>,
     counts: PoolCounts,
@@ -115,21 +97,18 @@ struct Shared {
     ready: AtomicUsize,
 }
 
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    rows: usize,
-    /// Threads that wait for work.
-    idle: usize,
-    /// Whether the thread that stands by waits for the oldest request to be overdue.
-    is_armed: bool,
-    is_closed: bool,
-}
-
-struct Job {
-    rows: RecordBatch,
-    arrived: Instant,
-    reply: oneshot::Sender<Result<Vec<f64>, PoolFault>>,
+impl Shared {
+    fn new(open: Box<OpenSession>, width: usize, options: PoolOptions, ready: usize) -> Self {
+        let PoolOptions { gathered_rows, queued_rows, queued_bytes, calls_per_session, .. } = options;
+        Self {
+            queue: Queue::new(Bounds { gathered_rows, queued_rows, queued_bytes }),
+            calls_per_session,
+            width,
+            open,
+            counts: PoolCounts::default(),
+            ready: AtomicUsize::new(ready),
+        }
+    }
 }
 
 impl Pool {
@@ -138,34 +117,27 @@ impl Pool {
     /// # Errors
     /// A session cannot be opened.
     pub fn start(open: Box<OpenSession>, width: usize, options: PoolOptions) -> Result<Self, StageFault> {
-        let options = PoolOptions { workers: options.workers.max(1), ..options };
-        let sessions = (0..=options.workers).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
-        let shared = Arc::new(Shared {
-            queue: Mutex::default(),
-            filled: Condvar::new(),
-            overdue: Condvar::new(),
-            options,
-            width,
-            open,
-            counts: PoolCounts::default(),
-            ready: AtomicUsize::new(sessions.len()),
-        });
-        let mut threads = Vec::new();
+        let workers = options.workers.max(1);
+        let sessions = (0..=workers).map(|_| open()).collect::<Result<Vec<_>, _>>()?;
+        let shared = Arc::new(Shared::new(open, width, options, sessions.len()));
+        // Dropped if a thread cannot be started, which ends the others.
+        let mut pool = Self { shared, threads: Vec::new() };
         for (place, session) in sessions.into_iter().enumerate() {
             let worker = Worker {
-                shared: shared.clone(),
+                shared: pool.shared.clone(),
                 session: Some(session),
                 calls: 0,
                 successor: None,
-                stands_by: place == options.workers,
+                stands_by: place == workers,
             };
             let thread = std::thread::Builder::new().name(format!("predict-{place}"));
-            threads.push(thread.spawn(move || worker.run()).map_err(StageFault::host)?);
+            pool.threads.push(thread.spawn(move || worker.run()).map_err(StageFault::host)?);
         }
-        Ok(Self { shared, threads })
+        Ok(pool)
     }
 
-    /// Predicts rows, and returns the values of each row.
+    /// Predicts rows, and returns the values of each row. Rows that wait are not predicted if the
+    /// future is dropped.
     ///
     /// # Errors
     /// See [`PoolFault`].
@@ -173,14 +145,12 @@ impl Pool {
         if rows.num_rows() == 0 {
             return Ok(Vec::new());
         }
-        let (reply, answer) = oneshot::channel();
-        self.shared.push(Job { rows, arrived: Instant::now(), reply })?;
-        answer.await.unwrap_or(Err(PoolFault::Unavailable))
+        self.shared.queue.push(rows)?.answer().await
     }
 
     /// Returns the rows that wait.
     pub fn waiting_rows(&self) -> usize {
-        self.shared.queue().rows
+        self.shared.queue.rows()
     }
 
     /// Returns the counts.
@@ -201,91 +171,11 @@ impl Pool {
 
 impl Drop for Pool {
     fn drop(&mut self) {
-        self.shared.queue().is_closed = true;
-        self.shared.filled.notify_all();
-        self.shared.overdue.notify_all();
+        self.shared.queue.close();
         for thread in self.threads.drain(..) {
             // A thread that panicked has answered nobody; its requests see a closed channel.
             let _ = thread.join();
         }
-    }
-}
-
-impl Shared {
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        // Each critical section leaves the queue consistent.
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push(&self, job: Job) -> Result<(), PoolFault> {
-        let mut queue = self.queue();
-        if queue.is_closed {
-            return Err(PoolFault::Unavailable);
-        }
-        let (waiting, allowed) = (queue.rows, self.options.queued_rows);
-        // A request that alone has more rows than may wait is accepted by an empty queue.
-        if waiting > 0 && waiting + job.rows.num_rows() > allowed {
-            return Err(Overloaded { waiting, allowed }.into());
-        }
-        queue.rows += job.rows.num_rows();
-        queue.jobs.push_back(job);
-        let (is_idle, is_armed) = (queue.idle > 0, queue.is_armed);
-        drop(queue);
-        if is_idle {
-            self.filled.notify_one();
-        } else if !is_armed {
-            self.overdue.notify_one();
-        }
-        Ok(())
-    }
-
-    /// Waits for requests and takes as many as are predicted in one call. Returns `None` once the
-    /// pool is closed and nothing waits.
-    fn take(&self, stands_by: bool) -> Option<Vec<Job>> {
-        let mut queue = self.queue();
-        loop {
-            let oldest = queue.jobs.front().map(|job| job.arrived);
-            queue = match oldest {
-                Some(_) if !stands_by || queue.is_closed => return Some(self.gather(&mut queue)),
-                None if queue.is_closed => return None,
-                Some(arrived) => match STANDBY_AFTER.checked_sub(arrived.elapsed()) {
-                    None => return Some(self.gather(&mut queue)),
-                    Some(left) => {
-                        queue.is_armed = true;
-                        let waited = self.overdue.wait_timeout(queue, left);
-                        let mut queue = waited.unwrap_or_else(PoisonError::into_inner).0;
-                        queue.is_armed = false;
-                        queue
-                    }
-                },
-                None if stands_by => self.overdue.wait(queue).unwrap_or_else(PoisonError::into_inner),
-                None => {
-                    queue.idle += 1;
-                    let mut queue = self.filled.wait(queue).unwrap_or_else(PoisonError::into_inner);
-                    queue.idle -= 1;
-                    queue
-                }
-            };
-        }
-    }
-
-    fn gather(&self, queue: &mut Queue) -> Vec<Job> {
-        let mut jobs = Vec::new();
-        let mut rows = 0;
-        while let Some(job) = queue.jobs.front() {
-            let more = job.rows.num_rows();
-            if !jobs.is_empty() && rows + more > self.options.gathered_rows {
-                break;
-            }
-            rows += more;
-            jobs.extend(queue.jobs.pop_front());
-        }
-        queue.rows -= rows;
-        // The requests that are left wait for this call, unless it takes too long.
-        if !queue.jobs.is_empty() && !queue.is_armed {
-            self.overdue.notify_one();
-        }
-        jobs
     }
 }
 
@@ -303,42 +193,33 @@ struct Worker {
 impl Worker {
     fn run(mut self) {
         while self.has_session() {
-            let Some(jobs) = self.shared.take(self.stands_by) else { return };
+            let Some(jobs) = self.shared.queue.take(self.stands_by) else { return };
             self.answer(jobs);
             self.renew_when_old();
         }
     }
 
-    /// Predicts the rows of all jobs in one call; if that fails, job by job.
+    /// Predicts the rows of all jobs in one call. If that fails, they wait again.
     fn answer(&mut self, jobs: Vec<Job>) {
         let batches: Vec<_> = jobs.iter().map(|job| job.rows.clone()).collect();
-        let mut result = self.call(&batches);
-        match (&mut result, jobs.len()) {
-            (Ok(values), _) => {
-                let mut values = std::mem::take(values).into_iter();
+        match self.call(&batches) {
+            Ok(values) => {
+                let mut values = values.into_iter();
                 for job in jobs {
                     let own = values.by_ref().take(job.rows.num_rows() * self.shared.width).collect();
                     // The client may have gone.
                     let _ = job.reply.send(Ok(own));
                 }
             }
-            (Err(_), 1) => {
-                for job in jobs {
-                    let _ = job.reply.send(std::mem::replace(&mut result, Err(PoolFault::Unavailable)));
-                }
-            }
-            (Err(_), _) => {
-                for job in jobs {
-                    let result =
-                        if self.has_session() { self.call(std::slice::from_ref(&job.rows)) } else { unavailable() };
-                    let _ = job.reply.send(result);
-                }
-            }
+            Err(fault) => match <[Job; 1]>::try_from(jobs) {
+                Ok([job]) => drop(job.reply.send(Err(fault))),
+                Err(jobs) => self.shared.queue.put_back(jobs),
+            },
         }
     }
 
     fn call(&mut self, batches: &[RecordBatch]) -> Result<Vec<f64>, PoolFault> {
-        let Some(session) = &mut self.session else { return unavailable() };
+        let Some(session) = &mut self.session else { return Err(PoolFault::Unavailable) };
         self.calls += 1;
         let counts = &self.shared.counts;
         let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
@@ -367,6 +248,9 @@ impl Worker {
     fn has_session(&mut self) -> bool {
         let mut pause = FIRST_PAUSE;
         while self.session.is_none() {
+            if self.shared.queue.is_closed() {
+                return false;
+            }
             match (self.shared.open)() {
                 Ok(session) => {
                     self.session = Some(session);
@@ -375,12 +259,7 @@ impl Worker {
                 }
                 Err(fault) => {
                     tracing::warn!("a session cannot be opened, and is tried again in {pause:?}: {fault}");
-                    let queue = self.shared.queue();
-                    if queue.is_closed {
-                        return false;
-                    }
-                    drop(queue);
-                    std::thread::sleep(pause);
+                    self.shared.queue.pause(pause);
                     pause = (2 * pause).min(LONGEST_PAUSE);
                 }
             }
@@ -392,7 +271,7 @@ impl Worker {
     /// so that no request waits for it.
     fn renew_when_old(&mut self) {
         match &self.successor {
-            None if self.calls >= self.shared.options.calls_per_session => {
+            None if self.calls >= self.shared.calls_per_session => {
                 let (sender, receiver) = sync_channel(1);
                 let shared = self.shared.clone();
                 let opener = std::thread::Builder::new().name("renew".into());
@@ -405,7 +284,10 @@ impl Worker {
             None => {}
             Some(receiver) => match receiver.try_recv() {
                 Ok(Ok(session)) => {
-                    self.session = Some(session);
+                    // The old session may have ended in the call before, and is not counted then.
+                    if self.session.replace(session).is_none() {
+                        self.shared.ready.fetch_add(1, Ordering::Relaxed);
+                    }
                     self.calls = 0;
                     self.successor = None;
                     self.shared.counts.renewed.fetch_add(1, Ordering::Relaxed);
@@ -416,10 +298,6 @@ impl Worker {
             },
         }
     }
-}
-
-fn unavailable<T>() -> Result<T, PoolFault> {
-    Err(PoolFault::Unavailable)
 }
 
 #[cfg(test)]

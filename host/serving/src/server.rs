@@ -41,6 +41,10 @@ const LEAST_BODY_MEMORY: usize = 256 << 20;
 /// How long kept connections may bring requests that were sent before the end began.
 const LAST_CALL: Duration = Duration::from_millis(50);
 
+/// The most connections that are accepted after the end began. The system keeps fewer, as a rule;
+/// clients that go on connecting must not keep the end from coming.
+const MOST_WAITING: usize = 4096;
+
 /// How often the end of requests and connections is looked for.
 const LOOK: Duration = Duration::from_millis(10);
 
@@ -201,16 +205,22 @@ struct Shared {
 pub struct Reload(Arc<Shared>);
 
 impl Reload {
-    /// Reads the files again. What cannot be used is left as it was.
+    /// Reads the files again, those that there are. If one of them cannot be used, all are left as
+    /// they were: a certificate and tokens that were changed together belong together.
     ///
     /// # Errors
     /// Those of [`Server::bind`] about files.
     pub fn reload(&self) -> Result<(), ServerError> {
-        let tls = self.0.tls.as_ref().map_or(Ok(()), Tls::reload);
-        if let Some(source) = &self.0.options.tokens {
-            self.0.front.tokens.store(Some(Arc::new(source.load()?)));
+        let Shared { front, tls, options, .. } = &*self.0;
+        let config = tls.as_ref().map(Tls::read_again).transpose()?;
+        let tokens = options.tokens.as_ref().map(TokenSource::load).transpose()?;
+        if let (Some(tls), Some(config)) = (tls, config) {
+            tls.replace(config);
         }
-        Ok(tls?)
+        if let Some(tokens) = tokens {
+            front.tokens.store(Some(Arc::new(tokens)));
+        }
+        Ok(())
     }
 }
 
@@ -318,7 +328,8 @@ impl Shared {
     fn accept_waiting(self: &Arc<Self>, listener: TcpListener) {
         // The system is asked itself: the runtime may not know of the latest ones yet.
         let Ok(listener) = listener.into_std() else { return };
-        while let Ok((stream, _)) = listener.accept() {
+        for _ in 0..MOST_WAITING {
+            let Ok((stream, _)) = listener.accept() else { return };
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
             if let (Ok(stream), Ok(slot)) = (stream, self.slots.clone().try_acquire_owned()) {
                 self.spawn(stream, slot);

@@ -17,6 +17,9 @@ use crate::served_version::ServedVersion;
 /// The bytes of a body from which on it is decoded on a thread that may take its time.
 const LONG_BODY: usize = 64 << 10;
 
+/// The values of an answer from which on it is written on a thread that may take its time.
+const LONG_ANSWER: usize = 4096;
+
 /// The format of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyFormat {
@@ -41,9 +44,16 @@ pub struct Answer {
     pub values: Vec<f64>,
 }
 
-/// A request without predictions.
+impl Answer {
+    /// Returns whether writing it takes its time.
+    pub(crate) fn is_long(&self) -> bool {
+        self.values.len() > LONG_ANSWER
+    }
+}
+
+/// A request without predictions. Each protocol has faults of its own.
 #[derive(Debug)]
-pub struct Failure {
+pub struct Failure<F = PredictFault> {
     /// The identifier of the request.
     pub id: RequestId,
     /// The version that should have predicted, if the request came so far.
@@ -51,13 +61,19 @@ pub struct Failure {
     /// The arm of that version.
     pub arm: Arm,
     /// The reason.
-    pub fault: PredictFault,
+    pub fault: F,
 }
 
-impl Failure {
+impl<F> Failure<F> {
     /// Returns the failure of a request for which no version was chosen.
-    pub fn unserved(fault: PredictFault) -> Self {
+    pub fn unserved(fault: F) -> Self {
         Self { id: RequestId::unanswered(), version: None, arm: Arm::Only, fault }
+    }
+
+    /// Returns the failure of a request that a version should have answered.
+    pub fn of(version: Arc<ServedVersion>, fault: F) -> Self {
+        let id = RequestId::new(version.version, None);
+        Self { id, version: Some(version), arm: Arm::Only, fault }
     }
 }
 
@@ -133,10 +149,7 @@ impl Service {
     /// [`Failure`], with a [`PredictFault`].
     pub async fn predict(&self, model: Option<&str>, format: BodyFormat, body: Bytes) -> Result<Answer, Failure> {
         let version = self.version(model).map_err(Failure::unserved)?;
-        let failed = |fault| {
-            let (id, version) = (RequestId::new(version.version, None), Some(version.clone()));
-            Failure { id, version, arm: Arm::Only, fault }
-        };
+        let failed = |fault| Failure::of(version.clone(), fault);
         let rows = decode(&version, format, body).await.map_err(failed)?;
         self.predict_rows(version.clone(), rows).await.map_err(failed)
     }
@@ -158,14 +171,28 @@ impl Service {
     }
 }
 
-/// Decodes a body; a long one where it keeps no other request waiting.
-async fn decode(version: &Arc<ServedVersion>, format: BodyFormat, body: Bytes) -> Result<DecodedRequest, PredictFault> {
-    if body.len() <= LONG_BODY {
-        return Ok(decode_now(version, format, &body)?);
+/// Returns whether decoding a body takes its time.
+pub(crate) fn is_long(body: &[u8]) -> bool {
+    body.len() > LONG_BODY
+}
+
+/// Does work; long work on a thread where it keeps no other request waiting.
+///
+/// # Errors
+/// [`PredictFault::Host`] if the work panics there.
+pub(crate) async fn off_thread_if<T: Send + 'static>(
+    is_long: bool,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, PredictFault> {
+    if !is_long {
+        return Ok(work());
     }
-    let version = version.clone();
-    let decoded = tokio::task::spawn_blocking(move || decode_now(&version, format, &body));
-    Ok(decoded.await.map_err(|error| PredictFault::Host(error.to_string()))??)
+    tokio::task::spawn_blocking(work).await.map_err(|error| PredictFault::Host(error.to_string()))
+}
+
+async fn decode(version: &Arc<ServedVersion>, format: BodyFormat, body: Bytes) -> Result<DecodedRequest, PredictFault> {
+    let (version, is_long) = (version.clone(), is_long(&body));
+    Ok(off_thread_if(is_long, move || decode_now(&version, format, &body)).await??)
 }
 
 fn decode_now(version: &ServedVersion, format: BodyFormat, body: &[u8]) -> Result<DecodedRequest, RequestFault> {
@@ -173,5 +200,20 @@ fn decode_now(version: &ServedVersion, format: BodyFormat, body: &[u8]) -> Resul
         BodyFormat::Json => version.decoder.json(body),
         BodyFormat::Csv => version.decoder.csv(body),
         BodyFormat::Arrow => version.decoder.arrow_stream(body),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn long_work_leaves_the_thread_and_short_work_stays() {
+        let here = std::thread::current().id();
+        let of = |is_long| off_thread_if(is_long, || std::thread::current().id());
+        assert_eq!(of(false).await.expect("a thread"), here);
+        assert_ne!(of(true).await.expect("a thread"), here);
+        let failed = off_thread_if(true, || -> u8 { panic!("long work panics") }).await;
+        assert!(matches!(failed, Err(PredictFault::Host(_))), "{failed:?}");
     }
 }

@@ -59,10 +59,14 @@ impl Tls {
         Ok(Self { files, config })
     }
 
-    /// Reads the files again. If they cannot be used, connections go on with those of before.
-    pub(crate) fn reload(&self) -> Result<(), TlsError> {
-        self.config.store(configuration(&self.files)?);
-        Ok(())
+    /// Reads the files again, for [`Tls::replace`].
+    pub(crate) fn read_again(&self) -> Result<Arc<ServerConfig>, TlsError> {
+        configuration(&self.files)
+    }
+
+    /// Lets the next connections use another certificate and key.
+    pub(crate) fn replace(&self, config: Arc<ServerConfig>) {
+        self.config.store(config);
     }
 
     /// Returns what the next connection is accepted with.

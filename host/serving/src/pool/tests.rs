@@ -1,9 +1,11 @@
 //! A pool over sessions that do what their rows say.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Condvar, Mutex};
 
 use arrow_array::{Float64Array, RecordBatch};
 use stagewright_store::{DataType, Field, Schema};
+use tokio::task::JoinHandle as Task;
 
 use super::*;
 
@@ -13,27 +15,45 @@ const FAILS: f64 = -1.0;
 /// A row whose prediction takes until the gate opens.
 const WAITS: f64 = -2.0;
 
+/// A row whose prediction fails: with other rows at once, by itself when the hang ends.
+const HANGS: f64 = -3.0;
+
+/// The most time that a test waits for what should come at once.
+const SOON: Duration = Duration::from_secs(10);
+
 /// Directs the sessions of a pool and counts their calls.
 #[derive(Default)]
 struct World {
+    /// The attempts to open a session.
     opened: AtomicUsize,
+    cannot_open: AtomicBool,
     /// The rows of each call.
     calls: Mutex<Vec<usize>>,
-    gate: Mutex<bool>,
-    opens: Condvar,
+    gate: Gate,
+    hang: Gate,
 }
 
 impl World {
-    fn open_gate(&self) {
-        *self.gate.lock().unwrap() = true;
+    fn calls(&self) -> Vec<usize> {
+        self.calls.lock().unwrap().clone()
+    }
+}
+
+/// Closed until it is opened.
+#[derive(Default)]
+struct Gate {
+    is_open: Mutex<bool>,
+    opens: Condvar,
+}
+
+impl Gate {
+    fn open(&self) {
+        *self.is_open.lock().unwrap() = true;
         self.opens.notify_all();
     }
 
-    fn wait_for_gate(&self) {
-        let mut is_open = self.gate.lock().unwrap();
-        while !*is_open {
-            is_open = self.opens.wait(is_open).unwrap();
-        }
+    fn wait(&self) {
+        drop(self.opens.wait_while(self.is_open.lock().unwrap(), |is_open| !*is_open).unwrap());
     }
 }
 
@@ -46,9 +66,12 @@ impl ModelSession for Doubling {
         let all: Vec<f64> = rows.iter().flat_map(numbers_of).collect();
         self.0.calls.lock().unwrap().push(all.len());
         if all.contains(&WAITS) {
-            self.0.wait_for_gate();
+            self.0.gate.wait();
         }
-        if all.contains(&FAILS) {
+        if all == [HANGS] {
+            self.0.hang.wait();
+        }
+        if all.contains(&FAILS) || all.contains(&HANGS) {
             self.1 = false;
             return Err(StageFault::host("a row fails"));
         }
@@ -70,31 +93,73 @@ fn rows(numbers: &[f64]) -> RecordBatch {
     RecordBatch::try_new(schema.to_arrow(), vec![Arc::new(Float64Array::from(numbers.to_vec()))]).expect("one column")
 }
 
+fn opener(world: &Arc<World>) -> Box<OpenSession> {
+    let world = world.clone();
+    Box::new(move || {
+        world.opened.fetch_add(1, Ordering::Relaxed);
+        if world.cannot_open.load(Ordering::Relaxed) {
+            return Err(StageFault::host("no session opens"));
+        }
+        Ok(Box::new(Doubling(world.clone(), true)))
+    })
+}
+
 fn pool(world: &Arc<World>, options: PoolOptions) -> Arc<Pool> {
-    let shared = world.clone();
-    let open = move || -> Result<Box<dyn ModelSession>, StageFault> {
-        shared.opened.fetch_add(1, Ordering::Relaxed);
-        Ok(Box::new(Doubling(shared.clone(), true)))
-    };
-    Arc::new(Pool::start(Box::new(open), 1, options).expect("sessions open"))
+    Arc::new(Pool::start(opener(world), 1, options).expect("sessions open"))
 }
 
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_time().build().expect("a runtime")
 }
 
-/// Predicts requests at once, and returns their results in order.
-async fn at_once(pool: &Arc<Pool>, requests: Vec<Vec<f64>>) -> Vec<Result<Vec<f64>, String>> {
-    let predict = |numbers: Vec<f64>| {
-        let pool = pool.clone();
-        tokio::spawn(async move { pool.predict(rows(&numbers)).await.map_err(|fault| fault.to_string()) })
-    };
-    let asked: Vec<_> = requests.into_iter().map(predict).collect();
+/// Begins to predict a request.
+fn ask(pool: &Arc<Pool>, numbers: Vec<f64>) -> Task<Result<Vec<f64>, String>> {
+    let pool = pool.clone();
+    tokio::spawn(async move { pool.predict(rows(&numbers)).await.map_err(|fault| fault.to_string()) })
+}
+
+/// Waits for the results of requests, in their order.
+async fn results(asked: Vec<Task<Result<Vec<f64>, String>>>) -> Vec<Result<Vec<f64>, String>> {
     let mut results = Vec::new();
     for result in asked {
         results.push(result.await.expect("no request panics"));
     }
     results
+}
+
+/// Predicts requests at once, and returns their results in order.
+async fn at_once(pool: &Arc<Pool>, requests: Vec<Vec<f64>>) -> Vec<Result<Vec<f64>, String>> {
+    results(requests.into_iter().map(|numbers| ask(pool, numbers)).collect()).await
+}
+
+/// Ends requests as clients do that leave.
+async fn leave(asked: Vec<Task<Result<Vec<f64>, String>>>) {
+    for request in asked {
+        request.abort();
+        assert!(request.await.is_err_and(|error| error.is_cancelled()), "it was not answered");
+    }
+}
+
+/// Holds up both threads of a pool until the gate opens.
+async fn hold_up(pool: &Arc<Pool>, world: &World) -> Vec<Task<Result<Vec<f64>, String>>> {
+    let mut held = Vec::new();
+    for calls in 1..=2 {
+        held.push(ask(pool, vec![WAITS]));
+        while world.calls().len() < calls {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+    held
+}
+
+/// Lets requests wait, one after the other.
+async fn ask_in_order(pool: &Arc<Pool>, requests: &[f64]) -> Vec<Task<Result<Vec<f64>, String>>> {
+    let mut asked = Vec::new();
+    for number in requests {
+        asked.push(ask(pool, vec![*number]));
+        until_waiting(pool, asked.len()).await;
+    }
+    asked
 }
 
 /// Waits until the rows that wait are this many.
@@ -121,32 +186,17 @@ fn requests_that_wait_are_predicted_together_up_to_the_number_of_rows() {
     let world = Arc::new(World::default());
     let pool = pool(&world, PoolOptions { gathered_rows: 4, ..PoolOptions::default() });
     runtime().block_on(async {
-        // Both threads are held up, so that the others gather behind them.
-        let held = tokio::spawn({
-            let pool = pool.clone();
-            async move { at_once(&pool, vec![vec![WAITS]]).await }
-        });
-        while world.calls.lock().unwrap().is_empty() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        let second = tokio::spawn({
-            let pool = pool.clone();
-            async move { at_once(&pool, vec![vec![WAITS]]).await }
-        });
-        while world.calls.lock().unwrap().len() < 2 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        let held = hold_up(&pool, &world).await;
         let more = tokio::spawn({
             let pool = pool.clone();
             async move { at_once(&pool, vec![vec![1.0]; 10]).await }
         });
         until_waiting(&pool, 10).await;
-        world.open_gate();
+        world.gate.open();
         assert!(more.await.unwrap().iter().all(|result| result == &Ok(vec![2.0])));
-        held.await.unwrap();
-        second.await.unwrap();
+        results(held).await;
     });
-    let calls = world.calls.lock().unwrap().clone();
+    let calls = world.calls();
     assert_eq!(calls.iter().sum::<usize>(), 12);
     assert_eq!(calls.iter().max(), Some(&4), "{calls:?}");
 }
@@ -175,17 +225,14 @@ fn a_call_that_takes_long_holds_up_nobody_else() {
     let world = Arc::new(World::default());
     let pool = pool(&world, PoolOptions::default());
     runtime().block_on(async {
-        let held = tokio::spawn({
-            let pool = pool.clone();
-            async move { at_once(&pool, vec![vec![WAITS]]).await }
-        });
-        while world.calls.lock().unwrap().is_empty() {
+        let held = ask(&pool, vec![WAITS]);
+        while world.calls().is_empty() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let others = at_once(&pool, (0..50).map(|n| vec![f64::from(n)]).collect()).await;
         assert!(others.iter().all(Result::is_ok), "the gate is still closed");
-        world.open_gate();
-        held.await.unwrap();
+        world.gate.open();
+        assert_eq!(held.await.unwrap(), Ok(vec![2.0 * WAITS]));
     });
 }
 
@@ -194,28 +241,122 @@ fn a_full_queue_refuses_and_says_how_full_it_is() {
     let world = Arc::new(World::default());
     let pool = pool(&world, PoolOptions { queued_rows: 5, gathered_rows: 1, ..PoolOptions::default() });
     runtime().block_on(async {
-        let held: Vec<_> = (0..2)
-            .map(|_| {
-                let pool = pool.clone();
-                tokio::spawn(async move { at_once(&pool, vec![vec![WAITS]]).await })
-            })
-            .collect();
-        while world.calls.lock().unwrap().len() < 2 {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        let waiting = tokio::spawn({
-            let pool = pool.clone();
-            async move { at_once(&pool, vec![vec![1.0; 5]]).await }
-        });
+        let held = hold_up(&pool, &world).await;
+        let waiting = ask(&pool, vec![1.0; 5]);
         until_waiting(&pool, 5).await;
         let fault = pool.predict(rows(&[1.0])).await.expect_err("the queue is full");
-        assert!(matches!(fault, PoolFault::Overloaded(Overloaded { waiting: 5, allowed: 5 })), "{fault}");
-        world.open_gate();
-        assert_eq!(waiting.await.unwrap(), [Ok(vec![2.0; 5])]);
-        for held in held {
-            held.await.unwrap();
-        }
+        assert!(matches!(fault, PoolFault::Overloaded(Overloaded::Rows { waiting: 5, allowed: 5 })), "{fault}");
+        world.gate.open();
+        assert_eq!(waiting.await.unwrap(), Ok(vec![2.0; 5]));
+        results(held).await;
     });
+}
+
+#[test]
+fn the_rows_that_wait_are_bounded_in_bytes() {
+    let world = Arc::new(World::default());
+    let bytes = rows(&[1.0; 1000]).get_array_memory_size();
+    let pool = pool(&world, PoolOptions { queued_bytes: bytes, ..PoolOptions::default() });
+    runtime().block_on(async {
+        let held = hold_up(&pool, &world).await;
+        // A request that alone is too large is accepted by an empty queue.
+        let waiting = ask(&pool, vec![1.0; 2000]);
+        until_waiting(&pool, 2000).await;
+        let fault = pool.predict(rows(&[1.0])).await.expect_err("the queue is full");
+        assert!(
+            matches!(&fault, PoolFault::Overloaded(Overloaded::Bytes { waiting, allowed })
+                if *waiting > bytes && *allowed == bytes),
+            "{fault}"
+        );
+        leave(vec![waiting]).await;
+        let others = [ask(&pool, vec![1.0; 10]), ask(&pool, vec![1.0; 10])];
+        until_waiting(&pool, 20).await;
+        world.gate.open();
+        assert_eq!(results(others.into()).await, vec![Ok(vec![2.0; 10]); 2]);
+        results(held).await;
+    });
+}
+
+#[test]
+fn a_request_whose_client_leaves_is_withdrawn() {
+    let world = Arc::new(World::default());
+    let pool = pool(&world, PoolOptions { queued_rows: 5, ..PoolOptions::default() });
+    runtime().block_on(async {
+        let held = hold_up(&pool, &world).await;
+        let mut waiting = ask_in_order(&pool, &[1.0, 2.0, 3.0, 4.0, 5.0]).await;
+        assert!(pool.predict(rows(&[6.0])).await.is_err(), "the queue is full");
+        let stays = waiting.remove(2);
+        leave(waiting).await;
+        assert_eq!(pool.waiting_rows(), 1);
+        let comes = ask(&pool, vec![6.0; 4]);
+        until_waiting(&pool, 5).await;
+        world.gate.open();
+        assert_eq!(stays.await.unwrap(), Ok(vec![6.0]));
+        assert_eq!(comes.await.unwrap(), Ok(vec![12.0; 4]));
+        results(held).await;
+    });
+    assert_eq!(world.calls(), [1, 1, 5]);
+}
+
+#[test]
+fn companions_of_a_request_that_hangs_are_answered_before_it_ends() {
+    let world = Arc::new(World::default());
+    let pool = pool(&world, PoolOptions::default());
+    runtime().block_on(async {
+        let held = hold_up(&pool, &world).await;
+        let mut companions = ask_in_order(&pool, &[HANGS, 1.0, 2.0, 3.0]).await;
+        let hanging = companions.remove(0);
+        world.gate.open();
+        let answered = tokio::time::timeout(SOON, results(companions)).await;
+        let hangs = !hanging.is_finished();
+        world.hang.open();
+        assert_eq!(answered.expect("they are answered"), [Ok(vec![2.0]), Ok(vec![4.0]), Ok(vec![6.0])]);
+        assert!(hangs, "it has not ended before");
+        assert!(hanging.await.unwrap().is_err_and(|fault| fault.contains("a row fails")));
+        results(held).await;
+    });
+    assert_eq!(world.calls(), [1, 1, 4, 1, 1, 1, 1]);
+}
+
+#[test]
+fn companions_are_answered_while_no_session_can_be_opened() {
+    let world = Arc::new(World::default());
+    let pool = pool(&world, PoolOptions::default());
+    runtime().block_on(async {
+        let held = hold_up(&pool, &world).await;
+        world.cannot_open.store(true, Ordering::Relaxed);
+        let asked = ask_in_order(&pool, &[1.0, 2.0, FAILS]).await;
+        world.gate.open();
+        let answered = tokio::time::timeout(SOON, results(asked)).await;
+        // Lets a thread answer that waits for a session.
+        world.cannot_open.store(false, Ordering::Relaxed);
+        let answered = answered.expect("they are answered by the other session");
+        assert_eq!(answered[..2], [Ok(vec![2.0]), Ok(vec![4.0])]);
+        assert!(answered[2].is_err());
+        results(held).await;
+    });
+}
+
+#[test]
+fn requests_that_are_put_back_keep_their_order_and_are_taken_one_by_one() {
+    let queue = Queue::new(Bounds { gathered_rows: 3, queued_rows: 4, queued_bytes: usize::MAX });
+    let push = |number: f64| queue.push(rows(&[number])).expect("the queue has room");
+    let take = || -> Vec<f64> {
+        queue.take(false).expect("it is open").iter().flat_map(|job| numbers_of(&job.rows)).collect()
+    };
+    let [_first, leaves, _third] = [1.0, 2.0, 3.0].map(push);
+    let earlier = queue.take(false).expect("it is open");
+    let _fourth = push(4.0);
+    let later = queue.take(false).expect("it is open");
+    let _others = [5.0, 6.0, 7.0, 8.0].map(push);
+    drop(leaves);
+    assert_eq!((earlier.len(), later.len(), queue.rows()), (3, 1, 4));
+    queue.put_back(later);
+    queue.put_back(earlier);
+    assert_eq!(queue.rows(), 7, "no bound refuses them, and the one whose client left is gone");
+    let taken: Vec<_> = (0..5).map(|_| take()).collect();
+    assert_eq!(taken, [vec![1.0], vec![3.0], vec![4.0], vec![5.0, 6.0, 7.0], vec![8.0]]);
+    assert_eq!(queue.rows(), 0);
 }
 
 #[test]
@@ -233,20 +374,56 @@ fn a_session_is_replaced_after_its_number_of_calls() {
 }
 
 #[test]
-fn a_pool_that_is_dropped_answers_what_waits() {
+fn a_successor_of_a_session_that_failed_is_counted() {
     let world = Arc::new(World::default());
-    let shared = pool(&world, PoolOptions::default());
+    let shared = Arc::new(Shared::new(opener(&world), 1, PoolOptions::default(), 1));
+    let (sender, successor) = sync_channel(1);
+    sender.send((shared.open)()).expect("it has room");
+    let session = Some((shared.open)().expect("it opens"));
+    let mut worker = Worker { shared: shared.clone(), session, calls: 0, successor: Some(successor), stands_by: false };
+    let _waiting = shared.queue.push(rows(&[FAILS])).expect("the queue has room");
+    worker.answer(shared.queue.take(false).expect("it is open"));
+    assert_eq!(shared.ready.load(Ordering::Relaxed), 0);
+    worker.renew_when_old();
+    assert_eq!(shared.ready.load(Ordering::Relaxed), 1);
+    assert!(worker.has_session());
+    assert_eq!(shared.ready.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_pool_that_is_dropped_waits_for_the_calls_that_run_and_predicts_nothing_more() {
+    let world = Arc::new(World::default());
+    let pool = pool(&world, PoolOptions::default());
+    let shared = pool.shared.clone();
     runtime().block_on(async {
-        let held = tokio::spawn({
-            let pool = shared.clone();
-            async move { pool.predict(rows(&[WAITS])).await.map_err(|fault| fault.to_string()) }
-        });
-        while world.calls.lock().unwrap().is_empty() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+        let held = hold_up(&pool, &world).await;
+        let waiting: Vec<_> = (0..3).map(|_| shared.queue.push(rows(&[1.0])).expect("it has room")).collect();
+        leave(held).await;
+        let pool = Arc::into_inner(pool).expect("nobody else uses it");
+        let dropping = std::thread::spawn(move || drop(pool));
+        while !shared.queue.is_closed() {
+            std::thread::sleep(Duration::from_millis(1));
         }
-        world.open_gate();
-        assert_eq!(held.await.unwrap(), Ok(vec![2.0 * WAITS]));
+        world.gate.open();
+        dropping.join().expect("the threads end");
+        for waiting in waiting {
+            assert!(matches!(waiting.answer().await, Err(PoolFault::Unavailable)));
+        }
+        assert!(matches!(shared.queue.push(rows(&[1.0])), Err(PoolFault::Unavailable)));
     });
-    let pool = Arc::into_inner(shared).expect("nobody else uses it");
-    drop(pool);
+    assert_eq!(world.calls(), [1, 1]);
+}
+
+#[test]
+fn a_pool_that_is_dropped_waits_for_no_pause_between_attempts_to_open_a_session() {
+    let world = Arc::new(World::default());
+    let pool = pool(&world, PoolOptions::default());
+    world.cannot_open.store(true, Ordering::Relaxed);
+    runtime().block_on(async { assert!(pool.predict(rows(&[FAILS])).await.is_err()) });
+    // After the fourth attempt the pause is 400 ms long.
+    while world.opened.load(Ordering::Relaxed) < 2 + 4 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    drop(Arc::into_inner(pool).expect("nobody else uses it"));
+    assert_eq!(world.opened.load(Ordering::Relaxed), 2 + 4, "it ended in the pause");
 }

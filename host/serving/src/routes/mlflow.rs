@@ -24,8 +24,8 @@ use super::sentence::sentence;
 use crate::fault::PredictFault;
 use crate::handled::Handled;
 use crate::protocol::Protocol;
-use crate::request_id::RequestId;
-use crate::service::{Answer, Service};
+use crate::served_version::ServedVersion;
+use crate::service::{Answer, Failure, Service, is_long, off_thread_if};
 
 /// The members of a request of which exactly one holds the rows.
 const FORMS: [&str; 4] = ["dataframe_split", "dataframe_records", "instances", "inputs"];
@@ -75,24 +75,39 @@ async fn version() -> &'static str {
 }
 
 async fn invocations(State(service): State<Arc<Service>>, headers: HeaderMap, body: Bytes) -> Response {
-    match predict(&service, &headers, &body).await {
-        Ok(predicted) => {
-            let mut response = answer(&json!({ "predictions": predictions(&predicted) }));
-            response.extensions_mut().insert(Handled::answered(&predicted, Protocol::Mlflow));
-            response
-        }
-        Err(refusal) => refused(&refusal),
+    let chosen = format(&headers).and_then(|format| Ok((format, service.version(None)?)));
+    let (format, version) = match chosen {
+        Ok(chosen) => chosen,
+        Err(refusal) => return refused(&Failure::unserved(refusal)),
+    };
+    match predict(&service, &version, format, body).await {
+        Ok(response) => response,
+        Err(refusal) => refused(&Failure::of(version, refusal)),
     }
 }
 
-async fn predict(service: &Service, headers: &HeaderMap, body: &[u8]) -> Result<Answer, Refusal> {
-    let format = format(headers)?;
-    let version = service.version(None)?;
-    let rows = match format {
-        Format::Json => decode(&version.decoder, body)?,
-        Format::Csv => version.decoder.csv(body)?,
+/// Answers with the predictions of a version.
+async fn predict(
+    service: &Service,
+    version: &Arc<ServedVersion>,
+    format: Format,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    let (by, is_long) = (version.clone(), is_long(&body));
+    let decode = move || match format {
+        Format::Json => decode(&by.decoder, &body),
+        Format::Csv => Ok(by.decoder.csv(&body)?),
     };
-    Ok(service.predict_rows(version, rows).await?)
+    let rows = off_thread_if(is_long, decode).await??;
+    let predicted = service.predict_rows(version.clone(), rows).await?;
+    let is_long = predicted.is_long();
+    Ok(off_thread_if(is_long, move || answered(&predicted)).await?)
+}
+
+fn answered(predicted: &Answer) -> Response {
+    let mut response = answer(&json!({ "predictions": predictions(predicted) }));
+    response.extensions_mut().insert(Handled::answered(predicted, Protocol::Mlflow));
+    response
 }
 
 /// Returns the format that the content type names. Its only parameter is the charset UTF-8.
@@ -209,25 +224,28 @@ fn invalid(message: impl Into<String>) -> Refusal {
     Refusal::Invalid(message.into())
 }
 
-fn refused(refusal: &Refusal) -> Response {
-    let (status, code) = match refusal {
+/// Answers a request that failed.
+fn refused(failure: &Failure<Refusal>) -> Response {
+    let refusal = &failure.fault;
+    let handled = |word| Handled::of_failure(failure, Protocol::Mlflow, word);
+    let (status, code, word) = match refusal {
         Refusal::ContentType(message) => {
             let mut response = (StatusCode::UNSUPPORTED_MEDIA_TYPE, message.clone()).into_response();
-            let handled = Handled::failed(RequestId::unanswered(), Protocol::Mlflow, "unsupported_content_type");
-            response.extensions_mut().insert(handled);
+            response.extensions_mut().insert(handled("unsupported_content_type"));
             return response;
         }
-        Refusal::Invalid(_) => (StatusCode::BAD_REQUEST, "BAD_REQUEST"),
-        Refusal::Failed(fault) => status(fault),
+        Refusal::Invalid(_) => (StatusCode::BAD_REQUEST, "BAD_REQUEST", "bad_request"),
+        Refusal::Failed(fault) => {
+            let (status, code) = status(fault);
+            (status, code, fault.code())
+        }
     };
     let mut response = answer(&json!({ "error_code": code, "message": refusal.to_string() }));
     *response.status_mut() = status;
-    let id = RequestId::unanswered();
-    let word = if let Refusal::Failed(fault) = refusal { fault.code() } else { "bad_request" };
-    response.extensions_mut().insert(Handled::failed(id.clone(), Protocol::Mlflow, word));
+    response.extensions_mut().insert(handled(word));
     if let Refusal::Failed(fault) = refusal {
         if let Some(cause) = fault.cause() {
-            tracing::warn!("request {id}: {fault}: {cause}");
+            tracing::warn!("request {}: {fault}: {cause}", failure.id);
         }
         if let Some(wait) = fault.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, wait.as_secs().into());
@@ -293,7 +311,8 @@ mod tests {
             body.drain(place..body.len().min(place + removed));
             body.insert(place, byte);
             if let Err(refusal) = decode(&decoder(), &body) {
-                proptest::prop_assert!(refused(&refusal).status().is_client_error(), "{refusal}");
+                let failure = Failure::unserved(refusal);
+                proptest::prop_assert!(refused(&failure).status().is_client_error(), "{}", failure.fault);
             }
         }
     }

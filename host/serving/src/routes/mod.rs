@@ -12,9 +12,9 @@ mod sentence;
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
+use axum::{Extension, Router};
 
 use crate::service::Service;
 
@@ -30,7 +30,7 @@ pub(crate) fn routes(service: Arc<Service>) -> Router {
         .route("/predict", post(predict::predict))
         .route("/models/{model}", get(health::model))
         .route("/models/{model}/predict", post(predict::predict_model))
-        .route("/openapi.json", get(openapi::openapi))
+        .route("/openapi.json", get(openapi::openapi).layer(Extension(openapi::Described::default())))
         .merge(docs::routes())
         .merge(inference_v2::routes())
         .merge(mlflow::routes())

@@ -16,10 +16,7 @@ use crate::handled::Handled;
 use crate::prediction::Predictions;
 use crate::protocol::Protocol;
 use crate::refusal::Refusal;
-use crate::service::{Answer, BodyFormat, Failure, Service};
-
-/// The values of an answer from which on it is written on a thread that may take its time.
-const LONG_ANSWER: usize = 4096;
+use crate::service::{Answer, BodyFormat, Failure, Service, off_thread_if};
 
 /// The answer to a request.
 #[derive(Serialize)]
@@ -64,14 +61,13 @@ async fn answer_with(service: &Service, model: Option<&str>, headers: &HeaderMap
         Ok(format) => format,
         Err(fault) => return refusal(Failure::unserved(fault)),
     };
-    match service.predict(model, format, body).await {
-        Ok(found) if found.values.len() <= LONG_ANSWER => answer(found),
-        Ok(found) => match tokio::task::spawn_blocking(|| answer(found)).await {
-            Ok(response) => response,
-            Err(error) => refusal(Failure::unserved(PredictFault::Host(error.to_string()))),
-        },
-        Err(failure) => refusal(failure),
-    }
+    let found = match service.predict(model, format, body).await {
+        Ok(found) => found,
+        Err(failure) => return refusal(failure),
+    };
+    let (version, is_long) = (found.version.clone(), found.is_long());
+    let written = off_thread_if(is_long, || answer(found)).await;
+    written.unwrap_or_else(|fault| refusal(Failure::of(version, fault)))
 }
 
 /// Returns the format that the content type names; JSON if there is none.
@@ -107,7 +103,9 @@ fn answer(answer: Answer) -> Response {
 }
 
 /// Answers a request that failed.
-pub(super) fn refusal(Failure { id, version, arm, fault }: Failure) -> Response {
+pub(super) fn refusal(failure: Failure) -> Response {
+    let handled = Handled::of_failure(&failure, Protocol::Native, failure.fault.code());
+    let Failure { id, fault, .. } = failure;
     if let Some(cause) = fault.cause() {
         tracing::warn!("request {id}: {fault}: {cause}");
     }
@@ -124,7 +122,6 @@ pub(super) fn refusal(Failure { id, version, arm, fault }: Failure) -> Response 
             refusal.answer(&id)
         }
     };
-    let error = Some(fault.code());
-    response.extensions_mut().insert(Handled { id, protocol: Protocol::Native, version, arm, rows: 0, error });
+    response.extensions_mut().insert(handled);
     response
 }

@@ -1,10 +1,11 @@
 //! Answers of the server, and that every error has one form.
 
 use std::io::Write as _;
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
-use stagewright_serving::{PoolOptions, RequestId, TokenSource};
+use stagewright_serving::{PoolOptions, RequestId, TokenSource, retire};
 
 use crate::bed::{Running, ask, predict, read_reply, send, version};
 
@@ -103,6 +104,78 @@ fn tokens_open_what_their_roles_say() {
     assert_eq!(server.ask("GET", "/health/ready", &[], b"").status, 200);
     server.ask("GET", "/health", &[], b"").expect_error(401, "unauthorized");
     server.ask("GET", "/nowhere", &[], b"").expect_error(401, "unauthorized");
+}
+
+#[test]
+fn a_request_of_many_outputs_does_not_multiply_its_answer() {
+    let server = Running::start();
+    let ask = |outputs: &str| {
+        let input = r#"{"name": "x", "shape": [1], "datatype": "FP64", "data": [0.25]}"#;
+        let body = format!(r#"{{"inputs": [{input}], "outputs": [{outputs}]}}"#);
+        server.ask("POST", "/v2/models/numbers/infer", JSON, body.as_bytes())
+    };
+    let (label, probability) = (r#"{"name":"label"}"#, r#"{"name":"probability"}"#);
+    let both = ask(&format!("{probability},{label}"));
+    assert_eq!(both.status, 200, "{}", both.text());
+    let names: Vec<_> =
+        both.json()["outputs"].as_array().expect("outputs").iter().map(|it| it["name"].clone()).collect();
+    assert_eq!(names, ["probability", "label"]);
+    for (outputs, told) in [
+        (format!("{label},{label}"), "the output `label` is named twice"),
+        (vec![label; 700_000].join(","), "`outputs` names 700000 outputs, and the model has 2"),
+    ] {
+        let refused = ask(&outputs);
+        assert_eq!(refused.status, 400);
+        assert!(refused.text().contains(told), "{}", refused.text());
+    }
+}
+
+// Bodies and answers that are so long that other threads decode and write them.
+#[test]
+fn long_requests_get_the_same_answers_over_each_protocol() {
+    let server = Running::start();
+    let values: Vec<f64> = (0..9000).map(|row| f64::from(row) / 9001.0).collect();
+    let list = |each: fn(&f64) -> String| values.iter().map(each).collect::<Vec<_>>().join(",");
+    let ask = |path: &str, body: String| {
+        assert!(body.len() > 64 << 10, "{} bytes are not long", body.len());
+        let reply = server.ask("POST", path, JSON, body.as_bytes());
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        reply.json()
+    };
+    let native = ask("/predict", format!("[{}]", list(|value| format!("{{\"x\":{value:?}}}"))));
+    let native = native["predictions"].as_array().expect("predictions");
+    assert_eq!(native.len(), values.len());
+    let member = |name: &str| native.iter().map(|it| it[name].clone()).collect::<Vec<_>>();
+    assert_eq!(member("probability"), values);
+    let data = list(|value| format!("{value:?}"));
+    let tensor = format!(r#"{{"name":"x","shape":[9000],"datatype":"FP64","data":[{data}]}}"#);
+    let inferred = ask("/v2/models/numbers/infer", format!(r#"{{"inputs":[{tensor}]}}"#));
+    assert_eq!(inferred["outputs"][0]["data"], json!(member("label")));
+    assert_eq!(inferred["outputs"][1]["data"], json!(values));
+    let rows = list(|value| format!("[{value:?}]"));
+    let invoked = ask("/invocations", format!(r#"{{"instances":[{rows}]}}"#));
+    assert_eq!(invoked["predictions"], json!(member("label")));
+}
+
+#[test]
+fn the_description_is_of_the_version_that_is_served_and_keeps_none_loaded() {
+    let server = Running::start();
+    let described = || {
+        let reply = server.ask("GET", "/openapi.json", &[], b"");
+        assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")));
+        reply.json()["paths"]["/predict"]["post"]["x-version"].clone()
+    };
+    assert_eq!([described(), described()], [3, 3]);
+    let next = version(4, PoolOptions::default(), Duration::from_secs(5));
+    let before = server.model.replace(next).expect("a version");
+    let left = Arc::downgrade(&before);
+    retire(before);
+    let began = Instant::now();
+    while left.strong_count() > 0 {
+        assert!(began.elapsed() < Duration::from_secs(10), "something keeps the version loaded");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    assert_eq!([described(), described()], [4, 4]);
 }
 
 // Cases that smuggle a request past a proxy that reads a message differently.

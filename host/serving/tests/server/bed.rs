@@ -79,6 +79,7 @@ pub(crate) fn version(number: u32, options: PoolOptions, deadline: Duration) -> 
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
     pub(crate) reload: Reload,
+    pub(crate) model: Arc<ServedModel>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<usize>>,
 }
@@ -105,19 +106,20 @@ impl Running {
         change(&mut options);
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, address) = std::sync::mpsc::channel();
+        let model = Arc::new(ServedModel::new("numbers"));
+        model.replace(version);
+        let served = model.clone();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
             runtime.expect("a runtime").block_on(async move {
-                let model = ServedModel::new("numbers");
-                model.replace(version);
-                let service = Arc::new(Service::new([Arc::new(model)]));
+                let service = Arc::new(Service::new([served]));
                 let server = Server::bind(service, options).await.expect("a server");
                 ready.send((server.address(), server.reload())).expect("a listener");
                 server.run(async { drop(stopped.await) }).await
             })
         });
         let (address, reload) = address.recv().expect("an address");
-        Self { address, reload, stop: Some(stop), thread: Some(thread) }
+        Self { address, reload, model, stop: Some(stop), thread: Some(thread) }
     }
 
     /// Tells the server to stop, and does not wait.

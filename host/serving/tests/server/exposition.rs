@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use stagewright_serving::RequestId;
+
 use crate::bed::Running;
 
 /// A sample: its name, its labels, its value.
@@ -144,6 +146,21 @@ fn metrics_are_what_was_asked_in_the_format_of_prometheus() {
     }
     server.predict(2.0).expect_error(500, "model_failed");
     assert_eq!(server.ask("POST", "/predict", &[], b"{\"x\": \"a\"}").status, 422);
+    let tensor = |value: &str| {
+        format!(r#"{{"inputs": [{{"name": "x", "shape": [1], "datatype": "FP64", "data": [{value}]}}]}}"#)
+    };
+    let infer =
+        |headers: &[&str], body: &str| server.ask("POST", "/v2/models/numbers/infer", headers, body.as_bytes()).status;
+    assert_eq!(infer(&[], &tensor("0.5")), 200);
+    assert_eq!(infer(&[], &tensor("\"a\"")), 400);
+    assert_eq!(infer(&[], "{}"), 400);
+    assert_eq!(infer(&["Content-Type: text/html"], &tensor("0.5")), 415);
+    let invoke = |body: &str| server.ask("POST", "/invocations", &["Content-Type: application/json"], body.as_bytes());
+    assert_eq!(invoke(r#"{"instances": [[0.5]]}"#).status, 200);
+    assert_eq!(invoke(r#"{"instances": [["a"]]}"#).status, 400);
+    let failed = invoke("{}");
+    let id = failed.header("x-request-id").expect("an identifier");
+    assert_eq!((failed.status, RequestId::parse(id)), (400, Some((3, None))));
     server.ask("GET", "/nowhere", &[], b"").expect_error(404, "not_found");
     let reply = server.ask("GET", "/metrics", &[], b"");
     assert_eq!(reply.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
@@ -154,8 +171,15 @@ fn metrics_are_what_was_asked_in_the_format_of_prometheus() {
     assert_eq!(sum("stagewright_requests_total", &with(&[("code", "200"), ("protocol", "native")])), 5.0);
     assert_eq!(sum("stagewright_requests_total", &with(&[("code", "500")])), 1.0);
     assert_eq!(sum("stagewright_requests_total", &with(&[("code", "422")])), 1.0);
+    // A request that fails counts for the version that should have answered, in each protocol.
+    for (protocol, code, number) in
+        [("v2", "200", 1.0), ("v2", "400", 2.0), ("v2", "415", 1.0), ("mlflow", "200", 1.0), ("mlflow", "400", 2.0)]
+    {
+        let labels = with(&[("protocol", protocol), ("code", code)]);
+        assert_eq!(sum("stagewright_requests_total", &labels), number, "{protocol} {code}");
+    }
     assert_eq!(sum("stagewright_requests_total", &[("code", "404"), ("model", ""), ("protocol", "other")]), 1.0);
-    assert_eq!(sum("stagewright_rows_total", &version), 10.0);
+    assert_eq!(sum("stagewright_rows_total", &version), 12.0);
     assert_eq!(sum("stagewright_requests_in_flight", &[]), 1.0);
     assert_eq!(sum("stagewright_model_info", &version), 1.0);
     assert_eq!(sum("stagewright_queue_rows", &version), 0.0);
@@ -165,9 +189,9 @@ fn metrics_are_what_was_asked_in_the_format_of_prometheus() {
         let samples = families[name].samples.iter().filter(|sample| sample.0 == format!("{name}{part}"));
         samples.filter(|sample| sample.1["model"] == "numbers").map(|sample| sample.2).sum::<f64>()
     };
-    assert_eq!(of_histogram("stagewright_request_seconds", "_count"), 7.0);
-    assert_eq!(of_histogram("stagewright_gathered_rows", "_sum"), 11.0);
-    assert_eq!(of_histogram("stagewright_gathered_rows", "_count"), 6.0);
+    assert_eq!(of_histogram("stagewright_request_seconds", "_count"), 14.0);
+    assert_eq!(of_histogram("stagewright_gathered_rows", "_sum"), 13.0);
+    assert_eq!(of_histogram("stagewright_gathered_rows", "_count"), 8.0);
     for name in ["process_resident_memory_bytes", "process_open_fds", "process_start_time_seconds"] {
         assert!(sum(name, &[]) > 0.0, "{name}");
     }

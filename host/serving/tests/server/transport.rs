@@ -10,7 +10,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 use stagewright_serving::{Server, ServerError, ServerOptions, Service, TlsFiles, TokenSource};
 
-use crate::bed::{Running, predict, read_reply, send};
+use crate::bed::{Running, ask, read_reply, send};
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/server/fixtures").join(name)
@@ -18,6 +18,11 @@ fn fixture(name: &str) -> PathBuf {
 
 /// Predicts over TLS, and trusts one certificate.
 fn predict_trusting(server: &Running, certificate: &str) -> Result<u16, std::io::Error> {
+    predict_with(server, certificate, &[])
+}
+
+/// Predicts over TLS with headers, and trusts one certificate.
+fn predict_with(server: &Running, certificate: &str, headers: &[&str]) -> Result<u16, std::io::Error> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(fixture(certificate)).expect("a certificate")).expect("a root");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -27,20 +32,18 @@ fn predict_trusting(server: &Running, certificate: &str) -> Result<u16, std::io:
     let connection = ClientConnection::new(Arc::new(config), name).expect("a client");
     let mut stream = StreamOwned::new(connection, server.connect());
     stream.conn.complete_io(&mut stream.sock)?;
-    Ok(predict(&mut stream, 0.5).status)
+    Ok(ask(&mut stream, "POST", "/predict", headers, b"{\"x\": 0.5}").status)
 }
 
 #[test]
-fn a_certificate_and_tokens_that_changed_are_used_after_a_reload() {
+fn a_certificate_that_changed_is_used_after_a_reload() {
     let folder = tempfile::tempdir().expect("a folder");
     let files = TlsFiles { certificate: folder.path().join("server.crt"), key: folder.path().join("server.key") };
-    let tokens = folder.path().join("tokens");
     let put = |name: &str| {
         fs::copy(fixture(&format!("{name}.crt.pem")), &files.certificate).expect("a certificate");
         fs::copy(fixture(&format!("{name}.key.pem")), &files.key).expect("a key");
     };
     put("first");
-    fs::write(&tokens, "first-0123456789 predict\n").expect("tokens");
     let server = Running::with(|options| options.tls = Some(files.clone()));
     assert_eq!(predict_trusting(&server, "first.crt.pem").expect("an answer"), 200);
     assert!(predict_trusting(&server, "second.crt.pem").is_err());
@@ -76,6 +79,43 @@ fn tokens_that_changed_are_used_after_a_reload() {
     fs::write(&file, "\n").expect("tokens");
     server.reload.reload().expect_err("no tokens");
     assert_eq!(ask("second-012345678"), 200);
+}
+
+#[test]
+fn a_reload_changes_certificate_and_tokens_or_neither() {
+    const FIRST: &str = "Authorization: Bearer first-0123456789";
+    const SECOND: &str = "Authorization: Bearer second-012345678";
+    let folder = tempfile::tempdir().expect("a folder");
+    let files = TlsFiles { certificate: folder.path().join("server.crt"), key: folder.path().join("server.key") };
+    let tokens = folder.path().join("tokens");
+    let put = |certificate: &str, key: &str, text: &str| {
+        fs::copy(fixture(&format!("{certificate}.crt.pem")), &files.certificate).expect("a certificate");
+        fs::copy(fixture(&format!("{key}.key.pem")), &files.key).expect("a key");
+        fs::write(&tokens, text).expect("tokens");
+    };
+    put("first", "first", "first-0123456789 predict\n");
+    let server = Running::with(|options| {
+        options.tls = Some(files.clone());
+        options.tokens = Some(TokenSource::File(tokens.clone()));
+    });
+    let is_as_before = || {
+        assert_eq!(predict_with(&server, "first.crt.pem", &[FIRST]).expect("an answer"), 200);
+        assert_eq!(predict_with(&server, "first.crt.pem", &[SECOND]).expect("an answer"), 401);
+        assert!(predict_with(&server, "second.crt.pem", &[FIRST]).is_err());
+    };
+    is_as_before();
+    put("second", "second", "second predict\n");
+    let error = server.reload.reload().expect_err("a token that is too short").to_string();
+    assert!(error.contains("tokens"), "{error}");
+    is_as_before();
+    put("second", "first", "second-012345678 predict\n");
+    let error = server.reload.reload().expect_err("a key of another certificate").to_string();
+    assert!(error.contains("server.crt"), "{error}");
+    is_as_before();
+    put("second", "second", "second-012345678 predict\n");
+    server.reload.reload().expect("files that can be used");
+    assert_eq!(predict_with(&server, "second.crt.pem", &[SECOND]).expect("an answer"), 200);
+    assert_eq!(predict_with(&server, "second.crt.pem", &[FIRST]).expect("an answer"), 401);
 }
 
 // invariant: A server on an address that other machines reach needs tokens, unless its operator

@@ -17,7 +17,8 @@ impl Registry {
     /// or [`StoreError::Database`].
     pub fn delete_model(&self, name: &str, reason: &str) -> Result<(), StoreError> {
         self.write("delete a model", Scope::Models, |connection| {
-            let id = ids::model(connection, name)?;
+            // Servers that post outcomes or counters meanwhile were faster, or find no model.
+            let id = ids::model_to_delete(connection, name)?;
             let query = "SELECT version FROM versions WHERE model = ?1 AND stage = 'production'";
             if let Some(row) = connection.first(query, values![id])? {
                 let (model, version) = (name.to_owned(), row.get(0)?);

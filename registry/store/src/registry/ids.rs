@@ -15,6 +15,29 @@ pub(super) fn model(connection: &mut Connection, name: &str) -> Outcome<i64> {
     Ok(find_model(connection, name)?.ok_or_else(|| StoreError::NoModel { model: shortened(name) })?)
 }
 
+/// Returns the row id of the model of this name, or [`StoreError::NoModel`]. The model is neither
+/// deleted nor renamed until this transaction ends.
+///
+/// Transactions that add to a model without [`Scope::Models`](crate::database::Scope::Models) use
+/// it before they change anything, so that none of them and a deletion wait for each other.
+pub(super) fn kept_model(connection: &mut Connection, name: &str) -> Outcome<i64> {
+    locked_model(connection, name, "FOR KEY SHARE")
+}
+
+/// Returns the row id of the model of this name, or [`StoreError::NoModel`], for a transaction that
+/// deletes it. Waits until no other transaction keeps it.
+pub(super) fn model_to_delete(connection: &mut Connection, name: &str) -> Outcome<i64> {
+    locked_model(connection, name, "FOR UPDATE")
+}
+
+fn locked_model(connection: &mut Connection, name: &str, lock: &str) -> Outcome<i64> {
+    // SQLite has one writer at a time.
+    let lock = if connection.is_sqlite() { "" } else { lock };
+    let row = connection.first(&format!("SELECT id FROM registered_models WHERE name = ?1 {lock}"), values![name])?;
+    let row = row.ok_or_else(|| StoreError::NoModel { model: shortened(name) })?;
+    Ok(row.get(0)?)
+}
+
 /// Returns the row id of a version, or [`StoreError::NoModel`] or [`StoreError::NoVersion`].
 pub(super) fn version(connection: &mut Connection, name: &str, version: u32) -> Outcome<i64> {
     let query = "SELECT versions.id FROM versions JOIN registered_models ON registered_models.id = versions.model

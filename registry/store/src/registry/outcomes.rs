@@ -2,11 +2,13 @@
 //!
 //! An outcome names its request, and of each request the first outcome counts, so that a client may
 //! post again after a lost answer. Tallies are made in SQL, so that reading them does not depend on
-//! how many there are but for the time. A model keeps a bounded number of outcomes; the oldest go
-//! first.
+//! how many there are but for the time. A model keeps a bounded number of outcomes; those that were
+//! posted first go first. The time at which an outcome happened does not matter for that: clients
+//! choose it, and an old outcome that arrives late would go at once.
 //!
 //! Changes of one model's outcomes happen one after another: each holds the row of `outcome_counts`
-//! of the model, which counts without looking at all of them.
+//! of the model, which counts without looking at all of them. A deletion of the model waits for
+//! them, and they for it.
 
 use std::collections::HashSet;
 
@@ -83,7 +85,8 @@ pub struct RecordedOutcome {
     pub value: Option<f64>,
     /// When it happened, in milliseconds since the epoch.
     pub at_ms: i64,
-    /// When it was posted, in milliseconds since the epoch.
+    /// When it was posted, in milliseconds since the epoch by the clock of whoever recorded it.
+    /// Later than that of all earlier postings of the model: if clocks disagree, by a millisecond.
     pub posted_ms: i64,
 }
 
@@ -108,8 +111,9 @@ pub struct OutcomeTally {
 
 impl Registry {
     /// Records outcomes of a model's requests, all in one transaction, and keeps at most `most` of
-    /// the model ([`MAX_OUTCOMES`]): the oldest are removed. Returns the result of each, in order.
-    /// Of several outcomes of one request, in one posting or not, the first counts.
+    /// the model ([`MAX_OUTCOMES`]): those that were posted first are removed, whenever they
+    /// happened, but none of this posting. Returns the result of each, in order. Of several
+    /// outcomes of one request, in one posting or not, the first counts.
     ///
     /// # Errors
     /// [`StoreError::BadOutcome`] for one beyond the limits of [`NewOutcome`], or more than
@@ -121,11 +125,11 @@ impl Registry {
         outcomes: &[NewOutcome],
         most: u64,
     ) -> Result<Vec<OutcomePosting>, StoreError> {
-        let now = now_ms();
-        check(outcomes, now)?;
+        check(outcomes, now_ms())?;
         self.write("record outcomes", Scope::Runs, |connection| {
-            let id = ids::model(connection, model)?;
+            let id = ids::kept_model(connection, model)?;
             hold(connection, id)?;
+            let posted_ms = time_of_posting(connection, id)?;
             let mut results = vec![OutcomePosting::Duplicate; outcomes.len()];
             let fresh = worth_recording(connection, id, outcomes, &mut results)?;
             let mut left: &[usize] = &fresh;
@@ -133,7 +137,7 @@ impl Registry {
                 while left.len() >= size {
                     let (now_inserted, rest) = left.split_at(size);
                     let batch: Vec<&NewOutcome> = now_inserted.iter().map(|place| &outcomes[*place]).collect();
-                    let recorded = insert(connection, id, now, &batch)?;
+                    let recorded = insert(connection, id, posted_ms, &batch)?;
                     for place in now_inserted.iter().filter(|place| recorded.contains(&outcomes[**place].request_id)) {
                         results[*place] = OutcomePosting::Recorded;
                     }
@@ -143,9 +147,9 @@ impl Registry {
             let recorded = results.iter().filter(|result| **result == OutcomePosting::Recorded).count();
             let stored = change_count(connection, id, recorded as i64)?;
             // No more than a few postings' worth, so that a lower bound than before delays nobody.
-            let surplus = stored.saturating_sub(most).min(2 * REMOVED_AT_ONCE);
+            let surplus = stored.saturating_sub(most.max(recorded as u64)).min(2 * REMOVED_AT_ONCE);
             if surplus > 0 {
-                remove(connection, id, i64::MAX, surplus)?;
+                remove(connection, id, FIRST_POSTED, values![id, surplus])?;
             }
             Ok(results)
         })
@@ -216,8 +220,8 @@ impl Registry {
         })
     }
 
-    /// Removes the outcomes of a model before `before_ms`, in transactions of 10,000 each, between
-    /// which others write. Returns how many.
+    /// Removes the outcomes of a model that happened before `before_ms`, in transactions of 10,000
+    /// each, between which others write. Returns how many.
     ///
     /// # Errors
     /// [`StoreError::NoModel`], [`StoreError::ReadOnly`] or [`StoreError::Database`].
@@ -225,9 +229,9 @@ impl Registry {
         let mut removed = 0;
         loop {
             let piece = self.write("remove outcomes", Scope::Runs, |connection| {
-                let id = ids::model(connection, model)?;
+                let id = ids::kept_model(connection, model)?;
                 hold(connection, id)?;
-                remove(connection, id, before_ms, REMOVED_AT_ONCE)
+                remove(connection, id, HAPPENED_BEFORE, values![id, REMOVED_AT_ONCE, before_ms])
             })?;
             removed += piece;
             if piece < REMOVED_AT_ONCE {
@@ -237,7 +241,8 @@ impl Registry {
     }
 }
 
-/// Removes all outcomes of the model with this row id.
+/// Removes all outcomes of the model with this row id, which no other transaction keeps
+/// ([`ids::model_to_delete`]).
 pub(super) fn remove_all(connection: &mut Connection, model: i64) -> Outcome<()> {
     for table in ["outcomes", "outcome_counts"] {
         connection.execute(&format!("DELETE FROM {table} WHERE model = ?1"), values![model])?;
@@ -249,6 +254,13 @@ pub(super) fn remove_all(connection: &mut Connection, model: i64) -> Outcome<()>
 /// ends.
 fn hold(connection: &mut Connection, model: i64) -> Outcome<()> {
     change_count(connection, model, 0).map(drop)
+}
+
+/// Returns the time of a posting: now, but later than all earlier postings of the model, whatever
+/// the clocks of other servers say. So the outcomes of a posting are the last to be removed.
+fn time_of_posting(connection: &mut Connection, model: i64) -> Outcome<i64> {
+    let last = connection.one("SELECT max(posted_ms) FROM outcomes WHERE model = ?1", values![model])?;
+    Ok(last.get::<Option<i64>>(0)?.map_or(i64::MIN, |last| last.saturating_add(1)).max(now_ms()))
 }
 
 /// Changes the number of outcomes that a model has. Returns the new one.
@@ -283,7 +295,12 @@ fn worth_recording(
 }
 
 /// Inserts outcomes of different requests. Returns the requests that had none before.
-fn insert(connection: &mut Connection, model: i64, now: i64, batch: &[&NewOutcome]) -> Outcome<HashSet<String>> {
+fn insert(
+    connection: &mut Connection,
+    model: i64,
+    posted_ms: i64,
+    batch: &[&NewOutcome],
+) -> Outcome<HashSet<String>> {
     // The first two parameters are those of every row.
     let row = |place: usize| {
         let own: Vec<String> = (0..6).map(|column| format!("?{}", 3 + 6 * place + column)).collect();
@@ -295,7 +312,7 @@ fn insert(connection: &mut Connection, model: i64, now: i64, batch: &[&NewOutcom
          ON CONFLICT (model, request_id) DO NOTHING RETURNING request_id",
         rows.join(", ")
     );
-    let mut parameters: Vec<Value> = vec![model.into(), now.into()];
+    let mut parameters: Vec<Value> = vec![model.into(), posted_ms.into()];
     for NewOutcome { request_id, version, arm, label, value, at_ms } in batch {
         let arm = arm.as_deref().unwrap_or_default();
         parameters.extend_from_slice(values![request_id, *version, arm, label.as_ref(), *value, *at_ms]);
@@ -303,11 +320,16 @@ fn insert(connection: &mut Connection, model: i64, now: i64, batch: &[&NewOutcom
     connection.query(&statement, &parameters)?.iter().map(|row| Ok(row.get(0)?)).collect()
 }
 
-/// Removes the oldest outcomes before a time. Returns how many.
-fn remove(connection: &mut Connection, model: i64, before_ms: i64, most: u64) -> Outcome<u64> {
-    let delete = "DELETE FROM outcomes WHERE model = ?1 AND request_id IN (SELECT request_id FROM outcomes
-        WHERE model = ?1 AND at_ms < ?2 ORDER BY at_ms, request_id LIMIT ?3)";
-    let removed = connection.execute(delete, values![model, before_ms, most])?;
+/// Removes the `?2` outcomes of model `?1` that were posted first.
+const FIRST_POSTED: &str = "DELETE FROM outcomes WHERE model = ?1 AND request_id IN
+    (SELECT request_id FROM outcomes WHERE model = ?1 ORDER BY posted_ms LIMIT ?2)";
+/// Removes `?2` outcomes of model `?1` that happened before `?3`.
+const HAPPENED_BEFORE: &str = "DELETE FROM outcomes WHERE model = ?1 AND request_id IN
+    (SELECT request_id FROM outcomes WHERE model = ?1 AND at_ms < ?3 ORDER BY at_ms LIMIT ?2)";
+
+/// Removes outcomes of a model and counts those that are left. Returns how many it removed.
+fn remove(connection: &mut Connection, model: i64, delete: &str, parameters: &[Value]) -> Outcome<u64> {
+    let removed = connection.execute(delete, parameters)?;
     change_count(connection, model, -(removed as i64))?;
     Ok(removed)
 }

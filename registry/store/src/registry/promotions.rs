@@ -27,6 +27,10 @@ use crate::registry::promotion_record::{
 };
 use crate::registry::{models, transitions};
 
+/// The order of completed promotions, the last one first. Those of one place are repairs of one
+/// champion, which overlapped, or retirements.
+const LAST_FIRST: &str = "coalesce(completed, 0) DESC, began_ms DESC, promotions.id";
+
 impl Registry {
     /// Records the intent to make a version champion that is approved against the current champion.
     /// If the version is the champion already, the promotion repairs its destination.
@@ -86,7 +90,7 @@ impl Registry {
             }
             let champion = champion(connection, &promotion.model)?;
             if champion.map(|(id, _)| id) != expected {
-                self.end(connection, &promotion, PromotionState::Undone, "the champion has changed since")?;
+                self.undo(connection, &promotion, "the champion has changed since")?;
                 let (model, alias) = (promotion.model, CHAMPION.to_owned());
                 let (expected, actual) = (promotion.expected, champion.map(|(_, version)| version));
                 return Ok(Err(StoreError::AliasMoved { model, alias, expected, actual }));
@@ -95,15 +99,13 @@ impl Registry {
             let named = (promotion.model.as_str(), promotion.version);
             match check_verdict(connection, version, named, champion, promotion.rollback) {
                 Err(Failure::Refused(refused)) => {
-                    self.end(connection, &promotion, PromotionState::Undone, "it was judged again meanwhile")?;
+                    self.undo(connection, &promotion, "it was judged again meanwhile")?;
                     return Ok(Err(refused));
                 }
                 checked => checked?,
             }
             self.replace_champion(connection, &promotion, version, champion)?;
-            let update =
-                "UPDATE promotions SET state = 'current', completed = (SELECT seq FROM audit_head) WHERE id = ?1";
-            connection.execute(update, values![id])?;
+            complete(connection, id, PromotionState::Current)?;
             Ok(Ok(Promotion { state: PromotionState::Current, ..promotion }))
         })?
     }
@@ -144,7 +146,7 @@ impl Registry {
             if promotion.state == PromotionState::Current {
                 return Err(StoreError::PromotionEnded { id: id.to_owned(), state: promotion.state.name() }.into());
             }
-            self.end(connection, &promotion, PromotionState::Undone, reason)
+            self.undo(connection, &promotion, reason)
         })
     }
 
@@ -166,7 +168,7 @@ impl Registry {
             }
             let number = ids::version(connection, model, version)?;
             self.replace_champion(connection, &promotion, number, champion)?;
-            self.end(connection, &promotion, PromotionState::Finished, "")
+            complete(connection, &id, PromotionState::Finished)
         })
     }
 
@@ -186,7 +188,7 @@ impl Registry {
         self.read("read a promotion", |connection| {
             let query = format!(
                 "SELECT {COLUMNS} WHERE registered_models.name = ?1 AND promoted.version = ?2
-                 AND state IN ('current', 'finished') AND retirement = 0 ORDER BY began_ms DESC, promotions.id LIMIT 1"
+                 AND state IN ('current', 'finished') AND retirement = 0 ORDER BY {LAST_FIRST} LIMIT 1"
             );
             connection.first(&query, values![model, version])?.map(|row| promotion(&row)).transpose()
         })
@@ -200,20 +202,22 @@ impl Registry {
         self.read("read a promotion", |connection| {
             let query = format!(
                 "SELECT {COLUMNS} WHERE registered_models.name = ?1
-                 AND state IN ('current', 'finished') AND retirement = 0 ORDER BY began_ms DESC, promotions.id LIMIT 1"
+                 AND state IN ('current', 'finished') AND retirement = 0 ORDER BY {LAST_FIRST} LIMIT 1"
             );
             connection.first(&query, values![model])?.map(|row| promotion(&row)).transpose()
         })
     }
 
-    /// Returns the current promotions, oldest first. Their destinations may not yet point to the
+    /// Returns the current promotions, first completed first. Their destinations may not yet point to the
     /// champion, or may still point to a retired one.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     pub fn unfinished_promotions(&self) -> Result<Vec<Promotion>, StoreError> {
         self.read("read promotions", |connection| {
-            let query = format!("SELECT {COLUMNS} WHERE state = 'current' ORDER BY began_ms, promotions.id");
+            let query = format!(
+                "SELECT {COLUMNS} WHERE state = 'current' ORDER BY coalesce(completed, 0), began_ms, promotions.id"
+            );
             connection.query(&query, &[])?.iter().map(promotion).collect()
         })
     }
@@ -292,21 +296,21 @@ impl Registry {
         models::touch(connection, model)
     }
 
-    fn end(
-        &self,
-        connection: &mut Connection,
-        promotion: &Promotion,
-        state: PromotionState,
-        reason: &str,
-    ) -> Outcome<()> {
-        let update = "UPDATE promotions SET state = ?2, ended_ms = ?3 WHERE id = ?1";
-        connection.execute(update, values![&promotion.id, state.name(), now_ms()])?;
-        if state == PromotionState::Undone {
-            let entry = NewEntry::about("promotion.undone", &promotion.model, Some(promotion.version));
-            self.audit(connection, &entry.states(Some(promotion.id.clone()), None).because(reason))?;
-        }
-        Ok(())
+    fn undo(&self, connection: &mut Connection, promotion: &Promotion, reason: &str) -> Outcome<()> {
+        let update = "UPDATE promotions SET state = 'undone', ended_ms = ?2 WHERE id = ?1";
+        connection.execute(update, values![&promotion.id, now_ms()])?;
+        let entry = NewEntry::about("promotion.undone", &promotion.model, Some(promotion.version));
+        self.audit(connection, &entry.states(Some(promotion.id.clone()), None).because(reason))
     }
+}
+
+/// Records that the version of a promotion is champion since the audit's last entry, by which
+/// promotions are ordered: a clock may stand still, or go back.
+fn complete(connection: &mut Connection, id: &str, state: PromotionState) -> Outcome<()> {
+    let update = "UPDATE promotions SET state = ?2, ended_ms = ?3, completed = (SELECT seq FROM audit_head) WHERE id = ?1";
+    let ended_ms = (state == PromotionState::Finished).then(now_ms);
+    connection.execute(update, values![id, state.name(), ended_ms])?;
+    Ok(())
 }
 
 /// Undoes the intended promotions of a dead process, and ends its garbage collections.

@@ -1,5 +1,6 @@
 //! The settings of a server: its file, overridden by flags.
 
+use std::ffi::OsString;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -80,17 +81,48 @@ pub(super) fn server_options(file: &ServerSection, arguments: &ServeArguments) -
     let tls =
         pair(&arguments.tls_certificate, &arguments.tls_key).or_else(|| pair(&file.tls_certificate, &file.tls_key));
     let tokens = arguments.tokens_file.clone().or_else(|| file.tokens_file.clone()).map(TokenSource::File);
-    let of_variable = || {
-        let text = environment::own(TOKENS)?.into_string().ok()?;
-        Some(TokenSource::Text(text, TOKENS))
-    };
     ServerOptions {
         limits,
         drain: time(file.drain, default.drain),
-        tokens: tokens.or_else(of_variable),
+        tokens: tokens.or_else(|| environment::own(TOKENS).map(tokens_of)),
         is_insecure: arguments.insecure || file.insecure.unwrap_or_default(),
         tls,
         access_log: arguments.access_log || file.access_log.unwrap_or_default(),
         ..default
+    }
+}
+
+/// Returns the tokens that a variable holds. Text that is not UTF-8 becomes text that no list of
+/// tokens has, so that the server refuses to start and does not go on without tokens.
+fn tokens_of(variable: OsString) -> TokenSource {
+    let text = variable.into_string().unwrap_or_else(|text| text.to_string_lossy().into_owned());
+    TokenSource::Text(text, TOKENS)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    use stagewright_serving::Tokens;
+
+    use super::*;
+
+    // invariant: A variable of tokens that cannot be read admits nobody.
+    #[test]
+    fn tokens_that_are_not_utf_8_are_refused_and_not_ignored() {
+        let parsed = |bytes: &[u8]| match tokens_of(OsString::from_vec(bytes.to_vec())) {
+            TokenSource::Text(text, TOKENS) => Tokens::parse(&text),
+            other => panic!("{other:?}"),
+        };
+        assert!(parsed(b"0123456789abcdef predict\n").is_ok());
+        for wrong in [
+            &b"0123456789abcdef\xff predict\n"[..],
+            b"0123456789abcdef predict\xe9\n",
+            b"0123456789abcdef\xe9predict\n",
+            b"0123456789abcdef predict\nfedcba9876543210\xff metrics\n",
+            b"",
+        ] {
+            assert!(parsed(wrong).is_err(), "{wrong:?}");
+        }
     }
 }

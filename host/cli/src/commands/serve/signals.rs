@@ -43,8 +43,8 @@ impl Signals {
                 _ = self.interrupt.recv() => return,
                 _ = self.terminate.recv() => return,
                 _ = self.hangup.recv() => match self.reload.reload() {
-                    Ok(()) => tracing::info!("certificate and tokens were read again"),
-                    Err(error) => tracing::warn!("the server goes on as before: {error}"),
+                    Ok(()) => tracing::info!("the server's files of certificate, key and tokens were read again"),
+                    Err(error) => tracing::warn!("certificate, key and tokens stay as they were: {error}"),
                 },
             }
         }

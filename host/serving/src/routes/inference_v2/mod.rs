@@ -32,9 +32,8 @@ use super::json::json as answer;
 use crate::fault::PredictFault;
 use crate::handled::Handled;
 use crate::protocol::Protocol;
-use crate::request_id::RequestId;
 use crate::served_version::ServedVersion;
-use crate::service::Service;
+use crate::service::{Failure, Service, is_long, off_thread_if};
 
 /// Returns the routes.
 pub(super) fn routes() -> Router<Arc<Service>> {
@@ -73,7 +72,7 @@ async fn ready(State(service): State<Arc<Service>>) -> Response {
 async fn model(State(service): State<Arc<Service>>, Path(named): Path<Named>) -> Response {
     match named.find(&service) {
         Ok(version) => answer(&metadata::model(&version)),
-        Err(refusal) => refused(&refusal),
+        Err(refusal) => refused(&Failure::unserved(refusal)),
     }
 }
 
@@ -84,7 +83,7 @@ async fn model_ready(State(service): State<Arc<Service>>, Path(named): Path<Name
         Err(Refusal::Failed(PredictFault::Unavailable)) => {
             readiness(&json!({ "name": named.model, "ready": false }), false)
         }
-        Err(refusal) => refused(&refusal),
+        Err(refusal) => refused(&Failure::unserved(refusal)),
     }
 }
 
@@ -103,25 +102,40 @@ async fn infer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    match predict(&service, &named, &headers, &body).await {
+    let version = match named.find(&service) {
+        Ok(version) => version,
+        Err(refusal) => return refused(&Failure::unserved(refusal)),
+    };
+    match predict(&service, &version, headers, body).await {
         Ok(response) => response,
-        Err(refusal) => refused(&refusal),
+        Err(refusal) => refused(&Failure::of(version, refusal)),
     }
 }
 
-async fn predict(service: &Service, named: &Named, headers: &HeaderMap, body: &[u8]) -> Result<Response, Refusal> {
-    let version = named.find(service)?;
-    check_content_type(headers)?;
-    let body = Body::split(headers, body)?;
-    let (rows, wanted) = {
+/// Answers with the predictions of a version.
+async fn predict(
+    service: &Service,
+    version: &Arc<ServedVersion>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, Refusal> {
+    check_content_type(&headers)?;
+    let (by, is_long) = (version.clone(), is_long(&body));
+    let decode = move || {
+        let body = Body::split(&headers, &body)?;
         let request = Request::parse(&body)?;
-        let wanted = request.wanted(version.task())?;
-        (request.decode(&version.decoder)?, wanted)
+        let wanted = request.wanted(by.task())?;
+        Ok::<_, Refusal>((request.decode(&by.decoder)?, wanted))
     };
-    let answer = service.predict_rows(version, rows).await?;
-    let mut response = response::response(&answer, &wanted);
-    response.extensions_mut().insert(Handled::answered(&answer, Protocol::V2));
-    Ok(response)
+    let (rows, wanted) = off_thread_if(is_long, decode).await??;
+    let answer = service.predict_rows(version.clone(), rows).await?;
+    let is_long = answer.is_long();
+    let write = move || {
+        let mut response = response::response(&answer, &wanted);
+        response.extensions_mut().insert(Handled::answered(&answer, Protocol::V2));
+        response
+    };
+    Ok(off_thread_if(is_long, write).await?)
 }
 
 /// Refuses a content type other than those that stock clients send. The protocol names none.
@@ -149,7 +163,9 @@ impl Named {
     }
 }
 
-fn refused(refusal: &Refusal) -> Response {
+/// Answers a request that failed.
+fn refused(failure: &Failure<Refusal>) -> Response {
+    let refusal = &failure.fault;
     let status = match refusal {
         Refusal::Invalid(_) => StatusCode::BAD_REQUEST,
         Refusal::NoVersion { .. } => StatusCode::NOT_FOUND,
@@ -159,16 +175,15 @@ fn refused(refusal: &Refusal) -> Response {
     };
     let mut response = answer(&json!({ "error": refusal.to_string() }));
     *response.status_mut() = status;
-    let id = RequestId::unanswered();
     let code = match refusal {
         Refusal::Invalid(_) => "bad_request",
         Refusal::NoVersion { .. } => "no_version",
         Refusal::Failed(fault) => fault.code(),
     };
-    response.extensions_mut().insert(Handled::failed(id.clone(), Protocol::V2, code));
+    response.extensions_mut().insert(Handled::of_failure(failure, Protocol::V2, code));
     if let Refusal::Failed(fault) = refusal {
         if let Some(cause) = fault.cause() {
-            tracing::warn!("request {id}: {fault}: {cause}");
+            tracing::warn!("request {}: {fault}: {cause}", failure.id);
         }
         if let Some(wait) = fault.retry_after() {
             response.headers_mut().insert(RETRY_AFTER, wait.as_secs().into());

@@ -1,6 +1,7 @@
 //! From tensors to rows.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use axum::http::HeaderMap;
 use serde_json::Value;
@@ -27,7 +28,8 @@ pub(super) struct Body<'a> {
 pub(super) struct Request<'a> {
     id: Option<String>,
     is_binary: bool,
-    outputs: Option<Vec<Value>>,
+    /// The outputs that are named, each as its JSON text.
+    outputs: Option<Vec<&'a str>>,
     inputs: Vec<Input<'a>>,
 }
 
@@ -80,7 +82,10 @@ impl<'a> Request<'a> {
                     let parameters: serde_json::Map<String, Value> = read(text, "`parameters`", "an object")?;
                     request.is_binary = is_set(&parameters.into(), "binary_data_output");
                 }
-                "outputs" => request.outputs = Some(read(text, "`outputs`", "a list")?),
+                "outputs" => {
+                    let named = json_elements(text.as_bytes()).map_err(|_| invalid("`outputs` is not a list"))?;
+                    request.outputs = Some(named);
+                }
                 "inputs" => {
                     has_inputs = true;
                     for input in json_elements(text.as_bytes())? {
@@ -107,23 +112,40 @@ impl<'a> Request<'a> {
             let outputs = all.into_iter().map(|output| WantedOutput { output, is_binary: self.is_binary });
             return Ok(Wanted { id: self.id.clone(), outputs: outputs.collect() });
         };
-        let outputs = named.iter().map(|wanted| {
-            let name = wanted.get("name").and_then(Value::as_str).unwrap_or_default();
-            let output = all.iter().find(|output| output.name == name).copied().ok_or_else(|| {
-                let names: Vec<&str> = all.iter().map(|output| output.name).collect();
-                invalid(format!("the model has no output `{}`: it has {}", shown(name), names.join(", ")))
-            })?;
-            let parameters = wanted.get("parameters").unwrap_or(&Value::Null);
-            if parameters.get("classification").is_some_and(|classes| classes != 0) {
-                return Err(invalid("the extension `classification` is not supported"));
+        // An answer has each output once: a short request must not multiply it.
+        if named.len() > all.len() {
+            let (named, own) = (named.len(), all.len());
+            let names = names_of(&all);
+            return Err(invalid(format!("`outputs` names {named} outputs, and the model has {own}: {names}")));
+        }
+        let mut outputs: Vec<WantedOutput> = Vec::with_capacity(named.len());
+        for text in named {
+            let wanted = self.wanted_output(&all, text)?;
+            let name = wanted.output.name;
+            if outputs.iter().any(|earlier| earlier.output.name == name) {
+                return Err(invalid(format!("the output `{name}` is named twice")));
             }
-            let is_binary = match parameters.get("binary_data") {
-                Some(_) => is_set(parameters, "binary_data"),
-                None => self.is_binary,
-            };
-            Ok(WantedOutput { output, is_binary })
-        });
-        Ok(Wanted { id: self.id.clone(), outputs: outputs.collect::<Result<_, _>>()? })
+            outputs.push(wanted);
+        }
+        Ok(Wanted { id: self.id.clone(), outputs })
+    }
+
+    /// Reads an element of `outputs`.
+    fn wanted_output(&self, all: &[metadata::Output], text: &str) -> Result<WantedOutput, Refusal> {
+        let wanted: Value = read(text, "an output", "an object")?;
+        let name = wanted.get("name").and_then(Value::as_str).unwrap_or_default();
+        let output = all.iter().find(|output| output.name == name).copied();
+        let output = output
+            .ok_or_else(|| invalid(format!("the model has no output `{}`: it has {}", shown(name), names_of(all))))?;
+        let parameters = wanted.get("parameters").unwrap_or(&Value::Null);
+        if parameters.get("classification").is_some_and(|classes| classes != 0) {
+            return Err(invalid("the extension `classification` is not supported"));
+        }
+        let is_binary = match parameters.get("binary_data") {
+            Some(_) => is_set(parameters, "binary_data"),
+            None => self.is_binary,
+        };
+        Ok(WantedOutput { output, is_binary })
     }
 
     /// Decodes the tensors by the signature: a tensor for each feature, or one tensor of two
@@ -137,9 +159,10 @@ impl<'a> Request<'a> {
             return input.decode_matrix(decoder, rows, columns);
         }
         let rows = self.inputs[0].shape[0];
-        for (place, input) in self.inputs.iter().enumerate() {
+        let mut names = HashSet::with_capacity(self.inputs.len());
+        for input in &self.inputs {
             input.check_column(rows)?;
-            if self.inputs[..place].iter().any(|earlier| earlier.name == input.name) {
+            if !names.insert(input.name.as_str()) {
                 return Err(invalid(format!("two tensors are named `{}`", shown(&input.name))));
             }
         }
@@ -287,6 +310,11 @@ fn is_set(parameters: &Value, name: &str) -> bool {
     parameters.get(name).and_then(Value::as_bool).unwrap_or(false)
 }
 
+/// Returns the names of outputs for a message.
+fn names_of(outputs: &[metadata::Output]) -> String {
+    outputs.iter().map(|output| output.name).collect::<Vec<_>>().join(", ")
+}
+
 /// Returns a name of the client as messages show it.
 fn shown(text: &str) -> String {
     Untrusted::new(text).cut(100).to_string()
@@ -342,6 +370,39 @@ mod tests {
     }
 
     #[test]
+    fn outputs_are_named_at_most_once_each() {
+        let binary = Task::Binary { negative: "No".into(), positive: "Yes".into() };
+        let told = |outputs: &str| {
+            let json = MATRIX.replacen('{', &format!("{{\"outputs\": {outputs}, "), 1);
+            let request = Request::parse(&Body { json: json.as_bytes(), tensors: &[] })?;
+            request.wanted(&binary).map(|wanted| wanted.outputs.len())
+        };
+        let refused = |outputs: &str| told(outputs).unwrap_err().to_string();
+        let (label, probability) = (r#"{"name": "label"}"#, r#"{"name": "probability"}"#);
+        assert_eq!(told("[]").unwrap(), 0);
+        assert_eq!(told(&format!("[{label}]")).unwrap(), 1);
+        assert_eq!(told(&format!("[{probability}, {label}]")).unwrap(), 2);
+        assert_eq!(refused(&format!("[{label}, {label}]")), "the output `label` is named twice");
+        let many = format!("[{}]", vec![probability; 100_000].join(","));
+        assert_eq!(refused(&many), "`outputs` names 100000 outputs, and the model has 2: label, probability");
+        assert!(refused(r#"[{"name": "value"}]"#).contains("no output `value`: it has label, probability"));
+        assert_eq!(refused("{}"), "`outputs` is not a list");
+    }
+
+    // The names of tensors are compared without a pass over all earlier ones for each.
+    #[test]
+    fn many_tensors_are_compared_in_little_time() {
+        let tensor = |number: usize| format!(r#"{{"name":"x{number}","shape":[0],"datatype":"INT8","data":[]}}"#);
+        let mut tensors: Vec<String> = (0..200_000).map(tensor).collect();
+        tensors.push(tensor(199_999));
+        let json = format!(r#"{{"inputs":[{}]}}"#, tensors.join(","));
+        let began = std::time::Instant::now();
+        let told = decode(json.as_bytes(), &[]).unwrap_err().to_string();
+        assert_eq!(told, "two tensors are named `x199999`");
+        assert!(began.elapsed().as_secs() < 10, "{:?}", began.elapsed());
+    }
+
+    #[test]
     fn a_body_is_divided_where_its_header_says() {
         let split = |length: &'static str| {
             let headers = HeaderMap::from_iter([(JSON_LENGTH.parse().unwrap(), length.parse().unwrap())]);
@@ -385,7 +446,10 @@ mod tests {
                     let json: Value = serde_json::from_slice(&body).unwrap();
                     prop_assert_eq!(json["inputs"][0]["shape"][0].as_u64(), Some(rows.rows() as u64));
                 }
-                Err(refusal) => prop_assert!(super::super::refused(&refusal).status().is_client_error(), "{refusal}"),
+                Err(refusal) => {
+                    let failure = crate::service::Failure::unserved(refusal);
+                    prop_assert!(super::super::refused(&failure).status().is_client_error(), "{}", failure.fault);
+                }
             }
         }
     }

@@ -14,6 +14,7 @@ use crate::registry::deployments::error::DeploymentError;
 use crate::registry::deployments::record::invalid;
 use crate::registry::deployments::steps::numbered;
 use crate::registry::handle::Registry;
+use crate::registry::ids;
 
 /// The most buckets of latencies of an arm in one addition.
 const MAX_BUCKETS: usize = 64;
@@ -79,13 +80,16 @@ impl ArmCounts {
 }
 
 impl Registry {
-    /// Adds to the counters of a deployment's arms. One that has ended takes them too, since
-    /// servers add what they counted a while ago.
+    /// Adds to the counters of a deployment's arms, all or nothing. One that has ended takes them
+    /// too, since servers add what they counted a while ago.
     ///
     /// # Errors
-    /// [`DeploymentError::Invalid`] for an arm that the deployment does not have, or too many
-    /// counters; [`DeploymentError::NotFound`], [`StoreError::NoModel`], [`StoreError::ReadOnly`]
-    /// or [`StoreError::Database`].
+    /// [`DeploymentError::Invalid`] for an arm that the deployment does not have, a step above the
+    /// one that it is at, or too many counters; [`DeploymentError::NotFound`],
+    /// [`StoreError::NoModel`] or [`StoreError::ReadOnly`]: nothing was added.
+    /// [`StoreError::Database`]: if the connection was lost while the database committed, all was
+    /// added, and adding it again counts it twice. A server that must not count a request twice
+    /// drops these counters; one that must not miss a request adds them again.
     pub fn add_arm_counts(&self, model: &str, number: u32, deltas: &[ArmCounts]) -> Result<(), StoreError> {
         check(deltas)?;
         if deltas.is_empty() {
@@ -95,11 +99,17 @@ impl Registry {
         let mut sorted: Vec<&ArmCounts> = deltas.iter().collect();
         sorted.sort_by(|one, other| (one.step, &one.arm).cmp(&(other.step, &other.arm)));
         self.write("add counters", Scope::Runs, |connection| {
+            ids::kept_model(connection, model)?;
             let (id, deployment) = numbered(connection, model, number)?;
             for ArmCounts { arm, step, requests, errors, rows, latencies } in sorted {
                 if !deployment.arms.iter().any(|own| own.name == *arm) {
                     let arm = crate::registry::names::shortened(arm);
                     return Err(StoreError::from(invalid(format!("it has no arm `{arm}` to count for"))).into());
+                }
+                if *step > deployment.step {
+                    let at = deployment.step;
+                    let problem = format!("it is at step {at}, so that nothing of step {step} can be counted yet");
+                    return Err(StoreError::from(invalid(problem)).into());
                 }
                 let upsert = "INSERT INTO deployment_counters (deployment, step, arm, requests, errors, rows)
                     VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT (deployment, step, arm) DO UPDATE SET

@@ -51,12 +51,27 @@ CREATE TABLE outcomes (
     label TEXT,
     value REAL,
     at_ms INTEGER NOT NULL,                     -- when it happened
-    posted_ms INTEGER NOT NULL,
+    posted_ms INTEGER NOT NULL,                 -- later than that of all earlier postings of the model
     PRIMARY KEY (model, request_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX outcomes_by_time ON outcomes (model, at_ms, version, arm, label, value);
+CREATE INDEX outcomes_by_posting ON outcomes (model, posted_ms);
 
 CREATE TABLE outcome_counts (
     model INTEGER PRIMARY KEY REFERENCES registered_models (id),
     stored INTEGER NOT NULL
 ) STRICT;
+
+-- Promotions in one transaction did not have their place. It is that of the entry that made the version champion, one or
+-- two after the intention, or of the intention itself if the version was champion already. `CROSS JOIN` makes SQLite begin
+-- with the intentions.
+UPDATE promotions SET completed = known.place
+FROM (
+    SELECT intended.new_state AS id,
+        max(CASE WHEN later.action = 'version.transitioned' AND later.new_state = 'production'
+            AND later.model = intended.model AND later.version = intended.version THEN later.seq ELSE intended.seq END) AS place
+    FROM audit AS intended CROSS JOIN audit AS later
+    WHERE intended.action = 'promotion.intended' AND later.seq BETWEEN intended.seq AND intended.seq + 2
+    GROUP BY intended.new_state
+) AS known
+WHERE known.id = promotions.id AND promotions.completed IS NULL AND promotions.state IN ('current', 'finished');

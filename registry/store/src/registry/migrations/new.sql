@@ -329,10 +329,11 @@ CREATE TABLE outcomes (
     label TEXT,
     value REAL,
     at_ms INTEGER NOT NULL,                     -- when it happened
-    posted_ms INTEGER NOT NULL,
+    posted_ms INTEGER NOT NULL,                 -- later than that of all earlier postings of the model
     PRIMARY KEY (model, request_id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX outcomes_by_time ON outcomes (model, at_ms, version, arm, label, value);
+CREATE INDEX outcomes_by_posting ON outcomes (model, posted_ms);
 CREATE TABLE outcome_counts (
     model INTEGER PRIMARY KEY REFERENCES registered_models (id),
     stored INTEGER NOT NULL

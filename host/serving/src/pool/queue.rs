@@ -1,0 +1,276 @@
+//! The requests that wait for a session.
+//!
+//! They wait in the order of their arrival, also those that come back after a failed call. A
+//! request whose client leaves is withdrawn at once: it is not predicted, and holds no memory.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arrow_array::RecordBatch;
+use tokio::sync::oneshot;
+
+use super::fault::{Overloaded, PoolFault};
+
+/// How long a request waits before the thread that stands by takes it.
+const STANDBY_AFTER: Duration = Duration::from_millis(3);
+
+/// The values of the rows of a request, or why there are none.
+type Predicted = Result<Vec<f64>, PoolFault>;
+
+/// How much may wait, and how much is taken at once.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// The most rows of several requests that are taken at once.
+    pub(super) gathered_rows: usize,
+    /// The most rows that may wait.
+    pub(super) queued_rows: usize,
+    /// The most bytes of rows that may wait.
+    pub(super) queued_bytes: usize,
+}
+
+/// The requests that wait, and the threads that wait for them.
+pub(super) struct Queue {
+    bounds: Bounds,
+    state: Mutex<State>,
+    /// Wakes a thread that waits for requests.
+    filled: Condvar,
+    /// Wakes the thread that stands by.
+    overdue: Condvar,
+    /// Wakes threads that pause.
+    closed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// In the order of their places.
+    jobs: VecDeque<Job>,
+    rows: usize,
+    bytes: usize,
+    /// The place of the next request.
+    next: u64,
+    /// Threads that wait for work.
+    idle: usize,
+    /// Whether the thread that stands by waits for the oldest request to be overdue.
+    is_armed: bool,
+    is_closed: bool,
+}
+
+/// A request.
+pub(super) struct Job {
+    /// Its rows.
+    pub(super) rows: RecordBatch,
+    /// Takes its answer.
+    pub(super) reply: oneshot::Sender<Predicted>,
+    bytes: usize,
+    arrived: Instant,
+    /// Its place in the order of arrival.
+    place: u64,
+    /// Whether it is predicted by itself, since a call with other requests has failed.
+    is_alone: bool,
+}
+
+/// A request that waits for its answer. It is withdrawn if this is dropped before the answer comes.
+pub(super) struct Waiting<'a> {
+    queue: &'a Queue,
+    place: u64,
+    answer: oneshot::Receiver<Predicted>,
+    is_answered: bool,
+}
+
+impl Waiting<'_> {
+    /// Waits for the answer.
+    ///
+    /// # Errors
+    /// See [`PoolFault`].
+    pub(super) async fn answer(mut self) -> Predicted {
+        let answer = (&mut self.answer).await;
+        self.is_answered = true;
+        answer.unwrap_or(Err(PoolFault::Unavailable))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.is_answered {
+            // Closed first, so that a thread which is about to put the request back sees it.
+            self.answer.close();
+            self.queue.withdraw(self.place);
+        }
+    }
+}
+
+impl State {
+    /// Lets a request wait at its place.
+    fn add(&mut self, job: Job) {
+        self.rows += job.rows.num_rows();
+        self.bytes += job.bytes;
+        let index = self.jobs.partition_point(|other| other.place < job.place);
+        self.jobs.insert(index, job);
+    }
+
+    fn remove(&mut self, index: usize) -> Option<Job> {
+        let job = self.jobs.remove(index)?;
+        self.rows -= job.rows.num_rows();
+        self.bytes -= job.bytes;
+        Some(job)
+    }
+}
+
+impl Queue {
+    /// Creates an empty queue.
+    pub(super) fn new(bounds: Bounds) -> Self {
+        let (filled, overdue, closed) = Default::default();
+        Self { bounds, state: Mutex::default(), filled, overdue, closed }
+    }
+
+    /// Lets a request wait.
+    ///
+    /// # Errors
+    /// [`PoolFault::Overloaded`], and [`PoolFault::Unavailable`] if the queue is closed.
+    pub(super) fn push(&self, rows: RecordBatch) -> Result<Waiting<'_>, PoolFault> {
+        let bytes = rows.get_array_memory_size();
+        let (reply, answer) = oneshot::channel();
+        let mut state = self.state();
+        if state.is_closed {
+            return Err(PoolFault::Unavailable);
+        }
+        self.admit(&state, rows.num_rows(), bytes)?;
+        let place = state.next;
+        state.next += 1;
+        state.add(Job { rows, reply, bytes, arrived: Instant::now(), place, is_alone: false });
+        let (is_idle, is_armed) = (state.idle > 0, state.is_armed);
+        drop(state);
+        if is_idle {
+            self.filled.notify_one();
+        } else if !is_armed {
+            self.overdue.notify_one();
+        }
+        Ok(Waiting { queue: self, place, answer, is_answered: false })
+    }
+
+    fn admit(&self, state: &State, rows: usize, bytes: usize) -> Result<(), Overloaded> {
+        let Bounds { queued_rows, queued_bytes, .. } = self.bounds;
+        // A request that alone is beyond a bound is accepted by an empty queue.
+        if state.jobs.is_empty() {
+            Ok(())
+        } else if state.rows + rows > queued_rows {
+            Err(Overloaded::Rows { waiting: state.rows, allowed: queued_rows })
+        } else if state.bytes + bytes > queued_bytes {
+            Err(Overloaded::Bytes { waiting: state.bytes, allowed: queued_bytes })
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Lets requests wait again whose common call has failed. Each will be taken by itself, by any
+    /// thread. They were let in before, so that no bound refuses them.
+    pub(super) fn put_back(&self, jobs: Vec<Job>) {
+        let mut state = self.state();
+        if state.is_closed {
+            return;
+        }
+        // The client of another may have left during the call.
+        for job in jobs.into_iter().filter(|job| !job.reply.is_closed()) {
+            state.add(Job { is_alone: true, ..job });
+        }
+        drop(state);
+        self.filled.notify_all();
+        self.overdue.notify_one();
+    }
+
+    /// Removes a request, unless a thread has taken it.
+    fn withdraw(&self, place: u64) {
+        let mut state = self.state();
+        let index = state.jobs.binary_search_by_key(&place, |job| job.place);
+        let withdrawn = index.ok().and_then(|index| state.remove(index));
+        drop(state);
+        // Its memory is freed while other threads use the queue.
+        drop(withdrawn);
+    }
+
+    /// Waits for requests and takes as many as are predicted in one call. Returns `None` once the
+    /// queue is closed.
+    pub(super) fn take(&self, stands_by: bool) -> Option<Vec<Job>> {
+        let mut state = self.state();
+        loop {
+            if state.is_closed {
+                return None;
+            }
+            let oldest = state.jobs.front().map(|job| job.arrived);
+            state = match oldest {
+                Some(_) if !stands_by => return Some(self.gather(&mut state)),
+                Some(arrived) => match STANDBY_AFTER.checked_sub(arrived.elapsed()) {
+                    None => return Some(self.gather(&mut state)),
+                    Some(left) => {
+                        state.is_armed = true;
+                        let waited = self.overdue.wait_timeout(state, left);
+                        let mut state = waited.unwrap_or_else(PoisonError::into_inner).0;
+                        state.is_armed = false;
+                        state
+                    }
+                },
+                None if stands_by => self.overdue.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => {
+                    state.idle += 1;
+                    let mut state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
+                    state.idle -= 1;
+                    state
+                }
+            };
+        }
+    }
+
+    fn gather(&self, state: &mut State) -> Vec<Job> {
+        let mut jobs: Vec<Job> = Vec::new();
+        let mut rows = 0;
+        while let Some(next) = state.jobs.front() {
+            let more = next.rows.num_rows();
+            let joins = |first: &Job| !first.is_alone && !next.is_alone && rows + more <= self.bounds.gathered_rows;
+            if !jobs.first().is_none_or(joins) {
+                break;
+            }
+            rows += more;
+            jobs.extend(state.remove(0));
+        }
+        // The requests that are left wait for this call, unless it takes too long.
+        if !state.jobs.is_empty() && !state.is_armed {
+            self.overdue.notify_one();
+        }
+        jobs
+    }
+
+    /// Closes the queue. Requests that wait are dropped, and nothing more is taken.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        state.is_closed = true;
+        let dropped = std::mem::take(&mut state.jobs);
+        (state.rows, state.bytes) = (0, 0);
+        drop(state);
+        self.filled.notify_all();
+        self.overdue.notify_all();
+        self.closed.notify_all();
+        drop(dropped);
+    }
+
+    /// Waits for this time, or until the queue is closed.
+    pub(super) fn pause(&self, time: Duration) {
+        // A condition of its own: a thread that pauses must not use up the call for one that waits.
+        drop(self.closed.wait_timeout_while(self.state(), time, |state| !state.is_closed));
+    }
+
+    /// Returns whether the queue is closed.
+    pub(super) fn is_closed(&self) -> bool {
+        self.state().is_closed
+    }
+
+    /// Returns the rows that wait.
+    pub(super) fn rows(&self) -> usize {
+        self.state().rows
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Each critical section leaves the state consistent.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
