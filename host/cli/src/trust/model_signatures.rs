@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use stagewright_lifecycle::model::{ModelComponent, RegisteredModel};
 use stagewright_manifest::Operator;
 use stagewright_runtime::{Refusal, RuntimeError, SignatureError, Signatures, signature_file};
-use stagewright_store::{Digest, Home};
+use stagewright_store::Digest;
 
 use super::{Signers, read_signatures};
 use crate::error_code::ErrorCode;

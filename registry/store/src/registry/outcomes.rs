@@ -295,12 +295,7 @@ fn worth_recording(
 }
 
 /// Inserts outcomes of different requests. Returns the requests that had none before.
-fn insert(
-    connection: &mut Connection,
-    model: i64,
-    posted_ms: i64,
-    batch: &[&NewOutcome],
-) -> Outcome<HashSet<String>> {
+fn insert(connection: &mut Connection, model: i64, posted_ms: i64, batch: &[&NewOutcome]) -> Outcome<HashSet<String>> {
     // The first two parameters are those of every row.
     let row = |place: usize| {
         let own: Vec<String> = (0..6).map(|column| format!("?{}", 3 + 6 * place + column)).collect();

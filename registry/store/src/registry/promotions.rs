@@ -307,7 +307,8 @@ impl Registry {
 /// Records that the version of a promotion is champion since the audit's last entry, by which
 /// promotions are ordered: a clock may stand still, or go back.
 fn complete(connection: &mut Connection, id: &str, state: PromotionState) -> Outcome<()> {
-    let update = "UPDATE promotions SET state = ?2, ended_ms = ?3, completed = (SELECT seq FROM audit_head) WHERE id = ?1";
+    let update =
+        "UPDATE promotions SET state = ?2, ended_ms = ?3, completed = (SELECT seq FROM audit_head) WHERE id = ?1";
     let ended_ms = (state == PromotionState::Finished).then(now_ms);
     connection.execute(update, values![id, state.name(), ended_ms])?;
     Ok(())
