@@ -1,16 +1,18 @@
 """The peer of `cargo xtask bench predict --peer`: a scikit-learn pipeline that reads Parquet and writes CSV.
 
-With `--train` it fits the pipeline on a table and pickles it; with `--predict` it predicts another table, two threads.
+With `--train` it fits the pipeline on a table and pickles it; with `--predict` it predicts another table.
+`cargo xtask bench serving --peer` has `peer/serve.py` serve the same pickle.
 """
 
 import argparse
 import pickle
 
-TARGET, POSITIVE, IDENTIFIER, SEED, THREADS = "Churn", "Yes", "customerID", 42, 2
+TARGET, POSITIVE, IDENTIFIER, SEED = "Churn", "Yes", "customerID", 42
 NUMBERS = ["SeniorCitizen", "tenure", "MonthlyCharges", "TotalCharges"]
 
 
-def learner(model):
+def learner(options):
+    model = options.model
     if model == "logistic":
         from sklearn.linear_model import LogisticRegression
 
@@ -19,26 +21,30 @@ def learner(model):
         from sklearn.ensemble import RandomForestClassifier
 
         return RandomForestClassifier(
-            n_estimators=200, max_depth=12, min_samples_leaf=5, n_jobs=THREADS, random_state=SEED
+            n_estimators=200,
+            max_depth=options.max_depth or 12,
+            min_samples_leaf=5,
+            n_jobs=options.threads,
+            random_state=SEED,
         )
     from lightgbm import LGBMClassifier
 
     return LGBMClassifier(
         n_estimators=300,
-        max_depth=6,
+        max_depth=options.max_depth or 6,
         learning_rate=0.05,
         min_child_weight=5,
         reg_lambda=5,
         subsample=0.8,
         subsample_freq=1,
         colsample_bytree=0.8,
-        n_jobs=THREADS,
+        n_jobs=options.threads,
         random_state=SEED,
         verbosity=-1,
     )
 
 
-def pipeline(columns, model):
+def pipeline(columns, options):
     from sklearn.compose import ColumnTransformer
     from sklearn.impute import SimpleImputer
     from sklearn.pipeline import make_pipeline
@@ -51,13 +57,15 @@ def pipeline(columns, model):
             ("words", OneHotEncoder(handle_unknown="ignore", sparse_output=False), words),
         ]
     )
-    return make_pipeline(features, learner(model))
+    return make_pipeline(features, learner(options))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", choices=["logistic", "forest", "boosted"], required=True)
     parser.add_argument("--pickle", required=True, help="the file of the fitted pipeline")
+    parser.add_argument("--max-depth", type=int, help="of trees, if it is not that of the benchmark `predict`")
+    parser.add_argument("--threads", type=int, default=2, help="of the learner")
     parser.add_argument("--train", help="a Parquet file to fit it on")
     parser.add_argument("--predict", help="a Parquet file to predict")
     parser.add_argument("--output", help="the CSV file for the predictions")
@@ -67,7 +75,7 @@ def main():
     if options.train:
         table = pd.read_parquet(options.train)
         raw = table.drop(columns=[TARGET, IDENTIFIER])
-        fitted = pipeline(raw.columns, options.model).fit(raw, (table[TARGET] == POSITIVE).astype(int))
+        fitted = pipeline(raw.columns, options).fit(raw, (table[TARGET] == POSITIVE).astype(int))
         with open(options.pickle, "wb") as file:
             pickle.dump(fitted, file)
     if options.predict:

@@ -41,9 +41,10 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   layers            checks that crates and modules depend on each other in one direction
   deploy            has the files of deploy/ read by the tools that they are written for
   prose             checks the form of comments and documents, and that links lead somewhere
-  bench overhead|cache|boundary|decode|request|isolation|native|sandbox|serving-core|registry|lifecycle|predict
-        [--rows N] [--repeat N]; isolation, native, sandbox, serving-core, cache: [--only TEXT];
-        lifecycle, predict: [--model logistic|forest|boosted] [--workers N] [--peer [PYTHON]]; lifecycle: [--smote]
+  bench overhead|cache|boundary|decode|request|isolation|native|sandbox|serving|serving-core|registry|lifecycle|predict
+        [--rows N] [--repeat N]; isolation, native, sandbox, serving, serving-core, cache: [--only TEXT];
+        lifecycle, predict, serving: [--model logistic|forest|boosted] [--peer [PYTHON]]; lifecycle: [--smote];
+        lifecycle, predict: [--workers N]; serving: [--seconds N] [--swaps N] [--json]
                     measures; prints a table and writes JSON to target/bench/
 ";
 

@@ -12,6 +12,7 @@ mod overhead;
 mod predict;
 mod process;
 mod results;
+mod serving;
 
 use crate::bench::in_process::in_process;
 use crate::bench::options::{Options, USAGE};
@@ -25,6 +26,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
         Some("cache") => cache::cache(&options),
         Some("lifecycle") => lifecycle::lifecycle(&options),
         Some("predict") => predict::predict(&options),
+        Some("serving") => serving::serving(&options),
         Some("registry") => ["registry", "promotion"].iter().try_for_each(|name| in_process(name, &options)),
         Some(name @ ("boundary" | "decode" | "isolation" | "native" | "request" | "sandbox" | "serving-core")) => {
             in_process(name, &options)

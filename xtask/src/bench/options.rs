@@ -6,10 +6,11 @@ use crate::steps::Result;
 
 /// The benchmarks and their options.
 pub(super) const USAGE: &str =
-    "usage: cargo xtask bench overhead|cache|boundary|decode|request|isolation|native|sandbox|serving-core|registry|lifecycle|predict
+    "usage: cargo xtask bench overhead|cache|boundary|decode|request|isolation|native|sandbox|serving|serving-core|registry|lifecycle|predict
   [--rows N] [--repeat N]
-  isolation, native, sandbox, serving-core, cache: [--only TEXT]    registry: --rows counts runs
-  lifecycle, predict: [--model logistic|forest|boosted] [--workers N] [--peer [PYTHON]]    lifecycle: [--smote]";
+  isolation, native, sandbox, serving, serving-core, cache: [--only TEXT]    registry: --rows counts runs
+  lifecycle, predict, serving: [--model logistic|forest|boosted] [--peer [PYTHON]]    lifecycle: [--smote]
+  lifecycle, predict: [--workers N]    serving: [--seconds N] [--swaps N] [--json]";
 
 /// The options of a benchmark.
 pub(super) struct Options {
@@ -21,6 +22,12 @@ pub(super) struct Options {
     pub(super) only: Option<String>,
     pub(super) workers: Option<u32>,
     pub(super) repeat: Option<usize>,
+    /// The length of each load.
+    pub(super) seconds: Option<u64>,
+    /// The promotions under load.
+    pub(super) swaps: Option<u64>,
+    /// Prints the results as JSON on standard output, and all else on standard error.
+    pub(super) json: bool,
     /// The Python that runs the peer.
     pub(super) peer: Option<PathBuf>,
 }
@@ -35,6 +42,9 @@ impl Options {
             only: None,
             workers: None,
             repeat: None,
+            seconds: None,
+            swaps: None,
+            json: false,
             peer: None,
         };
         let mut rest = arguments.iter().peekable();
@@ -50,6 +60,9 @@ impl Options {
                 "--repeat" => options.repeat = Some(number(value())?.max(1) as usize),
                 "--workers" => options.workers = Some(number(value())?.max(1) as u32),
                 "--only" => options.only = Some(value().ok_or_else(missing)?.clone()),
+                "--seconds" => options.seconds = Some(number(value())?.max(1)),
+                "--swaps" => options.swaps = Some(number(value())?.max(1)),
+                "--json" => options.json = true,
                 "--smote" => options.smote = true,
                 "--peer" => options.peer = Some(python(value())),
                 _ => return Err(format!("unknown option {option}\n{USAGE}")),

@@ -64,7 +64,8 @@ impl Medians {
     }
 }
 
-fn median(values: Vec<f64>) -> f64 {
+/// Returns the median of values, of which there must be at least one.
+pub(super) fn median(values: Vec<f64>) -> f64 {
     Spread::of_values(values).median
 }
 

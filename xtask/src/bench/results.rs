@@ -23,8 +23,13 @@ pub(super) fn clear(folder: &Path) -> Result<()> {
 
 /// Writes a file of results and says where it is.
 pub(super) fn write(name: &str, json: &str) -> Result<()> {
+    println!("wrote {}", save(name, json)?.display());
+    Ok(())
+}
+
+/// Writes a file of results, and returns its path.
+pub(super) fn save(name: &str, json: &str) -> Result<PathBuf> {
     let path = folder()?.join(name);
     fs::write(&path, json).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-    println!("wrote {}", path.display());
-    Ok(())
+    Ok(path)
 }
