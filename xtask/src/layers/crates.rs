@@ -15,6 +15,7 @@ const ORDER: &[(&str, &[&str])] = &[
         &["stagewright-text", "stagewright-metric-names", "stagewright-store", "stagewright-data"],
     ),
     ("stagewright-evaluation", &["stagewright-text", "stagewright-metric-names"]),
+    ("stagewright-deployment", &["stagewright-text", "stagewright-store"]),
     (
         "stagewright-lifecycle",
         &[
@@ -35,6 +36,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "stagewright-data",
             "stagewright-manifest",
             "stagewright-evaluation",
+            "stagewright-deployment",
             "stagewright-lifecycle",
         ],
     ),
@@ -61,6 +63,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "stagewright-data",
             "stagewright-manifest",
             "stagewright-evaluation",
+            "stagewright-deployment",
             "stagewright-lifecycle",
             "stagewright-serving",
             "stagewright-runtime",

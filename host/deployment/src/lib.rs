@@ -1,0 +1,37 @@
+//! Deployments: plans, who answers a request, when to advance and when to give up, A/B reports.
+//!
+//! This crate decides and carries nothing out. It has no threads, no network and no clock: whoever
+//! calls gives the time. Servers share requests by [`Assignment`] and act on [`decide`]; the command
+//! line and the servers' interface for operators start and advance deployments by [`start`] and
+//! [`advance`].
+//!
+//! - [`Plan`]: what a deployment does, as its configuration in the registry has it
+//! - [`Assignment`]: which arm answers a request
+//! - [`decide`], [`next_move`]: what is to be done with a deployment now
+//! - [`report`](fn@report): what an A/B test found
+//! - [`start`], [`advance`], [`abort`], [`status`]: what operators do, on the registry
+
+mod assignment;
+mod breach;
+mod decision;
+mod error;
+mod operations;
+mod plan;
+mod report;
+mod request;
+mod statistics;
+mod units;
+mod view;
+
+pub use assignment::Assignment;
+pub use decision::{Decision, Move, Observed, decide, next_move};
+pub use error::{OperationError, PlanError};
+pub use operations::{Candidate, abort, advance, candidate, check, finish_promoted, start};
+pub use plan::{
+    Ab, Better, BlueGreen, CONTROL, Canary, DEFAULT_KEY_HEADER, DEFAULT_POSITIVE, Guard, Key, Metric, Metrics,
+    OutcomeBound, OutcomeFigure, Plan, Shadow, Variant, Variants,
+};
+pub use report::{AbReport, MetricReport, Verdict, report};
+pub use statistics::{Comparison, Mean, Proportion, means, proportions};
+pub use units::{Rate, Span};
+pub use view::{ArmView, Next, Requests, View, observe, status};
