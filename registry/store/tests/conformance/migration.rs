@@ -394,6 +394,32 @@ fn a_database_of_format_7_on_a_server_is_kept_and_takes_deployments() {
     kept_from_format_7(&world);
 }
 
+/// The places in the audit at which the versions of format 7 became champion.
+const PLACES: [&str; 2] = ["5", "10"];
+
+const PLACES_OF_PROMOTIONS: &str = "SELECT completed FROM promotions ORDER BY began_ms";
+
+// Format 7 kept no place of promotions that were made in one transaction.
+#[test]
+fn promotions_of_format_7_without_a_place_get_that_at_which_their_version_became_champion() {
+    let old = database_of_format_7();
+    let connection = rusqlite::Connection::open(old.path().join("stagewright.db")).unwrap();
+    connection.execute_batch("UPDATE promotions SET completed = NULL").unwrap();
+    drop(connection);
+    assert_eq!(World::in_file(old).rows(PLACES_OF_PROMOTIONS), PLACES);
+}
+
+#[cfg(feature = "postgres")]
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn promotions_of_format_7_on_a_server_without_a_place_get_that_at_which_their_version_became_champion() {
+    let cluster = stagewright_services::postgres::Cluster::shared();
+    let url = cluster.create_database();
+    cluster.psql(&url, POSTGRES_7).unwrap();
+    cluster.psql(&url, "UPDATE public.promotions SET completed = NULL").unwrap();
+    assert_eq!(World::on_server(url).rows(PLACES_OF_PROMOTIONS), PLACES);
+}
+
 #[test]
 fn a_database_of_format_7_that_is_only_read_is_left_alone() {
     let old = database_of_format_7();

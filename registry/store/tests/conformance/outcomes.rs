@@ -1,6 +1,8 @@
 //! Outcomes: each request's first counts, tallies are exact, and there are never too many.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
 use std::thread;
 
 use stagewright_store::{
@@ -157,7 +159,7 @@ pub(crate) fn outcomes_are_tallied_by_arm_and_version_since_a_time(world: &World
     assert!((last.sum_of_squares / 2e200 - 1.0).abs() < 1e-12, "{last:?}");
 }
 
-// invariant: A model keeps a bounded number of outcomes; the oldest are removed.
+// invariant: A model keeps a bounded number of outcomes; those that were posted first are removed.
 pub(crate) fn the_oldest_outcomes_are_removed(world: &World) {
     world.unjudged("churn");
     let at = |place: i64| NewOutcome { at_ms: place, ..labelled(&format!("r{place:02}"), "yes") };
@@ -180,6 +182,37 @@ pub(crate) fn the_oldest_outcomes_are_removed(world: &World) {
     assert_eq!(registry.outcome_count("churn").unwrap(), 0);
     assert!(matches!(registry.remove_outcomes("nobody", 0), Err(StoreError::NoModel { .. })));
     assert!(matches!(registry.outcome_count("nobody"), Err(StoreError::NoModel { .. })));
+}
+
+// invariant: as `the_oldest_outcomes_are_removed`
+pub(crate) fn outcomes_that_were_posted_first_are_removed_whenever_they_happened(world: &World) {
+    world.unjudged("churn");
+    let post = |requests: &[&str], at_ms: i64| {
+        let outcomes: Vec<NewOutcome> =
+            requests.iter().map(|request| NewOutcome { at_ms, ..labelled(request, "yes") }).collect();
+        world.registry.post_outcomes("churn", &outcomes, 3).unwrap()
+    };
+    let left = || {
+        let mut requests: Vec<String> = labels(world).into_iter().map(|(request, _)| request).collect();
+        requests.sort();
+        requests
+    };
+    // Labels of long ago, which arrive last.
+    for (request, at_ms) in [("a", 9_000), ("b", 8_000), ("c", 7), ("d", 6), ("e", 5)] {
+        assert_eq!(post(&[request], at_ms), [Recorded]);
+    }
+    assert_eq!(left(), ["c", "d", "e"]);
+    // The clock of another server that posted is days ahead.
+    world.sql("UPDATE outcomes SET posted_ms = posted_ms + 1000000000").unwrap();
+    post(&["f"], 4);
+    post(&["g"], 3);
+    assert_eq!(left(), ["e", "f", "g"]);
+    // No posting loses a part of itself.
+    assert_eq!(post(&["h", "i", "j", "k"], 2), [Recorded; 4]);
+    assert_eq!(left(), ["h", "i", "j", "k"]);
+    assert_eq!(world.registry.outcome_count("churn").unwrap(), 4);
+    post(&["l"], 1);
+    assert_eq!((left().len(), left().last().map(String::as_str)), (3, Some("l")));
 }
 
 pub(crate) fn what_is_no_outcome_is_refused_with_all_of_its_posting(world: &World) {
@@ -259,6 +292,41 @@ pub(crate) fn if_many_post_the_same_outcomes_each_is_recorded_once(world: &World
         assert_eq!(label, Some(winners[request.as_str()].to_string()));
     }
     assert_eq!(world.registry.outcome_count("churn").unwrap(), REQUESTS as u64);
+}
+
+pub(crate) fn a_model_that_is_deleted_while_outcomes_are_posted_leaves_none(world: &World) {
+    const POSTERS: usize = 4;
+    for round in 0..10 {
+        world.unjudged("churn");
+        let (begun, wait) = sync_channel(POSTERS);
+        let is_over = AtomicBool::new(false);
+        let is_over = &is_over;
+        thread::scope(|scope| {
+            for number in 0..POSTERS {
+                let (registry, begun) = (world.reopened(), begun.clone());
+                scope.spawn(move || {
+                    for posting in 0.. {
+                        let outcomes: Vec<NewOutcome> =
+                            (0..20).map(|place| labelled(&format!("{number}-{posting}-{place}"), "yes")).collect();
+                        match registry.post_outcomes("churn", &outcomes, MAX_OUTCOMES) {
+                            // Each has to have posted before the model is deleted.
+                            Ok(_) if posting == 0 => begun.send(()).unwrap(),
+                            Ok(_) if is_over.load(Ordering::Relaxed) => panic!("round {round}: the model is still there"),
+                            Ok(_) => {}
+                            Err(StoreError::NoModel { .. }) => return,
+                            Err(error) => panic!("round {round}: {error}"),
+                        }
+                    }
+                });
+            }
+            (0..POSTERS).for_each(|_| wait.recv().unwrap());
+            let deleted = world.registry.delete_model("churn", "");
+            is_over.store(true, Ordering::Relaxed);
+            deleted.unwrap();
+        });
+        assert_eq!(world.rows("SELECT count(*) FROM outcomes"), ["0"]);
+        assert_eq!(world.rows("SELECT count(*) FROM outcome_counts"), ["0"]);
+    }
 }
 
 pub(crate) fn outcomes_stay_with_their_model_and_go_with_it(world: &World) {

@@ -256,3 +256,34 @@ pub(crate) fn what_is_rejected_or_undecided_is_not_promoted_until_it_is_judged_a
     world.judge("churn", champion, Verdict::Rejected, "it leaks the target");
     assert!(matches!(world.roll_back("churn"), Err(StoreError::NoArchivedVersion { .. })));
 }
+
+// The clock of a fast machine, or one that was set back, does not tell two promotions apart.
+pub(crate) fn promotions_of_one_millisecond_are_in_the_order_of_their_completion(world: &World) {
+    for _ in 0..3 {
+        world.unjudged("churn");
+    }
+    let promote = |version: u32, reason: &str| {
+        world.approve("churn", version);
+        let request = PromotionRequest { reason: reason.into(), ..to("file:///production") };
+        world.registry.promote("churn", version, &request).unwrap();
+    };
+    let complete = |version: u32, reason: &str| {
+        world.approve("churn", version);
+        let request = PromotionRequest { reason: reason.into(), ..to("file:///production") };
+        let begun = world.registry.begin_promotion("churn", version, &request).unwrap();
+        world.registry.complete_promotion(&begun.id).unwrap();
+        begun.id
+    };
+    let mut completed = Vec::new();
+    for round in 0..6 {
+        promote(1, &format!("first {round}"));
+        completed.push(complete(2, &format!("second {round}")));
+        promote(3, &format!("third {round}"));
+    }
+    // The last one began first.
+    world.sql("UPDATE promotions SET began_ms = 5; UPDATE promotions SET began_ms = 4 WHERE reason LIKE '% 5'").unwrap();
+    let reason_of = |version| world.registry.promotion_of("churn", version).unwrap().unwrap().reason;
+    assert_eq!([1, 2, 3].map(reason_of), ["first 5", "second 5", "third 5"]);
+    assert_eq!(world.registry.last_promotion("churn").unwrap().unwrap().reason, "third 5");
+    assert_eq!(unfinished(world), completed);
+}
