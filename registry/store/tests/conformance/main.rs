@@ -128,6 +128,7 @@ conformance! {
         a_promotion_against_another_champion_than_expected_is_refused,
         promoting_the_champion_repairs_its_destination,
         finishing_a_promotion_finishes_those_before_it_at_the_same_destination,
+        promotions_of_one_millisecond_are_in_the_order_of_their_completion,
         a_rollback_is_recorded_as_one,
         garbage_is_not_collected_where_somebody_promotes_to,
         what_a_promotion_copies_is_needed_until_it_is_finished,
@@ -153,8 +154,10 @@ conformance! {
         a_posting_of_any_size_is_recorded_whole,
         outcomes_are_tallied_by_arm_and_version_since_a_time,
         the_oldest_outcomes_are_removed,
+        outcomes_that_were_posted_first_are_removed_whenever_they_happened,
         what_is_no_outcome_is_refused_with_all_of_its_posting,
         if_many_post_the_same_outcomes_each_is_recorded_once,
+        a_model_that_is_deleted_while_outcomes_are_posted_leaves_none,
         outcomes_stay_with_their_model_and_go_with_it;
     watching:
         every_change_of_models_wakes_whoever_watches,
