@@ -238,7 +238,7 @@ impl Bench<'_> {
         let Swaps { requests, failed, per_second, p99_us, promotion, followed } = &found;
         self.say(&format!(
             "\n{swaps} promotions under load: {failed} of {requests} requests failed; {per_second:.0} req/s, p99 {:.3} ms\n  \
-             a promotion takes {promotion} ms, and the server follows {followed} ms later",
+             approval and promotion take {promotion} ms, and the server follows {followed} ms later",
             p99_us / 1e3
         ));
         if *failed > 0.0 {

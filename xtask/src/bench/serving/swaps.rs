@@ -24,7 +24,7 @@ pub(super) struct Swaps {
     pub(super) failed: f64,
     pub(super) per_second: f64,
     pub(super) p99_us: f64,
-    /// Milliseconds from the start of `models promote` to its end.
+    /// Milliseconds of an approval and a promotion, each a process.
     pub(super) promotion: Spread,
     /// Milliseconds from that end until the version is served.
     pub(super) followed: Spread,
@@ -60,9 +60,14 @@ impl Swaps {
     }
 }
 
+/// Makes a version the champion. An approval is good against one champion, so each promotion needs
+/// another one.
 fn promote(models: &Models, version: u64) -> Result<()> {
     let name = format!("{MODEL}/{version}");
-    output(models.stagewright().args(["models", "promote", &name, "--reason", "a benchmark"])).map(drop)
+    for step in ["approve", "promote"] {
+        output(models.stagewright().args(["models", step, &name, "--reason", "a benchmark"]))?;
+    }
+    Ok(())
 }
 
 fn until_served(server: &Server, version: u64) -> Result<()> {
