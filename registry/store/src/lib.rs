@@ -79,14 +79,14 @@ pub use fsyncs::fsyncs;
 pub use home::Home;
 pub use packed::{CANONICAL_NAN, MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 pub use registry::{
-    ArmCounts, ArtifactRecord, ArtifactUse, AuditCheck, AuditDifference, AuditEntry, CACHED, CHAMPION, Deployment,
-    DeploymentArm, DeploymentError, DeploymentRevision, DeploymentStatus, DeploymentStep, DeploymentStrategy,
-    Experiment, FAILED, FINISHED, ImportedRun, InputRecord, JudgedAgainst, LifecycleStage, LogLine, LoggedMetric,
-    MAX_OUTCOMES, MAX_OUTCOMES_AT_ONCE, MetricPoint, MetricRecord, Model, ModelVersion, NewDeployment, NewModel,
-    NewOutcome, NewRun, NewVerdict, NewVersion, Numbering, OpenMode, OutcomePosting, OutcomeTally, PERSON, Page,
-    Promotion, PromotionRequest, PromotionState, RecordedOutcome, Reference, Registration, Registry, RegistryWatch,
-    RowMemory, Run, RunId, RunStatus, SOURCE_TAG, StageRecord, UseKind, Verdict, VerdictReason, VersionVerdict,
-    ViewType,
+    ArmCounts, ArtifactRecord, ArtifactUse, AuditCheck, AuditDifference, AuditEntry, CACHED, CHAMPION, ChampionChange,
+    ChampionChangeKind, ChangedDestination, Deployment, DeploymentArm, DeploymentError, DeploymentRevision,
+    DeploymentStatus, DeploymentStep, DeploymentStrategy, Experiment, FAILED, FINISHED, HeldHook, HookProgress,
+    ImportedRun, InputRecord, JudgedAgainst, LifecycleStage, LogLine, LoggedMetric, MAX_OUTCOMES, MAX_OUTCOMES_AT_ONCE,
+    MetricPoint, MetricRecord, Model, ModelVersion, NewDeployment, NewModel, NewOutcome, NewRun, NewVerdict,
+    NewVersion, Numbering, OpenMode, OutcomePosting, OutcomeTally, PERSON, Page, Promotion, PromotionRequest,
+    PromotionState, RecordedOutcome, Reference, Registration, Registry, RegistryWatch, RowMemory, Run, RunId,
+    RunStatus, SOURCE_TAG, StageRecord, UseKind, Verdict, VerdictReason, VersionVerdict, ViewType,
 };
 pub use schema::{DataType, Field, MAX_NAME_BYTES, Role, Schema, SchemaError, UnknownName};
 pub use table::{ExportFile, Formulas, ParquetExport, Table, TableWriter, export_bytes, export_csv, export_parquet};

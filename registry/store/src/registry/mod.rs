@@ -9,6 +9,7 @@
 //! - models: [`models`], [`versions`], [`row_memory`], [`verdicts`], [`transitions`], [`aliases`],
 //!   [`promotions`], [`retirement`], [`collections`], [`deletion`]
 //! - what serves: [`deployments`], [`outcomes`], [`refusals`], [`watch`]
+//! - who is told of changes of champions: [`hooks`]
 //! - across: [`audit`], [`search`], [`lineage`], [`reachable`] (what garbage collection must leave)
 //! - below all of them: [`ids`] (rows by name), [`names`] (what may be a name)
 //!
@@ -22,6 +23,7 @@ mod deletion;
 mod deployments;
 mod experiments;
 mod handle;
+mod hooks;
 mod ids;
 mod imports;
 mod judgement;
@@ -58,6 +60,7 @@ pub use deployments::{
 };
 pub use experiments::Experiment;
 pub use handle::Registry;
+pub use hooks::{ChampionChange, ChampionChangeKind, ChangedDestination, HeldHook, HookProgress};
 pub use imports::ImportedRun;
 pub use judgement::{JudgedAgainst, Verdict};
 pub use lifecycle_stage::LifecycleStage;

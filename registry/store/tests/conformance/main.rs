@@ -149,6 +149,11 @@ conformance! {
         counters_of_several_servers_add_up,
         what_cannot_be_counted_is_refused,
         a_refusal_of_a_version_is_on_record_once;
+    hooks:
+        every_change_of_a_champion_is_told_in_order,
+        a_change_says_whether_production_locations_followed_it,
+        a_hook_begins_today_and_its_place_only_moves_on,
+        a_hook_is_held_by_one_until_it_lets_go_or_its_time_is_over;
     outcomes:
         of_each_request_the_first_outcome_counts,
         a_posting_of_any_size_is_recorded_whole,

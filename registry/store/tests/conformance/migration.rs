@@ -310,9 +310,9 @@ fn back_to_format_6(world: &World, format: &str) -> (RunId, StageRecord) {
     let run = world.registry.begin_run(&new_run("churn")).unwrap();
     let stage = stage();
     world.registry.record_stage(&run, &stage, &[]).unwrap();
-    let tables = ["outcome_counts", "outcomes", "deployment_latencies", "deployment_counters", "deployments"];
+    let tables = ["hooks", "outcome_counts", "outcomes", "deployment_latencies", "deployment_counters", "deployments"];
     let tables: String = tables.iter().map(|table| format!("DROP TABLE {table};")).collect();
-    world.sql(&format!("DROP INDEX stages_by_digest; {tables} {format}")).unwrap();
+    world.sql(&format!("DROP INDEX stages_by_digest; DROP INDEX audit_champions; {tables} {format}")).unwrap();
     (run, stage)
 }
 

@@ -156,10 +156,10 @@ fn insert(
     Ok(())
 }
 
-pub(super) const COLUMNS: &str =
+pub(in crate::registry) const COLUMNS: &str =
     "seq, at_ms, actor, action, model, version, old_state, new_state, reason, hash, details FROM audit";
 
-pub(super) fn entry(row: &Row) -> Outcome<AuditEntry> {
+pub(in crate::registry) fn entry(row: &Row) -> Outcome<AuditEntry> {
     Ok(AuditEntry {
         seq: row.get(0)?,
         at_ms: row.get(1)?,

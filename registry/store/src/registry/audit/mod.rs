@@ -20,5 +20,5 @@ mod verification;
 
 pub use difference::AuditDifference;
 pub use entry::AuditEntry;
-pub(super) use entry::{NewEntry, append, append_old, record_all};
+pub(super) use entry::{COLUMNS, NewEntry, append, append_old, entry, record_all};
 pub use verification::AuditCheck;

@@ -1,4 +1,5 @@
--- Format 8: what serving records: deployments, the counters of their arms, outcomes of predictions.
+-- Format 8: what serving records: deployments, the counters of their arms, outcomes of predictions. How far hooks were
+-- told of changes of champions.
 
 CREATE TABLE deployments (
     id INTEGER PRIMARY KEY,
@@ -61,6 +62,19 @@ CREATE TABLE outcome_counts (
     model INTEGER PRIMARY KEY REFERENCES registered_models (id),
     stored INTEGER NOT NULL
 ) STRICT;
+
+CREATE TABLE hooks (
+    name TEXT PRIMARY KEY,                      -- as the operator's file names it
+    place INTEGER NOT NULL,                     -- in the audit, up to which it was told of changes
+    delivered_ms INTEGER,                       -- when it was last told of one
+    failures INTEGER NOT NULL,                  -- attempts at the next change that failed
+    next_ms INTEGER NOT NULL,                   -- when the next attempt is due
+    error TEXT,                                 -- why the last attempt failed
+    holder TEXT,                                -- who tells it just now
+    held_until_ms INTEGER                       -- when another may
+) STRICT, WITHOUT ROWID;
+CREATE INDEX audit_champions ON audit (seq)
+    WHERE (action = 'version.transitioned' AND new_state = 'production') OR action = 'model.retired';
 
 -- Promotions in one transaction did not have their place. It is that of the entry that made the version champion, one or
 -- two after the intention, or of the intention itself if the version was champion already. `CROSS JOIN` makes SQLite begin
