@@ -58,7 +58,7 @@
 //! - `world`: the contract of each kind of stage. `graph`: how stages are connected.
 //! - `foreach`, `children`: runs for several values or segments. `diagram`: the graph as Mermaid.
 //! - `parameters`: the check of parameters against the schema of their component.
-//! - `lock`: `stagewright.lock`. `operator`, `ceilings`, `walls`: the operator's file.
+//! - `lock`: `stagewright.lock`. `operator`, `ceilings`, `walls`, `hooks`: the operator's file.
 //! - `serving`: the file of a server.
 //! - `starter`: the file that `stagewright init` writes.
 
@@ -70,6 +70,7 @@ mod document;
 mod foreach;
 mod gates;
 mod graph;
+mod hooks;
 mod http_grant;
 mod limits;
 mod lock;
@@ -107,6 +108,7 @@ pub use foreach::{
 };
 pub use gates::{ChampionOverlap, ChampionUnreadable, GatesSection, NoRegression, Policy, RegisterPolicy, metrics_of};
 pub use graph::{Edge, Graph, Input, Step};
+pub use hooks::{HookCommand, HookRequest, HookSection, HookTarget, SecretSource};
 pub use http_grant::HttpGrant;
 pub use limits::{Limits, ResourceUsage};
 pub use lock::{LOCK_FILE, Lock};
@@ -119,7 +121,7 @@ pub use parameters::check_cost;
 pub use problem::{Condition, ManifestError, Problem, ProblemLocation};
 pub use production::{ProblemSection, ProductionSection};
 pub use retry::Retry;
-pub use serving::{IsolationPolicy, ServedModelSection, ServerSection, ServingFile};
+pub use serving::{IsolationPolicy, LoggedFeatures, PredictionLogSection, ServedModelSection, ServerSection, ServingFile};
 pub use signature::SignatureSection;
 pub use source::{HttpFormat, SourceLocation, SourceSection, SqliteRows, TOKEN_PREFIX, without_query};
 pub use split::SplitSection;

@@ -1,7 +1,7 @@
 //! The operator's file: bounds for all pipelines on a machine.
 //!
 //! Owns the ceilings of limits, limits that only the operator sets, the servers that manifests may
-//! grant, and the keys that components must be signed with. A limit that a manifest sets above its
+//! grant, the keys that components must be signed with, and who is told of new champions. A limit that a manifest sets above its
 //! ceiling is an error of the manifest; a default above it is lowered. Without the file, the
 //! general bounds of manifests hold (docs/operator.md).
 
@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use crate::ceilings::Ceilings;
 use crate::document::{self, Origin};
+use crate::hooks::HookSection;
 use crate::http_grant::HttpGrant;
 use crate::limits::Limits;
 use crate::manifest::{MAX_WORKERS, Manifest};
@@ -65,6 +66,9 @@ pub struct Operator {
     /// Whose components may run, whatever manifests say.
     #[serde(skip_serializing_if = "TrustSection::is_default")]
     pub trust: TrustSection,
+    /// Who is told of changes of champions. No file of a project names one.
+    #[serde(skip)]
+    pub hooks: Vec<HookSection>,
 }
 
 /// The limits of one instance of a component. A manifest cannot change them.
@@ -241,6 +245,9 @@ fn read(file: Section<'_>) -> Operator {
     operator.walls = file.get("walls").and_then(|item| item.choice(&WallPolicy::ALL));
     if let Some(section) = file.section("trust") {
         operator.trust = TrustSection::read(section);
+    }
+    if let Some(section) = file.section("hooks") {
+        operator.hooks = HookSection::read_all(&section);
     }
     file.finish();
     operator

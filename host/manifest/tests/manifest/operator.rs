@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use stagewright_manifest::{
-    InstanceLimits, MachineLimits, Manifest, Operator, Overrides, TrustedKey, WallPolicy, World,
+    HookTarget, InstanceLimits, MachineLimits, Manifest, Operator, Overrides, SecretSource, TrustedKey, WallPolicy,
+    World,
 };
+use stagewright_store::ChampionChangeKind;
 
 fn operator(text: &str) -> Operator {
     Operator::parse("operator.toml", text.to_owned()).unwrap_or_else(|error| panic!("{error}"))
@@ -157,4 +159,63 @@ fn all_problems_of_the_operators_file_are_reported_at_once() {
     for part in ["memroy", "`soon`", "trainnig", "`instances.stack` is out of range", "not a server or a network"] {
         assert!(error.contains(part), "{part}: {error}");
     }
+}
+
+#[test]
+fn a_hook_is_a_request_or_a_command() {
+    let operator = operator(
+        "[hooks.ci]\nurl = \"https://ci.example.org:8443/hooks?to=main\"\nsecret-file = \"ci.secret\"\n\
+         [hooks.redeploy]\ncommand = [\"/usr/bin/env\", \"true\"]\nenv = [\"PATH\"]\nevents = [\"promoted\", \"rolled-back\"]\n\
+         models = [\"churn\"]\ntimeout = \"5 min\"\n",
+    );
+    let [ci, redeploy] = &operator.hooks[..] else { panic!("{:?}", operator.hooks) };
+    let HookTarget::Request(request) = &ci.target else { panic!("{ci:?}") };
+    assert_eq!(request.url, "https://ci.example.org:8443/hooks?to=main");
+    assert_eq!(request.secret, SecretSource::File("ci.secret".into()), "beside the operator's file");
+    assert_eq!((ci.timeout, ci.events.len(), ci.models.len()), (Duration::from_secs(10), 0, 0));
+    let HookTarget::Command(command) = &redeploy.target else { panic!("{redeploy:?}") };
+    assert_eq!(command.program.to_str(), Some("/usr/bin/env"));
+    assert_eq!((&command.arguments[..], &command.variables[..]), (&["true".to_owned()][..], &["PATH".to_owned()][..]));
+    assert_eq!(redeploy.events, [ChampionChangeKind::Promoted, ChampionChangeKind::RolledBack]);
+    assert_eq!((redeploy.timeout, &redeploy.models[..]), (Duration::from_secs(300), &["churn".to_owned()][..]));
+}
+
+#[test]
+fn a_hook_that_could_call_or_run_something_else_is_refused() {
+    let secret = "secret-env = \"X\"";
+    for (section, message) in [
+        (format!("url = \"http://ci.example.org/\"\n{secret}"), "is not encrypted"),
+        (format!("url = \"https://ada:secret@ci.example.org/\"\n{secret}"), "is no URL that can be called"),
+        (format!("url = \"https://ci.example.org/#x\"\n{secret}"), "is no URL that can be called"),
+        (format!("url = \"https://10.0.0.0/8\"\n{secret}\nurl2 = 1"), "unknown key `url2`"),
+        (format!("url = \"file:///etc/passwd\"\n{secret}"), "is no URL that can be called"),
+        (format!("url = \"https:// ci.example.org\"\n{secret}"), "is no URL that can be called"),
+        ("url = \"https://ci.example.org/\"".to_owned(), "`hooks.x` needs a secret"),
+        (format!("url = \"https://a/\"\nsecret-file = \"f\"\n{secret}"), "exclude each other"),
+        ("url = \"https://a/\"\nsecret-env = \"it's me\"".to_owned(), "is no name of a variable"),
+        ("command = [\"redeploy\"]".to_owned(), "names no program"),
+        ("command = []".to_owned(), "names no program"),
+        (format!("command = [\"/bin/true\"]\nurl = \"https://a/\"\n{secret}"), "needs either `url` or `command`"),
+        ("events = [\"promoted\"]".to_owned(), "needs either `url` or `command`"),
+        ("command = [\"/bin/true\"]\nevents = [\"deleted\"]".to_owned(), "`deleted` is not a value"),
+        ("command = [\"/bin/true\"]\ntimeout = \"2 h\"".to_owned(), "is out of range"),
+        ("command = [\"/bin/true\"]\nsecret-env = \"X\"".to_owned(), "unknown key `secret-env`"),
+    ] {
+        let error = Operator::parse("operator.toml", format!("[hooks.x]\n{section}\n")).expect_err(&section).render();
+        assert!(error.contains(message) && error.contains("hint"), "{section}\n{error}");
+    }
+    for url in ["http://127.0.0.1:9000/x", "http://localhost/x", "http://[::1]:9/"] {
+        assert_eq!(operator(&format!("[hooks.x]\nurl = \"{url}\"\n{secret}\n")).hooks.len(), 1);
+    }
+    let open = "[hooks.x]\nurl = \"http://ci.internal/\"\ninsecure = true\nsecret-env = \"X\"\n";
+    assert_eq!(operator(open).hooks.len(), 1);
+}
+
+// invariant: Only the operator's file names hooks; a project cannot.
+#[test]
+fn a_manifest_names_no_hooks() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/churn.toml");
+    let text = std::fs::read_to_string(file).unwrap() + "\n[hooks.x]\ncommand = [\"/bin/true\"]\n";
+    let error = Manifest::parse("churn.toml", text, "config".into(), &Overrides::default()).unwrap_err().render();
+    assert!(error.contains("unknown key `hooks`"), "{error}");
 }
