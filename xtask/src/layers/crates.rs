@@ -40,6 +40,10 @@ const ORDER: &[(&str, &[&str])] = &[
             "stagewright-lifecycle",
         ],
     ),
+    (
+        "stagewright-hooks",
+        &["stagewright-text", "stagewright-store", "stagewright-manifest", "stagewright-lifecycle"],
+    ),
     ("stagewright-jail", &["stagewright-text"]),
     (
         "stagewright-runtime",
@@ -65,6 +69,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "stagewright-evaluation",
             "stagewright-deployment",
             "stagewright-lifecycle",
+            "stagewright-hooks",
             "stagewright-serving",
             "stagewright-runtime",
         ],

@@ -1,0 +1,162 @@
+//! Telling a program: it is run with the event on its standard input.
+//!
+//! It has the rights of this process, so only the operator's file names it. It begins in `/`, with
+//! the variables that the file names and the event's id, and in a process group of its own, which
+//! is ended with it: after its time, or when it has ended and left something behind.
+
+use std::io::{PipeReader, Read as _, Seek as _, Write as _};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{
+    Pid, Signal, WaitId, WaitIdOptions, kill_process_group, set_parent_process_death_signal, waitid,
+};
+use stagewright_manifest::HookCommand;
+use stagewright_text::Untrusted;
+
+use crate::attempt::Failure;
+use crate::event::Event;
+use crate::secret::Variables;
+
+/// The variable with the event's id.
+const EVENT_ID: &str = "STAGEWRIGHT_EVENT_ID";
+
+/// The bytes of output that are kept. A program that writes more is not held up.
+const MOST_KEPT: usize = 4 << 10;
+
+/// The bytes of output that are shown.
+const MOST_SHOWN: usize = 300;
+
+/// The time between two looks at a program.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The end of a program.
+enum End {
+    /// By itself.
+    Ended,
+    /// Its time was over.
+    OutOfTime,
+    /// This process ends.
+    Stopped,
+}
+
+/// Runs a program. Exit code 0 says that it took the event.
+pub(crate) fn run(
+    target: &HookCommand,
+    event: &Event,
+    body: &[u8],
+    timeout: Duration,
+    variables: &Variables,
+    stop: &AtomicBool,
+) -> Result<(), Failure> {
+    let program = target.program.display();
+    let cannot = |error: std::io::Error| Failure::NotHere(format!("{program} cannot be run: {error}"));
+    let (mut child, mut output) = start(target, event, body, variables).map_err(cannot)?;
+    let deadline = Instant::now() + timeout;
+    let mut kept = Vec::new();
+    let end = watch(&child, &mut output, &mut kept, deadline, stop).map_err(cannot);
+    // Before the program is waited for: until then nobody else has the number of its group.
+    let _ = kill_process_group(id(&child), Signal::KILL);
+    let status = child.wait().map_err(cannot)?;
+    let end = end?;
+    while kept.len() < MOST_KEPT && read(&mut output, &mut kept, Duration::ZERO).map_err(cannot)? {}
+    let text = String::from_utf8_lossy(&kept);
+    let text = Untrusted::new(text.trim()).cut(MOST_SHOWN).to_string();
+    let said = if text.is_empty() { String::new() } else { format!(": {text}") };
+    match (end, status.code()) {
+        (End::Ended, Some(0)) => Ok(()),
+        (End::Ended, Some(code)) => Err(Failure::refused(format!("{program} ended with exit code {code}{said}"))),
+        (End::Ended, None) => Err(Failure::refused(format!("{program} was ended by a signal{said}"))),
+        (End::OutOfTime, _) => Err(Failure::refused(format!("{program} was ended after {timeout:?}{said}"))),
+        (End::Stopped, _) => Err(Failure::refused(format!("{program} was ended with the program that ran it"))),
+    }
+}
+
+/// Starts the program, with the event in a file that has no name: a program that does not read its
+/// input holds nobody up.
+fn start(
+    target: &HookCommand,
+    event: &Event,
+    body: &[u8],
+    variables: &Variables,
+) -> std::io::Result<(Child, PipeReader)> {
+    let mut input = tempfile::tempfile()?;
+    input.write_all(body)?;
+    input.rewind()?;
+    let (reader, writer) = std::io::pipe()?;
+    let mut command = Command::new(&target.program);
+    command.args(&target.arguments).current_dir("/").env_clear();
+    command.envs(target.variables.iter().filter_map(|name| Some((name, variables(name)?))));
+    command.env(EVENT_ID, &event.id);
+    command.stdin(input).stdout(writer.try_clone()?).stderr(Stdio::from(writer)).process_group(0);
+    // SAFETY: between fork and exec, the closure makes one system call, `prctl`, and allocates
+    // nothing. The program ends with the thread that started it, which waits for it.
+    unsafe {
+        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+    }
+    // The command holds the other end of the pipe, and goes here.
+    Ok((command.spawn()?, reader))
+}
+
+/// Reads what the program writes, until it ends or has to.
+fn watch(
+    child: &Child,
+    output: &mut PipeReader,
+    kept: &mut Vec<u8>,
+    deadline: Instant,
+    stop: &AtomicBool,
+) -> std::io::Result<End> {
+    let mut is_open = true;
+    loop {
+        if is_open {
+            is_open = read(output, kept, LOOK)? || !is_closed(output)?;
+        } else {
+            std::thread::sleep(LOOK);
+        }
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        if waitid(WaitId::Pid(id(child)), options)?.is_some() {
+            return Ok(End::Ended);
+        }
+        if stop.load(Ordering::Relaxed) {
+            return Ok(End::Stopped);
+        }
+        if Instant::now() >= deadline {
+            return Ok(End::OutOfTime);
+        }
+    }
+}
+
+/// Reads output that is there or comes within a time. Returns whether there was any.
+fn read(output: &mut PipeReader, kept: &mut Vec<u8>, within: Duration) -> std::io::Result<bool> {
+    let within = Timespec { tv_sec: 0, tv_nsec: within.subsec_nanos().into() };
+    let ready = poll(&mut [PollFd::new(&*output, PollFlags::IN)], Some(&within));
+    if matches!(ready, Ok(0) | Err(rustix::io::Errno::INTR)) {
+        return Ok(false);
+    }
+    ready?;
+    let mut bytes = [0; 4096];
+    let length = output.read(&mut bytes)?;
+    let room = MOST_KEPT - kept.len().min(MOST_KEPT);
+    kept.extend_from_slice(&bytes[..length.min(room)]);
+    Ok(length > 0)
+}
+
+/// Returns whether nobody writes any more and all was read.
+fn is_closed(output: &PipeReader) -> std::io::Result<bool> {
+    let mut waiting = [PollFd::new(output, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    match poll(&mut waiting, Some(&now)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => {
+            let found = waiting[0].revents();
+            Ok(found.contains(PollFlags::HUP) && !found.contains(PollFlags::IN))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn id(child: &Child) -> Pid {
+    Pid::from_child(child)
+}

@@ -1,0 +1,303 @@
+//! Telling one hook of all changes that it was not told of yet, in order.
+//!
+//! For each change: take the hook, so that no other process tells it meanwhile; look again at how
+//! far it was told; tell it; move its place; let go. A process that dies on the way leaves the
+//! place where it was, and the next one tells the hook again.
+
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use stagewright_manifest::HookSection;
+use stagewright_store::{ChampionChange, HeldHook, HookProgress, Registry, StoreError};
+
+use crate::attempt::{Failure, attempt};
+use crate::event::Event;
+use crate::secret::Variables;
+
+/// The pause after the first failure. It doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The longest pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
+
+/// How much longer than its timeout an attempt may take before another process takes the hook.
+const ALLOWANCE: Duration = Duration::from_secs(30);
+
+/// The time for which a change is not told because its production location does not follow yet.
+/// Whoever promotes moves the pointer within seconds. After this, the event says that it was not
+/// moved.
+const SETTLING: Duration = Duration::from_secs(120);
+
+/// The time between two looks at something that another process does.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// The changes that are read at once.
+const AT_ONCE: usize = 64;
+
+/// How long to go on.
+#[derive(Debug)]
+pub struct Patience<'a> {
+    /// No attempt begins, and nothing is waited for, after this.
+    pub until: Instant,
+    /// Whether the first attempt is made now, although one failed a short time ago.
+    pub is_eager: bool,
+    /// Becomes true when this program ends.
+    pub stop: &'a AtomicBool,
+}
+
+/// The result of telling a hook.
+#[derive(Debug)]
+pub struct Report {
+    /// The hook.
+    pub name: String,
+    /// The events that it took now, in a few words each.
+    pub delivered: Vec<String>,
+    /// Why it was not told of everything.
+    pub problem: Option<Problem>,
+}
+
+/// Why a hook was not told of an event.
+#[derive(Debug)]
+pub enum Problem {
+    /// It did not take it.
+    Failed {
+        /// The event in a few words: `promoted churn/4`.
+        event: String,
+        /// Why.
+        reason: String,
+        /// The time until the next attempt.
+        pause: Duration,
+    },
+    /// The last attempt failed a short time ago.
+    Later {
+        /// The time until the next attempt.
+        pause: Duration,
+    },
+    /// This process lacks what is needed.
+    NotHere {
+        /// What.
+        reason: String,
+    },
+    /// Another process tells it just now.
+    Held,
+    /// The production location does not follow the change yet.
+    Settling {
+        /// The event in a few words.
+        event: String,
+    },
+    /// The registry failed.
+    Registry(StoreError),
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Failed { event, reason, pause } => {
+                write!(f, "it did not take `{event}`: {reason}; the next attempt is due in {}", rounded(*pause))
+            }
+            Self::Later { pause } => {
+                write!(f, "the last attempt failed; the next one is due in {}", rounded(*pause))
+            }
+            Self::NotHere { reason } => f.write_str(reason),
+            Self::Held => f.write_str("another process tells it just now"),
+            Self::Settling { event } => write!(f, "the production location does not follow `{event}` yet"),
+            Self::Registry(error) => error.fmt(f),
+        }
+    }
+}
+
+/// Returns a time in words, to a second where it has some.
+fn rounded(time: Duration) -> String {
+    if time < Duration::from_secs(1) { format!("{} ms", time.as_millis()) } else { format!("{} s", time.as_secs()) }
+}
+
+/// A hook and what it takes to tell it.
+pub(crate) struct Delivery<'a> {
+    pub(crate) section: &'a HookSection,
+    pub(crate) registry: &'a Registry,
+    pub(crate) variables: &'a Variables,
+}
+
+/// The next thing to do.
+enum Step {
+    /// Nothing: it was told of everything.
+    AllTold,
+    /// It took this event.
+    Told(String),
+    /// It is not told now.
+    Wait(Problem),
+}
+
+impl Delivery<'_> {
+    /// Tells the hook of everything, or says why not.
+    pub(crate) fn deliver(&self, patience: &Patience<'_>) -> Report {
+        let mut report = Report { name: self.section.name.clone(), delivered: Vec::new(), problem: None };
+        let mut is_eager = patience.is_eager;
+        loop {
+            let (problem, pause) = match self.step(is_eager, patience.stop) {
+                Ok(Step::AllTold) => {
+                    report.problem = None;
+                    return report;
+                }
+                Ok(Step::Told(event)) => {
+                    report.delivered.push(event);
+                    report.problem = None;
+                    if Instant::now() < patience.until && !patience.stop.load(Ordering::Relaxed) {
+                        continue;
+                    }
+                    return report;
+                }
+                Ok(Step::Wait(problem)) => {
+                    let pause = problem.pause();
+                    (problem, pause)
+                }
+                Err(error) => (Problem::Registry(error), None),
+            };
+            // What failed in this call says more than that it is too early to try again.
+            let is_known = matches!((&report.problem, &problem), (Some(Problem::Failed { .. }), Problem::Later { .. }));
+            if !is_known {
+                is_eager &= !matches!(problem, Problem::Failed { .. });
+                report.problem = Some(problem);
+            }
+            let Some(pause) = pause else { return report };
+            if !sleep(pause, patience) {
+                return report;
+            }
+        }
+    }
+
+    /// Tells the hook of the next change.
+    fn step(&self, is_eager: bool, stop: &AtomicBool) -> Result<Step, StoreError> {
+        let progress = self.progress()?;
+        let Some(change) = self.next(progress.place)? else { return Ok(Step::AllTold) };
+        let now = now_ms();
+        if !is_eager && progress.next_ms > now {
+            return Ok(Step::Wait(Problem::Later { pause: milliseconds(progress.next_ms - now) }));
+        }
+        let is_followed = change.destinations.iter().all(|destination| destination.is_done);
+        if !is_followed && now - change.entry.at_ms < SETTLING.as_millis() as i64 {
+            let event = Event::of(self.registry, &change)?.title();
+            return Ok(Step::Wait(Problem::Settling { event }));
+        }
+        let until = now + (self.section.timeout + ALLOWANCE).as_millis() as i64;
+        let Some(held) = self.registry.hold_hook(&self.section.name, until)? else {
+            return Ok(Step::Wait(Problem::Held));
+        };
+        let step = self.tell(&held, stop);
+        self.registry.release_hook(held)?;
+        step
+    }
+
+    /// Tells the hook of the next change, while this process holds it.
+    fn tell(&self, held: &HeldHook, stop: &AtomicBool) -> Result<Step, StoreError> {
+        // Whoever held it before may have told it of the change.
+        let progress = self.progress()?;
+        let Some(change) = self.next(progress.place)? else { return Ok(Step::AllTold) };
+        let event = Event::of(self.registry, &change)?;
+        let name = &self.section.name;
+        match attempt(self.section, &event, self.variables, stop) {
+            Ok(()) => {
+                self.registry.hook_told(name, change.entry.seq, true)?;
+                tracing::info!("hook `{name}` took `{}`", event.title());
+                Ok(Step::Told(event.title()))
+            }
+            Err(Failure::NotHere(reason)) => Ok(Step::Wait(Problem::NotHere { reason })),
+            Err(Failure::Refused { reason, after }) => {
+                let pause = pause(progress.failures).max(after.unwrap_or_default());
+                self.registry.hook_failed(held, now_ms() + pause.as_millis() as i64, &reason)?;
+                Ok(Step::Wait(Problem::Failed { event: event.title(), reason, pause }))
+            }
+        }
+    }
+
+    fn progress(&self) -> Result<HookProgress, StoreError> {
+        let find = |hooks: Vec<HookProgress>| hooks.into_iter().find(|hook| hook.name == self.section.name);
+        if let Some(progress) = find(self.registry.hooks()?) {
+            return Ok(progress);
+        }
+        self.registry.begin_hooks(&[&self.section.name], None)?;
+        let absent = || StoreError::BadRecord {
+            place: self.registry.place(),
+            problem: format!("the hook `{}` is gone", self.section.name),
+        };
+        find(self.registry.hooks()?).ok_or_else(absent)
+    }
+
+    /// Returns the next change that the hook wants to be told of. Those that it does not want are
+    /// passed over for good.
+    fn next(&self, mut place: u64) -> Result<Option<ChampionChange>, StoreError> {
+        let HookSection { name, events, models, .. } = self.section;
+        let is_wanted = |change: &ChampionChange| {
+            (events.is_empty() || events.contains(&change.kind))
+                && (models.is_empty() || models.contains(&change.entry.model))
+        };
+        loop {
+            let changes = self.registry.champion_changes(place, AT_ONCE)?;
+            let Some(last) = changes.last().map(|change| change.entry.seq) else { return Ok(None) };
+            let found = changes.iter().position(is_wanted);
+            let passed = match found {
+                Some(at) => at.checked_sub(1).map(|before| changes[before].entry.seq),
+                None => Some(last),
+            };
+            if let Some(passed) = passed {
+                self.registry.hook_told(name, passed, false)?;
+                place = passed;
+            }
+            if let Some(at) = found {
+                return Ok(changes.into_iter().nth(at));
+            }
+        }
+    }
+}
+
+impl Problem {
+    /// Returns the time after which to look again; `None` if waiting does not help.
+    pub(crate) fn pause(&self) -> Option<Duration> {
+        match self {
+            Self::Failed { pause, .. } | Self::Later { pause } => Some(*pause),
+            Self::Held | Self::Settling { .. } => Some(LOOK),
+            Self::NotHere { .. } | Self::Registry(_) => None,
+        }
+    }
+}
+
+/// Sleeps. Returns false at once if patience or the program ends before.
+fn sleep(time: Duration, patience: &Patience<'_>) -> bool {
+    let end = Instant::now() + time;
+    if end >= patience.until {
+        return false;
+    }
+    while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+        if patience.stop.load(Ordering::Relaxed) {
+            return false;
+        }
+        std::thread::sleep(left.min(LOOK));
+    }
+    true
+}
+
+/// Returns the pause after a failure, with the number of failures before it.
+fn pause(failures: u32) -> Duration {
+    FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_PAUSE)
+}
+
+fn milliseconds(number: i64) -> Duration {
+    Duration::from_millis(u64::try_from(number).unwrap_or_default())
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_and_end_at_ten_minutes() {
+        let pauses: Vec<u64> = [0, 1, 2, 10, 11, 200, u32::MAX].map(|it| pause(it).as_millis() as u64).into();
+        assert_eq!(pauses, [500, 1000, 2000, 512_000, 600_000, 600_000, 600_000]);
+    }
+}
