@@ -11,7 +11,7 @@ use jiff::fmt::temporal::Pieces;
 /// Integers below 2^53 are exact in a double. Above, several integers have the same double.
 const EXACT_INTEGER: f64 = 9_007_199_254_740_992.0;
 /// A decimal number of this many digits survives the conversion to a double and back.
-const EXACT_DIGITS: usize = 15;
+pub(crate) const EXACT_DIGITS: usize = 15;
 /// The most digits of an int64.
 const MAX_INTEGER_DIGITS: usize = 19;
 /// The time that timestamps are counted from.

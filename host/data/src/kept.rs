@@ -10,10 +10,14 @@ use arrow_array::{
     Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, RecordBatchOptions, StringArray,
     TimestampMicrosecondArray,
 };
+use serde::de::IgnoredAny;
 use serde_json::{Number, Value};
 use stagewright_store::{DataType, Field, Schema};
 
-use crate::cell::{Cell, float_text, timestamp_text};
+use crate::cell::{Cell, EXACT_DIGITS, float_text, timestamp_text};
+
+/// A double holds every integer up to this one.
+const MAX_EXACT: u64 = 1 << 53;
 
 /// Consecutive rows to predict: at least one.
 #[derive(Clone, Debug)]
@@ -48,7 +52,8 @@ pub enum KeptValues {
     Timestamp(TimestampMicrosecondArray),
     /// Texts.
     Text(StringArray),
-    /// JSON texts: values of several kinds, nested values, or numbers that no other kind holds.
+    /// JSON texts: values of several kinds, nested values, or numbers that no other kind holds as
+    /// they are written, such as `10.50`.
     Json(StringArray),
 }
 
@@ -182,37 +187,112 @@ impl KeptValues {
         })
     }
 
-    /// Returns a value as JSON. Times, infinities and NaN are texts. A JSON text that is none,
-    /// which only a process that lies sends, is a text too.
-    pub fn json(&self, row: usize) -> Value {
+    /// Returns whether a value is null.
+    pub fn is_null(&self, row: usize) -> bool {
         match self {
-            Self::Boolean(values) if values.is_valid(row) => values.value(row).into(),
-            Self::Int64(values) if values.is_valid(row) => values.value(row).into(),
-            Self::Float64(values) if values.is_valid(row) => {
+            Self::Null(_) => true,
+            Self::Boolean(values) => values.is_null(row),
+            Self::Int64(values) => values.is_null(row),
+            Self::Float64(values) => values.is_null(row),
+            Self::Timestamp(values) => values.is_null(row),
+            Self::Text(values) | Self::Json(values) => values.is_null(row),
+        }
+    }
+
+    /// Calls `take` with a value as JSON text in one line. Times, infinities and NaN are strings. A
+    /// JSON text that is none, which only a process that lies sends, is a string too.
+    pub fn with_json<T>(&self, row: usize, take: impl FnOnce(&str) -> T) -> T {
+        let value = match self {
+            _ if self.is_null(row) => Value::Null,
+            Self::Json(values) => match values.value(row) {
+                text if is_json_line(text) => return take(text),
+                text => text.into(),
+            },
+            Self::Boolean(values) => values.value(row).into(),
+            Self::Int64(values) => values.value(row).into(),
+            Self::Float64(values) => {
                 let number = values.value(row);
                 Number::from_f64(number).map_or_else(|| float_text(number).into(), Value::Number)
             }
-            Self::Timestamp(values) if values.is_valid(row) => timestamp_text(values.value(row)).into(),
-            Self::Text(values) if values.is_valid(row) => values.value(row).into(),
-            Self::Json(values) if values.is_valid(row) => {
-                let text = values.value(row);
-                serde_json::from_str(text).unwrap_or_else(|_| text.into())
-            }
-            _ => Value::Null,
-        }
+            Self::Timestamp(values) => timestamp_text(values.value(row)).into(),
+            Self::Text(values) => values.value(row).into(),
+            Self::Null(_) => Value::Null,
+        };
+        take(&value.to_string())
     }
 
     /// Calls `take` with a value as text: the cell of a text file. A null is the empty text.
     pub fn with_text<T>(&self, row: usize, take: impl FnOnce(&str) -> T) -> T {
         match self {
-            Self::Text(values) if values.is_valid(row) => take(values.value(row)),
-            _ => match self.json(row) {
-                Value::Null => take(""),
-                Value::String(text) => take(&text),
-                value => take(&value.to_string()),
-            },
+            _ if self.is_null(row) => take(""),
+            Self::Text(values) => take(values.value(row)),
+            _ => self.with_json(row, |json| match serde_json::from_str::<String>(json) {
+                Ok(text) => take(&text),
+                Err(_) => take(json),
+            }),
         }
     }
+
+    /// Returns a value as a boolean, if it is one.
+    pub fn boolean(&self, row: usize) -> Option<bool> {
+        match self {
+            _ if self.is_null(row) => None,
+            Self::Boolean(values) => Some(values.value(row)),
+            Self::Json(values) => serde_json::from_str(values.value(row)).ok(),
+            _ => None,
+        }
+    }
+
+    /// Returns a value as an integer, if it is one.
+    pub fn integer(&self, row: usize) -> Option<i64> {
+        match self {
+            _ if self.is_null(row) => None,
+            Self::Int64(values) => Some(values.value(row)),
+            Self::Json(values) => values.value(row).parse().ok(),
+            _ => None,
+        }
+    }
+
+    /// Returns a value as a double, if it is a number that a double holds: its digits can be read
+    /// from the double again.
+    pub fn float(&self, row: usize) -> Option<f64> {
+        match self {
+            _ if self.is_null(row) => None,
+            Self::Float64(values) => Some(values.value(row)),
+            Self::Int64(values) => exact_float(values.value(row)),
+            Self::Json(values) => match values.value(row).parse() {
+                Ok(integer) if values.value(row) != "-0" => exact_float(integer),
+                _ => decimal_float(values.value(row)),
+            },
+            _ => None,
+        }
+    }
+}
+
+/// Returns whether a text is JSON in one line.
+fn is_json_line(text: &str) -> bool {
+    !text.contains(['\n', '\r']) && serde_json::from_str::<IgnoredAny>(text).is_ok()
+}
+
+/// Returns an integer as a double, which holds it up to 2^53.
+fn exact_float(integer: i64) -> Option<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53")]
+    (integer.unsigned_abs() <= MAX_EXACT).then_some(integer as f64)
+}
+
+/// Returns a number of JSON as a double, if it has no more digits than survive this, or is the
+/// text of the double.
+fn decimal_float(text: &str) -> Option<f64> {
+    if !text.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+        return None;
+    }
+    let number: f64 = text.parse().ok()?;
+    let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
+    let digits: String = mantissa.chars().filter(char::is_ascii_digit).collect();
+    let digits = digits.trim_matches('0');
+    let is_normal = if digits.is_empty() { number == 0.0 } else { number.is_normal() };
+    let is_own_text = || Number::from_f64(number).is_some_and(|own| own.to_string() == text);
+    (is_normal && (digits.len() <= EXACT_DIGITS || is_own_text())).then_some(number)
 }
 
 /// A kept column under construction. It has the kind of its cells, or JSON if they are of several.
@@ -249,48 +329,26 @@ impl KeptBuilder {
                 *self = Self::begun(*rows, cell);
                 self.append(cell);
             }
-            (Self::Json(values), cell) => values.append_value(json_of(cell).to_string()),
-            (_, cell) => {
-                let values = self.finish();
-                let mut texts = StringBuilder::new();
-                for row in 0..values.len() {
-                    match values.json(row) {
-                        Value::Null => texts.append_null(),
-                        value => texts.append_value(value.to_string()),
-                    }
-                }
-                *self = Self::Json(texts);
-                self.append(cell);
-            }
+            (_, cell) => self.append_json(&json_of(cell).to_string()),
         }
     }
 
-    /// Appends a value of JSON.
-    pub(crate) fn append_json(&mut self, value: &Value) {
-        let cell = match value {
-            Value::Null => Cell::Null,
-            Value::Bool(value) => Cell::Boolean(*value),
-            Value::String(text) => Cell::Text(text),
-            Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-                (Some(number), _) => Cell::Integer(number),
-                (None, Some(float)) if number.is_f64() => Cell::Float(float),
-                _ => return self.append_nested(value),
-            },
-            Value::Array(_) | Value::Object(_) => return self.append_nested(value),
-        };
-        self.append(cell);
-    }
-
-    /// Appends a value that no cell is.
-    fn append_nested(&mut self, value: &Value) {
-        // A cell of another kind makes it JSON.
+    /// Appends a JSON text in one line, other than `null`. A cell of another kind becomes one too.
+    pub(crate) fn append_json(&mut self, text: &str) {
         if !matches!(self, Self::Json(_)) {
             let values = self.finish();
-            *self = Self::Json(StringBuilder::new());
-            (0..values.len()).for_each(|row| self.append_json(&values.json(row)));
+            let mut texts = StringBuilder::new();
+            for row in 0..values.len() {
+                if values.is_null(row) {
+                    texts.append_null();
+                } else {
+                    values.with_json(row, |text| texts.append_value(text));
+                }
+            }
+            *self = Self::Json(texts);
         }
         if let Self::Json(texts) = self {
-            texts.append_value(value.to_string());
+            texts.append_value(text);
         }
     }
 
@@ -361,8 +419,8 @@ mod tests {
         builder.finish()
     }
 
-    fn shown(values: &KeptValues) -> Vec<Value> {
-        (0..values.len()).map(|row| values.json(row)).collect()
+    fn shown(values: &KeptValues) -> Vec<String> {
+        (0..values.len()).map(|row| values.with_json(row, str::to_owned)).collect()
     }
 
     #[test]
@@ -382,7 +440,7 @@ mod tests {
         ] {
             let values = built(&cells);
             assert_eq!((values.kind(), values.len()), (kind, cells.len()));
-            assert_eq!(Value::from(shown(&values)).to_string(), json);
+            assert_eq!(format!("[{}]", shown(&values).join(",")), json);
             let column = KeptColumn { name: "k".to_owned(), values };
             let (schema, kinds, batch) = KeptColumn::to_batch(std::slice::from_ref(&column), cells.len()).unwrap();
             assert_eq!(schema, KeptKind::schema(&kinds));
@@ -394,17 +452,49 @@ mod tests {
 
     #[test]
     fn values_of_json_are_kept_as_they_are() {
-        let values = [r#"[1,{"a":null}]"#, "18446744073709551615", "0.1", "\"x\"", "null", "1"];
-        let values = values.map(|text| serde_json::from_str::<Value>(text).unwrap());
+        let texts = [r#"[1,{"a":null}]"#, "18446744073709551615", "10.50", "\"x\"", "-0", "1e400"];
         let mut builder = KeptBuilder::default();
-        values.iter().rev().for_each(|value| builder.append_json(value));
+        builder.append(Cell::Null);
+        builder.append(Cell::Float(0.5));
+        texts.iter().for_each(|text| builder.append_json(text));
         let kept = builder.finish();
         assert_eq!(kept.kind(), KeptKind::Json);
-        let mut shown = shown(&kept);
-        shown.reverse();
-        assert_eq!(shown, values);
+        assert_eq!(shown(&kept), [&["null", "0.5"][..], &texts].concat());
         let text = |row: usize| kept.with_text(row, str::to_owned);
-        assert_eq!([text(0), text(1), text(2), text(5)], ["1", "", "x", r#"[1,{"a":null}]"#]);
+        assert_eq!([text(0), text(1), text(4), text(5)], ["", "0.5", "10.50", "x"]);
+    }
+
+    #[test]
+    fn a_number_is_a_double_if_its_digits_survive() {
+        let float = |text: &str| {
+            let mut builder = KeptBuilder::default();
+            builder.append_json(text);
+            builder.finish().float(0)
+        };
+        for (text, expected) in [
+            ("10.50", 10.5),
+            ("1e3", 1000.0),
+            ("-0", -0.0),
+            ("0.000e7", 0.0),
+            ("1.00000000000000000000", 1.0),
+            ("0.12345678901234568", 0.123_456_789_012_345_68),
+            ("9007199254740992", 9_007_199_254_740_992.0),
+        ] {
+            assert_eq!(float(text).map(f64::to_bits), Some(f64::to_bits(expected)), "{text}");
+        }
+        for text in ["9007199254740993", "2.9999999999999999999", "1e400", "1e-400", "1.5e-310", "true", "\"1\"", "[1]"]
+        {
+            assert_eq!(float(text), None, "{text}");
+        }
+        let mixed = built(&[Cell::Boolean(true), Cell::Integer(7), Cell::Text("8"), Cell::Null]);
+        assert_eq!([0, 1, 2, 3].map(|row| mixed.boolean(row)), [Some(true), None, None, None]);
+        assert_eq!([0, 1, 2, 3].map(|row| mixed.integer(row)), [None, Some(7), None, None]);
+    }
+
+    #[test]
+    fn a_json_text_that_is_none_is_a_string() {
+        let lies = KeptValues::Json(StringArray::from(vec!["{", "[1,\n2]", "", "nul"]));
+        assert_eq!(shown(&lies), ["\"{\"", "\"[1,\\n2]\"", "\"\"", "\"nul\""]);
     }
 
     #[test]

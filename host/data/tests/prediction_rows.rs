@@ -2,14 +2,15 @@
 //! came.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_select::concat::concat_batches;
 use parquet::arrow::ArrowWriter;
 use rusqlite::Connection;
-use serde_json::Value;
 use stagewright_data::{
     DataError, Decode as _, DecodeLimits, InProcess, Interrupt, KeptKind, RowsInput, RowsPiece, RowsText, Signature,
     Source, TextFormat,
@@ -64,10 +65,10 @@ fn whole(pieces: &[RowsPiece]) -> RecordBatch {
     concat_batches(&batches[0].schema(), batches).expect("batches of one schema")
 }
 
-/// Returns the values of a kept column as JSON.
-fn kept(pieces: &[RowsPiece], column: usize) -> Vec<Value> {
+/// Returns the values of a kept column as JSON texts.
+fn kept(pieces: &[RowsPiece], column: usize) -> Vec<String> {
     let values = pieces.iter().map(|piece| &piece.kept[column].values);
-    values.flat_map(|values| (0..values.len()).map(|row| values.json(row))).collect()
+    values.flat_map(|values| (0..values.len()).map(|row| values.with_json(row, str::to_owned))).collect()
 }
 
 fn csv_text() -> String {
@@ -139,7 +140,7 @@ fn rows_come_in_the_same_pieces_from_every_input() {
         assert!(error.is_none(), "{shown}: {error:?}");
         let sizes: Vec<usize> = pieces.iter().map(|piece| piece.batch.num_rows()).collect();
         assert!(sizes.len() > 2 && sizes.iter().sum::<usize>() == ROWS, "{shown}: {sizes:?}");
-        let ids: Vec<Value> = (0..ROWS).map(|row| format!("{row:05}").into()).collect();
+        let ids: Vec<String> = (0..ROWS).map(|row| format!("\"{row:05}\"")).collect();
         assert_eq!(kept(&pieces, 0), ids, "{shown}");
         assert!(pieces.iter().all(|piece| piece.kept[0].values.kind() == KeptKind::Text), "{shown}");
         let all = whole(&pieces);
@@ -186,15 +187,29 @@ fn kept_columns_are_passed_on_as_they_came() {
     assert!(error.is_none(), "{error:?}");
     assert_eq!(
         [0, 1, 2].map(|column| kept(&pieces, column)),
-        ["007", "a \"b\"", " 1 "].map(|it| vec![Value::from(it)])
+        [r#""007""#, r#""a \"b\"""#, r#"" 1 ""#].map(|it| vec![it.to_owned()])
     );
-    let json = br#"{"id": 18446744073709551616, "extra": [1, null], "n": 1, "x": null, "c": "a", "b": true}
+    let json = br#"{"id": 18446744073709551616, "extra": [1, { "a" : 1.50 }], "n": 1, "x": null, "c": "a", "b": true}
         {"id": null, "extra": 0.10, "n": 2, "x": 1, "c": "a", "b": true}"#;
     let (pieces, error) = read(text(TextFormat::Json, json), &["id", "extra", "n"]);
     assert!(error.is_none(), "{error:?}");
-    assert_eq!(kept(&pieces, 0), ["18446744073709551616".into(), Value::Null]);
-    assert_eq!(kept(&pieces, 1), [serde_json::json!([1, null]), "0.10".into()]);
-    assert_eq!(kept(&pieces, 2), [1, 2]);
+    assert_eq!(kept(&pieces, 0), ["18446744073709551616", "null"]);
+    assert_eq!(kept(&pieces, 1), ["[1,{\"a\":1.50}]", "0.10"]);
+    assert_eq!(kept(&pieces, 2), ["1", "2"]);
+    let numbers: String = ["0.5", "10.50", "1e3", "-0", "null"]
+        .map(|number| format!("{{\"id\": {number}, \"n\": 1, \"x\": 1, \"c\": \"a\", \"b\": true}}"))
+        .join("\n");
+    let (pieces, error) = read(text(TextFormat::Json, numbers), &["id"]);
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(kept(&pieces, 0), ["0.5", "10.50", "1e3", "-0", "null"]);
+    let floats: Vec<_> = (0..5).map(|row| pieces[0].kept[0].values.float(row)).collect();
+    assert_eq!(floats, [Some(0.5), Some(10.5), Some(1000.0), Some(-0.0), None]);
+    let long = format!("{{\"id\": [{}0], \"n\": 1, \"x\": 1, \"c\": \"a\", \"b\": true}}", "0,".repeat(40_000));
+    let error = read(text(TextFormat::Json, long), &["id"]).1.expect("it is too long").to_string();
+    assert!(
+        error.starts_with("column `id`, data row 1: the array has 80003 bytes, and one that is a value"),
+        "{error}"
+    );
     let nobody = |input| read(input, &["nobody"]).1.expect("no such column").to_string();
     let error = nobody(text(CSV, csv));
     assert!(error.starts_with("the data has no `nobody` to keep; it has `id`, `n`"), "{error}");
@@ -230,13 +245,76 @@ fn no_rows_are_no_piece() {
         let (pieces, error) = read(input, &["id"]);
         assert!(pieces.is_empty() && error.is_none(), "{error:?}");
     }
-    // Rows in a member of an object.
-    let wrapped = r#"{"rows": [{"n": 1, "x": 1, "c": "a", "b": true}, {"n": 2, "x": 1, "c": "a", "b": "no"}]}"#;
-    let (pieces, error) = read(text(TextFormat::Json, wrapped), &["n"]);
+}
+
+#[test]
+fn an_object_holds_rows_as_in_a_request() {
+    let row = |n: u32| format!("{{\"n\": {n}, \"x\": 1, \"c\": \"a\", \"b\": true, \"id\": \"i\"}}");
+    let wrapped = format!("{{\"rows\": [{}, {}], \"id\": 7}} {}", row(1), row(2), row(3));
+    // A kept column is no feature: the object holds rows.
+    let (pieces, error) = read(text(TextFormat::Json, wrapped), &["n", "id"]);
     assert!(error.is_none(), "{error:?}");
-    assert_eq!(kept(&pieces, 0), [1, 2]);
+    assert_eq!(kept(&pieces, 0), ["1", "2", "3"]);
+    // With a feature, it is a row; and in an array, every object is.
+    let with_rows = row(4).replacen('{', "{\"rows\": [1], ", 1);
+    let (pieces, error) = read(text(TextFormat::Json, with_rows), &["n"]);
+    assert!(error.is_none(), "{error:?}");
+    assert_eq!(kept(&pieces, 0), ["4"]);
+    let error = read(text(TextFormat::Json, format!("[{{\"rows\": [{}]}}]", row(1))), &[]).1.expect("no features");
+    assert!(error.to_string().starts_with("data row 1: the object has no `n`, `x`, `c`, `b`"), "{error}");
     let error = read(text(TextFormat::Json, r#"{"rows": 1}"#), &[]).1.expect("a number").to_string();
     assert_eq!(error, "column `rows`: `1` is not an array of rows");
     let error = read(text(TextFormat::Json, "7"), &[]).1.expect("a number").to_string();
     assert_eq!(error, "data row 1: `7` is not an object with a value for each column");
+}
+
+/// Gives the same bytes again and again, and sets the flag once it has given many.
+struct Endless {
+    bytes: &'static [u8],
+    given: usize,
+    is_enough: Arc<AtomicBool>,
+}
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let whole = buffer.len() - buffer.len() % self.bytes.len();
+        buffer[..whole].chunks_mut(self.bytes.len()).for_each(|part| part.copy_from_slice(self.bytes));
+        self.given += whole;
+        if self.given > 4 << 20 {
+            self.is_enough.store(true, Ordering::Relaxed);
+        }
+        Ok(whole)
+    }
+}
+
+// A pipe that never pauses is interrupted, whether or not it has rows.
+#[test]
+fn a_text_without_an_end_is_interrupted() {
+    let csv_header: &'static [u8] = b"id,n,x,c,b\n";
+    for (format, first, bytes) in [
+        (TextFormat::Json, &b""[..], &b"[]"[..]),
+        (TextFormat::Json, b"", b" \n"),
+        (TextFormat::Json, b"{\"rows\": [", b"{\"n\": 1, \"x\": 1, \"c\": \"a\", \"b\": true},"),
+        (CSV, csv_header, b"\n"),
+    ] {
+        let is_enough = Arc::new(AtomicBool::new(false));
+        let text = first.chain(Endless { bytes, given: 0, is_enough: is_enough.clone() });
+        let input = RowsInput::Text(RowsText { name: "standard input".to_owned(), format, text: Box::new(text) });
+        let limits = DecodeLimits::until(Interrupt::when(move || is_enough.load(Ordering::Relaxed)));
+        let mut rows = match InProcess.open_rows(input, &signature(), &[], &limits) {
+            Ok(rows) => rows,
+            Err(error) => {
+                assert!(matches!(error, DataError::Interrupted), "{error}");
+                continue;
+            }
+        };
+        let error = loop {
+            match rows.next() {
+                Ok(Some(_)) => {}
+                Ok(None) => panic!("it has no end"),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(error, DataError::Interrupted), "{error}");
+    }
 }

@@ -2,7 +2,6 @@
 //! is wrong with it.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use serde::de::IgnoredAny;
 use serde_json::Deserializer;
@@ -10,6 +9,9 @@ use serde_json::Deserializer;
 use crate::error::{DataError, DataFault};
 use crate::json::scanner::{MAX_DEPTH, NotJson, Scanner};
 use crate::source::{FileFormat, recognise};
+
+/// The most members or elements of an envelope: some thousands more than a table has columns.
+pub(crate) const MAX_PARTS: usize = (1 << 16) + 4096;
 
 /// The reason for which nothing could be read.
 #[derive(Debug)]
@@ -108,18 +110,19 @@ fn only<'a>(
 /// Returns the members of an object, as written; the last of several with one name wins.
 ///
 /// # Errors
-/// [`Unread`] if the text is not JSON, or not an object.
+/// [`Unread`] if the text is not JSON, not an object, or has more than [`MAX_PARTS`].
 pub(crate) fn members(text: &[u8]) -> Result<Vec<(String, &str)>, Unread> {
     let mut found: Vec<(String, &str)> = Vec::new();
     let mut places: HashMap<String, usize> = HashMap::new();
-    let mut unreadable = None;
+    let (mut unreadable, mut is_full) = (None, false);
     read(text, |scanner| {
         only(scanner, b'{', "an object", |scanner| {
             scanner.members(|name, value| match name.string() {
-                Ok(name) => match places.entry(name.clone().into_owned()) {
-                    Entry::Occupied(place) => found[*place.get()].1 = value.text,
-                    Entry::Vacant(place) => {
-                        place.insert(found.len());
+                Ok(name) => match places.get(&*name) {
+                    Some(place) => found[*place].1 = value.text,
+                    None if found.len() == MAX_PARTS => is_full = true,
+                    None => {
+                        places.insert(name.clone().into_owned(), found.len());
                         found.push((name.into_owned(), value.text));
                     }
                 },
@@ -129,6 +132,7 @@ pub(crate) fn members(text: &[u8]) -> Result<Vec<(String, &str)>, Unread> {
         })
     })?;
     match unreadable {
+        None if is_full => Err(too_many("the object", "members")),
         None => Ok(found),
         Some(error) => Err(Unread::Fault(DataFault::new(format!("the text is not JSON: {error}")))),
     }
@@ -137,14 +141,31 @@ pub(crate) fn members(text: &[u8]) -> Result<Vec<(String, &str)>, Unread> {
 /// Returns the elements of an array, as written.
 ///
 /// # Errors
-/// [`Unread`] if the text is not JSON, or not an array.
+/// [`Unread`] if the text is not JSON, not an array, or has more than [`MAX_PARTS`].
 pub(crate) fn elements(text: &[u8]) -> Result<Vec<&str>, Unread> {
-    let mut found = Vec::new();
+    let (found, count) = first_elements(text, MAX_PARTS)?;
+    if count > found.len() { Err(too_many("the array", "elements")) } else { Ok(found) }
+}
+
+/// Returns the first elements of an array, as written, at most so many; and how many there are.
+///
+/// # Errors
+/// [`Unread`] if the text is not JSON, or not an array.
+pub(crate) fn first_elements(text: &[u8], most: usize) -> Result<(Vec<&str>, usize), Unread> {
+    let (mut found, mut count) = (Vec::new(), 0);
     read_array(text, "values", |scanner| {
-        found.push(scanner.value()?.text);
+        let value = scanner.value()?;
+        if count < most {
+            found.push(value.text);
+        }
+        count += 1;
         Ok(())
     })?;
-    Ok(found)
+    Ok((found, count))
+}
+
+fn too_many(whole: &str, parts: &str) -> Unread {
+    Unread::Fault(DataFault::new(format!("{whole} has more than {MAX_PARTS} {parts}: send fewer")))
 }
 
 /// Returns the reason for which a text is not JSON, with its place.

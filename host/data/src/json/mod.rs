@@ -6,6 +6,7 @@ mod scanner;
 pub(crate) mod split;
 #[cfg(test)]
 mod tests;
+mod value;
 
-pub(crate) use document::{Halt, Unread, elements, members, read, read_array};
-pub(crate) use scanner::{Kind, Raw, Scanner};
+pub(crate) use document::{Halt, Unread, elements, first_elements, members, read, read_array};
+pub(crate) use scanner::{Kind, NotJson, Raw, Scanner};

@@ -2,14 +2,10 @@
 //!
 //! `serde_json` parses `2.9999999999999999999` as a double, which is 3. [`Scanner`] finds values in
 //! one pass, by the grammar, and returns each as written ([`Raw`]). It accepts what `serde_json`
-//! accepts, except arrays and objects nested deeper than [`MAX_DEPTH`]. Single strings and nested
-//! values are parsed by `serde_json`.
+//! accepts, except arrays and objects nested deeper than [`MAX_DEPTH`]. Single strings are parsed by
+//! `serde_json`; [`value`](super::value) makes cells of them.
 
 use std::borrow::Cow;
-
-use serde_json::Value;
-
-use crate::cell::Cell;
 
 /// How deep arrays and objects may be nested in each other.
 pub(super) const MAX_DEPTH: u32 = 128;
@@ -57,49 +53,8 @@ impl<'a> Raw<'a> {
 
     /// Returns the text between the quotes.
     #[inline]
-    fn inner(self) -> &'a str {
+    pub(super) fn inner(self) -> &'a str {
         &self.text[1..self.text.len() - 1]
-    }
-
-    /// Calls `take` with the cell for the value.
-    ///
-    /// # Errors
-    /// If a string has half of a surrogate pair, or a nested value cannot be parsed.
-    #[inline]
-    pub(crate) fn with_cell<T>(self, take: impl FnOnce(Cell<'_>) -> T) -> Result<T, serde_json::Error> {
-        let owned;
-        let cell = match self.kind {
-            Kind::Plain => Cell::Text(self.inner()),
-            Kind::Null => Cell::Null,
-            Kind::Boolean(value) => Cell::Boolean(value),
-            // An integer has no negative zero.
-            Kind::Integer if self.text == "-0" => Cell::Decimal(self.text),
-            // Beyond int64, the type of the column decides about the digits.
-            Kind::Integer => self.text.parse().map_or(Cell::Text(self.text), Cell::Integer),
-            Kind::Decimal => Cell::Decimal(self.text),
-            Kind::Escaped => {
-                owned = serde_json::from_str::<String>(self.text)?;
-                Cell::Text(&owned)
-            }
-            Kind::Array | Kind::Object => {
-                owned = serde_json::from_str::<Value>(self.text)?.to_string();
-                Cell::Text(&owned)
-            }
-        };
-        Ok(take(cell))
-    }
-
-    /// Returns the value, to be passed on. A number that a double cannot hold exactly becomes text.
-    ///
-    /// # Errors
-    /// As [`Raw::with_cell`].
-    pub(crate) fn kept(self) -> Result<Value, serde_json::Error> {
-        match serde_json::from_str::<Value>(self.text) {
-            Ok(Value::Number(number)) if number.to_string() != self.text => Ok(Value::from(self.text)),
-            // A number beyond the range of a double.
-            Err(_) if matches!(self.kind, Kind::Integer | Kind::Decimal) => Ok(Value::from(self.text)),
-            other => other,
-        }
     }
 }
 
@@ -381,7 +336,7 @@ fn stops(word: u64) -> u64 {
 }
 
 /// Returns the position behind the escape that begins at `at`; `None` if it is none.
-fn escape_end(bytes: &[u8], at: usize) -> Option<usize> {
+pub(super) fn escape_end(bytes: &[u8], at: usize) -> Option<usize> {
     match bytes.get(at + 1)? {
         b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(at + 2),
         b'u' => bytes.get(at + 2..at + 6)?.iter().all(u8::is_ascii_hexdigit).then_some(at + 6),

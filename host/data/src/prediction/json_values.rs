@@ -11,6 +11,7 @@ use std::path::Path;
 use serde::de::IgnoredAny;
 
 use crate::error::{DataError, DataFault};
+use crate::interrupt::Interrupt;
 use crate::source::recognise;
 
 /// Bytes that are read at once.
@@ -28,9 +29,19 @@ enum List {
     AfterComma,
 }
 
+/// The place of a value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Position {
+    /// At the top level.
+    Top,
+    /// In an array at the top level.
+    Element,
+}
+
 /// Reads values.
-pub(super) struct JsonValues<R> {
+pub(super) struct JsonValues<'i, R> {
     input: R,
+    interrupt: &'i Interrupt,
     /// The name of the text in errors.
     name: String,
     buffer: Vec<u8>,
@@ -78,11 +89,12 @@ impl TextPlace {
     }
 }
 
-impl<R: Read> JsonValues<R> {
+impl<'i, R: Read> JsonValues<'i, R> {
     /// Reads the beginning of the text.
-    pub(super) fn new(input: R, name: &str) -> Result<Self, DataError> {
+    pub(super) fn new(input: R, name: &str, interrupt: &'i Interrupt) -> Result<Self, DataError> {
         let mut values = Self {
             input,
+            interrupt,
             name: name.to_owned(),
             buffer: Vec::new(),
             at: 0,
@@ -101,8 +113,8 @@ impl<R: Read> JsonValues<R> {
         Ok(values)
     }
 
-    /// Returns the next value as written; `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<&str>, DataError> {
+    /// Returns the next value as written, and where it is; `None` at the end.
+    pub(super) fn next(&mut self) -> Result<Option<(&str, Position)>, DataError> {
         loop {
             let byte = self.first_byte()?;
             match (self.list, byte) {
@@ -113,7 +125,8 @@ impl<R: Read> JsonValues<R> {
                 (List::AfterValue, Some(_)) => return Err(self.place.fault("expected `,` or `]`").into()),
                 (List::AfterComma, Some(b']')) => return Err(self.place.fault("trailing comma").into()),
                 (_, None) => return Err(self.place.fault("EOF while parsing a list").into()),
-                (_, Some(_)) => return self.value().map(Some),
+                (List::Outside, Some(_)) => return Ok(Some((self.value()?, Position::Top))),
+                (_, Some(_)) => return Ok(Some((self.value()?, Position::Element))),
             }
         }
     }
@@ -184,6 +197,10 @@ impl<R: Read> JsonValues<R> {
     fn read(&mut self) -> Result<bool, DataError> {
         if self.is_at_end {
             return Ok(false);
+        }
+        // An input that never ends may have no rows.
+        if self.interrupt.is_set() {
+            return Err(DataError::Interrupted);
         }
         self.buffer.drain(..self.at);
         self.at = 0;
@@ -288,9 +305,10 @@ mod tests {
     }
 
     fn values(text: &[u8], at_once: usize) -> Result<Vec<String>, String> {
-        let mut values = JsonValues::new(Slowly(text, at_once), "rows").map_err(|error| error.to_string())?;
+        let never = Interrupt::never();
+        let mut values = JsonValues::new(Slowly(text, at_once), "rows", &never).map_err(|error| error.to_string())?;
         let mut all = Vec::new();
-        while let Some(value) = values.next().map_err(|error| error.to_string())? {
+        while let Some((value, _)) = values.next().map_err(|error| error.to_string())? {
             all.push(value.to_owned());
         }
         Ok(all)
@@ -327,6 +345,40 @@ mod tests {
         }
         assert_eq!(values(b"{}[\"\xff\"]", 3), Err("the text is not UTF-8, from byte 4 on".to_owned()));
         assert!(values(b"\x1f\x8b\x08\0", 1).is_err_and(|error| error.contains("gzip")));
+    }
+
+    #[test]
+    fn a_value_is_at_the_top_or_in_an_array() {
+        let never = Interrupt::never();
+        let mut values = JsonValues::new(&b"{} [{}, [1]] 7"[..], "rows", &never).unwrap();
+        let mut positions = Vec::new();
+        while let Some((_, position)) = values.next().unwrap() {
+            positions.push(position);
+        }
+        assert_eq!(positions, [Position::Top, Position::Element, Position::Element, Position::Top]);
+    }
+
+    #[test]
+    fn a_text_that_never_ends_and_has_no_value_is_interrupted() {
+        for endless in ["[]", " ", "\n\n[ ]"] {
+            let looks = std::sync::atomic::AtomicU32::new(0);
+            let interrupt = Interrupt::when(move || looks.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= 3);
+            let mut values = JsonValues::new(Endless(endless.as_bytes(), 0), "rows", &interrupt).unwrap();
+            assert!(matches!(values.next(), Err(DataError::Interrupted)), "{endless}");
+        }
+    }
+
+    /// Repeats bytes.
+    struct Endless<'a>(&'a [u8], usize);
+
+    impl Read for Endless<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            for byte in buffer.iter_mut() {
+                *byte = self.0[self.1 % self.0.len()];
+                self.1 += 1;
+            }
+            Ok(buffer.len())
+        }
     }
 
     fn json() -> impl Strategy<Value = Value> {

@@ -1,13 +1,15 @@
 //! Reads rows to predict in this process.
 
+use std::io::Read;
+
 use super::json_rows::visit_json;
 use super::pieces::Pieces;
-use super::{PredictionRows, RowsInput, TextFormat};
+use super::{PredictionRows, RowsInput, RowsText, TextFormat};
 use crate::error::DataError;
 use crate::interrupt::Interrupt;
 use crate::kept::RowsPiece;
 use crate::signature::Signature;
-use crate::source::{CsvText, Place, Reading, open_file, visit};
+use crate::source::{BatchSink, CsvText, Place, Reading, open_file, visit};
 
 /// Opens rows to predict.
 ///
@@ -22,20 +24,43 @@ pub(crate) fn open(
     let (signature, keep) = (signature.clone(), keep.to_vec());
     Reading::start(interrupt, move |stop, sink| {
         let mut pieces = Pieces::new(signature, keep, sink);
-        match input {
-            RowsInput::Source(source) => visit(&source, Place::Files, stop, &mut pieces)?,
+        let read = match input {
+            RowsInput::Source(source) => visit(&source, Place::Files, stop, &mut pieces),
             RowsInput::Json(path) => {
-                visit_json(open_file(&path)?, &path.display().to_string(), stop, &mut pieces)?;
+                open_file(&path).and_then(|file| visit_json(file, &path.display().to_string(), stop, &mut pieces))
             }
-            RowsInput::Text(text) => match text.format {
-                TextFormat::Json => visit_json(text.text, &text.name, stop, &mut pieces)?,
-                TextFormat::Csv { delimiter, header } => {
-                    CsvText::new(text.text, text.name, delimiter, header)?.visit(stop, &mut pieces)?;
-                }
-            },
+            RowsInput::Text(text) => visit_text(text, stop, &mut pieces),
+        };
+        match read {
+            Err(DataError::Unreadable { .. }) if stop.is_set() => Err(DataError::Interrupted),
+            Err(error) => Err(error),
+            Ok(()) => pieces.end(),
         }
-        pieces.end()
     })
+}
+
+fn visit_text(text: RowsText, stop: &Interrupt, pieces: &mut Pieces<impl BatchSink>) -> Result<(), DataError> {
+    let RowsText { name, format, text } = text;
+    let text = Interrupted { text, stop };
+    match format {
+        TextFormat::Json => visit_json(text, &name, stop, pieces),
+        TextFormat::Csv { delimiter, header } => CsvText::new(text, name, delimiter, header)?.visit(stop, pieces),
+    }
+}
+
+/// A text whose reading ends when it is interrupted, whether or not it has rows.
+struct Interrupted<'s, R> {
+    text: R,
+    stop: &'s Interrupt,
+}
+
+impl<R: Read> Read for Interrupted<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.stop.is_set() {
+            return Err(std::io::Error::other("reading was interrupted"));
+        }
+        self.text.read(buffer)
+    }
 }
 
 impl PredictionRows for Reading<RowsPiece> {

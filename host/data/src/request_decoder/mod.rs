@@ -13,7 +13,6 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use stagewright_store::Schema;
 
 use crate::error::DataError;
@@ -23,6 +22,12 @@ use crate::rows::{Excess, JsonColumn, RowLimits, RowPlan, RowsBuilder};
 use crate::signature::Signature;
 use crate::source::{CsvText, STANDARD_INPUT};
 pub use fault::{RequestFault, RowError};
+
+/// The most bytes of a key.
+const MAX_KEY_BYTES: usize = 1 << 10;
+
+/// The most bytes of another kept text.
+const MAX_KEPT_BYTES: usize = 64 << 10;
 
 /// How fields of a request are treated that the signature does not have.
 ///
@@ -51,8 +56,12 @@ pub struct RequestOptions {
     /// default. A small Arrow stream may repeat a long text in each row.
     pub max_bytes: usize,
     /// A field whose value is kept as text for each row ([`DecodedRequest::key`]): a feature,
-    /// another column of the signature, or a field that only requests have. It need not come.
+    /// another column of the signature, or a field that only requests have. It need not come. A key
+    /// has at most 1 KiB, and counts toward `max_bytes`.
     pub key: Option<String>,
+    /// More fields whose values are kept as text for each row ([`DecodedRequest::kept`]). They need
+    /// not come. A text has at most 64 KiB, and counts toward `max_bytes`.
+    pub kept: Vec<String>,
 }
 
 impl Default for RequestOptions {
@@ -63,6 +72,7 @@ impl Default for RequestOptions {
             max_errors: 100,
             max_bytes: 64 << 20,
             key: None,
+            kept: Vec::new(),
         }
     }
 }
@@ -74,6 +84,9 @@ pub struct DecodedRequest {
     pub batch: RecordBatch,
     /// The key of each row; none at all if the field did not come.
     keys: Vec<Option<Box<str>>>,
+    /// The values of each field of [`RequestOptions::kept`], for each row; none at all if the field
+    /// did not come. A text is as for [`DecodedRequest::key`].
+    pub kept: Vec<Vec<Option<Box<str>>>>,
 }
 
 impl DecodedRequest {
@@ -83,7 +96,8 @@ impl DecodedRequest {
     }
 
     /// Returns the text of [`RequestOptions::key`] in a row: a number as it is written, a nested
-    /// value as JSON. `None` if it is absent, null or empty, or if no key was asked for.
+    /// value as JSON without spaces. `None` if it is absent, null or empty, or if no key was asked
+    /// for.
     pub fn key(&self, row: usize) -> Option<&str> {
         self.keys.get(row)?.as_deref()
     }
@@ -132,15 +146,31 @@ impl DecodedRequest {
 pub struct RequestDecoder {
     plan: Arc<RowPlan>,
     limits: RowLimits,
+    /// The place of the key among the values that the plan keeps.
+    key: Option<usize>,
+    /// The places of the other kept fields among them.
+    kept: Arc<[usize]>,
 }
 
 impl RequestDecoder {
     /// Prepares a decoder.
     pub fn new(signature: &Signature, options: RequestOptions) -> Self {
-        let RequestOptions { unknown_fields, max_rows, max_errors, max_bytes, key } = options;
-        let plan = RowPlan::of_requests(signature, key.as_deref(), unknown_fields == UnknownFields::Refuse);
+        let RequestOptions { unknown_fields, max_rows, max_errors, max_bytes, key, kept } = options;
+        let mut names: Vec<&str> = Vec::new();
+        let mut place = |name| {
+            let known = names.iter().position(|known| *known == name);
+            known.unwrap_or_else(|| {
+                names.push(name);
+                names.len() - 1
+            })
+        };
+        let key = key.as_deref().map(&mut place);
+        let kept = kept.iter().map(|name| place(name)).collect();
+        let most = |place| if key == Some(place) { MAX_KEY_BYTES } else { MAX_KEPT_BYTES };
+        let names: Vec<(&str, usize)> = names.iter().enumerate().map(|(place, name)| (*name, most(place))).collect();
+        let plan = RowPlan::of_requests(signature, &names, unknown_fields == UnknownFields::Refuse);
         let limits = RowLimits { faults: max_errors.max(1), rows: max_rows, text: max_bytes };
-        Self { plan: Arc::new(plan), limits }
+        Self { plan: Arc::new(plan), limits, key, kept }
     }
 
     /// Returns the columns of every batch: the features, in the signature's order.
@@ -214,6 +244,28 @@ impl RequestDecoder {
         self.end_json(builder, read)
     }
 
+    /// Decodes `rows` rows whose values follow each other, row by row: `values` is the JSON text of
+    /// an array with a value for each feature of each row, in the signature's order. An array among
+    /// them is a dimension.
+    ///
+    /// # Errors
+    /// [`RequestFault`].
+    pub fn json_matrix(&self, rows: usize, values: &str) -> Result<DecodedRequest, RequestFault> {
+        let mut builder = self.rows(rows.min(values.len()));
+        let read = builder.append_matrix(rows, values);
+        self.end_json(builder, read)
+    }
+
+    /// Returns the elements of a JSON array of rows, as they are written, in order.
+    ///
+    /// # Errors
+    /// [`RequestFault::Unreadable`] if the text is not JSON, or not an array;
+    /// [`RequestFault::TooManyRows`].
+    pub fn json_rows<'t>(&self, text: &'t [u8]) -> Result<Vec<&'t str>, RequestFault> {
+        let (rows, count) = json::first_elements(text, self.limits.rows).map_err(|it| it.named(STANDARD_INPUT))?;
+        if count > rows.len() { Err(RequestFault::TooManyRows { max: self.limits.rows }) } else { Ok(rows) }
+    }
+
     fn rows(&self, rows: usize) -> RowsBuilder<'_> {
         RowsBuilder::of_request(&self.plan, self.limits, rows)
     }
@@ -250,17 +302,10 @@ impl RequestDecoder {
             return Err(RequestFault::Rows { errors, is_cut: faults.is_cut });
         }
         let decoded = rows.finish().map_err(|error: DataError| RequestFault::Host(error.to_string()))?;
-        let keys = decoded.kept.into_iter().next().map(|kept| kept.values.into_iter().map(key_of).collect());
-        Ok(DecodedRequest { batch: decoded.batch, keys: keys.unwrap_or_default() })
-    }
-}
-
-/// Returns the text of a key.
-fn key_of(value: Value) -> Option<Box<str>> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.into_boxed_str()).filter(|text| !text.is_empty()),
-        other => Some(other.to_string().into_boxed_str()),
+        let mut columns = decoded.kept;
+        let kept = self.kept.iter().map(|place| columns.get(*place).cloned().unwrap_or_default()).collect();
+        let keys = self.key.and_then(|place| columns.get_mut(place).map(std::mem::take)).unwrap_or_default();
+        Ok(DecodedRequest { batch: decoded.batch, keys, kept })
     }
 }
 
@@ -277,7 +322,8 @@ fn key_of(value: Value) -> Option<Box<str>> {
 /// ```
 ///
 /// # Errors
-/// [`RequestFault::Unreadable`] if the text is not JSON, or not an object.
+/// [`RequestFault::Unreadable`] if the text is not JSON, not an object, or has more than 69,632
+/// members.
 pub fn json_members(text: &[u8]) -> Result<Vec<(String, &str)>, RequestFault> {
     json::members(text).map_err(|unread| unread.named(STANDARD_INPUT).into())
 }
@@ -292,7 +338,8 @@ pub fn json_members(text: &[u8]) -> Result<Vec<(String, &str)>, RequestFault> {
 /// ```
 ///
 /// # Errors
-/// [`RequestFault::Unreadable`] if the text is not JSON, or not an array.
+/// [`RequestFault::Unreadable`] if the text is not JSON, not an array, or has more than 69,632
+/// elements. [`RequestDecoder::json_rows`] returns as many as a request may have rows.
 pub fn json_elements(text: &[u8]) -> Result<Vec<&str>, RequestFault> {
     json::elements(text).map_err(|unread| unread.named(STANDARD_INPUT).into())
 }

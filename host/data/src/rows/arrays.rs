@@ -4,7 +4,6 @@ use arrow_array::{Array as _, ArrayRef};
 
 use crate::cell::Cell;
 use crate::error::{DataFault, shown};
-use crate::rows::visit::kept_cell;
 use crate::rows::{Excess, RowsBuilder};
 use crate::source::arrow_cells::{self, ArrayError, ValueVisitor};
 
@@ -22,9 +21,9 @@ impl ValueVisitor for Values<'_, '_> {
     fn value(&mut self, row: usize, value: Result<Cell<'_>, DataFault>) -> Result<(), ()> {
         let rows = &mut *self.rows;
         let row = rows.decoder.rows() + row;
-        match (value, self.column.checked_sub(rows.plan.columns())) {
+        match (value, rows.kept_in(self.column)) {
             (Ok(cell), None) => rows.decode(row, self.column, cell),
-            (Ok(cell), Some(kept)) => rows.keep_cell(kept, cell),
+            (Ok(cell), Some(kept)) => rows.keep_cell(row, kept, cell),
             (Err(fault), _) => {
                 let name = rows.name(self.column);
                 rows.collect(fault.in_column(name).in_row(row as u64));
@@ -42,9 +41,9 @@ impl<'p> RowsBuilder<'p> {
     }
 
     /// Appends an array with a value for each row of the batch to column `column`, which counts the
-    /// columns in the order of [`RowsBuilder::bind_each`].
-    pub(crate) fn append_array(&mut self, column: usize, array: &ArrayRef, is_uuid: bool) {
-        debug_assert!(column < self.plan.columns() + self.plan.kept.len());
+    /// columns in the order of [`RowsBuilder::bind_each`]. Returns whether more values are needed.
+    pub(crate) fn append_array(&mut self, column: usize, array: &ArrayRef, is_uuid: bool) -> bool {
+        debug_assert!(column < self.plan.columns() + self.kept_columns.len());
         match arrow_cells::visit(array, is_uuid, &mut Values { rows: self, column }) {
             Ok(()) | Err(ArrayError::Stopped(())) => {}
             Err(ArrayError::Arrow(error)) => {
@@ -53,6 +52,7 @@ impl<'p> RowsBuilder<'p> {
                 self.refuse_column(column, fault);
             }
         }
+        !self.is_done()
     }
 
     /// Ends a batch of this many rows.
@@ -76,16 +76,14 @@ impl<'p> RowsBuilder<'p> {
         exceeds
     }
 
-    fn keep_cell(&mut self, kept: usize, cell: Cell<'_>) {
-        let bytes = if let Cell::Text(text) = cell { text.len() } else { 0 };
-        if let Err(fault) = self.keep(kept, bytes, kept_cell(cell)) {
-            self.collect(fault);
-        }
+    /// Keeps a cell of row `row`.
+    pub(super) fn keep_cell(&mut self, row: usize, kept: usize, cell: Cell<'_>) {
+        cell.with_text(|text| self.keep(row, kept, text));
     }
 
     fn name(&self, column: usize) -> &'p str {
         let plan = self.plan;
-        match column.checked_sub(plan.columns()) {
+        match self.kept_in(column) {
             None => &plan.decoder.schema().fields()[column].name,
             Some(kept) => &plan.kept[kept].name,
         }

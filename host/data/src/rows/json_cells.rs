@@ -1,11 +1,14 @@
 //! Cells of JSON apart from their names: rows of cells, or the cells of each column.
 
 use crate::error::DataFault;
-use crate::json::{self, Halt, Kind, Raw, Scanner, Unread};
+use crate::json::{self, Halt, Kind, NotJson, Raw, Scanner, Unread};
 use crate::rows::RowsBuilder;
 
 /// The most dimensions of a tensor.
 const MAX_DIMENSIONS: usize = 16;
+
+/// How many more names than the signature has may come.
+const MORE_NAMES: usize = 4096;
 
 /// A column of values in JSON.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +30,14 @@ impl RowsBuilder<'_> {
     /// [`Unread`] if a text is not JSON, or not such an array.
     pub(crate) fn append_split(&mut self, columns: &str, rows: &str) -> Result<(), Unread> {
         let mut names = Vec::new();
+        let most = self.plan.names() + MORE_NAMES;
         json::read_array(columns.as_bytes(), "names of columns", |scanner| {
+            if names.len() == most {
+                let known = self.plan.columns();
+                let message =
+                    format!("there are more than {most} names of columns, and the model has {known} features");
+                return Err(Halt::Fault(DataFault::new(message)));
+            }
             names.push(column_name(scanner.value()?)?);
             Ok(())
         })?;
@@ -38,7 +48,8 @@ impl RowsBuilder<'_> {
         })
     }
 
-    /// Reads a row of cells. Without `places`, it is only read.
+    /// Reads a row of cells. Without `places`, it is only read. `cells` has as many as there are
+    /// columns, however many the row has.
     fn split_row<'a>(
         &mut self,
         scanner: &mut Scanner<'a>,
@@ -47,8 +58,16 @@ impl RowsBuilder<'_> {
         cells: &mut Vec<Raw<'a>>,
     ) -> Result<(), Halt> {
         cells.clear();
+        let mut count = 0;
         let no_array = if scanner.peek() == Some(b'[') {
-            scanner.elements(|scanner| scanner.value().map(|value| cells.push(value)))?;
+            scanner.elements(|scanner| {
+                let value = scanner.value()?;
+                if count < columns {
+                    cells.push(value);
+                }
+                count += 1;
+                Ok::<_, NotJson>(())
+            })?;
             None
         } else {
             Some(scanner.value()?)
@@ -57,8 +76,8 @@ impl RowsBuilder<'_> {
         let row = self.decoder.rows();
         if let Some(value) = no_array {
             self.collect(DataFault::of_value(value.text, "is not an array of values").in_row(row as u64));
-        } else if cells.len() != columns {
-            let message = format!("the row has {} values, and there are {columns} columns", cells.len());
+        } else if count != columns {
+            let message = format!("the row has {count} values, and there are {columns} columns");
             self.collect(DataFault::new(message).in_row(row as u64));
         } else if !self.is_done() {
             for (column, place) in places.into_iter().flatten().enumerate() {
@@ -66,6 +85,39 @@ impl RowsBuilder<'_> {
             }
         }
         self.decoder.end_row();
+        Ok(())
+    }
+
+    /// Appends `rows` rows whose values follow each other, row by row: one for each feature, in the
+    /// signature's order. An array among them is a dimension.
+    ///
+    /// # Errors
+    /// [`Unread`] if the text is not JSON, not an array, or has another number of values.
+    pub(crate) fn append_matrix(&mut self, rows: usize, values: &str) -> Result<(), Unread> {
+        self.check_rows(rows);
+        if self.excess.is_some() {
+            return Ok(());
+        }
+        let (plan, columns) = (self.plan, self.plan.columns());
+        let wanted = rows.saturating_mul(columns);
+        let mut found = 0;
+        let mut take = |value: Raw<'_>| {
+            if found < wanted && !self.is_done() {
+                let (row, column) = (found / columns, found % columns);
+                self.decode_json(row, column, value);
+                for (kept, _) in plan.kept.iter().enumerate().filter(|(_, kept)| kept.slot == column) {
+                    self.keep_json(row, kept, Some(value));
+                }
+            }
+            found += 1;
+            Ok(())
+        };
+        json::read_array(values.as_bytes(), "values", |scanner| each_value(scanner, MAX_DIMENSIONS, &mut take))?;
+        if found != wanted {
+            let message = format!("there are {found} values, and {rows} rows of {columns} features need {wanted}");
+            return Err(Unread::Fault(DataFault::new(message)));
+        }
+        self.decoder.end_rows(rows);
         Ok(())
     }
 
@@ -102,9 +154,9 @@ impl RowsBuilder<'_> {
 
     /// Decodes or keeps a value.
     fn column_value(&mut self, row: usize, column: usize, value: Raw<'_>) {
-        match column.checked_sub(self.plan.columns()) {
+        match self.kept_in(column) {
             None => self.decode_json(row, column, value),
-            Some(kept) => self.keep_json(kept, Some(value)),
+            Some(kept) => self.keep_json(row, kept, Some(value)),
         }
     }
 }

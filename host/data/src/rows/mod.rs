@@ -7,44 +7,36 @@
 mod arrays;
 mod json;
 mod json_cells;
+mod members;
 mod names;
 mod plan;
 mod visit;
 
 use arrow_array::RecordBatch;
-use serde_json::Value;
 use stagewright_store::DataType;
 
 use crate::cell::Cell;
 use crate::decoder::{Decoder, MISSING};
 use crate::error::{DataError, DataFault};
 pub use json_cells::JsonColumn;
-pub(crate) use plan::{Found, ROWS, RowPlan};
+pub(crate) use members::{MemberOrder, Members};
+pub(crate) use plan::RowPlan;
 
 /// The most bytes of decoded rows. More rows must be predicted in parts.
 const MAX_BYTES: usize = 1 << 30;
-
-/// Bytes that a kept value takes besides its text.
-const KEPT_MEMORY: usize = 64;
 
 /// Decoded rows.
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {
     /// The features, in the signature's order.
     pub(crate) batch: RecordBatch,
-    /// The kept columns, in the order of the request.
-    pub(crate) kept: Vec<KeptColumn>,
+    /// For each kept value of the plan, its text in each row, never empty; none at all if the field
+    /// did not come.
+    pub(crate) kept: Vec<KeptTexts>,
 }
 
-/// A column that is kept beside the features.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct KeptColumn {
-    /// The name.
-    pub(crate) name: String,
-    /// A value for each row. Cells of CSV, times, and numbers that JSON cannot hold exactly are
-    /// texts.
-    pub(crate) values: Vec<Value>,
-}
+/// The texts of a kept value.
+pub(crate) type KeptTexts = Vec<Option<Box<str>>>;
 
 /// The limits of rows whose faults are all collected.
 #[derive(Clone, Copy, Debug)]
@@ -78,8 +70,10 @@ pub(crate) struct Faults {
 pub(crate) struct RowsBuilder<'p> {
     plan: &'p RowPlan,
     decoder: Decoder,
-    kept: Vec<KeptColumn>,
-    /// The approximate bytes of the kept values.
+    kept: Vec<KeptTexts>,
+    /// Of rows with a header: the kept values whose columns came.
+    kept_columns: Vec<usize>,
+    /// The bytes of the kept texts.
     kept_bytes: usize,
     faults: Faults,
     /// `None` if the first fault is the last.
@@ -104,7 +98,8 @@ impl<'p> RowsBuilder<'p> {
         Self {
             plan,
             decoder: plan.decoder.decoder(rows).of_all_rows(MAX_BYTES),
-            kept: plan.kept.iter().map(|kept| KeptColumn { name: kept.name.clone(), values: Vec::new() }).collect(),
+            kept: vec![Vec::new(); plan.kept.len()],
+            kept_columns: Vec::new(),
             kept_bytes: 0,
             faults: Faults::default(),
             limits,
@@ -181,7 +176,7 @@ impl<'p> RowsBuilder<'p> {
     /// Notes whether there is more text than the limits allow.
     #[inline]
     fn check_text(&mut self) {
-        if self.limits.is_some_and(|limits| self.decoder.text_bytes() > limits.text) {
+        if self.limits.is_some_and(|limits| self.decoder.text_bytes() + self.kept_bytes > limits.text) {
             self.excess.get_or_insert(Excess::Text);
         }
     }
@@ -207,14 +202,25 @@ impl<'p> RowsBuilder<'p> {
         format!("{needed} is needed{}", if field.nullable { ", or null" } else { "" })
     }
 
-    /// Keeps a value.
-    fn keep(&mut self, kept: usize, text_bytes: usize, value: Value) -> Result<(), DataFault> {
-        self.kept_bytes += KEPT_MEMORY + text_bytes;
-        if self.kept_bytes > MAX_BYTES {
-            let message = format!("the rows take more than {MAX_BYTES} bytes together\nhint: pass them in parts");
-            return Err(DataFault::new(message).in_column(&self.kept[kept].name).in_row(self.decoder.row()));
+    /// Keeps a text of row `row`. An empty one is none.
+    fn keep(&mut self, row: usize, kept: usize, text: &str) {
+        let (bytes, most) = (text.len(), self.plan.kept[kept].most_bytes);
+        if bytes > most {
+            let message = format!("the text has {bytes} bytes, and at most {most} of this field are kept: shorten it");
+            return self.refuse_kept(row, kept, DataFault::new(message));
         }
-        self.kept[kept].values.push(value);
-        Ok(())
+        self.kept_bytes += bytes;
+        self.kept[kept].push(Some(text.into()).filter(|_| bytes > 0));
+        self.check_text();
+    }
+
+    #[cold]
+    fn refuse_kept(&mut self, row: usize, kept: usize, fault: DataFault) {
+        self.collect(fault.in_column(&self.plan.kept[kept].name).in_row(row as u64));
+    }
+
+    /// Returns the kept value in a column behind those of the decoder.
+    fn kept_in(&self, column: usize) -> Option<usize> {
+        Some(self.kept_columns[column.checked_sub(self.plan.columns())?])
     }
 }

@@ -28,8 +28,12 @@ impl RowsBuilder<'_> {
             self.lacks_columns = true;
             self.collect_absent(0, column);
         }
+        if self.lacks_columns {
+            return None;
+        }
+        self.kept_columns = (0..plan.kept.len()).filter(|kept| places[plan.kept[*kept].slot].is_some()).collect();
         let kept = plan.kept.iter().map(|kept| places[kept.slot]);
-        (!self.lacks_columns).then(|| places[..plan.columns()].iter().copied().chain(kept).flatten().collect())
+        Some(places[..plan.columns()].iter().copied().chain(kept).flatten().collect())
     }
 
     /// Collects the fault of a column that did not come.

@@ -7,9 +7,6 @@ use stagewright_store::Schema;
 use crate::decoder::DecoderPlan;
 use crate::signature::{ExtraColumns, Signature, Strictness};
 
-/// The member of an object that holds rows: `{"rows": [...]}`.
-pub(crate) const ROWS: &str = "rows";
-
 /// Everything about rows that no row changes.
 ///
 /// A row's values are put into slots before they are decoded. The first slots are those of the
@@ -33,8 +30,8 @@ pub(crate) struct RowPlan {
 pub(crate) struct Kept {
     pub(crate) name: String,
     pub(crate) slot: usize,
-    /// Whether it is a fault if the value does not come.
-    pub(super) is_needed: bool,
+    /// The most bytes of its text in a request.
+    pub(super) most_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -54,7 +51,7 @@ pub(crate) enum Found {
 }
 
 impl RowPlan {
-    /// Prepares a signature. Values of the names in `keep` are kept and must come.
+    /// Prepares a signature. Values of the names in `keep` are kept.
     pub(crate) fn new(signature: &Signature, strictness: Strictness, keep: &[String]) -> Self {
         let decoder = DecoderPlan::new(signature, strictness);
         let schema = decoder.schema();
@@ -66,20 +63,19 @@ impl RowPlan {
         let signature = signature.clone();
         let mut plan =
             Self { signature, strictness, decoder, kept: Vec::new(), slots, refuses_unknown, names, by_name };
-        keep.iter().for_each(|name| plan.keep(name, true));
+        keep.iter().for_each(|name| plan.keep(name, usize::MAX));
         plan
     }
 
-    /// Prepares a signature for requests, which may have a value for `key` in each row.
-    pub(crate) fn of_requests(signature: &Signature, key: Option<&str>, refuses_unknown: bool) -> Self {
+    /// Prepares a signature for requests, which may have values for the names in `keep` in each row.
+    /// Each is given with the most bytes of its text.
+    pub(crate) fn of_requests(signature: &Signature, keep: &[(&str, usize)], refuses_unknown: bool) -> Self {
         let mut plan = Self { refuses_unknown, ..Self::new(signature, Strictness::Predict, &[]) };
-        if let Some(key) = key {
-            plan.keep(key, false);
-        }
+        keep.iter().for_each(|(name, most_bytes)| plan.keep(name, *most_bytes));
         plan
     }
 
-    fn keep(&mut self, name: &str, is_needed: bool) {
+    fn keep(&mut self, name: &str, most_bytes: usize) {
         let place = *self.by_name.entry(name.into()).or_insert_with(|| {
             self.names.push(Name { text: name.into(), slot: None });
             self.names.len() - 1
@@ -88,7 +84,7 @@ impl RowPlan {
             self.slots += 1;
             self.slots - 1
         });
-        self.kept.push(Kept { name: name.to_owned(), slot, is_needed });
+        self.kept.push(Kept { name: name.to_owned(), slot, most_bytes });
     }
 
     /// Returns the columns of the decoder.
@@ -107,20 +103,9 @@ impl RowPlan {
         self.names.len()
     }
 
-    /// Returns whether an object may hold rows in its member [`ROWS`].
-    pub(crate) fn admits_wrapper(&self) -> bool {
-        !self.by_name.contains_key(ROWS)
-    }
-
-    /// Finds a name. `expected` is the place of the name that is compared first: members mostly
-    /// come in the order of the signature, or of the row before.
-    #[inline]
-    pub(crate) fn find(&self, name: &str, expected: &mut usize) -> Found {
-        let place = self.place_of(name, *expected);
-        if let Some(place) = place {
-            *expected = place + 1;
-        }
-        self.found(place)
+    /// Returns whether a name may come: of a column of the signature, or of a kept value.
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        self.by_name.contains_key(name)
     }
 
     /// Returns the place of a name among those that may come. `likely` is compared first.

@@ -1,9 +1,7 @@
 //! Rows from the cells of a source.
 
-use serde_json::Value;
-
 use crate::cell::Cell;
-use crate::error::{DataError, DataFault, listed};
+use crate::error::{DataError, DataFault};
 use crate::rows::{MAX_BYTES, RowsBuilder};
 use crate::source::CellVisitor;
 
@@ -15,38 +13,19 @@ impl CellVisitor for RowsBuilder<'_> {
         if self.limits.is_some() {
             return Ok(self.bind_each(names).unwrap_or_default());
         }
-        let mut places = self.plan.signature.bind(names, self.plan.strictness)?;
-        let mut missing: Vec<&String> = Vec::new();
-        for column in &self.kept {
-            let mut found = (0..names.len()).filter(|place| names[*place] == column.name);
-            match (found.next(), found.next()) {
-                (Some(place), None) => places.push(place),
-                (None, _) => missing.push(&column.name),
-                (Some(_), Some(_)) => {
-                    let message = format!("more than one column is named {}", listed(&[&column.name]));
-                    return Err(DataFault::new(message).into());
-                }
-            }
-        }
-        if !missing.is_empty() {
-            let message = format!("the data has no {} to keep; it has {}", listed(&missing), listed(names));
-            return Err(DataFault::new(message).into());
-        }
-        Ok(places)
+        self.plan.signature.bind(names, self.plan.strictness)
     }
 
     fn cell(&mut self, column: usize, cell: Cell<'_>) -> Result<(), Box<DataFault>> {
-        match column.checked_sub(self.plan.columns()) {
-            Some(kept) => {
-                let bytes = if let Cell::Text(text) = cell { text.len() } else { 0 };
-                self.keep(kept, bytes, kept_cell(cell)).map_err(Box::new)
-            }
-            None if self.limits.is_some() => {
-                self.decode(self.decoder.rows(), column, cell);
-                Ok(())
-            }
-            None => self.decoder.cell(column, cell),
+        if self.limits.is_none() {
+            return self.decoder.cell(column, cell);
         }
+        let row = self.decoder.rows();
+        match self.kept_in(column) {
+            None => self.decode(row, column, cell),
+            Some(kept) => self.keep_cell(row, kept, cell),
+        }
+        Ok(())
     }
 
     fn uneven_row(&mut self, fault: DataFault) -> Result<bool, DataError> {
@@ -73,16 +52,5 @@ impl CellVisitor for RowsBuilder<'_> {
 
     fn rows_at_once(&self) -> usize {
         ROWS_AT_ONCE
-    }
-}
-
-/// Returns a cell that is kept as JSON.
-pub(super) fn kept_cell(cell: Cell<'_>) -> Value {
-    match cell {
-        Cell::Null => Value::Null,
-        Cell::Boolean(value) => value.into(),
-        Cell::Integer(number) => number.into(),
-        Cell::Float(number) if number.is_finite() => number.into(),
-        cell => cell.with_text(|text| Value::from(text)),
     }
 }

@@ -1,5 +1,7 @@
 //! Turns Arrow arrays into cells, each with exactly the value of the array, or into a fault.
 
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types;
 use arrow_array::{Array, ArrayRef};
@@ -75,10 +77,13 @@ pub(crate) fn visit<V: ValueVisitor>(
             each(array, visitor, |row| text_of(values.value(row)))
         }
         DataType::LargeUtf8 => visit(&cast(array, &DataType::Utf8)?, is_uuid, visitor),
-        DataType::Dictionary(_, values) => {
+        DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
             // A long text may be repeated in each row, which costs 16 bytes with a view of it.
-            let values = cast(dictionary.values(), &viewed(values))?;
+            let values = match dictionary.values() {
+                views if *views.data_type() == viewed(views.data_type()) => views.clone(),
+                values => dictionary_values(values)?,
+            };
             visit(&take(&values, dictionary.keys(), None)?, is_uuid, visitor)
         }
         DataType::FixedSizeBinary(UUID_BYTES) if is_uuid => visit_uuids(array, visitor),
@@ -225,6 +230,16 @@ pub(crate) fn viewed(data_type: &DataType) -> DataType {
         DataType::Binary | DataType::LargeBinary => DataType::BinaryView,
         _ => data_type.clone(),
     }
+}
+
+/// Returns the values of a dictionary in the form in which rows are taken from it: texts as views
+/// into one buffer. Taking a row of others would pass over the whole dictionary.
+pub(crate) fn dictionary_values(values: &ArrayRef) -> Result<ArrayRef, ArrowError> {
+    Ok(match values.data_type() {
+        DataType::Utf8View => Arc::new(values.as_string_view().gc()),
+        DataType::BinaryView => Arc::new(values.as_binary_view().gc()),
+        other => cast(values, &viewed(other))?,
+    })
 }
 
 /// Many writers do not mark binary columns that hold text.

@@ -12,6 +12,7 @@ use arrow_ipc::{MetadataVersion, RecordBatch};
 use arrow_schema::{DataType, UnionMode};
 
 use crate::error::shown;
+use crate::source::arrow_cells::viewed;
 
 /// The bytes of a view.
 const VIEW_BYTES: usize = 16;
@@ -70,45 +71,83 @@ impl<'a> Columns<'a> {
         Ok(Self { batch, body, rows, places })
     }
 
-    /// Returns the bytes of text that the views of a column stand for; 0 for a column without
-    /// views. The same text may be seen from each row.
+    /// Returns the bytes of text that building a column passes over: Arrow validates a text once
+    /// for each view of it, and the buffers of several columns may be the same bytes. The text
+    /// under a null does not count, and is not passed over.
     pub(super) fn seen_bytes(&self, column: usize, data_type: &DataType) -> Result<usize, String> {
-        if !matches!(data_type, DataType::Utf8View | DataType::BinaryView) {
-            return Ok(0);
-        }
-        let views = self.buffer(self.places[column].1.start + 1)?;
-        let (views, _) = views.as_slice().as_chunks::<VIEW_BYTES>();
-        let length = |view: &[u8; VIEW_BYTES]| u32::from_le_bytes([view[0], view[1], view[2], view[3]]) as usize;
-        Ok(views.iter().take(self.rows).map(length).fold(0, usize::saturating_add))
+        let (node, buffers) = &self.places[column];
+        let buffer = |place: usize| self.buffer(buffers.start + place);
+        let last_offset = |bytes: usize| -> Result<usize, String> {
+            let offsets = buffer(1)?;
+            let last = self.rows.checked_mul(bytes).and_then(|start| offsets.get(start..)?.get(..bytes));
+            let last = last.map_or(0, |last| last.iter().rev().fold(0, |sum, byte| sum << 8 | usize::from(*byte)));
+            Ok(last.min(buffer(2)?.len()))
+        };
+        Ok(match data_type {
+            DataType::Utf8 | DataType::Binary => last_offset(4)?,
+            DataType::LargeUtf8 | DataType::LargeBinary => last_offset(8)?,
+            DataType::FixedSizeBinary(bytes) => self.rows.saturating_mul(usize::try_from(*bytes).unwrap_or_default()),
+            DataType::Utf8View | DataType::BinaryView => {
+                let (views, validity) = (buffer(1)?, self.validity(*node, buffers.start)?);
+                let (views, _) = views.as_slice().as_chunks::<VIEW_BYTES>();
+                let is_valid = |row: usize| validity.as_ref().is_none_or(|bits| is_set(bits, row));
+                let views = views.iter().take(self.rows).enumerate().filter(|(row, _)| is_valid(*row));
+                let length = |(_, view): (usize, &[u8; VIEW_BYTES])| {
+                    u32::from_le_bytes([view[0], view[1], view[2], view[3]]) as usize
+                };
+                views.map(length).fold(0, usize::saturating_add)
+            }
+            _ => 0,
+        })
     }
 
-    /// Returns the array of a column.
+    /// Returns the bits of the values of a node that are not null; `None` if none is null.
+    fn validity(&self, node: usize, first: usize) -> Result<Option<Buffer>, String> {
+        let nodes = self.batch.nodes().ok_or("a record batch has no columns")?;
+        Ok(Some(self.buffer(first)?).filter(|_| nodes.get(node).null_count() > 0))
+    }
+
+    /// Returns the array of a column. `dictionary` has its values, as
+    /// [`arrow_cells::dictionary_values`](crate::source::arrow_cells::dictionary_values) returns
+    /// them, if it has some.
     pub(super) fn array(
         &self,
         column: usize,
         data_type: &DataType,
         dictionary: Option<&ArrayRef>,
     ) -> Result<ArrayRef, String> {
-        let (node, buffers) = self.places[column].clone();
-        let node = self.batch.nodes().ok_or("a record batch has no columns")?.get(node);
+        let (number, buffers) = self.places[column].clone();
+        let node = self.batch.nodes().ok_or("a record batch has no columns")?.get(number);
         if usize::try_from(node.length()) != Ok(self.rows) {
             return Err(format!("a column has {} values for {} rows", node.length(), self.rows));
         }
         if *data_type == DataType::Null {
             return Ok(new_null_array(data_type, self.rows));
         }
-        let mut buffers = buffers.map(|index| self.buffer(index)).collect::<Result<Vec<_>, _>>()?.into_iter();
-        let validity = buffers.next().filter(|_| node.null_count() > 0);
-        let mut array = ArrayData::builder(data_type.clone())
-            .len(self.rows)
-            .null_bit_buffer(validity)
-            .buffers(buffers.collect())
-            .align_buffers(true);
-        if let DataType::Dictionary(_, values) = data_type {
-            let dictionary = dictionary.ok_or("a column has no dictionary")?;
-            if dictionary.data_type() != &**values {
+        let validity = self.validity(number, buffers.start)?;
+        let mut buffers = buffers.skip(1).map(|index| self.buffer(index)).collect::<Result<Vec<_>, _>>()?;
+        match (data_type, &validity) {
+            (DataType::Utf8View | DataType::BinaryView, Some(bits)) => buffers[0] = without_nulls(&buffers[0], bits),
+            (DataType::Utf8 | DataType::LargeUtf8 | DataType::Binary | DataType::LargeBinary, _) => {
+                // Arrow validates the whole buffer.
+                let used = self.seen_bytes(column, data_type)?;
+                buffers[1] = buffers[1].slice_with_length(0, used);
+            }
+            _ => {}
+        }
+        let own_type = match (data_type, dictionary) {
+            (DataType::Dictionary(keys, values), Some(found)) if found.data_type() == &viewed(values) => {
+                DataType::Dictionary(keys.clone(), Box::new(viewed(values)))
+            }
+            (DataType::Dictionary(..), Some(_)) => {
                 return Err("a dictionary has another type than its column".to_owned());
             }
+            (DataType::Dictionary(..), None) => return Err("a column has no dictionary".to_owned()),
+            _ => data_type.clone(),
+        };
+        let mut array =
+            ArrayData::builder(own_type).len(self.rows).null_bit_buffer(validity).buffers(buffers).align_buffers(true);
+        if let Some(dictionary) = dictionary {
             array = array.add_child_data(dictionary.to_data());
         }
         Ok(make_array(array.build().map_err(|error| shown(&error.to_string()))?))
@@ -122,6 +161,18 @@ impl<'a> Columns<'a> {
         let (start, length) = range.filter(is_inside).ok_or("a buffer lies outside its message")?;
         Ok(self.body.slice_with_length(start, length))
     }
+}
+
+fn is_set(bits: &Buffer, row: usize) -> bool {
+    bits.get(row / 8).is_some_and(|byte| byte >> (row % 8) & 1 == 1)
+}
+
+/// Returns views of which those of nulls are empty.
+fn without_nulls(views: &Buffer, validity: &Buffer) -> Buffer {
+    let mut views = views.to_vec();
+    let (whole, _) = views.as_chunks_mut::<VIEW_BYTES>();
+    whole.iter_mut().enumerate().filter(|(row, _)| !is_set(validity, *row)).for_each(|(_, view)| view.fill(0));
+    Buffer::from_vec(views)
 }
 
 /// Returns the rows of a batch.

@@ -20,6 +20,7 @@ use arrow_schema::DataType;
 
 use crate::error::{DataFault, shown};
 use crate::rows::RowsBuilder;
+use crate::source::arrow_cells;
 use crate::source::catch_panic::catch_panic;
 use columns::Columns;
 use messages::{Framed, Messages};
@@ -100,9 +101,10 @@ struct Reader<'r, 'p> {
     fields: Vec<Field>,
     /// The field of each column that is read.
     places: Vec<usize>,
-    /// The values of the dictionaries that are read, by their numbers.
+    /// The values of the dictionaries that are read, by their numbers, as views where they are
+    /// texts: a batch takes what it needs of them, however many batches there are.
     dictionaries: HashMap<i64, ArrayRef>,
-    /// The bytes of text that views stand for, so far.
+    /// The bytes of text that arrays were built of, so far.
     seen: usize,
 }
 
@@ -141,7 +143,8 @@ impl Reader<'_, '_> {
         if self.rows.exceeds_text(self.seen) {
             return Ok(false);
         }
-        self.dictionaries.insert(id, columns.array(0, values, None)?);
+        let values = arrow_cells::dictionary_values(&columns.array(0, values, None)?);
+        self.dictionaries.insert(id, values.map_err(|error| shown(&error.to_string()))?);
         Ok(true)
     }
 
@@ -164,7 +167,9 @@ impl Reader<'_, '_> {
             let dictionary = field.dictionary.and_then(|id| self.dictionaries.get(&id));
             let in_words = |problem| format!("column `{}`: {problem}", shown(&field.name));
             let array = columns.array(*place, &field.data_type, dictionary).map_err(in_words)?;
-            self.rows.append_array(column, &array, field.is_uuid);
+            if !self.rows.append_array(column, &array, field.is_uuid) {
+                return Ok(false);
+            }
         }
         self.rows.end_batch(rows);
         Ok(true)

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow_array::builder::{Int32Builder, ListBuilder};
+use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Int8Type, Int32Type, UInt16Type};
 use arrow_array::{
     Array as _, ArrayRef, BinaryArray, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray,
@@ -11,12 +12,14 @@ use arrow_array::{
     LargeStringArray, NullArray, RecordBatch, StringArray, StringViewArray, StructArray, TimestampNanosecondArray,
     TimestampSecondArray, UInt8Array, UInt64Array,
 };
-use arrow_buffer::{OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_ipc::writer::{DictionaryHandling, IpcWriteOptions, StreamWriter};
 use arrow_schema::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSchema};
 use proptest::prelude::*;
 use stagewright_store::{DataType, Field};
 
+use super::columns::Columns;
+use super::messages::{Framed, Messages};
 use crate::request_decoder::{DecodedRequest, RequestDecoder, RequestFault, RequestOptions, UnknownFields};
 use crate::signature::Signature;
 
@@ -228,6 +231,65 @@ fn a_small_stream_cannot_stand_for_many_rows_or_much_text() {
     let rows = batch(vec![("x", Arc::new(many)), ("n", n())]);
     assert!(stream_of(rows.clone()).len() < 1 << 18);
     assert_eq!(fault(decoder(DataType::Utf8).arrow_stream(&stream_of(rows))), too_large);
+}
+
+// The text under a null takes no memory, so it does not count.
+#[test]
+fn texts_under_nulls_do_not_count() {
+    let decoder = decoder(DataType::Utf8, RequestOptions { max_bytes: 1 << 20, ..RequestOptions::default() });
+    let long = "x".repeat(100_000);
+    let one = StringViewArray::from_iter_values([&*long]);
+    let views = ScalarBuffer::from(vec![one.views()[0]; 1_000]);
+    let nulls = NullBuffer::from((0..1_000).map(|row| row % 500 == 7).collect::<Vec<_>>());
+    let masked = StringViewArray::try_new(views, one.data_buffers().to_vec(), Some(nulls)).unwrap();
+    let found = decoder.arrow_stream(&stream_of_numbered(Arc::new(masked))).unwrap().batch;
+    assert_eq!((found.column(0).null_count(), found.column(0).as_string::<i32>().value(7).len()), (998, 100_000));
+    // The same in a dictionary, of which two values are used.
+    let dictionary = DictionaryArray::<Int32Type>::new(
+        vec![7, 0, 507].into(),
+        Arc::new({
+            let views = ScalarBuffer::from(vec![one.views()[0]; 1_000]);
+            let nulls = NullBuffer::from((0..1_000).map(|row| row % 500 == 7).collect::<Vec<_>>());
+            StringViewArray::try_new(views, one.data_buffers().to_vec(), Some(nulls)).unwrap()
+        }),
+    );
+    let found = decoder.arrow_stream(&stream_of_numbered(Arc::new(dictionary))).unwrap().batch;
+    assert_eq!(found.column(0).null_count(), 1);
+}
+
+/// A stream of `x` and row numbers.
+fn stream_of_numbered(x: ArrayRef) -> Vec<u8> {
+    let n: ArrayRef = Arc::new(Int64Array::from_iter_values(0..x.len() as i64));
+    stream(&[batch(vec![("x", x), ("n", n)])], IpcWriteOptions::default())
+}
+
+#[test]
+fn the_texts_of_a_column_count_as_many_bytes_as_they_have() {
+    let seen = |x: ArrayRef| {
+        let data_type = x.data_type().clone();
+        let bytes = Buffer::from_vec(stream_of_numbered(x));
+        let mut messages = Messages::new(&bytes);
+        messages.next().unwrap().expect("a schema");
+        let Framed { message, body } = messages.next().unwrap().expect("rows");
+        let types = [data_type.clone(), ArrowType::Int64];
+        let rows = message.header_as_record_batch().unwrap();
+        let columns = Columns::locate(rows, &body, message.version(), types.iter()).unwrap();
+        (columns.seen_bytes(0, &data_type).unwrap(), columns.seen_bytes(1, &ArrowType::Int64).unwrap())
+    };
+    let texts = [Some("a"), None, Some("a long text of more than twelve bytes")];
+    let bytes = || texts.iter().map(|text| text.map(str::as_bytes)).collect::<Vec<_>>();
+    let arrays: [ArrayRef; 6] = [
+        Arc::new(StringArray::from_iter(texts)),
+        Arc::new(LargeStringArray::from_iter(texts)),
+        Arc::new(StringViewArray::from_iter(texts)),
+        Arc::new(BinaryArray::from_iter(bytes())),
+        Arc::new(LargeBinaryArray::from_iter(bytes())),
+        Arc::new(BinaryViewArray::from_iter(bytes())),
+    ];
+    for array in arrays {
+        assert_eq!(seen(Arc::clone(&array)), (38, 0), "{}", array.data_type());
+    }
+    assert_eq!(seen(Arc::new(FixedSizeBinaryArray::try_from_iter([b"ab", b"cd"].iter()).unwrap())), (4, 0));
 }
 
 #[test]

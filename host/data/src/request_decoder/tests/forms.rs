@@ -119,6 +119,23 @@ fn unknown_fields_are_faults_where_they_are_refused() {
 }
 
 #[test]
+fn more_fields_than_the_key_are_kept_and_each_may_be_absent() {
+    let names = ["id", "region", "tenure"].map(str::to_owned);
+    let options = RequestOptions { key: Some("id".to_owned()), kept: names.to_vec(), ..RequestOptions::default() };
+    let keeping = decoder(options.clone());
+    let row = ROW.replacen('{', "{\"id\": \"C-1\", ", 1);
+    let decoded = keeping.json(format!("[{row},{ROW}]").as_bytes()).unwrap();
+    assert_eq!((decoded.key(0), decoded.key(1)), (Some("C-1"), None));
+    let text = |field: usize, row: usize| decoded.kept[field].get(row).and_then(|text| text.as_deref());
+    assert_eq!((text(0, 0), text(0, 1)), (Some("C-1"), None), "the key may be among them");
+    assert_eq!((text(1, 0), text(1, 1)), (None, None));
+    assert!(text(2, 1).is_some(), "a feature");
+    let without_key = decoder(RequestOptions { key: None, ..options });
+    let decoded = without_key.json(row.as_bytes()).unwrap();
+    assert_eq!((decoded.key(0), decoded.kept[0][0].as_deref()), (None, Some("C-1")));
+}
+
+#[test]
 fn keys_are_texts() {
     let keyed = |key: &str| decoder(RequestOptions { key: Some(key.to_owned()), ..RequestOptions::default() });
     let with = |member: &str| ROW.replacen('{', &format!("{{{member}"), 1);
@@ -184,6 +201,119 @@ fn sizes_are_limited() {
     let field =
         told(decoder(RequestOptions::default()).json(ROW.replace("Monthly", &"x".repeat((8 << 20) + 1)).as_bytes()));
     assert!(field[0].2.starts_with("the text has 8388609 bytes, more than"), "{field:?}");
+}
+
+#[test]
+fn keys_are_short_and_count() {
+    let options = RequestOptions { key: Some("id".to_owned()), max_bytes: 3_000, ..RequestOptions::default() };
+    let keyed = decoder(options);
+    let with = |id: &str| ROW.replacen('{', &format!("{{\"id\": {id}, "), 1);
+    let longest = format!("\"{}\"", "k".repeat(1024));
+    assert_eq!(keyed.json(with(&longest).as_bytes()).unwrap().key(0).map(str::len), Some(1024));
+    let message = "the text has 1025 bytes, and at most 1024 of this field are kept: shorten it";
+    for longer in
+        [format!("\"{}\"", "k".repeat(1025)), format!("1{}", "0".repeat(1024)), format!("[{}]", "1".repeat(1023))]
+    {
+        assert_eq!(told(keyed.json(with(&longer).as_bytes())), [field(0, "id", message)]);
+    }
+    let line = "1,1,a,,,";
+    let csv = format!("{HEADER},id\n{line},{0}\n{line},{0}0\n", "k".repeat(1024));
+    assert_eq!(told(keyed.csv(csv.as_bytes())), [field(1, "id", message)]);
+    let rows = vec![with(&longest); 3].join("\n");
+    assert_eq!(keyed.json(rows.as_bytes()).map(|it| it.rows()), Err(RequestFault::TooLarge { max: 3_000 }));
+    let split = keyed.json_columns(1, &[JsonColumn { name: "id", values: "[1", is_tensor: false }]);
+    assert!(split.is_err());
+}
+
+#[test]
+fn kept_fields_are_found_whichever_of_them_come() {
+    let options = RequestOptions {
+        key: Some("region".to_owned()),
+        kept: vec!["id".to_owned(), "tenure".to_owned()],
+        ..RequestOptions::default()
+    };
+    let decoder = decoder(options);
+    let line = "1,1,a,,,";
+    let decoded = decoder.csv(format!("id,{HEADER}\nC-1,{line}\n").as_bytes()).unwrap();
+    assert_eq!(decoded.key(0), None, "the column did not come");
+    assert_eq!(decoded.kept, [vec![Some("C-1".into())], vec![Some("1".into())]]);
+    let decoded = decoder.json(ROW.replacen('{', "{\"region\": \"EU\", ", 1).as_bytes()).unwrap();
+    assert_eq!((decoded.key(0), &decoded.kept[..]), (Some("EU"), &[vec![None], vec![Some("1".into())]][..]));
+}
+
+#[test]
+fn a_nested_value_is_a_text_of_bounded_length() {
+    let plain = decoder(RequestOptions::default());
+    let with = |value: &str| ROW.replace("\"Monthly\"", value);
+    let decoded = plain.json(with("[1.50, { \"a\": null }]").as_bytes()).unwrap();
+    assert_eq!(decoded.batch, plain.json(with("\"[1.5,{\\\"a\\\":null}]\"").as_bytes()).unwrap().batch);
+    let long = format!("[{}0]", "0,".repeat(33_000));
+    let message =
+        "the array has 66003 bytes, and one that is a value has at most 65536: shorten it, or send it as a text";
+    assert_eq!(told(plain.json(with(&long).as_bytes())), [field(0, "contract", message)]);
+    // Nobody reads this one.
+    let unread = ROW.replacen('{', &format!("{{\"more\": {long}, "), 1);
+    assert_eq!(plain.json(unread.as_bytes()).unwrap().rows(), 1);
+}
+
+#[test]
+fn names_and_parts_of_envelopes_are_bounded() {
+    let plain = decoder(RequestOptions { max_rows: 3, ..RequestOptions::default() });
+    let names = |count: usize| format!("[{}\"\"]", "\"\",".repeat(count - 1));
+    let most = 8 + 4096;
+    assert_eq!(
+        message(plain.json_split(&names(most + 1), "[]")),
+        "there are more than 4104 names of columns, and the model has 6 features"
+    );
+    assert!(matches!(plain.json_split(&names(most), "[]"), Err(RequestFault::Rows { .. })));
+    let cells = format!("[[{}1]]", "1,".repeat(100_000));
+    let found = told(plain.json_split("[\"tenure\"]", &cells));
+    assert!(found.contains(&(0, None, "the row has 100001 values, and there are 1 columns".to_owned())), "{found:?}");
+
+    let most = (1 << 16) + 4096;
+    let elements = |count: usize| format!("[{}1]", "1,".repeat(count - 1));
+    assert_eq!(json_elements(elements(most).as_bytes()).unwrap().len(), most);
+    let refused = |message: &str| RequestFault::Unreadable { message: message.to_owned() };
+    let fault = json_elements(elements(most + 1).as_bytes()).unwrap_err();
+    assert_eq!(fault, refused("the array has more than 69632 elements: send fewer"));
+    let members = |count: usize| {
+        let members: Vec<String> = (0..count).map(|member| format!("\"{member}\":{member}")).collect();
+        format!("{{{}, \"0\": 7}}", members.join(","))
+    };
+    let found = members(most);
+    let found = json_members(found.as_bytes()).unwrap();
+    assert_eq!((found.len(), found[0].1), (most, "7"));
+    let fault = json_members(members(most + 1).as_bytes()).unwrap_err();
+    assert_eq!(fault, refused("the object has more than 69632 members: send fewer"));
+    assert_eq!(plain.json_rows(b"[1, [2], 3]").unwrap(), ["1", "[2]", "3"]);
+    assert_eq!(plain.json_rows(b"[1, 2, 3, 4]"), Err(RequestFault::TooManyRows { max: 3 }));
+}
+
+#[test]
+fn a_matrix_has_a_value_for_each_feature_of_each_row() {
+    let fields = vec![Field::new("a", DataType::Int64), Field::new("b", DataType::Float64).with_nullable(true)];
+    let options = RequestOptions { key: Some("a".to_owned()), max_rows: 10, ..RequestOptions::default() };
+    let decoder = RequestDecoder::new(&Signature::new(fields).unwrap(), options);
+    let expected = decoder.json(br#"[{"a": 1, "b": 2.5}, {"a": 3, "b": null}]"#).unwrap();
+    for values in ["[1, 2.5, 3, null]", "[[1, 2.5], [3, null]]", "[[[1], [2.5]], 3, null]"] {
+        let decoded = decoder.json_matrix(2, values).unwrap();
+        assert_eq!(decoded.batch, expected.batch, "{values}");
+        assert_eq!([0, 1].map(|row| decoded.key(row)), [Some("1"), Some("3")]);
+    }
+    assert_eq!(decoder.json_matrix(0, "[]").unwrap().rows(), 0);
+    for (rows, values, expected) in [
+        (2, "[1, 2, 3]", "there are 3 values, and 2 rows of 2 features need 4"),
+        (1, "[1, 2, 3]", "there are 3 values, and 1 rows of 2 features need 2"),
+        (1, "[1, 2", "the text is not JSON: EOF while parsing a list at line 1 column 5"),
+    ] {
+        assert_eq!(message(decoder.json_matrix(rows, values)), expected);
+    }
+    assert_eq!(
+        told(decoder.json_matrix(2, "[1, 2, 3.5, 4]")),
+        [field(1, "a", "`3.5` is not an int64: it has a fraction")]
+    );
+    let too_many = decoder.json_matrix(usize::MAX, "[]").map(|it| it.rows());
+    assert_eq!(too_many, Err(RequestFault::TooManyRows { max: 10 }));
 }
 
 #[test]

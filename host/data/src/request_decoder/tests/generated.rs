@@ -124,6 +124,11 @@ fn members(row: &Row) -> Option<HashMap<String, &'static str>> {
     row.iter().map(|(written, value)| Some((name(written)?, *value))).collect()
 }
 
+/// Returns a message without the place within a nested value.
+fn without_place(message: &str) -> &str {
+    message.split(" at line ").next().unwrap_or_default()
+}
+
 fn all_faults() -> RequestOptions {
     RequestOptions { max_errors: 10_000, ..RequestOptions::default() }
 }
@@ -158,9 +163,14 @@ proptest! {
                 let expected = expected.as_fault().unwrap();
                 let old = old.unwrap_err();
                 let old = old.as_fault().unwrap();
-                prop_assert_eq!((old.row, &old.message), (expected.row, &expected.message), "{}", &text);
+                prop_assert_eq!(old.row, expected.row, "{}", &text);
+                prop_assert_eq!(without_place(&old.message), without_place(&expected.message), "{}", &text);
                 if let Some(rows) = rows.iter().map(members).collect::<Option<Vec<_>>>() {
-                    prop_assert_eq!(told(found), reference::faults(&rows, &signature()), "{}", &text);
+                    let short = |faults: Vec<(usize, Option<String>, String)>| -> Vec<_> {
+                        faults.into_iter().map(|(row, field, text)| (row, field, without_place(&text).to_owned())).collect()
+                    };
+                    let expected = short(reference::faults(&rows, &signature()));
+                    prop_assert_eq!(short(told(found)), expected, "{}", &text);
                 } else {
                     let has_faults = matches!(found, Err(RequestFault::Rows { .. }));
                     prop_assert!(has_faults);
