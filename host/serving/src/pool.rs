@@ -3,7 +3,8 @@
 //! Each thread has a session of its own. A thread takes all requests that wait, up to a number of
 //! rows, and predicts them in one call: a call costs far more than a row. If that call fails, its
 //! requests wait again, each to be predicted by itself by any thread. Thus only the one at fault
-//! fails, and the others do not wait until it has failed.
+//! fails, and the others do not wait until it has failed. A session that died between two calls
+//! costs no request: it is replaced first, and the requests wait for it or for another thread.
 //!
 //! One more thread stands by. It takes requests that have waited for some milliseconds, as they do
 //! when another thread is stuck in a long call or replaces its session.
@@ -194,9 +195,22 @@ impl Worker {
     fn run(mut self) {
         while self.has_session() {
             let Some(jobs) = self.shared.queue.take(self.stands_by) else { return };
-            self.answer(jobs);
+            if self.session.as_ref().is_some_and(|session| session.is_alive()) {
+                self.answer(jobs);
+            } else {
+                // It died since its last call, which is the fault of none of these requests.
+                self.lose_session();
+                self.shared.queue.give_back(jobs);
+            }
             self.renew_when_old();
         }
+    }
+
+    /// Drops the session, which cannot be used again.
+    fn lose_session(&mut self) {
+        self.session = None;
+        self.shared.counts.faulted.fetch_add(1, Ordering::Relaxed);
+        self.shared.ready.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Predicts the rows of all jobs in one call. If that fails, they wait again.
@@ -234,9 +248,7 @@ impl Worker {
             }
             Err(fault) => {
                 if !session.is_alive() {
-                    counts.faulted.fetch_add(1, Ordering::Relaxed);
-                    self.session = None;
-                    self.shared.ready.fetch_sub(1, Ordering::Relaxed);
+                    self.lose_session();
                 }
                 Err(PoolFault::Model(fault))
             }

@@ -164,15 +164,21 @@ impl Queue {
     }
 
     /// Lets requests wait again whose common call has failed. Each will be taken by itself, by any
-    /// thread. They were let in before, so that no bound refuses them.
+    /// thread.
     pub(super) fn put_back(&self, jobs: Vec<Job>) {
+        self.give_back(jobs.into_iter().map(|job| Job { is_alone: true, ..job }));
+    }
+
+    /// Lets requests wait again that were not asked for yet, or in vain. They were let in before,
+    /// so that no bound refuses them.
+    pub(super) fn give_back(&self, jobs: impl IntoIterator<Item = Job>) {
         let mut state = self.state();
         if state.is_closed {
             return;
         }
-        // The client of another may have left during the call.
+        // The client of one may have left meanwhile.
         for job in jobs.into_iter().filter(|job| !job.reply.is_closed()) {
-            state.add(Job { is_alone: true, ..job });
+            state.add(job);
         }
         drop(state);
         self.filled.notify_all();

@@ -27,6 +27,8 @@ struct World {
     /// The attempts to open a session.
     opened: AtomicUsize,
     cannot_open: AtomicBool,
+    /// The number of sessions, those that were opened first, which are dead.
+    killed: AtomicUsize,
     /// The rows of each call.
     calls: Mutex<Vec<usize>>,
     gate: Gate,
@@ -58,28 +60,33 @@ impl Gate {
 }
 
 /// A session that answers each number with its double.
-struct Doubling(Arc<World>, bool);
+struct Doubling {
+    world: Arc<World>,
+    /// The attempts to open a session before this one.
+    number: usize,
+    has_failed: bool,
+}
 
 impl ModelSession for Doubling {
     fn predict(&mut self, rows: &[RecordBatch]) -> Result<Vec<f64>, StageFault> {
-        assert!(self.1, "a session that failed is not asked again");
+        assert!(self.is_alive(), "a session that failed or died is not asked again");
         let all: Vec<f64> = rows.iter().flat_map(numbers_of).collect();
-        self.0.calls.lock().unwrap().push(all.len());
+        self.world.calls.lock().unwrap().push(all.len());
         if all.contains(&WAITS) {
-            self.0.gate.wait();
+            self.world.gate.wait();
         }
         if all == [HANGS] {
-            self.0.hang.wait();
+            self.world.hang.wait();
         }
         if all.contains(&FAILS) || all.contains(&HANGS) {
-            self.1 = false;
+            self.has_failed = true;
             return Err(StageFault::host("a row fails"));
         }
         Ok(all.into_iter().map(|number| 2.0 * number).collect())
     }
 
     fn is_alive(&self) -> bool {
-        self.1
+        !self.has_failed && self.number >= self.world.killed.load(Ordering::Relaxed)
     }
 }
 
@@ -96,11 +103,11 @@ fn rows(numbers: &[f64]) -> RecordBatch {
 fn opener(world: &Arc<World>) -> Box<OpenSession> {
     let world = world.clone();
     Box::new(move || {
-        world.opened.fetch_add(1, Ordering::Relaxed);
+        let number = world.opened.fetch_add(1, Ordering::Relaxed);
         if world.cannot_open.load(Ordering::Relaxed) {
             return Err(StageFault::host("no session opens"));
         }
-        Ok(Box::new(Doubling(world.clone(), true)))
+        Ok(Box::new(Doubling { world: world.clone(), number, has_failed: false }))
     })
 }
 
@@ -414,16 +421,45 @@ fn a_pool_that_is_dropped_waits_for_the_calls_that_run_and_predicts_nothing_more
     assert_eq!(world.calls(), [1, 1]);
 }
 
+// invariant: A session that dies while nobody asks it costs no request.
 #[test]
-fn a_pool_that_is_dropped_waits_for_no_pause_between_attempts_to_open_a_session() {
+fn a_session_that_died_while_idle_is_replaced_before_it_is_asked() {
     let world = Arc::new(World::default());
     let pool = pool(&world, PoolOptions::default());
+    runtime().block_on(async {
+        assert_eq!(pool.predict(rows(&[1.0])).await.expect("it answers"), [2.0]);
+        for round in 1..=3 {
+            let opened = world.opened.load(Ordering::Relaxed);
+            world.killed.store(opened, Ordering::Relaxed);
+            assert_eq!(pool.predict(rows(&[3.0])).await.expect("it answers"), [6.0]);
+            let all = at_once(&pool, (0..20).map(|number| vec![f64::from(number)]).collect()).await;
+            assert!(all.iter().all(Result::is_ok), "{all:?}");
+            assert!(world.opened.load(Ordering::Relaxed) > opened);
+            assert!(pool.counts().faulted.load(Ordering::Relaxed) >= round);
+        }
+    });
+    assert_eq!(world.calls().iter().sum::<usize>(), 1 + 3 * 21, "each row is predicted once");
+}
+
+#[test]
+fn a_pool_that_is_closed_ends_the_pause_between_attempts_to_open_a_session() {
+    const LONG: Duration = Duration::from_secs(3600);
+    let world = Arc::new(World::default());
+    let shared = Arc::new(Shared::new(opener(&world), 1, PoolOptions::default(), 0));
     world.cannot_open.store(true, Ordering::Relaxed);
-    runtime().block_on(async { assert!(pool.predict(rows(&[FAILS])).await.is_err()) });
-    // After the fourth attempt the pause is 400 ms long.
-    while world.opened.load(Ordering::Relaxed) < 2 + 4 {
+    let mut worker = Worker { shared: shared.clone(), session: None, calls: 0, successor: None, stands_by: false };
+    let opening = std::thread::spawn(move || worker.has_session());
+    let (paused, ended) = sync_channel(1);
+    let queue = shared.clone();
+    std::thread::spawn(move || {
+        queue.queue.pause(LONG);
+        let _ = paused.send(());
+    });
+    while world.opened.load(Ordering::Relaxed) < 3 {
         std::thread::sleep(Duration::from_millis(1));
     }
-    drop(Arc::into_inner(pool).expect("nobody else uses it"));
-    assert_eq!(world.opened.load(Ordering::Relaxed), 2 + 4, "it ended in the pause");
+    assert!(matches!(ended.try_recv(), Err(TryRecvError::Empty)), "it pauses");
+    shared.queue.close();
+    ended.recv_timeout(SOON).expect("the pause ends");
+    assert!(!opening.join().expect("no panic"), "there is no session");
 }
