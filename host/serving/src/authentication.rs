@@ -21,11 +21,11 @@ const MOST_TOKENS: usize = 1000;
 pub enum Role {
     /// Asks for predictions, and reads what is served.
     Predict,
-    /// Opens nothing yet. Files of tokens may name it.
+    /// Posts outcomes.
     Outcomes,
     /// Reads metrics.
     Metrics,
-    /// Opens nothing yet. Files of tokens may name it.
+    /// Starts, advances and ends deployments.
     Admin,
 }
 
@@ -195,9 +195,20 @@ impl Access {
             // The page says nothing about a model; it asks for a token itself.
             "/docs" | "/docs/page.js" | "/docs/page.css" if is_read => Self::Everybody,
             "/" | "/health" if is_read => Self::AnyToken,
-            "/metrics" => Self::Role(Role::Metrics),
-            _ => Self::Role(Role::Predict),
+            _ => Self::Role(role(path)),
         }
+    }
+}
+
+/// Returns the role that a path needs. It goes by whole segments, so that the name of a model,
+/// which may be any word, opens or closes nothing.
+fn role(path: &str) -> Role {
+    let mut segments = path.split('/').skip(1);
+    match [(); 4].map(|()| segments.next()) {
+        [Some("metrics"), None, ..] => Role::Metrics,
+        [Some("outcomes"), None, ..] | [Some("models"), Some(_), Some("outcomes"), None] => Role::Outcomes,
+        [Some("deployments"), ..] | [Some("models"), Some(_), Some("deployment"), _] => Role::Admin,
+        _ => Role::Predict,
     }
 }
 
@@ -276,12 +287,25 @@ mod tests {
         assert_eq!(access("/health/ready/"), Access::Role(Role::Predict));
         assert_eq!(access("/metrics"), Access::Role(Role::Metrics));
         assert_eq!(access("/models/churn/predict"), Access::Role(Role::Predict));
+        for path in ["/outcomes", "/models/churn/outcomes"] {
+            assert_eq!(access(path), Access::Role(Role::Outcomes), "{path}");
+        }
+        for path in
+            ["/deployments", "/deployments/churn", "/models/churn/deployment", "/models/churn/deployment/advance"]
+        {
+            assert_eq!(access(path), Access::Role(Role::Admin), "{path}");
+        }
+        for path in ["/metrics/", "/outcomes/", "/models/churn/outcomes/", "/models/churn/deployments", "//outcomes"] {
+            assert_eq!(access(path), Access::Role(Role::Predict), "{path}");
+        }
         assert_eq!(access("/whatever"), Access::Role(Role::Predict));
     }
 
     #[test]
     fn the_name_of_a_model_says_nothing_about_who_may_ask() {
-        for model in ["deployment-risk", "deployments", "outcomes", "metrics", "admin", "ping", "docs", "health"] {
+        for model in
+            ["deployment-risk", "deployment", "deployments", "outcomes", "metrics", "admin", "ping", "docs", "health"]
+        {
             for path in ["/models/M", "/models/M/predict", "/v2/models/M", "/v2/models/M/infer"] {
                 let path = path.replace('M', model);
                 for method in [Method::GET, Method::POST] {

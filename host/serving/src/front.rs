@@ -139,10 +139,8 @@ impl Front {
             Denial::UnknownToken => Refusal::unauthorized("the token is not known"),
             Denial::NoRole(role) => Refusal::forbidden(role.name()),
         })?;
-        match headers.get(CONTENT_ENCODING) {
-            Some(encoding) if encoding != "identity" => Err(Refusal::encoding()),
-            _ => Ok(()),
-        }
+        let is_plain = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
+        if headers.get_all(CONTENT_ENCODING).iter().all(is_plain) { Ok(()) } else { Err(Refusal::encoding()) }
     }
 }
 
