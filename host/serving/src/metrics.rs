@@ -3,24 +3,30 @@
 //! A request takes no lock but that of a histogram and hashes no label: each version has its
 //! counters at hand. Sizes that somebody else keeps, such as queues, are read when they are asked
 //! for ([`state`]).
+//!
+//! - `versions`: the metrics of versions, which go some time after their version
+//! - `state`: queues, sessions and origins as they are now
+//! - `process`: memory, time and descriptors
 
 pub(crate) mod process;
 pub(crate) mod state;
+mod versions;
 
 use std::array;
 use std::fmt;
-use std::sync::OnceLock;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
 
-use prometheus_client::encoding::{EncodeLabelSet, prometheus_text};
+use prometheus_client::encoding::prometheus_text;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::arm::Arm;
 use crate::protocol::Protocol;
+
+use versions::{VersionFamilies, VersionLabels};
 
 /// The upper bounds of the histogram of latencies, in seconds.
 pub(crate) const SECONDS: [f64; 15] =
@@ -29,27 +35,10 @@ pub(crate) const SECONDS: [f64; 15] =
 /// The statuses whose counters are at hand.
 const CODES: [u16; 16] = [200, 400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 431, 500, 501, 503, 504];
 
-/// The labels of a version's metrics. Requests that no version answered have empty ones.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct VersionLabels {
-    model: String,
-    version: String,
-    arm: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct RequestLabels {
-    model: String,
-    version: String,
-    arm: String,
-    protocol: &'static str,
-    code: u32,
-}
-
-/// The counters of a version in an arm.
+/// The counters of a version in an arm. Its metrics go some time after this is dropped.
 pub struct VersionMetrics {
     labels: VersionLabels,
-    all_requests: Family<RequestLabels, Counter>,
+    versions: Arc<VersionFamilies>,
     requests: [[OnceLock<Counter>; CODES.len()]; Protocol::ALL.len()],
     seconds: Histogram,
     rows: Counter,
@@ -62,25 +51,27 @@ impl fmt::Debug for VersionMetrics {
 }
 
 impl VersionMetrics {
+    fn new(versions: &Arc<VersionFamilies>, labels: VersionLabels) -> Self {
+        let (seconds, rows) = versions.begin(&labels);
+        let requests = array::from_fn(|_| array::from_fn(|_| OnceLock::new()));
+        Self { labels, versions: versions.clone(), requests, seconds, rows }
+    }
+
     /// Counts a request that was answered.
     pub(crate) fn observe(&self, protocol: Protocol, code: u16, latency: Duration, rows: u64) {
+        let counter = || self.versions.requests(&self.labels, protocol, code);
         match CODES.iter().position(|known| *known == code) {
-            Some(place) => {
-                let counter = &self.requests[protocol as usize][place];
-                counter.get_or_init(|| self.counter(protocol, code)).inc();
-            }
-            None => {
-                self.counter(protocol, code).inc();
-            }
-        }
+            Some(place) => self.requests[protocol as usize][place].get_or_init(counter).inc(),
+            None => counter().inc(),
+        };
         self.seconds.observe(latency.as_secs_f64());
         self.rows.inc_by(rows);
     }
+}
 
-    fn counter(&self, protocol: Protocol, code: u16) -> Counter {
-        let VersionLabels { model, version, arm } = self.labels.clone();
-        let labels = RequestLabels { model, version, arm, protocol: protocol.name(), code: code.into() };
-        self.all_requests.get_or_create_owned(&labels)
+impl Drop for VersionMetrics {
+    fn drop(&mut self) {
+        self.versions.end(&self.labels);
     }
 }
 
@@ -98,9 +89,7 @@ impl ArmMetrics {
 /// The counts of a server.
 pub struct Metrics {
     registry: Registry,
-    requests: Family<RequestLabels, Counter>,
-    seconds: Family<VersionLabels, Histogram, fn() -> Histogram>,
-    rows: Family<VersionLabels, Counter>,
+    versions: Arc<VersionFamilies>,
     in_flight: Gauge,
     unlogged: Counter,
     evicted: Counter,
@@ -117,37 +106,28 @@ impl fmt::Debug for Metrics {
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::with_prefix("stagewright");
-        let requests = Family::default();
-        let seconds = Family::new_with_constructor((|| Histogram::new(SECONDS)) as fn() -> Histogram);
-        let rows = Family::default();
-        let unserved = version_metrics(&requests, &seconds, &rows, VersionLabels::default());
-        let metrics = Self {
-            registry: Registry::default(),
-            requests,
-            seconds,
-            rows,
-            in_flight: Gauge::default(),
-            unlogged: Counter::default(),
-            evicted: Counter::default(),
-            unserved,
-        };
-        registry.register("requests", "Requests that were answered", metrics.requests.clone());
+        let versions = Arc::<VersionFamilies>::default();
+        let unserved = VersionMetrics::new(&versions, VersionLabels::default());
+        let (in_flight, unlogged, evicted) = (Gauge::default(), Counter::default(), Counter::default());
+        registry.register("requests", "Requests that were answered", versions.requests.clone());
         let help = "From the head of a request to its answer, in seconds";
-        registry.register("request_seconds", help, metrics.seconds.clone());
-        registry.register("rows", "Rows that were predicted", metrics.rows.clone());
-        registry.register("requests_in_flight", "Requests without an answer yet", metrics.in_flight.clone());
+        registry.register("request_seconds", help, versions.seconds.clone());
+        registry.register("rows", "Rows that were predicted", versions.rows.clone());
+        registry.register("requests_in_flight", "Requests without an answer yet", in_flight.clone());
         let help = "Lines of the access log that were dropped because standard output does not keep up";
-        registry.register("access_log_dropped", help, metrics.unlogged.clone());
+        registry.register("access_log_dropped", help, unlogged.clone());
         let help = "Idle connections that were closed to make room for others";
-        registry.register("connections_evicted", help, metrics.evicted.clone());
-        Self { registry, ..metrics }
+        registry.register("connections_evicted", help, evicted.clone());
+        Self { registry, versions, in_flight, unlogged, evicted, unserved }
     }
 }
 
 impl Metrics {
     /// Returns the counters of a version in an arm.
     fn version(&self, model: &str, version: u32, arm: Arm) -> VersionMetrics {
-        version_metrics(&self.requests, &self.seconds, &self.rows, version_labels(model, version, arm))
+        let arm = arm.name().unwrap_or_default().to_owned();
+        let labels = VersionLabels { model: model.to_owned(), version: version.to_string(), arm };
+        VersionMetrics::new(&self.versions, labels)
     }
 
     /// Returns the counters of requests that no version answered.
@@ -178,27 +158,8 @@ impl Metrics {
 
     /// Writes everything in the text format of Prometheus.
     pub(crate) fn write(&self, text: &mut String) -> fmt::Result {
+        self.versions.forget(Instant::now());
         prometheus_text::encode(text, &self.registry)
-    }
-}
-
-fn version_labels(model: &str, version: u32, arm: Arm) -> VersionLabels {
-    let arm = arm.name().unwrap_or_default().to_owned();
-    VersionLabels { model: model.to_owned(), version: version.to_string(), arm }
-}
-
-fn version_metrics(
-    requests: &Family<RequestLabels, Counter>,
-    seconds: &Family<VersionLabels, Histogram, fn() -> Histogram>,
-    rows: &Family<VersionLabels, Counter>,
-    labels: VersionLabels,
-) -> VersionMetrics {
-    VersionMetrics {
-        all_requests: requests.clone(),
-        requests: array::from_fn(|_| array::from_fn(|_| OnceLock::new())),
-        seconds: seconds.get_or_create_owned(&labels),
-        rows: rows.get_or_create_owned(&labels),
-        labels,
     }
 }
 
