@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use stagewright_text::Untrusted;
 
@@ -65,7 +65,12 @@ impl Follower {
         let stop = Arc::new(AtomicBool::new(false));
         let seen = stop.clone();
         let run = move || {
+            let mut pruned: Option<Instant> = None;
             while !seen.load(Ordering::Relaxed) {
+                if pruned.is_none_or(|last| last.elapsed() > PRUNE_EVERY) {
+                    pruned = Some(Instant::now());
+                    following.prune();
+                }
                 let interval = following.options.interval;
                 let may_differ = following.origin.wait(interval) || following.has_trouble();
                 if may_differ && !seen.load(Ordering::Relaxed) {
@@ -174,6 +179,13 @@ impl Following {
         }
     }
 
+    /// Lets go of what was copied from the origin and is not needed any more.
+    fn prune(&self) {
+        if let Err(reason) = self.origin.prune(&|| self.options.last.blobs()) {
+            tracing::warn!("copies of earlier versions cannot be removed: {reason}");
+        }
+    }
+
     /// Records that a version is not served. The version before it goes on.
     fn refuse(&mut self, version: u32, reason: &str) {
         let shown = Untrusted::new(reason).to_string();
@@ -210,3 +222,6 @@ impl Following {
 
 /// How long a version that was refused is not tried again: what it lacked may have come since.
 const RETRY_REFUSED: Duration = Duration::from_secs(30);
+
+/// How often copies of earlier versions are looked for.
+const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);

@@ -56,7 +56,9 @@ pub use follow::{FollowOptions, Follower, VersionSettings};
 pub use handled::Handled;
 pub use last_verified::{LastVerified, VersionKey};
 pub use metrics::{ArmMetrics, Metrics, VersionMetrics};
-pub use origin::{LocationOrigin, OfferedVersion, OpenRegistry, OriginError, RegistryOrigin, Selector, VersionOrigin};
+pub use origin::{
+    LocationOrigin, OfferedVersion, OpenRegistry, OriginError, RecordedBlobs, RegistryOrigin, Selector, VersionOrigin,
+};
 pub use pool::{GATHERED_ROWS, OpenSession, Overloaded, Pool, PoolCounts, PoolFault, PoolOptions};
 pub use protocol::Protocol;
 pub use request_id::RequestId;

@@ -9,10 +9,14 @@ use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_promotion::{Destination, Etag, LoadedVersion};
 use stagewright_store::{ArtifactKind, ArtifactStore, Digest, StoreError};
 
-use super::{OfferedVersion, OriginError, VersionOrigin};
+use super::{OfferedVersion, OriginError, RecordedBlobs, VersionOrigin, blobs_of};
 
 /// The bytes of an object that are copied at once.
 const PIECE: usize = 1 << 20;
+
+/// How long copies may be in the store before their version is on record: it is loaded and tried
+/// first.
+pub(crate) const COPIES_STAY_FOR: Duration = Duration::from_secs(10 * 60);
 
 /// Versions of a model at a production location.
 pub struct LocationOrigin {
@@ -48,15 +52,17 @@ impl LocationOrigin {
         Self { root: Some(root), ..self }
     }
 
-    /// Copies the objects of a version that the store does not have. Every byte is verified: by the
-    /// fetch, and again by whoever opens a blob.
-    fn keep(&self, loaded: &LoadedVersion) -> Result<(), OriginError> {
-        let is_missing = |digest: &Digest| !self.artifacts.contains(ArtifactKind::Blob, digest);
-        if !loaded.objects.iter().any(|object| is_missing(&object.digest)) {
+    /// Copies the objects that a version is loaded from, those that the store does not have. Every
+    /// byte is verified: by the fetch, and again by whoever opens a blob.
+    fn keep(&self, loaded: &LoadedVersion, contents: &RegisteredModel) -> Result<(), OriginError> {
+        let blobs = blobs_of(contents);
+        // Those that are there become young, so that nobody removes them before they are on record.
+        if self.artifacts.renew(&blobs.map(|digest| (ArtifactKind::Blob, digest)))? {
             return Ok(());
         }
+        let is_missing = |digest: &Digest| !self.artifacts.contains(ArtifactKind::Blob, digest);
         for fetched in loaded.fetch(&self.folder)? {
-            if is_missing(&fetched.object.digest) {
+            if blobs.contains(&fetched.object.digest) && is_missing(&fetched.object.digest) {
                 let staging = self.artifacts.stage();
                 let mut blob = staging.create_blob()?;
                 copy(&fetched.path, |bytes| blob.write(bytes))?;
@@ -105,7 +111,7 @@ impl VersionOrigin for LocationOrigin {
             serde_json::from_slice(&loaded.manifest).map_err(|reason| unreadable(reason.to_string()))?;
         let contents: RegisteredModel =
             serde_json::from_value(manifest["contents"].clone()).map_err(|reason| unreadable(reason.to_string()))?;
-        self.keep(&loaded)?;
+        self.keep(&loaded, &contents)?;
         self.seen = etag;
         Ok(OfferedVersion { version: loaded.version, contents, artifacts: self.artifacts.clone() })
     }
@@ -125,4 +131,12 @@ impl VersionOrigin for LocationOrigin {
     }
 
     fn refused(&mut self, _version: u32, _reason: &str) {}
+
+    fn prune(&self, recorded: &RecordedBlobs<'_>) -> Result<(), StoreError> {
+        let removed = self.artifacts.collect(COPIES_STAY_FOR, false, |_| recorded())?;
+        if !removed.is_empty() {
+            tracing::debug!("{} copies of earlier versions were removed", removed.len());
+        }
+        Ok(())
+    }
 }

@@ -3,13 +3,16 @@
 mod location;
 mod registry;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_promotion::PromotionError;
-use stagewright_store::{ArtifactStore, StoreError};
+use stagewright_store::{ArtifactStore, Digest, StoreError};
 
+#[cfg(test)]
+pub(crate) use location::COPIES_STAY_FOR;
 pub use location::LocationOrigin;
 pub use registry::{OpenRegistry, RegistryOrigin, Selector};
 
@@ -30,7 +33,18 @@ pub trait VersionOrigin: Send {
 
     /// Records that a version was not served, for those who look at the place.
     fn refused(&mut self, version: u32, reason: &str);
+
+    /// Removes copies of versions that are not on record, if the place's versions are copied.
+    ///
+    /// # Errors
+    /// The records or the store cannot be read, or a copy cannot be removed.
+    fn prune(&self, _recorded: &RecordedBlobs<'_>) -> Result<(), StoreError> {
+        Ok(())
+    }
 }
+
+/// Returns the blobs of the versions that are on record.
+pub type RecordedBlobs<'a> = dyn Fn() -> Result<HashSet<Digest>, StoreError> + 'a;
 
 /// A version that a place offers.
 #[derive(Debug, Clone)]
@@ -41,6 +55,11 @@ pub struct OfferedVersion {
     pub contents: RegisteredModel,
     /// The store that has its bytes.
     pub artifacts: ArtifactStore,
+}
+
+/// Returns the blobs that a version is loaded from.
+pub(crate) fn blobs_of(contents: &RegisteredModel) -> [Digest; 4] {
+    [contents.transformation.digest, contents.state, contents.training.digest, contents.model]
 }
 
 /// Why a place offers no version.
