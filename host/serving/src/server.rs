@@ -328,8 +328,7 @@ impl Shared {
     fn accept_waiting(self: &Arc<Self>, listener: TcpListener) {
         // The system is asked itself: the runtime may not know of the latest ones yet.
         let Ok(listener) = listener.into_std() else { return };
-        for _ in 0..MOST_WAITING {
-            let Ok((stream, _)) = listener.accept() else { return };
+        for stream in waiting(&listener, MOST_WAITING) {
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
             if let (Ok(stream), Ok(slot)) = (stream, self.slots.clone().try_acquire_owned()) {
                 self.spawn(stream, slot);
@@ -422,6 +421,11 @@ impl Shared {
     }
 }
 
+/// Accepts connections that wait at a listener which does not block, at most this many.
+fn waiting(listener: &std::net::TcpListener, most: usize) -> impl Iterator<Item = std::net::TcpStream> {
+    std::iter::from_fn(|| listener.accept().ok()).map(|(stream, _)| stream).take(most)
+}
+
 /// Returns how many connections the process has descriptors for, at most as many as are asked for.
 /// Raises the process's limit as far as it may be.
 fn descriptors_for(connections: usize) -> usize {
@@ -440,4 +444,27 @@ fn descriptors_for(connections: usize) -> usize {
         tracing::warn!("the process may have {allowed} connections and not {connections}: raise `ulimit -n`");
     }
     allowed.min(connections)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_connections_are_accepted_at_the_end_than_a_number() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        listener.set_nonblocking(true).expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let clients: Vec<_> = (0..6).map(|_| std::net::TcpStream::connect(address).expect("a connection")).collect();
+        // As clients that connect faster than they are accepted.
+        let accepted: Vec<_> = waiting(&listener, 4).collect();
+        let addresses = |streams: &[std::net::TcpStream], of: fn(&std::net::TcpStream) -> io::Result<SocketAddr>| {
+            streams.iter().map(|stream| of(stream).expect("an address")).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            addresses(&accepted, std::net::TcpStream::peer_addr),
+            addresses(&clients[..4], std::net::TcpStream::local_addr)
+        );
+        assert_eq!(waiting(&listener, 4).count(), 2, "and it does not wait for more");
+    }
 }

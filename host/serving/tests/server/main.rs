@@ -5,4 +5,5 @@ mod bed;
 mod connections;
 mod draining;
 mod exposition;
+mod smuggling;
 mod transport;
