@@ -21,7 +21,7 @@ use stagewright_serving::{
 use stagewright_store::ArtifactStore;
 
 use self::origins::{AskedModel, origin, place, serving_artifacts, serving_folder};
-use self::settings::{models, server_options};
+use self::settings::{models, server_options, within_ceilings};
 use self::signals::Signals;
 use crate::arguments::{IsolationArgument, ServeArguments};
 use crate::error_code::ErrorCode;
@@ -153,29 +153,6 @@ fn follow_options(
         version: Box::new(settings),
         last: LastVerified::new(serving_folder(&ground.folder).join("last-verified")),
     }
-}
-
-/// Fails if a limit of the server's file is above the operator's ceiling of one of the two worlds.
-fn within_ceilings(operator: &Operator, section: &ServedModelSection) -> Result<(), String> {
-    for world in [World::Transformation, World::Training] {
-        let ceiling = operator.ceilings.of(world);
-        let above = |key: &str, asked: String, most: String| {
-            let name = &section.name;
-            Err(format!(
-                "`limits.{key}` of [models.{name}] is {asked}, above the operator's ceiling of {most} for {world}"
-            ))
-        };
-        if let Some(cpu) = section.cpu.filter(|cpu| *cpu > ceiling.cpu) {
-            return above("cpu", format!("{cpu:?}"), format!("{:?}", ceiling.cpu));
-        }
-        if let Some(wall) = section.wall.filter(|wall| *wall > ceiling.wall) {
-            return above("wall", format!("{wall:?}"), format!("{:?}", ceiling.wall));
-        }
-        if let Some(memory) = section.memory.filter(|memory| *memory > ceiling.memory) {
-            return above("memory", format!("{memory} bytes"), format!("{} bytes", ceiling.memory));
-        }
-    }
-    Ok(())
 }
 
 /// Returns the settings of a version: those of the file, overridden by flags.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use stagewright_manifest::{ServedModelSection, ServerSection, ServingFile};
+use stagewright_manifest::{Operator, ServedModelSection, ServerSection, ServingFile, World};
 use stagewright_serving::{HttpLimits, ServerOptions, TlsFiles, TokenSource};
 
 use super::origins::AskedModel;
@@ -56,6 +56,32 @@ pub(super) fn models(
         found.push((asked, section));
     }
     Ok(found)
+}
+
+/// Fails if a limit of the server's file is above the operator's ceiling of one of the two worlds.
+///
+/// # Errors
+/// The key, its value and the ceiling.
+pub(super) fn within_ceilings(operator: &Operator, section: &ServedModelSection) -> Result<(), String> {
+    for world in [World::Transformation, World::Training] {
+        let ceiling = operator.ceilings.of(world);
+        let above = |key: &str, asked: String, most: String| {
+            let name = &section.name;
+            Err(format!(
+                "`limits.{key}` of [models.{name}] is {asked}, above the operator's ceiling of {most} for {world}"
+            ))
+        };
+        if let Some(cpu) = section.cpu.filter(|cpu| *cpu > ceiling.cpu) {
+            return above("cpu", format!("{cpu:?}"), format!("{:?}", ceiling.cpu));
+        }
+        if let Some(wall) = section.wall.filter(|wall| *wall > ceiling.wall) {
+            return above("wall", format!("{wall:?}"), format!("{:?}", ceiling.wall));
+        }
+        if let Some(memory) = section.memory.filter(|memory| *memory > ceiling.memory) {
+            return above("memory", format!("{memory} bytes"), format!("{} bytes", ceiling.memory));
+        }
+    }
+    Ok(())
 }
 
 /// Returns the server's settings: those of the file, overridden by flags.
@@ -124,5 +150,40 @@ mod tests {
         ] {
             assert!(parsed(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    // invariant: A server's file lifts no limit above the operator's ceiling.
+    #[test]
+    fn a_limit_above_the_ceiling_of_either_world_is_refused_and_named() {
+        let second = Duration::from_secs(1);
+        let text = "[ceilings]\ncpu = \"8s\"\nwall = \"9s\"\nmemory = \"64MiB\"\n\n\
+                    [ceilings.training]\ncpu = \"4s\"\nwall = \"20s\"\nmemory = \"128MiB\"\n";
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("operator.toml");
+        std::fs::write(&file, text).expect("a file");
+        let operator = Operator::load(&file).expect("an operator's file");
+        let section = |change: &dyn Fn(&mut ServedModelSection)| {
+            let mut section = ServedModelSection { name: "churn".into(), ..Default::default() };
+            change(&mut section);
+            within_ceilings(&operator, &section)
+        };
+        assert_eq!(section(&|_| {}), Ok(()));
+        // The lower ceiling of the two counts, and may be reached.
+        let most = |section: &mut ServedModelSection| {
+            (section.cpu, section.wall, section.memory) = (Some(4 * second), Some(9 * second), Some(64 << 20));
+        };
+        assert_eq!(section(&most), Ok(()));
+        let above = |key: &str, asked: &str, most: &str, world: &str| {
+            Err(format!(
+                "`limits.{key}` of [models.churn] is {asked}, above the operator's ceiling of {most} for {world}"
+            ))
+        };
+        assert_eq!(section(&|it| it.cpu = Some(5 * second)), above("cpu", "5s", "4s", "training"));
+        assert_eq!(section(&|it| it.wall = Some(10 * second)), above("wall", "10s", "9s", "transformation"));
+        let memory = (64 << 20) + 1;
+        assert_eq!(
+            section(&|it| it.memory = Some(memory)),
+            above("memory", "67108865 bytes", "67108864 bytes", "transformation")
+        );
     }
 }
