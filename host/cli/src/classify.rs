@@ -5,6 +5,7 @@
 //! the same.
 
 use stagewright_data::DataError;
+use stagewright_deployment::{OperationError, PlanError};
 use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::fault::{LimitKind, StageFault};
 use stagewright_lifecycle::portable::PortableError;
@@ -206,6 +207,12 @@ pub(crate) fn classify(error: &anyhow::Error) -> (ErrorCode, Option<String>) {
         if let Some(error) = cause.downcast_ref::<PromotionError>() {
             return (destination_code(error), None);
         }
+        if let Some(error) = cause.downcast_ref::<OperationError>() {
+            return (operation_code(error), None);
+        }
+        if cause.downcast_ref::<PlanError>().is_some() {
+            return (ErrorCode::DeploymentPlan, None);
+        }
         if let Some(error) = cause.downcast_ref::<StoreError>() {
             return (store_code(error), None);
         }
@@ -379,6 +386,18 @@ fn deployment_code(error: &DeploymentError) -> ErrorCode {
         DeploymentError::VersionDeployed { .. } => ErrorCode::VersionDeployed,
         // Whoever starts a deployment makes its arms, and checks what it was told before.
         DeploymentError::Invalid { .. } => ErrorCode::Unexpected,
+    }
+}
+
+fn operation_code(error: &OperationError) -> ErrorCode {
+    match error {
+        OperationError::Plan(_) => ErrorCode::DeploymentPlan,
+        OperationError::Store(error) => store_code(error),
+        OperationError::NoChampion { .. }
+        | OperationError::CandidateIsChampion { .. }
+        | OperationError::ControlIsNotChampion { .. }
+        | OperationError::ChampionMoved { .. } => ErrorCode::DeploymentChampion,
+        OperationError::NoVerdict { .. } => ErrorCode::NoVerdictYet,
     }
 }
 

@@ -148,6 +148,9 @@ error_codes! {
     NoDeployment "0732" Usage,
     DeploymentChanged "0733" Host,
     VersionDeployed "0734" Usage,
+    DeploymentPlan "0735" Usage,
+    DeploymentChampion "0736" Usage,
+    NoVerdictYet "0737" Rejected,
     // Production and the champion.
     Destination "0801" Usage,
     Credentials "0802" Usage,
@@ -163,6 +166,8 @@ error_codes! {
     PointerBehind "0812" Host,
     PromotionInDoubt "0813" Host,
     ChampionMissing "0814" Host,
+    NoHook "0815" Usage,
+    HookFailed "0816" Host,
     // The host.
     DiskFull "0901" Host,
     HostFailed "0902" Host,

@@ -15,6 +15,7 @@ mod assignment;
 mod breach;
 mod decision;
 mod error;
+mod file;
 mod operations;
 mod plan;
 mod report;
@@ -26,6 +27,7 @@ mod view;
 pub use assignment::Assignment;
 pub use decision::{Decision, Move, Observed, decide, next_move};
 pub use error::{OperationError, PlanError};
+pub use file::parse_file;
 pub use operations::{Candidate, abort, advance, candidate, check, finish_promoted, start};
 pub use plan::{
     Ab, Better, BlueGreen, CONTROL, Canary, DEFAULT_KEY_HEADER, DEFAULT_POSITIVE, Guard, Key, Metric, Metrics,
@@ -33,5 +35,5 @@ pub use plan::{
 };
 pub use report::{AbReport, MetricReport, Verdict, report};
 pub use statistics::{Comparison, Mean, Proportion, means, proportions};
-pub use units::{Rate, Span};
+pub use units::{Rate, Span, percent};
 pub use view::{ArmView, Next, Requests, View, observe, status};

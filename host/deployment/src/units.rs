@@ -106,7 +106,7 @@ impl<'de> Deserialize<'de> for Span {
 }
 
 /// Returns a rate for people: `12.5 %`, with up to four significant decimals.
-pub(crate) fn percent(rate: f64) -> String {
+pub fn percent(rate: f64) -> String {
     let percent = rate * 100.0;
     let decimals = if percent.abs() < 0.1 { 1e4 } else { 1e2 };
     format!("{} %", (percent * decimals).round() / decimals)

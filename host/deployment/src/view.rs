@@ -33,6 +33,8 @@ pub struct View {
     pub configuration: Json,
     /// The arms: the champion at the start, and the candidate.
     pub arms: Vec<ArmView>,
+    /// What servers note: of a shadow, how many of its answers were compared and differed.
+    pub state: Json,
     /// Why it was started.
     pub reason: String,
     /// When it was started, in milliseconds since the epoch.
@@ -188,6 +190,7 @@ impl View {
             step: it.step,
             since_ms: it.since_ms,
             configuration: it.configuration,
+            state: it.state,
             reason: it.reason,
             started_ms: it.started_ms,
             started_by: it.started_by,

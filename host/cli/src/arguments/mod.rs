@@ -6,12 +6,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 mod changes;
+mod deploy;
+mod hooks;
 mod json;
 mod probe;
 mod registry;
 mod serve;
 
 pub(crate) use changes::Changes;
+pub(crate) use deploy::{DeployCommand, DeployStartArguments};
+pub(crate) use hooks::HooksCommand;
 pub(crate) use json::JsonArgument;
 pub(crate) use probe::ProbeArguments;
 pub(crate) use registry::{
@@ -79,6 +83,9 @@ pub(crate) enum Command {
     /// Verifies and lists the chain of all changes of models.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Lists hooks, and tells them of changes of champions.
+    #[command(subcommand)]
+    Hooks(HooksCommand),
     /// Removes artifacts that no run, version or alias refers to, and orphans at the production
     /// location.
     Gc(GcArguments),
@@ -86,6 +93,10 @@ pub(crate) enum Command {
     Predict(PredictArguments),
     /// Serves predictions over HTTP.
     Serve(ServeArguments),
+    /// Starts, advances, aborts and shows deployments: the ways in which a version takes over from
+    /// the champion, step by step.
+    #[command(subcommand)]
+    Deploy(DeployCommand),
     /// Lists and exports the artifacts of stages.
     #[command(subcommand)]
     Artifacts(ArtifactsCommand),

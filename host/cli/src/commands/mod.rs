@@ -3,11 +3,13 @@
 mod artifacts;
 mod audit;
 mod compare;
+mod deploy;
 mod doctor;
 mod explain;
 mod foreach;
 mod gate;
 mod gc;
+mod hooks;
 mod init;
 mod inspect;
 mod lineage;
@@ -32,6 +34,7 @@ use crate::arguments::{Arguments, Command};
 use crate::environment;
 use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
+use crate::hooks::HooksOfCommand;
 
 /// The home if none is named.
 const HOME: &str = ".stagewright";
@@ -43,7 +46,8 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let named = |text: &String| !text.is_empty();
     let (registry, artifacts) = (arguments.registry.filter(named), arguments.artifacts.filter(named));
     let location = &HomeLocation { home, registry, artifacts };
-    match arguments.command {
+    let hooks = HooksOfCommand::before(location, &arguments.command);
+    let done = match arguments.command {
         Command::Run(arguments) => run::run(location, arguments),
         Command::Resume(arguments) => resume::resume(location, &arguments),
         Command::Plan(arguments) => plan::plan(location, &arguments),
@@ -55,9 +59,11 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Models(arguments) => models::models(location, &arguments),
         Command::Gate(arguments) => gate::gate(location, &arguments),
         Command::Audit(command) => audit::audit(location, &command),
+        Command::Hooks(command) => hooks::hooks_command(location, &command),
         Command::Gc(arguments) => gc::gc(location, &arguments),
         Command::Predict(arguments) => predict::predict(location, &arguments),
         Command::Serve(arguments) => serve::serve(location, &arguments),
+        Command::Deploy(command) => deploy::deploy(location, &command),
         Command::Artifacts(command) => artifacts::artifacts(location, &command),
         Command::Init(arguments) => init::init(location, &arguments),
         Command::Doctor(arguments) => doctor::doctor(location, &arguments),
@@ -65,5 +71,9 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Explain { code } => explain::explain(code.as_deref()),
         Command::Completions { shell } => Ok(shell_files::completions(shell)),
         Command::ShareFiles { folder } => shell_files::share_files(&folder),
+    };
+    if let Some(hooks) = hooks {
+        hooks.after();
     }
+    done
 }

@@ -100,7 +100,8 @@ pub(crate) fn a_model_has_one_active_deployment(world: &World) {
     world.unjudged("other");
     let shadow = NewDeployment { strategy: DeploymentStrategy::Shadow, ..canary() };
     let refused = world.registry.start_deployment("churn", &shadow).unwrap_err();
-    let text = "deployment 1 of model `churn` (canary) is active already\nhint: end it first";
+    let text = "deployment 1 of model `churn` (canary) is active already\n\
+        hint: `stagewright deploy status churn` shows it; end it with `deploy advance` or `deploy abort`";
     assert_eq!(refused.to_string(), text);
     // Another model's deployment is none of this one's.
     let alone = NewDeployment { arms: vec![arm("control", 1, 1.0)], ..canary() };

@@ -48,12 +48,6 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "what_is_required_and_cannot_be_built_is_an_error_that_names_it_and_the_fix",
     ),
     ("SW0713", "registry/store/tests/conformance/promotions.rs", "garbage_is_not_collected_where_somebody_promotes_to"),
-    ("SW0731", "registry/store/tests/conformance/deployments.rs", "a_model_has_one_active_deployment"),
-    (
-        "SW0732",
-        "registry/store/tests/conformance/deployments.rs",
-        "an_end_that_names_no_revision_ends_the_active_deployment",
-    ),
     (
         "SW0733",
         "registry/store/tests/conformance/deployments.rs",

@@ -2,9 +2,7 @@
 
 use std::fs;
 
-use serde_json::json;
 use stagewright_end_to_end::{Ended, Place, config};
-use stagewright_store::{DeploymentArm, DeploymentStrategy, NewDeployment, Registry};
 
 use crate::{Case, MODEL, provoke, trained};
 
@@ -38,7 +36,14 @@ pub(crate) const CASES: &[Case] = &[
     ("SW0728", stage_without_a_run),
     ("SW0729", || trained().run(&["stage", "run", "evaluation", "--set", "training.component=train-forest"])),
     ("SW0730", run_that_is_there),
-    ("SW0734", deployed_version),
+    ("SW0731", || deployed().run(&["deploy", "start", MODEL, "--strategy", "shadow", "--version", "2"])),
+    ("SW0732", || trained().run(&["deploy", "advance", MODEL])),
+    ("SW0734", || deployed().run(&["models", "delete", &version(2), "--reason", "old"])),
+    ("SW0735", || {
+        trained().run(&["deploy", "start", MODEL, "--strategy", "canary", "--version", "2", "--shares", "5,25"])
+    }),
+    ("SW0736", || trained().run(&["deploy", "start", MODEL, "--strategy", "canary", "--version", "1"])),
+    ("SW0737", test_without_outcomes),
 ];
 
 #[test]
@@ -161,18 +166,27 @@ fn run_that_is_there() -> Ended {
     place.run(&["runs", "import", "churn.run"])
 }
 
-fn deployed_version() -> Ended {
-    let place = trained();
-    let arm = |name: &str, version, share| DeploymentArm { name: name.into(), version, share };
-    let canary = NewDeployment {
-        strategy: DeploymentStrategy::Canary,
-        configuration: json!({}),
-        step: 0,
-        arms: vec![arm("control", 1, 0.9), arm("canary", 2, 0.1)],
-        state: json!({}),
-        reason: "a test".into(),
-    };
-    let registry = Registry::open(place.home().join("stagewright.db")).expect("a registry");
-    registry.start_deployment(MODEL, &canary).expect("a deployment");
-    place.run(&["models", "delete", &version(2), "--reason", "old"])
+/// The second version approved, and its canary started.
+fn deployed() -> Place {
+    let place = approved();
+    place.run(&["deploy", "start", MODEL, "--strategy", "canary", "--version", "2"]).expect(0);
+    place
+}
+
+fn test_without_outcomes() -> Ended {
+    let place = approved();
+    let test = r#"{
+        "experiment_name": "churn_model_v2",
+        "variants": {
+            "control": {"model_version": 1, "traffic_percentage": 50},
+            "treatment": {"model_version": 2, "traffic_percentage": 50}
+        },
+        "metrics": {"primary": "conversion_rate"},
+        "duration_days": 14,
+        "min_sample_size": 10000
+    }"#;
+    let file = place.path().join("test.json");
+    fs::write(&file, test).expect("a file");
+    place.run(&["deploy", "start", MODEL, "--config", &file.display().to_string()]).expect(0);
+    place.run(&["deploy", "advance", MODEL])
 }

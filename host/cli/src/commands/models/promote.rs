@@ -53,7 +53,7 @@ pub(super) fn rollback(
 }
 
 /// Checks that the components of a version are allowed by the operator, before it is promoted.
-fn check_components(home: &Home, version: &ModelVersion) -> anyhow::Result<()> {
+pub(crate) fn check_components(home: &Home, version: &ModelVersion) -> anyhow::Result<()> {
     let kept = ModelSignatures::of(&installation::operator()?, home.path())?;
     Ok(kept.admit_model(&contents(version)?)?)
 }

@@ -4,7 +4,7 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeploymentError {
     /// Another deployment of the model is active.
-    #[error("deployment {number} of model `{model}` ({strategy}) is active already\nhint: end it first")]
+    #[error("deployment {number} of model `{model}` ({strategy}) is active already\nhint: `stagewright deploy status {model}` shows it; end it with `deploy advance` or `deploy abort`")]
     Active {
         /// The model's name.
         model: String,
@@ -14,7 +14,7 @@ pub enum DeploymentError {
         strategy: String,
     },
     /// No deployment of the model is active.
-    #[error("model `{model}` has no active deployment")]
+    #[error("model `{model}` has no active deployment\nhint: `stagewright deploy status {model}` shows the last one")]
     NoneActive {
         /// The model's name.
         model: String,
@@ -53,7 +53,7 @@ pub enum DeploymentError {
     },
     /// A version of an active deployment cannot be deleted.
     #[error(
-        "version {version} of model `{model}` takes part in deployment {number}, which is active, and cannot be deleted\nhint: end the deployment first"
+        "version {version} of model `{model}` takes part in deployment {number}, which is active, and cannot be deleted\nhint: end the deployment first: stagewright deploy abort {model} --reason TEXT"
     )]
     VersionDeployed {
         /// The model's name.
