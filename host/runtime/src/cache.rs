@@ -20,6 +20,8 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
+use tempfile::NamedTempFile;
+
 use crate::error::RuntimeError;
 use crate::sealed::{Sealed, memory_file};
 
@@ -125,7 +127,10 @@ impl Cache {
     fn clear_unfinished(&self) {
         let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
         for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(UNFINISHED)) {
-            if File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok()) {
+            // Removed while it is locked: whoever has just created it sees that it is gone.
+            if let Ok(file) = File::open(entry.path())
+                && file.try_lock().is_ok()
+            {
                 drop(fs::remove_file(entry.path()));
             }
         }
@@ -149,12 +154,27 @@ fn hasher(key: &[u8; MAC], name: &str) -> blake3::Hasher {
 }
 
 fn write(folder: &Path, name: &str, bytes: &mut impl Read, mut hasher: blake3::Hasher) -> io::Result<()> {
-    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
-    file.as_file().lock()?;
+    let mut file = unfinished(folder)?;
     hash_and_copy(bytes, &mut hasher, &mut file)?;
     file.write_all(hasher.finalize().as_bytes())?;
     file.persist(folder.join(name)).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// Creates an unfinished file whose lock tells others that it is being written.
+fn unfinished(folder: &Path) -> io::Result<NamedTempFile> {
+    loop {
+        let file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
+        file.as_file().lock()?;
+        // Before it was locked, it looked like that of a killed process, and may be gone.
+        if fs::metadata(file.path()).is_ok_and(|found| is_same(&found, file.as_file())) {
+            return Ok(file);
+        }
+    }
+}
+
+fn is_same(found: &fs::Metadata, file: &File) -> bool {
+    file.metadata().is_ok_and(|own| (own.dev(), own.ino()) == (found.dev(), found.ino()))
 }
 
 fn hash_and_copy(from: &mut impl Read, hasher: &mut blake3::Hasher, to: &mut impl Write) -> io::Result<()> {
@@ -370,5 +390,26 @@ mod tests {
         held.lock().expect("a lock");
         place.open();
         assert!(!dead.exists() && living.exists());
+    }
+
+    #[test]
+    fn a_file_that_was_just_created_is_not_taken_for_one_of_a_killed_process() {
+        let place = Place::new();
+        let is_over = std::sync::atomic::AtomicBool::new(false);
+        let order = std::sync::atomic::Ordering::Relaxed;
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !is_over.load(order) {
+                        place.open();
+                    }
+                });
+            }
+            let cache = place.open();
+            let kept: io::Result<()> = (0..2000).try_for_each(|_| cache.keep("a.cwasm", &mut &[7; 100][..]));
+            is_over.store(true, order);
+            kept.expect("nobody removes it");
+            assert_eq!(cache.bytes("a.cwasm").expect("what was kept"), [7; 100]);
+        });
     }
 }
