@@ -246,7 +246,9 @@ fn shell(folder: &Path) -> Command {
     let programs = binary.parent().expect("a folder").display();
     let mut command = Command::new("sh");
     command.current_dir(folder).env_clear().env("PATH", format!("{programs}:/usr/local/bin:/usr/bin:/bin"));
-    command.env("HOME", folder.join("user")).env("STAGEWRIGHT_CACHE", binary.with_file_name("test-cache"));
+    let cache = binary.with_file_name("test-cache");
+    command.env("HOME", folder.join("user")).env("STAGEWRIGHT_HOST_KEY", cache.join("host.key"));
+    command.env("STAGEWRIGHT_CACHE", cache);
     command
 }
 

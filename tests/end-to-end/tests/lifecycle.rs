@@ -228,7 +228,10 @@ fn rows_are_predicted_alike_from_every_source_and_keep_their_columns() {
             format!("cat '{}' | {} predict churn-classifier --input - {tail}", path("rows.csv"), binary().display());
         let mut shell = std::process::Command::new("sh");
         shell.args(["-c", &command]).env("STAGEWRIGHT_HOME", place.home());
-        shell.env("STAGEWRIGHT_CACHE", binary().with_file_name("test-cache")).output().expect("a shell")
+        let cache = binary().with_file_name("test-cache");
+        // A user's own key would not be that of the cache.
+        shell.env("STAGEWRIGHT_HOST_KEY", cache.join("host.key")).env("STAGEWRIGHT_CACHE", cache);
+        shell.output().expect("a shell")
     };
     let whole = pipe("--keep customerID --keep Churn");
     assert_eq!(String::from_utf8_lossy(&whole.stdout), expected);
