@@ -1,0 +1,8 @@
+//! Hooks against a real registry, real servers and real programs.
+
+mod commands;
+mod follower;
+mod place;
+mod receiver;
+mod requests;
+mod two_processes;
