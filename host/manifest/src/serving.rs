@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::document::{self, Origin};
+use crate::document::{self, Origin, Value};
 use crate::problem::{Collector, Condition, ManifestError, Source};
 use crate::reader::{Context, Item, Section};
 use crate::units::{bytes_text, duration_text};
@@ -21,6 +21,9 @@ const MAX_BYTES: u64 = 16 * MIB;
 
 /// Below 10 ms, an ordinary network looks like a slow client. Above a day it is no limit.
 const TIME: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(24 * 3600));
+
+/// How long files of predictions are kept: at least the hour that a file is of, at most ten years.
+const KEPT: (Duration, Duration) = (Duration::from_secs(3600), Duration::from_secs(87_600 * 3600));
 
 /// The settings of a server and of the models that it serves.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -87,6 +90,37 @@ pub struct ServedModelSection {
     pub wall: Option<Duration>,
     /// Bytes of memory of one instance.
     pub memory: Option<u64>,
+    /// Which predictions are logged; none unless this is set.
+    pub log: Option<PredictionLogSection>,
+}
+
+/// Which predictions of a model are logged, and how much of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PredictionLogSection {
+    /// The share of requests, from 0 to 1. Requests that fail are logged always.
+    pub rate: Option<f64>,
+    /// The features that are logged.
+    pub features: LoggedFeatures,
+    /// Columns of the signature that are no features and are logged all the same.
+    pub identifiers: Vec<String>,
+    /// The columns whose values are logged as keyed hashes.
+    pub mask: Vec<String>,
+    /// The most bytes of the model's files.
+    pub max_size: Option<u64>,
+    /// The time after which files are removed.
+    pub keep: Option<Duration>,
+}
+
+/// The features that are logged.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LoggedFeatures {
+    /// All of them.
+    #[default]
+    All,
+    /// None: predictions alone.
+    None,
+    /// These.
+    Named(Vec<String>),
 }
 
 /// Whether an instance of a model answers several requests.
@@ -222,8 +256,35 @@ fn read_model(name: &str, section: Section<'_>) -> ServedModelSection {
         model.memory = limits.get("memory").and_then(|item| size(&item, MIB, 64 << 30));
         limits.finish();
     }
+    model.log = section.section("log").map(read_log);
     section.finish();
     model
+}
+
+fn read_log(section: Section<'_>) -> PredictionLogSection {
+    let names = |name| section.get(name).and_then(|item| item.strings()).unwrap_or_default();
+    let log = PredictionLogSection {
+        rate: section
+            .get("rate")
+            .and_then(|item| item.float_within("from 0 to 1, such as 0.1", |rate| (0.0..=1.0).contains(&rate))),
+        features: section.get("features").and_then(|item| features(&item)).unwrap_or_default(),
+        identifiers: names("identifiers"),
+        mask: names("mask"),
+        max_size: section.get("max-size").and_then(|item| size(&item, MIB, 1 << 40)),
+        keep: section.get("keep").and_then(|item| time_within(&item, KEPT)),
+    };
+    section.finish();
+    log
+}
+
+fn features(item: &Item<'_>) -> Option<LoggedFeatures> {
+    match &item.node.value {
+        Value::Array(_) => item.strings().map(LoggedFeatures::Named),
+        _ => match item.choice(&[("all", true), ("none", false)])? {
+            true => Some(LoggedFeatures::All),
+            false => Some(LoggedFeatures::None),
+        },
+    }
 }
 
 fn address(item: &Item<'_>) -> Option<IpAddr> {
@@ -237,7 +298,10 @@ fn address(item: &Item<'_>) -> Option<IpAddr> {
 }
 
 fn time(item: &Item<'_>) -> Option<Duration> {
-    let (least, most) = TIME;
+    time_within(item, TIME)
+}
+
+fn time_within(item: &Item<'_>, (least, most): (Duration, Duration)) -> Option<Duration> {
     let time = item.duration()?;
     if (least..=most).contains(&time) {
         return Some(time);

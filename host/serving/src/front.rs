@@ -100,6 +100,7 @@ impl Front {
                 error: handled.error,
             });
         }
+        handled.log(client_id.as_ref().and_then(|id| id.to_str().ok()), status, latency);
         if let Some(id) = client_id {
             response.headers_mut().insert(CLIENT_REQUEST_ID, id);
         }

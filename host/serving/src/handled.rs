@@ -1,8 +1,10 @@
 //! The facts about an answer that its route tells the server, for metrics, log and headers.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use crate::arm::Arm;
+use crate::prediction_log::{LoggedRequest, LoggedRows};
 use crate::protocol::Protocol;
 use crate::request_id::RequestId;
 use crate::served_version::ServedVersion;
@@ -24,21 +26,39 @@ pub struct Handled {
     pub rows: u64,
     /// The word for programs, if the request failed.
     pub error: Option<&'static str>,
+    /// The rows and predictions, if the prediction log takes them.
+    pub logged: Option<Arc<LoggedRows>>,
 }
 
 impl Handled {
     /// Returns what there is to tell about an answer.
     pub(crate) fn answered(answer: &Answer, protocol: Protocol) -> Self {
-        let Answer { version, arm, id, values } = answer;
+        let Answer { version, arm, id, values, logged } = answer;
         let rows = (values.len() / version.contents.width().max(1)) as u64;
-        Self { id: id.clone(), protocol, version: Some(version.clone()), arm: *arm, rows, error: None }
+        Self {
+            id: id.clone(),
+            protocol,
+            version: Some(version.clone()),
+            arm: *arm,
+            rows,
+            error: None,
+            logged: logged.clone(),
+        }
     }
 
     /// Returns what there is to tell about a request that failed, perhaps after its version was
     /// chosen.
     pub(crate) fn of_failure<F>(failure: &Failure<F>, protocol: Protocol, error: &'static str) -> Self {
-        let Failure { id, version, arm, .. } = failure;
-        Self { id: id.clone(), protocol, version: version.clone(), arm: *arm, rows: 0, error: Some(error) }
+        let Failure { id, version, arm, logged, .. } = failure;
+        Self {
+            id: id.clone(),
+            protocol,
+            version: version.clone(),
+            arm: *arm,
+            rows: 0,
+            error: Some(error),
+            logged: logged.clone(),
+        }
     }
 
     /// Returns what there is to tell about a request that failed before a version was chosen.
@@ -48,6 +68,26 @@ impl Handled {
 
     /// Returns what there is to tell about a request that no version has answered.
     pub(crate) fn unserved(id: RequestId) -> Self {
-        Self { id, protocol: Protocol::Other, version: None, arm: Arm::Only, rows: 0, error: None }
+        Self { id, protocol: Protocol::Other, version: None, arm: Arm::Only, rows: 0, error: None, logged: None }
+    }
+
+    /// Hands the request to the log of its version, if that takes it: it was chosen, or it failed.
+    pub(crate) fn log(self, client_request_id: Option<&str>, status: u16, latency: Duration) {
+        let Some(log) = self.version.as_ref().and_then(|version| version.log.as_ref()) else { return };
+        let is_failure = status >= 400;
+        if self.logged.is_none() && !is_failure {
+            return;
+        }
+        let now = SystemTime::now();
+        log.write(LoggedRequest {
+            request_id: self.id.into(),
+            client_request_id: client_request_id.map(str::to_owned),
+            at: now.checked_sub(latency).unwrap_or(now),
+            arm: self.arm.name(),
+            status,
+            latency,
+            error: self.error,
+            rows: self.logged,
+        });
     }
 }

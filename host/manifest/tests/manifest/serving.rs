@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stagewright_manifest::{IsolationPolicy, ServingFile};
+use stagewright_manifest::{IsolationPolicy, LoggedFeatures, ServingFile};
 
 use crate::repository;
 
@@ -62,4 +62,31 @@ fn paths_start_at_the_folder_of_the_file() {
     assert_eq!(server.tokens_file.as_deref(), Some("etc/tokens".as_ref()));
     assert_eq!(server.tls_certificate.as_deref(), Some("/a/c.pem".as_ref()));
     assert_eq!(server.tls_key.as_deref(), Some("etc/k.pem".as_ref()));
+}
+
+#[test]
+fn a_prediction_log_has_a_rate_columns_and_bounds() {
+    let of = |log: &str| ServingFile::parse("serving.toml", format!("[models.m]\nlog = {log}\n"));
+    let log = |text: &str| of(text).unwrap_or_else(|error| panic!("{}", error.render())).models[0].log.clone();
+    assert_eq!(ServingFile::parse("serving.toml", "[models.m]\n".to_owned()).expect("a file").models[0].log, None);
+    let whole = log(
+        "{ rate = 0.1, features = [\"a\"], identifiers = [\"id\"], mask = [\"id\"], max-size = \"2 GiB\", keep = \"48 h\" }",
+    );
+    let whole = whole.expect("a log");
+    assert_eq!((whole.rate, whole.max_size), (Some(0.1), Some(2 << 30)));
+    assert_eq!(whole.features, LoggedFeatures::Named(vec!["a".to_owned()]));
+    assert_eq!(whole.keep, Some(Duration::from_secs(48 * 3600)));
+    assert_eq!(log("{ features = \"none\" }").expect("a log").features, LoggedFeatures::None);
+    assert_eq!(log("{}").expect("a log").features, LoggedFeatures::All);
+    let wrong = of("{ rate = 1.5, features = \"some\", keep = \"1 min\", max-size = \"1 B\", masks = [] }");
+    let told = wrong.expect_err("faults").render();
+    for part in [
+        "`models.m.log.rate` is out of range",
+        "`some` is not a value of `models.m.log.features`",
+        "`models.m.log.keep` is out of range",
+        "`models.m.log.max-size` is out of range",
+        "did you mean `mask`?",
+    ] {
+        assert!(told.contains(part), "{part} is missing:\n{told}");
+    }
 }
