@@ -13,8 +13,8 @@ use arrow_array::{
 };
 use proptest::prelude::*;
 use stagewright_store::{
-    ArtifactKind, ArtifactStore, DataType, Digest, Field, Formulas, Role, Schema, StoreError, Table, export_csv,
-    export_parquet,
+    ArtifactKind, ArtifactStore, DataType, Digest, ExportFile, Field, Formulas, ParquetExport, Role, Schema,
+    StoreError, Table, export_csv, export_parquet,
 };
 use tempfile::TempDir;
 
@@ -321,6 +321,33 @@ fn text_that_a_spreadsheet_would_run_is_quoted_on_request() {
         export(Formulas::Kept),
         "=cmd|' /C calc'!A0,number\n=1+1,-1\n+1,-1\n-1,-1\n@SUM(A1),-1\n\tx,-1\na=b,-1\n,-1\n"
     );
+}
+
+// A group of rows is in memory until it is written.
+#[test]
+fn few_long_rows_are_a_group_of_an_exported_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("table.parquet");
+    let schema = Schema::new(vec![Field::new("note", DataType::Utf8)]).unwrap();
+    let mut writer = ParquetExport::new(ExportFile::create(&path).unwrap(), &schema, &[]).unwrap();
+    // Texts that do not become shorter when they are compressed.
+    let mut state = 7_u64;
+    let mut character = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b' ' + (state >> 58) as u8)
+    };
+    let long: String = (0..1 << 20).map(|_| character()).collect();
+    for piece in 0..20 {
+        let text = |row: usize| [&long[(piece * 8 + row) * 101..], &long[..(piece * 8 + row) * 101]].concat();
+        let texts: StringArray = (0..8).map(|row| Some(text(row))).collect();
+        writer.write(&RecordBatch::try_new(schema.to_arrow(), vec![Arc::new(texts)]).unwrap()).unwrap();
+    }
+    writer.finish().unwrap();
+    let file = fs::File::open(&path).unwrap();
+    let reader = parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder::try_new(file).unwrap();
+    let groups: Vec<i64> = reader.metadata().row_groups().iter().map(|group| group.num_rows()).collect();
+    assert_eq!(groups.iter().sum::<i64>(), 160);
+    assert!(groups.iter().all(|rows| *rows <= 96), "{groups:?}");
 }
 
 #[test]

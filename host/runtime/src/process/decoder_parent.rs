@@ -258,6 +258,10 @@ impl DecoderProcess {
         let Some(text) = &mut self.text else {
             return Err(self.forged("the wish for a text that has ended"));
         };
+        // A text that never pauses may never end, and have no rows.
+        if self.limits.interrupt.is_set() {
+            return Err(DataError::Interrupted);
+        }
         let mut bytes = vec![0; TEXT_BYTES];
         let read = loop {
             match text.read(&mut bytes) {

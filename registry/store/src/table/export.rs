@@ -128,7 +128,11 @@ impl ParquetExport {
     /// # Errors
     /// [`StoreError::Io`], [`StoreError::Export`].
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), StoreError> {
-        self.writer.write(batch).map_err(|error| parquet_failed(&self.file.path, error))
+        let mut written = self.writer.write(batch);
+        if self.writer.memory_size() >= GROUP_BYTES {
+            written = written.and_then(|()| self.writer.flush());
+        }
+        written.map_err(|error| parquet_failed(&self.file.path, error))
     }
 
     /// Writes the end, and gives the file its name.
@@ -141,8 +145,11 @@ impl ParquetExport {
     }
 }
 
-/// The rows of a group, which are in memory until it is written.
+/// The most rows of a group, which are in memory until it is written.
 const GROUP_ROWS: usize = 1 << 18;
+
+/// The bytes of memory from which on a group is written, however few rows it has.
+const GROUP_BYTES: usize = 64 << 20;
 
 fn parquet_failed(path: &Path, error: ParquetError) -> StoreError {
     let export = |problem: String| StoreError::Export { path: path.to_owned(), problem };
