@@ -1,4 +1,4 @@
-//! The development commands: `cargo xtask demo`, `test`, `stages`, `edge`, `bench`, `fuzz`,
+//! The development commands: `cargo xtask demo`, `test`, `stages`, `edge`, `bench`, `soak`, `fuzz`,
 //! `install`, `deploy` and the checks.
 //!
 //! This crate has almost no dependencies, so that a fresh machine compiles it in seconds. It builds
@@ -19,6 +19,8 @@ mod layers;
 mod prose;
 mod provenance;
 mod python;
+mod readme;
+mod soak;
 mod steps;
 mod test;
 mod workspace;
@@ -46,6 +48,8 @@ const USAGE: &str = "usage: cargo xtask COMMAND
         lifecycle, predict, serving: [--model logistic|forest|boosted] [--peer [PYTHON]]; lifecycle: [--smote];
         lifecycle, predict: [--workers N]; serving: [--seconds N] [--swaps N] [--json]
                     measures; prints a table and writes JSON to target/bench/
+  soak [--minutes N]
+                    has a server answer for minutes while versions change, a shadow traps and the registry goes away
 ";
 
 /// Builds the host and the stages, and on request the guests of the tests.
@@ -73,6 +77,7 @@ fn main() -> ExitCode {
         Some("layers") => layers::layers(),
         Some("fuzz") => fuzz::fuzz(rest),
         Some("bench") => bench::bench(rest),
+        Some("soak") => soak::soak(rest),
         Some("help" | "--help" | "-h") => {
             print!("{USAGE}");
             Ok(())

@@ -47,6 +47,7 @@ fn all(steps: &mut Steps) -> Result<()> {
     steps.step("tests of the Python stage", python_tests)?;
     steps.step("deploy/ by its tools", crate::deploy::deploy)?;
     steps.step("tests", || tests(&built))?;
+    steps.step("README leads to a served prediction", crate::readme::served_prediction)?;
     steps.step("fuzz smoke", crate::fuzz::smoke)?;
     steps.step("clippy", || {
         run(cargo().args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]))
@@ -69,7 +70,7 @@ fn tests(built: &Built) -> Result<()> {
     command.args(["test", "--release", "--workspace", "--no-fail-fast"]);
     command.env("STAGEWRIGHT_BIN", &built.binary).env("STAGEWRIGHT_GUESTS", &built.guests);
     command.env("STAGEWRIGHT_PYTHON", python_of_tests()?);
-    let mut left_out = vec![edge::TEST];
+    let mut left_out = vec![edge::TEST, crate::soak::TEST];
     match std::env::var_os("STAGEWRIGHT_TEST_DATA").map(PathBuf::from) {
         Some(folder) => {
             let folder = fs::canonicalize(workspace::root().join(&folder))

@@ -20,12 +20,17 @@ pub(crate) fn target() -> PathBuf {
 }
 
 /// Returns a call of cargo in the workspace, as if a person typed it.
-///
-/// Build scripts (that of ring) look at the variables that the outer cargo sets for xtask. If they
-/// differ from one call to the next, the scripts build again.
 pub(crate) fn cargo() -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.current_dir(root());
+    as_typed(&mut command).current_dir(root());
+    command
+}
+
+/// Removes the variables that the outer cargo sets for xtask.
+///
+/// Build scripts (that of ring) look at them. If they differ from one call to the next, the scripts
+/// build again.
+pub(crate) fn as_typed(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os() {
         if name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")) {
             command.env_remove(name);

@@ -14,7 +14,7 @@
 //! thread.
 
 use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::fs::{FileExt as _, chown};
 use std::os::unix::process::CommandExt as _;
@@ -44,16 +44,17 @@ const ATTEMPTS: usize = 5;
 
 /// Runs the server (`$@`, after its folder) until it or standard input ends. Commands in the
 /// background have no standard input, hence the other descriptor. `QUIT` stops at once, without a
-/// checkpoint, which is not needed.
+/// checkpoint, which is not needed. After the line `keep`, the server stops with one, as `INT` lets
+/// it, and the folder stays.
 const SUPERVISOR: &str = r#"
 exec 3<&0
 folder=$1
 shift
 "$@" 3<&- &
 server=$!
-{ read -r _ <&3; kill -QUIT $server; } &
+{ read -r word <&3; if [ "$word" = keep ]; then : > "$folder/kept"; kill -INT $server; else kill -QUIT $server; fi; } &
 wait $server
-rm -rf "$folder"
+[ -e "$folder/kept" ] || rm -rf "$folder"
 "#;
 
 /// A running server. Dropping it stops the server and removes its folder.
@@ -67,6 +68,7 @@ pub struct Cluster {
     supervisor: Child,
     /// The server's log. Unlinked, so that it can be read after the folder is gone.
     log: File,
+    durability: Durability,
     databases: AtomicUsize,
 }
 
@@ -148,6 +150,31 @@ impl Cluster {
         log_text(&self.log)
     }
 
+    /// Stops the server and keeps its databases. Clients lose their connections, and new ones are
+    /// refused.
+    ///
+    /// # Panics
+    /// If its supervisor has gone.
+    pub fn stop(&mut self) {
+        let mut input = self.supervisor.stdin.take().expect("the server runs");
+        input.write_all(b"keep\n").expect("the server's supervisor reads");
+        drop(input);
+        let _ = self.supervisor.wait();
+    }
+
+    /// Starts the server again, on the port that it had.
+    ///
+    /// # Panics
+    /// If PostgreSQL does not start.
+    pub fn start_again(&mut self) {
+        let folder = self.folder.path();
+        fs::remove_file(folder.join("kept")).expect("the server was stopped");
+        let user = user().expect("the users of this system");
+        let supervisor = supervise(&self.bin, folder, user, self.port, self.durability, &self.log);
+        self.supervisor = supervisor.expect("a shell");
+        self.wait_until_ready().unwrap_or_else(|problem| panic!("{problem}"));
+    }
+
     fn url_of(&self, database: &str) -> String {
         format!("postgres://{USER}:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }
@@ -171,7 +198,8 @@ impl Cluster {
         let log = tempfile::tempfile().map_err(|error| wrong("create a log", error))?;
         let supervisor = supervise(&bin, folder.path(), user, port, durability, &log);
         let supervisor = supervisor.map_err(|error| wrong("start a shell", error))?;
-        let mut cluster = Self { folder, bin, port, password, supervisor, log, databases: AtomicUsize::new(0) };
+        let databases = AtomicUsize::new(0);
+        let mut cluster = Self { folder, bin, port, password, supervisor, log, durability, databases };
         cluster.wait_until_ready()?;
         Ok(cluster)
     }

@@ -51,6 +51,19 @@ fn texts_are_sorted_as_people_do() {
 }
 
 #[test]
+fn a_server_that_was_stopped_comes_back_with_its_databases() {
+    let mut cluster = Cluster::start();
+    let url = cluster.create_database();
+    assert_eq!(cluster.psql(&url, "CREATE TABLE a (b text)"), Ok(String::new()));
+    for _ in 0..2 {
+        cluster.stop();
+        assert!(cluster.psql(&url, "SELECT 1").is_err(), "it still answers");
+        cluster.start_again();
+        assert_eq!(cluster.psql(&url, "SELECT count(*) FROM a").as_deref(), Ok("0"));
+    }
+}
+
+#[test]
 fn a_cluster_syncs_if_it_should() {
     let syncs = |cluster: &Cluster| cluster.psql(&cluster.url(), "SHOW fsync");
     assert_eq!(syncs(Cluster::shared()).as_deref(), Ok("off"));

@@ -40,10 +40,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "stagewright-lifecycle",
         ],
     ),
-    (
-        "stagewright-hooks",
-        &["stagewright-text", "stagewright-store", "stagewright-manifest", "stagewright-lifecycle"],
-    ),
+    ("stagewright-hooks", &["stagewright-text", "stagewright-store", "stagewright-manifest", "stagewright-lifecycle"]),
     ("stagewright-jail", &["stagewright-text"]),
     (
         "stagewright-runtime",
