@@ -4,10 +4,13 @@
 
 use std::sync::LazyLock;
 
+use arrow_array::RecordBatch;
 use libfuzzer_sys::fuzz_target;
+use serde_json::Value;
 use stagewright_data::{
-    DecodedRequest, JsonColumn, RequestDecoder, RequestFault, RequestOptions, RowError, Signature, Strictness,
-    UnknownFields, decode_json, json_elements, json_members,
+    Decode as _, DecodeLimits, DecodedRequest, InProcess, Interrupt, JsonColumn, RequestDecoder, RequestFault,
+    RequestOptions, RowError, RowsInput, RowsText, Signature, Strictness, TextFormat, UnknownFields, decode_json,
+    json_elements, json_members,
 };
 use stagewright_store::{DataType, Field, Role};
 
@@ -32,6 +35,7 @@ static DECODERS: LazyLock<[RequestDecoder; 2]> = LazyLock::new(|| {
             max_errors: MAX_ERRORS,
             max_bytes: MAX_BYTES,
             key: Some("id".to_owned()),
+            kept: vec!["c".to_owned(), "id".to_owned(), "more".to_owned()],
         };
         RequestDecoder::new(&SIGNATURE, options)
     })
@@ -44,20 +48,25 @@ fuzz_target!(|bytes: &[u8]| {
         b'j' => {
             let result = decoder.json(body);
             like_predict(body, &result);
+            like_serde_json(body, &result);
             check(result);
         }
         b'c' => check(decoder.csv(body)),
         b'a' => check(decoder.arrow_stream(body)),
         b's' => envelope(decoder, body),
+        b'm' => check(decoder.json_matrix(body.len() % 7, &String::from_utf8_lossy(body))),
         _ => {}
     }
 });
 
-/// Rows decode as in the input of `predict`, which has no limits on rows.
+/// Rows decode as by `decode_json` and in the input of `predict`, which have no limits on rows.
 fn like_predict(body: &[u8], result: &Result<DecodedRequest, RequestFault>) {
     let predicted = || decode_json(body, &SIGNATURE, Strictness::Predict);
     match result {
-        Ok(decoded) => assert_eq!(predicted().expect("no faults"), decoded.batch),
+        Ok(decoded) => {
+            assert_eq!(predicted().expect("no faults"), decoded.batch);
+            assert_eq!(piece(body), (decoded.rows() > 0).then(|| decoded.batch.clone()));
+        }
         Err(RequestFault::Rows { errors, .. }) => {
             // `predict` knows no key and refuses no field.
             let is_of_requests = |error: &RowError| {
@@ -66,6 +75,48 @@ fn like_predict(body: &[u8], result: &Result<DecodedRequest, RequestFault>) {
             assert!(predicted().is_err() || errors.iter().all(is_of_requests));
         }
         Err(_) => {}
+    }
+}
+
+/// Returns the rows as they are in the input of `predict`, where they are one piece.
+fn piece(body: &[u8]) -> Option<RecordBatch> {
+    let (name, text) = ("a body".to_owned(), Box::new(std::io::Cursor::new(body.to_vec())));
+    let input = RowsInput::Text(RowsText { name, format: TextFormat::Json, text });
+    let limits = DecodeLimits::until(Interrupt::never());
+    let mut rows = InProcess.open_rows(input, &SIGNATURE, &[], &limits).expect("rows");
+    let piece = rows.next().expect("rows").map(|piece| piece.batch);
+    assert!(rows.next().expect("an end").is_none());
+    piece
+}
+
+/// The keys are those that `serde_json` finds in the rows, if it reads the text. It does not read
+/// numbers beyond a double.
+fn like_serde_json(body: &[u8], result: &Result<DecodedRequest, RequestFault>) {
+    let Ok(decoded) = result else { return };
+    let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
+    let values = serde_json::Deserializer::from_slice(body).into_iter::<Value>();
+    let Ok(values) = values.collect::<Result<Vec<Value>, _>>() else { return };
+    let is_feature = |name: &String| SIGNATURE.features().index_of(name).is_some();
+    let rows: Vec<Value> = values
+        .into_iter()
+        .flat_map(|value| match value {
+            Value::Array(rows) => rows,
+            Value::Object(mut members) if !members.keys().any(is_feature) => match members.remove("rows") {
+                Some(Value::Array(rows)) => rows,
+                _ => vec![Value::Object(members)],
+            },
+            row => vec![row],
+        })
+        .collect();
+    assert_eq!(decoded.rows(), rows.len());
+    for (number, row) in rows.iter().enumerate() {
+        let key = decoded.key(number);
+        match &row["id"] {
+            Value::Null => assert_eq!(key, None),
+            Value::String(text) => assert_eq!(key.unwrap_or_default(), text),
+            // As it is written, so it reads as the same value.
+            other => assert_eq!(serde_json::from_str(key.expect("a key")).ok().as_ref(), Some(other)),
+        }
     }
 }
 
@@ -92,6 +143,9 @@ fn check(result: Result<DecodedRequest, RequestFault>) {
             assert_eq!(decoded.batch.num_columns(), 6);
             assert!(decoded.batch.get_array_memory_size() <= 4 * MAX_BYTES);
             assert!((0..=decoded.rows()).all(|row| decoded.key(row) != Some("")));
+            for (place, texts) in decoded.kept.iter().enumerate() {
+                assert!(texts.is_empty() || texts.len() == decoded.rows(), "{place}");
+            }
         }
         Err(RequestFault::Rows { errors, is_cut }) => {
             assert!((1..=MAX_ERRORS).contains(&errors.len()) && (!is_cut || errors.len() == MAX_ERRORS));

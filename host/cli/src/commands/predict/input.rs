@@ -179,14 +179,15 @@ impl Read for Pipe {
         let Self { pipe, patience, .. } = self;
         patience.pause(|| {
             loop {
+                // A pipe that never pauses is given up here.
+                if patience.is_over() {
+                    return Err(std::io::Error::other("reading was interrupted"));
+                }
                 let mut waiting = [PollFd::new(&*pipe, PollFlags::IN)];
                 match poll(&mut waiting, Some(&LOOK)) {
                     Ok(0) | Err(rustix::io::Errno::INTR) => {}
                     // A read says what is wrong.
                     Ok(_) | Err(_) => return pipe.read(buffer),
-                }
-                if patience.is_over() {
-                    return Err(std::io::Error::other("reading was interrupted"));
                 }
             }
         })

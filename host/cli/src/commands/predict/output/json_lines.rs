@@ -10,12 +10,12 @@ use super::text::TextOutput;
 pub(super) struct JsonLinesWriter {
     output: TextOutput,
     task: Task,
-    lines: Vec<u8>,
+    lines: String,
 }
 
 impl JsonLinesWriter {
     pub(super) fn new(output: TextOutput, task: &Task) -> Self {
-        Self { output, task: task.clone(), lines: Vec::new() }
+        Self { output, task: task.clone(), lines: String::new() }
     }
 }
 
@@ -23,10 +23,14 @@ impl PredictionWriter for JsonLinesWriter {
     fn write(&mut self, piece: &Piece<'_>) -> anyhow::Result<()> {
         self.lines.clear();
         for (row, numbers) in piece.numbers.chunks(width(&self.task)).enumerate() {
-            serde_json::to_writer(&mut self.lines, &JsonRow { piece, row, task: &self.task, numbers })?;
-            self.lines.push(b'\n');
+            let members = JsonRow { piece, row, task: &self.task, numbers }.members()?;
+            for (place, member) in members.iter().enumerate() {
+                self.lines.push(if place == 0 { '{' } else { ',' });
+                member.append(&mut self.lines)?;
+            }
+            self.lines.push_str("}\n");
         }
-        self.output.write(&stagewright_text::json(std::str::from_utf8(&self.lines)?))
+        self.output.write(&stagewright_text::json(&self.lines))
     }
 
     fn finish(self: Box<Self>, _: Option<Unseen<'_>>) -> anyhow::Result<()> {

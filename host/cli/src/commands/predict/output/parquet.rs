@@ -1,12 +1,13 @@
 //! Predictions as Parquet, with types.
 //!
 //! A kept feature has its type in the signature. Any other kept column has the kind of its values:
-//! those of the first rows decide, since the file needs its types before its first row.
+//! those of the first rows decide, since the file needs its types before its first row. How many
+//! rows that are depends on their size, so that memory is bounded.
 
 use std::sync::Arc;
 
 use arrow_array::{
-    ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
+    Array, ArrayRef, BooleanArray, DictionaryArray, Float64Array, Int32Array, Int64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray,
 };
 use stagewright_data::{DataError, DataFault, KeptKind, KeptValues, Task};
@@ -15,10 +16,10 @@ use stagewright_store::{DataType, ExportFile, Field, ParquetExport, Schema};
 use super::piece::{Piece, PredictionWriter, Unseen, best, classes, width};
 
 /// The rows whose values decide about the types.
-const DECIDING_ROWS: usize = 1 << 16;
+const DECIDING_ROWS: u64 = 1 << 16;
 
-/// The first integer that a double does not hold exactly.
-const INEXACT: u64 = 1 << 53;
+/// The bytes of first rows that decide, if they are fewer rows: they wait in memory.
+const DECIDING_BYTES: usize = 64 << 20;
 
 /// A kept column, by its index where its values are.
 #[derive(Debug)]
@@ -39,8 +40,8 @@ pub(super) struct ParquetWriter {
 }
 
 enum State {
-    /// The first rows wait until the types are decided.
-    Waiting(ExportFile, Vec<Rows>),
+    /// The first rows wait until the types are decided; with their bytes.
+    Waiting(ExportFile, Vec<Rows>, usize),
     Writing(Box<ParquetExport>, Schema),
     /// An error has ended it.
     Failed,
@@ -55,9 +56,18 @@ struct Rows {
     predictions: Vec<ArrayRef>,
 }
 
+impl Rows {
+    /// Returns the bytes of the columns, at least.
+    fn bytes(&self) -> usize {
+        let size = |array: &dyn Array| array.to_data().get_slice_memory_size().unwrap_or_default();
+        let features: usize = self.features.columns().iter().map(|column| size(column)).sum();
+        features + self.kept.iter().map(|values| size(&*values.to_array())).sum::<usize>()
+    }
+}
+
 impl ParquetWriter {
     pub(super) fn new(file: ExportFile, columns: Vec<Column>, task: &Task) -> Self {
-        Self { columns, task: task.clone(), state: State::Waiting(file, Vec::new()), rows: 0 }
+        Self { columns, task: task.clone(), state: State::Waiting(file, Vec::new(), 0), rows: 0 }
     }
 
     /// Decides about the types, and writes the rows that waited for it.
@@ -84,12 +94,13 @@ impl PredictionWriter for ParquetWriter {
         };
         self.rows += piece.rows as u64;
         match std::mem::replace(&mut self.state, State::Failed) {
-            State::Waiting(file, mut waiting) => {
+            State::Waiting(file, mut waiting, bytes) => {
+                let bytes = bytes + rows.bytes();
                 waiting.push(rows);
-                if self.rows >= DECIDING_ROWS as u64 {
+                if self.rows >= DECIDING_ROWS || bytes >= DECIDING_BYTES {
                     return self.begin(file, waiting);
                 }
-                self.state = State::Waiting(file, waiting);
+                self.state = State::Waiting(file, waiting, bytes);
             }
             State::Writing(mut writer, schema) => {
                 writer.write(&batch(&rows, &self.columns, &schema)?)?;
@@ -102,7 +113,7 @@ impl PredictionWriter for ParquetWriter {
 
     fn finish(mut self: Box<Self>, _: Option<Unseen<'_>>) -> anyhow::Result<()> {
         if let State::Waiting(..) = &self.state
-            && let State::Waiting(file, waiting) = std::mem::replace(&mut self.state, State::Failed)
+            && let State::Waiting(file, waiting, _) = std::mem::replace(&mut self.state, State::Failed)
         {
             self.begin(file, waiting)?;
         }
@@ -152,14 +163,14 @@ fn type_of<'a>(values: impl Iterator<Item = &'a KeptValues> + Clone) -> DataType
         KeptKind::Float64 => DataType::Float64,
         KeptKind::Timestamp => DataType::Timestamp,
         // Integers and floats together are JSON.
-        KeptKind::Json if floats(values).is_some() => DataType::Float64,
+        KeptKind::Json if are_floats(values) => DataType::Float64,
         KeptKind::Null | KeptKind::Text | KeptKind::Json => DataType::Utf8,
     });
     let is_one_of = |types: &[DataType]| kinds.clone().all(|kind| types.contains(&kind));
     match kinds.clone().next() {
         Some(first) if is_one_of(&[first]) => first,
         Some(DataType::Int64 | DataType::Float64)
-            if is_one_of(&[DataType::Int64, DataType::Float64]) && values.clone().all(|it| floats(it).is_some()) =>
+            if is_one_of(&[DataType::Int64, DataType::Float64]) && values.clone().all(are_floats) =>
         {
             DataType::Float64
         }
@@ -167,28 +178,9 @@ fn type_of<'a>(values: impl Iterator<Item = &'a KeptValues> + Clone) -> DataType
     }
 }
 
-/// Returns values as floats, if each of them is exactly one, or a null.
-fn floats(values: &KeptValues) -> Option<Float64Array> {
-    let exact = |number: i64| (number.unsigned_abs() <= INEXACT).then_some(number as f64);
-    match values {
-        KeptValues::Null(rows) => Some(Float64Array::new_null(*rows)),
-        KeptValues::Float64(values) => Some(values.clone()),
-        KeptValues::Int64(values) => {
-            values.iter().map(|number| number.map_or(Some(None), |number| exact(number).map(Some))).collect()
-        }
-        KeptValues::Json(_) => {
-            let float = |row: usize| match values.json(row) {
-                serde_json::Value::Null => Some(None),
-                serde_json::Value::Number(number) => match number.as_i64() {
-                    Some(number) => exact(number).map(Some),
-                    None => number.as_f64().filter(|_| number.is_f64()).map(Some),
-                },
-                _ => None,
-            };
-            (0..values.len()).map(float).collect()
-        }
-        KeptValues::Boolean(_) | KeptValues::Timestamp(_) | KeptValues::Text(_) => None,
-    }
+/// Returns whether each value is a number that a double holds, or a null.
+fn are_floats(values: &KeptValues) -> bool {
+    (0..values.len()).all(|row| values.is_null(row) || values.float(row).is_some())
 }
 
 /// Returns the rows as a batch of these types.
@@ -209,40 +201,126 @@ fn batch(rows: &Rows, columns: &[Column], schema: &Schema) -> anyhow::Result<Rec
 /// # Errors
 /// A value that is none of the type, with its row.
 fn typed(values: &KeptValues, field: &Field, first: u64) -> anyhow::Result<ArrayRef> {
-    let array: Option<ArrayRef> = match (field.data_type, values) {
-        (DataType::Utf8, KeptValues::Text(values)) => Some(Arc::new(values.clone())),
-        (DataType::Utf8, values) => {
-            let text = |row: usize| (!values.json(row).is_null()).then(|| values.with_text(row, str::to_owned));
-            Some(Arc::new((0..values.len()).map(text).collect::<StringArray>()))
+    Ok(match (field.data_type, values) {
+        (DataType::Utf8, KeptValues::Text(values)) => Arc::new(values.clone()),
+        (DataType::Boolean, KeptValues::Boolean(values)) => Arc::new(values.clone()),
+        (DataType::Int64, KeptValues::Int64(values)) => Arc::new(values.clone()),
+        (DataType::Float64, KeptValues::Float64(values)) => Arc::new(values.clone()),
+        (DataType::Timestamp, KeptValues::Timestamp(values)) => Arc::new(values.clone()),
+        (DataType::Boolean, values) => {
+            Arc::new(each(values, field, first, KeptValues::boolean)?.into_iter().collect::<BooleanArray>())
         }
-        (DataType::Boolean, KeptValues::Null(rows)) => Some(Arc::new(BooleanArray::new_null(*rows))),
-        (DataType::Boolean, KeptValues::Boolean(values)) => Some(Arc::new(values.clone())),
-        (DataType::Int64, KeptValues::Null(rows)) => Some(Arc::new(Int64Array::new_null(*rows))),
-        (DataType::Int64, KeptValues::Int64(values)) => Some(Arc::new(values.clone())),
-        (DataType::Timestamp, KeptValues::Null(rows)) => {
-            Some(Arc::new(TimestampMicrosecondArray::new_null(*rows).with_timezone("UTC")))
+        (DataType::Int64, values) => {
+            Arc::new(each(values, field, first, KeptValues::integer)?.into_iter().collect::<Int64Array>())
         }
-        (DataType::Timestamp, KeptValues::Timestamp(values)) => Some(Arc::new(values.clone())),
-        (DataType::Float64, values) => floats(values).map(|values| Arc::new(values) as ArrayRef),
-        _ => None,
-    };
-    array.ok_or_else(|| misfit(values, field, first).into())
+        (DataType::Float64, values) => {
+            Arc::new(each(values, field, first, KeptValues::float)?.into_iter().collect::<Float64Array>())
+        }
+        (DataType::Timestamp, values) => {
+            let times = each(values, field, first, |_, _| None::<i64>)?;
+            Arc::new(times.into_iter().collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+        }
+        (DataType::Utf8 | DataType::Categorical, values) => {
+            let text = |values: &KeptValues, row: usize| Some(values.with_text(row, str::to_owned));
+            Arc::new(each(values, field, first, text)?.into_iter().collect::<StringArray>())
+        }
+    })
 }
 
-/// Returns the fault of the first value that is none of a type.
-fn misfit(values: &KeptValues, field: &Field, first: u64) -> DataError {
-    let fits = |row: usize| match (field.data_type, values.json(row)) {
-        (_, serde_json::Value::Null) => true,
-        (DataType::Boolean, serde_json::Value::Bool(_)) => true,
-        (DataType::Int64, serde_json::Value::Number(number)) => number.is_i64(),
-        (DataType::Float64, serde_json::Value::Number(number)) => number.is_f64(),
-        _ => false,
+/// Returns each value, converted; nulls stay.
+///
+/// # Errors
+/// The first value that cannot be converted, with its row.
+fn each<T>(
+    values: &KeptValues,
+    field: &Field,
+    first: u64,
+    convert: impl Fn(&KeptValues, usize) -> Option<T>,
+) -> Result<Vec<Option<T>>, DataError> {
+    let convert = |row: usize| match convert(values, row) {
+        _ if values.is_null(row) => Ok(None),
+        None => Err(misfit(values, row, field, first)),
+        value => Ok(value),
     };
-    let row = (0..values.len()).find(|row| !fits(*row)).unwrap_or(0);
+    (0..values.len()).map(convert).collect()
+}
+
+/// Returns the fault of a value that is none of a type.
+fn misfit(values: &KeptValues, row: usize, field: &Field, first: u64) -> DataError {
     let complaint = format!(
         "is not of the type {}, which the values before it have\nhint: write .csv or .jsonl, where the values of a column may differ in type",
         field.data_type
     );
     let fault = values.with_text(row, |text| DataFault::of_value(text, &complaint));
     fault.in_column(&field.name).in_row(first + row as u64).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use stagewright_data::KeptColumn;
+
+    fn json(texts: &[&str]) -> KeptValues {
+        KeptValues::Json(texts.iter().map(|text| (*text != "null").then_some(*text)).collect())
+    }
+
+    #[test]
+    fn numbers_have_their_type_however_they_are_written() {
+        for (values, data_type) in [
+            (vec![json(&["10.50", "1e3", "null", "7"])], DataType::Float64),
+            (vec![KeptValues::Int64(vec![1, 2].into()), json(&["0.10"])], DataType::Float64),
+            (vec![KeptValues::Null(2), KeptValues::Int64(vec![1].into())], DataType::Int64),
+            (vec![KeptValues::Int64(vec![(1 << 53) + 1].into()), json(&["0.10"])], DataType::Utf8),
+            (vec![json(&["2.9999999999999999999"])], DataType::Utf8),
+            (vec![json(&["true", "1"])], DataType::Utf8),
+        ] {
+            assert_eq!(type_of(values.iter()), data_type, "{values:?}");
+            let field = Field::new("k", type_of(values.iter())).with_nullable(true);
+            values.iter().for_each(|values| drop(typed(values, &field, 0).unwrap()));
+        }
+        let field = Field::new("k", DataType::Utf8).with_nullable(true);
+        let texts = typed(&json(&["2.9999999999999999999", "null", "\"a\"", "[1.0]"]), &field, 0).unwrap();
+        let expected: StringArray =
+            [Some("2.9999999999999999999"), None, Some("a"), Some("[1.0]")].into_iter().collect();
+        assert_eq!(texts.to_data(), expected.to_data());
+    }
+
+    #[test]
+    fn the_value_that_does_not_fit_is_named() {
+        let told = |data_type, values: &KeptValues| {
+            let field = Field::new("k", data_type).with_nullable(true);
+            let error = typed(values, &field, 100).unwrap_err().to_string();
+            error.split(" is not of the type").next().unwrap_or_default().to_owned()
+        };
+        let mixed = json(&["null", "7", "0.50", "true", "\"x\""]);
+        assert_eq!(told(DataType::Float64, &mixed), "column `k`, data row 104: `true`");
+        assert_eq!(told(DataType::Int64, &mixed), "column `k`, data row 103: `0.50`");
+        assert_eq!(told(DataType::Boolean, &json(&["true", "\"x\""])), "column `k`, data row 102: `x`");
+        let inexact = KeptValues::Int64(vec![1, (1 << 53) + 1].into());
+        assert_eq!(told(DataType::Float64, &inexact), "column `k`, data row 102: `9007199254740993`");
+        let text = KeptValues::Text(vec![None, Some("x")].into());
+        assert_eq!(told(DataType::Timestamp, &text), "column `k`, data row 102: `x`");
+    }
+
+    #[test]
+    fn few_long_rows_decide_about_the_types() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = ExportFile::create(&folder.path().join("out.parquet")).unwrap();
+        let task = Task::Regression;
+        let mut writer = ParquetWriter::new(file, vec![Column::Kept(0, "k".to_owned())], &task);
+        let long = "x".repeat(1 << 20);
+        let features = RecordBatch::new_empty(Schema::new(Vec::new()).unwrap().to_arrow());
+        let mut waited = 0;
+        for piece in 0..20 {
+            let values = KeptValues::Text(vec![Some(&*long); 8].into());
+            let kept = vec![KeptColumn { name: "k".to_owned(), values }];
+            let (numbers, features) = ([0.5; 8], features.clone());
+            writer.write(&Piece { rows: 8, numbers: &numbers, kept, features }).unwrap();
+            if matches!(writer.state, State::Waiting(..)) {
+                waited = piece + 1;
+            }
+        }
+        assert_eq!(waited, 7, "pieces of 8 MiB");
+        Box::new(writer).finish(None).unwrap();
+    }
 }
