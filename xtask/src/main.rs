@@ -43,6 +43,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   layers            checks that crates and modules depend on each other in one direction
   deploy            has the files of deploy/ read by the tools that they are written for
   prose             checks the form of comments and documents, and that links lead somewhere
+  readme            runs the commands of README.md from a clean clone to a served prediction
   bench overhead|cache|boundary|decode|request|isolation|native|sandbox|serving|serving-core|registry|lifecycle|predict
         [--rows N] [--repeat N]; isolation, native, sandbox, serving, serving-core, cache: [--only TEXT];
         lifecycle, predict, serving: [--model logistic|forest|boosted] [--peer [PYTHON]]; lifecycle: [--smote];
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         Some("install") => install::install(rest),
         Some("deploy") => deploy::deploy(),
         Some("prose") => prose::prose(),
+        Some("readme") => readme::served_prediction(),
         Some("invariants") => invariants::write(),
         Some("layers") => layers::layers(),
         Some("fuzz") => fuzz::fuzz(rest),
