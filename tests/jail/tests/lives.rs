@@ -8,11 +8,12 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd};
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{command, generous, program, run, serve};
 use rustix::process::{Pid, Signal, kill_process};
-use stagewright_jail::{Account, Child, Ending, Event, Limit, TimeBudget, Walls, Why, sealed, spawn};
+use stagewright_jail::{Account, Child, Ending, Event, Limit, Spent, TimeBudget, Walls, Why, sealed, spawn};
 use stagewright_jail_tests::prisoner::WITHOUT;
 use stagewright_jail_tests::{BULK, ECHO};
 
@@ -35,6 +36,38 @@ fn gone(process: u32) {
     };
     while !is_gone() {
         assert!(begin.elapsed() < Duration::from_secs(60), "process `{process}` lives on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// An account that remembers whether watching was charged to it.
+#[derive(Default)]
+struct Watched(AtomicBool);
+
+impl Account for Watched {
+    fn charge(&self, _: Duration) {}
+
+    fn charge_watching(&self, cpu: Duration) {
+        self.0.fetch_or(!cpu.is_zero(), Ordering::Relaxed);
+    }
+
+    fn cpu(&self) -> Spent {
+        Spent { used: Duration::ZERO, allowed: Duration::from_secs(30) }
+    }
+
+    fn wall(&self) -> Spent {
+        self.cpu()
+    }
+}
+
+#[test]
+fn watching_an_idle_child_is_charged_as_that() {
+    let account = Arc::new(Watched::default());
+    let child = spawn(&command("echo", account.clone())).expect("a child");
+    locked(&child);
+    let begin = Instant::now();
+    while !account.0.load(Ordering::Relaxed) {
+        assert!(begin.elapsed() < Duration::from_secs(60), "nothing is charged for watching");
         std::thread::sleep(Duration::from_millis(5));
     }
 }

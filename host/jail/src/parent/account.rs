@@ -23,8 +23,14 @@ impl Spent {
 /// The thread that watches the children calls these methods up to some hundred times a second, so
 /// they must not block.
 pub trait Account: Send + Sync {
-    /// Adds CPU time that a child used, or that the watching thread used for it.
+    /// Adds CPU time that a child used, or that the watching thread used to start or end it.
     fn charge(&self, cpu: Duration);
+
+    /// Adds CPU time that the watching thread used to watch a child, as it does while the child is
+    /// idle. An account whose limit counts per call may leave that time out.
+    fn charge_watching(&self, cpu: Duration) {
+        self.charge(cpu);
+    }
 
     /// Returns the CPU time: that of the children, that of the watching thread for them, and
     /// whatever else the caller counts.

@@ -176,7 +176,7 @@ impl Watch {
             self.wait(next);
             let share = own.lap() / many;
             self.children.retain_mut(|child| {
-                child.account.charge(share);
+                child.account.charge_watching(share);
                 child.read();
                 !child.reap(&mut own)
             });

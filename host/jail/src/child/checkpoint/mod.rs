@@ -152,7 +152,7 @@ fn read_all(file: &File, bytes: &mut [u8]) -> io::Result<usize> {
     }
 }
 
-/// Returns the memory on which this thread's signal handlers run.
+/// Returns the pages on which this thread's signal handlers run.
 pub(super) fn signal_stack() -> io::Result<Range<usize>> {
     // SAFETY: only asks; the kernel writes one `stack_t`.
     let stack = unsafe {
@@ -165,8 +165,14 @@ pub(super) fn signal_stack() -> io::Result<Range<usize>> {
     if stack.ss_flags & libc::SS_DISABLE != 0 {
         return Ok(0..0);
     }
-    let start = stack.ss_sp as usize;
-    Ok(start..start + stack.ss_size)
+    Ok(pages_of(stack.ss_sp as usize, stack.ss_size))
+}
+
+/// Returns the pages that memory lies on. A signal stack need not end with a page: on processors
+/// with large registers it has the size that the kernel asks for.
+fn pages_of(start: usize, size: usize) -> Range<usize> {
+    let page = rustix::param::page_size();
+    start - start % page..(start + size).next_multiple_of(page)
 }
 
 /// Fails if the kernel writes to this thread's memory by itself, as it does for restartable
@@ -246,5 +252,21 @@ extern "C" fn on_fault(signal: libc::c_int, information: *mut libc::siginfo_t, c
             }
             handler => std::mem::transmute::<usize, extern "C" fn(libc::c_int)>(handler)(signal),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_stack_is_left_out_by_whole_pages() {
+        let page = rustix::param::page_size();
+        assert_eq!(pages_of(4 * page, 2 * page), 4 * page..6 * page);
+        // As a processor with AMX has it.
+        assert_eq!(pages_of(4 * page, 2 * page + 3312), 4 * page..7 * page);
+        assert_eq!(pages_of(4 * page + 16, page), 4 * page..6 * page);
+        let own = signal_stack().expect("the system tells it");
+        assert_eq!((own.start % page, own.end % page), (0, 0));
     }
 }
