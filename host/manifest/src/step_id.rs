@@ -30,6 +30,11 @@ impl StepId {
         Self(name.into())
     }
 
+    /// Returns the name of a whole model: of a prediction, for which all of its components answer.
+    pub fn of_model() -> Self {
+        Self::unchecked("model")
+    }
+
     /// Returns the name.
     pub fn as_str(&self) -> &str {
         &self.0

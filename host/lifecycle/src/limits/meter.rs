@@ -2,15 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::limits::WallClock;
 
-/// The resources that a stage has used so far, over all its instances. Counters only grow.
+/// The resources that a stage has used so far, over all its instances. Counters only grow, until
+/// [`Meter::restart`].
 #[derive(Debug, Default)]
 pub struct Meter {
     /// The CPU time of all threads that worked for the stage, in nanoseconds.
-    pub cpu_ns: AtomicU64,
+    pub cpu_ns: Arc<AtomicU64>,
     /// The largest memory of one instance, in bytes: its linear memories and the memory that the
     /// host kept for it.
     pub peak_memory: AtomicU64,
@@ -44,7 +45,7 @@ pub struct Meter {
     figures: Mutex<BTreeSet<String>>,
     /// Nanoseconds that the stage waited for components of other stages. They are subtracted from
     /// its wall time.
-    pub waited_ns: AtomicU64,
+    pub waited_ns: Arc<AtomicU64>,
     /// The stage's wall time.
     pub wall: WallClock,
     /// The walls around every call so far; `None` before the first call.
@@ -93,14 +94,26 @@ impl Meter {
         Self { wall: WallClock::while_called(), ..Self::default() }
     }
 
+    /// Returns a meter with the same time as this one and counters of its own for everything else:
+    /// of a component that falls under the same time limits.
+    #[must_use]
+    pub fn sharing_time(&self) -> Self {
+        Self {
+            cpu_ns: self.cpu_ns.clone(),
+            waited_ns: self.waited_ns.clone(),
+            wall: self.wall.clone(),
+            ..Self::default()
+        }
+    }
+
     /// Returns a meter that continues this one's time and starts all other counters at zero. It is
     /// for work that falls under the same time limits but is not the stage's own. [`Meter::settle`]
     /// adds its counts to this meter.
     #[must_use]
     pub fn aside(&self) -> Self {
         Self {
-            cpu_ns: Self::get(&self.cpu_ns).into(),
-            waited_ns: Self::get(&self.waited_ns).into(),
+            cpu_ns: Arc::new(Self::get(&self.cpu_ns).into()),
+            waited_ns: Arc::new(Self::get(&self.waited_ns).into()),
             wall: self.wall.clone(),
             ..Self::default()
         }
@@ -115,11 +128,11 @@ impl Meter {
         stood.into_iter().for_each(|stood| self.stood(stood));
     }
 
-    /// Starts the counts of time and log lines at zero, for a component whose limits count per
-    /// call. No call may be in progress.
+    /// Starts the counts of time, log lines and metrics at zero, for a component whose limits count
+    /// per call. A call in progress counts from here on.
     pub fn restart(&self) {
         self.wall.restart();
-        for counter in [&self.cpu_ns, &self.waited_ns, &self.log] {
+        for counter in [&*self.cpu_ns, &*self.waited_ns, &self.log, &self.lines, &self.points] {
             counter.store(0, Ordering::Relaxed);
         }
     }
@@ -200,5 +213,28 @@ impl Meter {
     /// Reads a counter.
     pub fn get(counter: &AtomicU64) -> u64 {
         counter.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_meters_share_their_time_and_what_counts_per_call_starts_again_with_each_call() {
+        let one = Meter::while_called();
+        let other = one.sharing_time();
+        other.wall.enter();
+        assert!(one.wall.is_running(), "a call of one is a call of the other");
+        let counters = |meter: &Meter| {
+            let Meter { cpu_ns, waited_ns, log, lines, points, .. } = meter;
+            [&**cpu_ns, &**waited_ns, log, lines, points].map(Meter::get)
+        };
+        for counter in [&*one.cpu_ns, &*one.waited_ns, &one.log, &one.lines, &one.points] {
+            Meter::add(counter, 7);
+        }
+        assert_eq!((counters(&one), counters(&other)), ([7; 5], [7, 7, 0, 0, 0]));
+        one.restart();
+        assert_eq!((counters(&one), counters(&other)), ([0; 5], [0; 5]));
     }
 }

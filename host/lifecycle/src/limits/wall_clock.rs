@@ -59,12 +59,17 @@ impl WallClock {
         }
     }
 
-    /// Starts the count at zero, where the clock runs while an instance is called. No call may be
-    /// in progress.
+    /// Starts the count at zero, where the clock runs while an instance is called. A call in
+    /// progress counts from here on.
     pub fn restart(&self) {
         if let Some(mut calls) = self.calls() {
-            calls.spent = Duration::ZERO;
+            (calls.spent, calls.since) = (Duration::ZERO, Instant::now());
         }
+    }
+
+    /// Returns whether the clock runs.
+    pub fn is_running(&self) -> bool {
+        self.calls().is_none_or(|calls| calls.running > 0)
     }
 
     /// Returns the time counted so far.
@@ -114,8 +119,16 @@ mod tests {
         assert!(counted >= 2 * MOMENT && counted <= passed, "{counted:?} of {passed:?}");
         std::thread::sleep(MOMENT);
         assert_eq!(clock.elapsed(), counted, "the calls are over");
+        assert!(!clock.is_running());
         clock.restart();
         assert_eq!(clock.elapsed(), Duration::ZERO);
+        let entered = Instant::now();
+        clock.enter();
+        std::thread::sleep(MOMENT);
+        let restarted = Instant::now();
+        clock.restart();
+        let counted = clock.elapsed();
+        assert!(clock.is_running() && counted <= restarted.elapsed() && counted + MOMENT <= entered.elapsed());
     }
 
     #[test]
@@ -124,6 +137,6 @@ mod tests {
         std::thread::sleep(MOMENT);
         clock.enter();
         clock.leave();
-        assert!(clock.elapsed() >= MOMENT);
+        assert!(clock.is_running() && clock.elapsed() >= MOMENT);
     }
 }
