@@ -128,16 +128,30 @@ pub(crate) fn linker<H: Host>(
     Ok(linker)
 }
 
-/// Creates a linker with the imports of a component that predictions need: reading a state, and
-/// `tracking`. Every other import traps when it is called. So `fit`, `rebalance` and `train`, which
-/// need tables and write blobs, trap, and a served model cannot train.
+/// Creates a linker with the imports of a component that predictions need; see
+/// [`link_predictions`]. Every other import traps when it is called. So `fit`, `rebalance` and
+/// `train`, which need tables and write blobs, trap: a model in a model process cannot learn. Where
+/// a model is served in the host's process (`sandbox-only`), it has the linker of its world, and
+/// only the host's code sees to it that these exports are not called.
 pub(crate) fn serving_linker<H: Host>(
     engine: &wasmtime::Engine,
     component: &wasmtime::component::Component,
     stubs: Stubs,
 ) -> wasmtime::Result<Linker<StoreData<H>>> {
     let mut linker: Linker<StoreData<H>> = Linker::new(engine);
-    link_wasi(&mut linker, stubs)?;
+    link_predictions(&mut linker, stubs)?;
+    for (name, item) in component.component_type().imports(engine) {
+        let ComponentItem::ComponentInstance(interface) = item.ty else { continue };
+        if Name::parse(name).is_some_and(|name| name.is_ours("tables") || name.is_ours("blobs")) {
+            link_traps(&mut linker.instance(name)?, name, &interface, engine)?;
+        }
+    }
+    Ok(linker)
+}
+
+/// Links what predictions need: WASI, reading a state, and `tracking`.
+fn link_predictions<H: Host>(linker: &mut Linker<StoreData<H>>, stubs: Stubs) -> wasmtime::Result<()> {
+    link_wasi(linker, stubs)?;
     // `blob-writer` is left out: a prediction makes no blobs.
     let mut blobs = linker.instance(&interface("blobs"))?;
     blobs.resource("blob", ResourceType::host::<Blob>(), |mut store, blob| {
@@ -149,14 +163,7 @@ pub(crate) fn serving_linker<H: Host>(
     blobs.func_wrap("[method]blob.read", |mut store, (blob, offset, length): (Resource<Blob>, u64, u32)| {
         Ok((store.data_mut().host.read_blob(blob.rep(), offset, length)?,))
     })?;
-    contract::tracking::add_to_linker::<_, HasSelf<StoreData<H>>>(&mut linker, |data| data)?;
-    for (name, item) in component.component_type().imports(engine) {
-        let ComponentItem::ComponentInstance(interface) = item.ty else { continue };
-        if Name::parse(name).is_some_and(|name| name.is_ours("tables") || name.is_ours("blobs")) {
-            link_traps(&mut linker.instance(name)?, name, &interface, engine)?;
-        }
-    }
-    Ok(linker)
+    contract::tracking::add_to_linker::<_, HasSelf<StoreData<H>>>(linker, |data| data)
 }
 
 /// The functions and resources of `blobs` that predictions need.
@@ -195,8 +202,16 @@ fn link_traps<H: Host>(
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "compiler")]
+    use std::collections::BTreeSet;
+
+    #[cfg(feature = "compiler")]
+    use wasmtime::component::Component;
+
     use super::*;
     use crate::engine::{EngineOptions, engine};
+    #[cfg(feature = "compiler")]
+    use crate::process::remote_host::RemoteHost;
 
     #[test]
     fn the_imports_of_every_world_are_linked() {
@@ -204,6 +219,55 @@ mod tests {
         for world in World::all() {
             let linked = linker::<crate::stage_host::StageHost>(&engine, world, Stubs::default());
             assert!(linked.is_ok(), "{world}: {:?}", linked.err());
+        }
+    }
+
+    /// Returns which of a component's imported functions of the contract are linked for predictions,
+    /// and which are not, as `interface#function`.
+    #[cfg(feature = "compiler")]
+    fn linked_for_predictions(engine: &wasmtime::Engine, component: &Component) -> [BTreeSet<String>; 2] {
+        let (mut linked, mut left_out) = (BTreeSet::new(), BTreeSet::new());
+        for (name, item) in component.component_type().imports(engine) {
+            let ComponentItem::ComponentInstance(interface) = item.ty else { continue };
+            let Some(own) = ["tables", "blobs", "tracking"].into_iter().find(|own| has(&[name.to_owned()], own)) else {
+                continue;
+            };
+            for (function, item) in interface.exports(engine) {
+                let ComponentItem::ComponentFunc(_) = item.ty else { continue };
+                let mut linker: Linker<StoreData<RemoteHost>> = Linker::new(engine);
+                link_predictions(&mut linker, Stubs::default()).expect("a linker");
+                // A function cannot be linked twice.
+                let again = linker.instance(name).expect("a name").func_new(function, |_, _, _, _| Ok(()));
+                if again.is_err() { &mut linked } else { &mut left_out }.insert(format!("{own}#{function}"));
+            }
+        }
+        [linked, left_out]
+    }
+
+    // invariant: A served model cannot learn: what learning needs is not linked.
+    #[cfg(feature = "compiler")]
+    #[test]
+    fn serving_links_reading_a_state_and_tracking_and_nothing_else() {
+        let engine = engine(EngineOptions::default()).expect("an engine");
+        for world in [World::Transformation, World::Training] {
+            let component = crate::guests::component(&engine, &format!("misbehave-{world}"));
+            let [linked, left_out] = linked_for_predictions(&engine, &component);
+            let (tracking, blobs): (Vec<_>, Vec<_>) = linked.iter().partition(|name| name.starts_with("tracking#"));
+            assert_eq!(blobs, ["blobs#[method]blob.read", "blobs#[method]blob.size"], "{world}");
+            assert!(tracking.contains(&&"tracking#log".to_owned()), "{world}: {tracking:?}");
+            assert!(left_out.iter().all(|name| !name.starts_with("tracking#")), "{world}: {left_out:?}");
+            for learning in [
+                "tables#[method]table.fields",
+                "tables#[method]table.read",
+                "blobs#[constructor]blob-writer",
+                "blobs#[method]blob-writer.write",
+                "blobs#[static]blob-writer.finish",
+            ] {
+                assert!(left_out.contains(learning), "{world}: {learning} is not in {left_out:?}");
+            }
+            let linker = serving_linker::<RemoteHost>(&engine, &component, Stubs::default()).expect("a linker");
+            let pre = linker.instantiate_pre(&component);
+            assert!(pre.is_ok(), "{world}: {:?}", pre.err());
         }
     }
 }

@@ -62,6 +62,8 @@ mod envelope;
 mod error;
 mod export_call;
 mod fed;
+#[cfg(all(test, feature = "compiler"))]
+mod guests;
 mod import_call;
 mod imports;
 mod installation;

@@ -1,6 +1,7 @@
 //! Implements the lifecycle's [`ModelSessions`]: models that stay loaded, in a process of their own
 //! or in this one.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::bindings::stagewright::stage::types::Batch;
@@ -38,6 +39,8 @@ struct RemoteSession {
     model: RemoteModel,
     inputs: Schema,
     outputs: PredictorOutputs,
+    /// The most rows of the next batch; at most `most_rows`.
+    rows: usize,
     /// The number of rows whose features are expected to fit one batch.
     most_rows: usize,
     /// The bytes of the last batch, for which the next one has room.
@@ -46,17 +49,6 @@ struct RemoteSession {
     /// Whether requests may be sent before the answers to others are received. They cannot if a
     /// component asks its parent for something while it predicts.
     may_ask_ahead: bool,
-}
-
-/// A part of a request that is predicted by itself.
-struct Part {
-    rows: RecordBatch,
-    /// The number of its first row in the request.
-    first: u64,
-    /// The bytes of the packed rows.
-    bytes: usize,
-    /// The predictions, once they are known.
-    numbers: Option<Vec<f64>>,
 }
 
 /// The most bytes of batches that are sent before their predictions are received. They fit the ring
@@ -100,6 +92,7 @@ impl RemoteSession {
             model,
             inputs: parts.features.clone(),
             outputs,
+            rows: most_rows,
             most_rows,
             packed: 0,
             isolation,
@@ -107,55 +100,57 @@ impl RemoteSession {
         })
     }
 
-    /// Predicts each request by itself, and does not wait for one before it sends the next.
+    /// Predicts each request by itself, and does not wait for one before it sends the next. Those
+    /// that need several batches follow when the others are answered.
     fn predict_ahead(&mut self, requests: &[RecordBatch]) -> Result<Vec<f64>, StageFault> {
-        let mut parts: Vec<Part> = Vec::with_capacity(requests.len());
-        let mut received = 0;
-        for request in requests {
-            let mut done = 0;
-            while done < request.num_rows() {
-                let rows = self.first_rows(request, done)?;
-                let first = done as u64;
-                done += rows.num_rows();
-                let packed = batch::outgoing(&rows, &self.inputs, self.model.hosts[0].context())?;
-                let bytes = packed.bytes.len();
-                while received < parts.len() && bytes + ahead(&parts[received..]) > AHEAD {
-                    self.receive(&mut parts[received])?;
-                    received += 1;
-                }
-                self.model.ask(packed, true)?;
-                parts.push(Part { rows, first, bytes, numbers: None });
+        let mut answers = vec![None; requests.len()];
+        // The requests that were sent, and the bytes of each.
+        let mut sent = VecDeque::<(usize, usize)>::new();
+        for (place, request) in requests.iter().enumerate() {
+            let rows = self.first_rows(request, 0)?;
+            if rows.num_rows() == 0 || rows.num_rows() < request.num_rows() {
+                continue;
             }
+            let packed = batch::outgoing(&rows, &self.inputs, self.model.hosts[0].context())?;
+            let bytes = packed.bytes.len();
+            while bytes + sent.iter().map(|(_, bytes)| bytes).sum::<usize>() > AHEAD
+                && let Some((oldest, _)) = sent.pop_front()
+            {
+                answers[oldest] = self.receive(requests[oldest].num_rows())?;
+            }
+            self.model.ask(packed, true)?;
+            sent.push_back((place, bytes));
         }
-        for part in &mut parts[received..] {
-            self.receive(part)?;
+        for (place, _) in sent {
+            answers[place] = self.receive(requests[place].num_rows())?;
         }
-        let mut numbers = Vec::with_capacity(parts.len() * self.outputs.width());
-        for part in parts {
-            match part.numbers {
+        let mut numbers = Vec::new();
+        for (request, known) in requests.iter().zip(answers) {
+            match known {
                 Some(known) => numbers.extend(known),
-                None => self.predict_part(&part.rows, part.first, &mut numbers)?,
+                None => self.predict_request(request, &mut numbers)?,
             }
         }
         Ok(numbers)
     }
 
-    /// Receives the predictions of the oldest part that has none. They stay unknown if the part
-    /// must be sent again: by itself, or with fewer rows.
-    fn receive(&mut self, part: &mut Part) -> Result<(), StageFault> {
-        let count = part.rows.num_rows();
-        match self.model.answer().map_err(|fault| fault.counted_from(part.first))? {
-            Predicted::Rows(predicted) => part.numbers = Some(self.checked(predicted, count)?),
-            Predicted::TooLarge { bytes } if count <= 1 => return Err(self.row_too_large(bytes, part.first)),
-            Predicted::TooLarge { .. } => self.expect_at_most(count / 2),
-            Predicted::Alone => self.may_ask_ahead = false,
+    /// Receives the predictions of the oldest request that has none, which has `count` rows.
+    /// Returns `None` if it must be sent again: by itself, or with fewer rows.
+    fn receive(&mut self, count: usize) -> Result<Option<Vec<f64>>, StageFault> {
+        self.model.begin_request();
+        match self.model.answer()? {
+            Predicted::Rows(predicted) => self.checked(predicted, count).map(Some),
+            Predicted::TooLarge { .. } => Ok(None),
+            Predicted::Alone => {
+                self.may_ask_ahead = false;
+                Ok(None)
+            }
         }
-        Ok(())
     }
 
     /// Returns rows from `done` on, as many as are expected to fit one batch.
     fn first_rows(&self, rows: &RecordBatch, done: usize) -> Result<RecordBatch, StageFault> {
-        let part = rows.slice(done, self.most_rows.min(rows.num_rows() - done));
+        let part = rows.slice(done, self.rows.min(rows.num_rows() - done));
         batch::within_cap(&part, &self.inputs, self.model.hosts[0].context().world, done as u64)
     }
 
@@ -175,18 +170,22 @@ impl RemoteSession {
         batch::row_too_large(world, "the features of one row", bytes, None, row)
     }
 
-    /// Notes that the features of more rows do not fit a batch.
+    /// Notes how many rows at most are expected to fit the next batch. With fresh instances, nothing
+    /// is noted: a component sees the size of its batches, and would see what others asked for.
     fn expect_at_most(&mut self, rows: usize) {
-        self.most_rows = self.most_rows.min(rows.max(1));
+        if self.isolation == Isolation::Pooled {
+            self.rows = rows.clamp(1, self.most_rows);
+        }
     }
 
     /// Predicts the rows of all requests in one batch. Returns `None` if they, or their features,
     /// are more than a batch may hold.
     fn predict_at_once(&mut self, requests: &[RecordBatch]) -> Result<Option<Vec<f64>>, StageFault> {
         let rows: usize = requests.iter().map(RecordBatch::num_rows).sum();
-        if rows > self.most_rows {
+        if rows > self.rows {
             return Ok(None);
         }
+        self.model.begin_request();
         let mut packed = Batch { rows: rows as u32, bytes: Vec::with_capacity(self.packed) };
         packed::write_into(requests, &self.inputs, &mut packed.bytes).map_err(StageFault::host)?;
         self.packed = packed.bytes.len();
@@ -195,7 +194,10 @@ impl RemoteSession {
         }
         batch::count_in(&packed, 2, self.model.hosts[0].context());
         match self.model.predict(packed)? {
-            Predicted::Rows(predicted) => self.checked(predicted, rows).map(Some),
+            Predicted::Rows(predicted) => {
+                self.expect_at_most(self.rows.max(2 * rows));
+                self.checked(predicted, rows).map(Some)
+            }
             Predicted::TooLarge { bytes } if rows <= 1 => Err(self.row_too_large(bytes, 0)),
             Predicted::TooLarge { .. } => {
                 self.expect_at_most(rows / 2);
@@ -208,6 +210,7 @@ impl RemoteSession {
     /// Predicts the rows of a request, in as many batches as they need.
     fn predict_request(&mut self, rows: &RecordBatch, numbers: &mut Vec<f64>) -> Result<(), StageFault> {
         numbers.reserve(rows.num_rows() * self.outputs.width());
+        self.model.begin_request();
         let mut done = 0;
         while done < rows.num_rows() {
             let part = self.first_rows(rows, done)?;
@@ -221,7 +224,10 @@ impl RemoteSession {
     fn predict_part(&mut self, rows: &RecordBatch, first: u64, numbers: &mut Vec<f64>) -> Result<(), StageFault> {
         let packed = batch::outgoing(rows, &self.inputs, self.model.hosts[0].context())?;
         match self.model.predict(packed).map_err(|fault| fault.counted_from(first))? {
-            Predicted::Rows(predicted) => numbers.extend(self.checked(predicted, rows.num_rows())?),
+            Predicted::Rows(predicted) => {
+                self.expect_at_most(self.rows.max(2 * rows.num_rows()));
+                numbers.extend(self.checked(predicted, rows.num_rows())?);
+            }
             Predicted::TooLarge { bytes } if rows.num_rows() <= 1 => return Err(self.row_too_large(bytes, first)),
             Predicted::TooLarge { .. } => self.predict_halves(rows, first, numbers)?,
             Predicted::Alone => return Err(StageFault::host("a batch that was sent alone was not predicted")),
@@ -235,11 +241,6 @@ impl RemoteSession {
         self.predict_part(&rows.slice(0, half), first, numbers)?;
         self.predict_part(&rows.slice(half, rows.num_rows() - half), first + half as u64, numbers)
     }
-}
-
-/// Returns the bytes of the parts.
-fn ahead(parts: &[Part]) -> usize {
-    parts.iter().map(|part| part.bytes).sum()
 }
 
 impl ModelSession for RemoteSession {
@@ -340,8 +341,34 @@ impl ModelSession for LocalSession {
     }
 }
 
-/// Returns the parts with meters of their own, which limits of calls need.
+/// Returns the parts with meters of their own, which limits of calls need. Both components share
+/// the time of a call.
 fn with_own_meters(model: &ModelParts) -> ModelParts {
-    let own = |context: &StageContext| Arc::new(context.with(context.limits, Arc::new(Meter::while_called())));
-    ModelParts { transformation: own(&model.transformation), training: own(&model.training), ..model.clone() }
+    let [first, second] = own_meters();
+    let own = |context: &StageContext, meter| Arc::new(context.with(context.limits, Arc::new(meter)));
+    ModelParts {
+        transformation: own(&model.transformation, first),
+        training: own(&model.training, second),
+        ..model.clone()
+    }
+}
+
+fn own_meters() -> [Meter; 2] {
+    let meter = Meter::while_called();
+    [meter.sharing_time(), meter]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_components_of_a_model_share_the_time_of_a_call() {
+        let [transformation, training] = own_meters();
+        Meter::add(&transformation.cpu_ns, 3);
+        Meter::add(&training.cpu_ns, 4);
+        training.wall.enter();
+        assert_eq!([&transformation, &training].map(|meter| Meter::get(&meter.cpu_ns)), [7, 7]);
+        assert!(transformation.wall.is_running());
+    }
 }

@@ -256,7 +256,7 @@ pub(crate) fn into_reply(
 }
 
 /// As [`into_reply`], without a check of the time.
-fn reply_of(host: &mut StageHost, export: &'static str, outcome: CallOutcome) -> Result<Reply, StageFault> {
+pub(crate) fn reply_of(host: &mut StageHost, export: &'static str, outcome: CallOutcome) -> Result<Reply, StageFault> {
     log_output(host, &outcome);
     let export = if outcome.at_start { "instantiation" } else { export };
     match outcome.result {

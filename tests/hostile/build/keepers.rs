@@ -63,11 +63,21 @@ fn keepers() -> [(&'static str, &'static str); 9] {
     ]
 }
 
-/// Returns components for the world `training` by name. One more keeps nothing, and traps where the
-/// first number of a row is more than a half.
+/// Models that keep nothing: one that traps where the first number of a row is more than a half,
+/// one that logs a line for each row, and one that then asks the host for something.
+const OTHERS: [(&str, &str); 3] = [
+    ("traps", "(local.get $secret) (if (f64.gt (local.get $secret) (f64.const 0.5)) (then unreachable))"),
+    ("logs", "(local.get $secret) (call $log (i32.const 1) (i32.const 800) (i32.const 1))"),
+    (
+        "logs-and-asks",
+        "(call $log (i32.const 1) (i32.const 800) (i32.const 1))
+        (f64.convert_i64_u (call $size (global.get $blob)))",
+    ),
+];
+
+/// Returns components for the world `training` by name.
 pub(crate) fn components(wit: &str) -> Vec<(String, Vec<u8>)> {
-    let traps = ("traps", "(local.get $secret) (if (f64.gt (local.get $secret) (f64.const 0.5)) (then unreachable))");
-    let all = keepers().into_iter().chain([traps]);
+    let all = keepers().into_iter().chain(OTHERS);
     all.map(|(name, body)| (name.to_owned(), component(&module(body), wit))).collect()
 }
 
@@ -81,6 +91,7 @@ fn module(body: &str) -> String {
                 (func $new (param i32) (result i32)))
             (import "stagewright:stage/blobs@0.2.0" "[method]blob.size" (func $size (param i32) (result i64)))
             (import "stagewright:stage/blobs@0.2.0" "[resource-drop]blob" (func $drop (param i32)))
+            (import "stagewright:stage/tracking@0.2.0" "log" (func $log (param i32 i32 i32)))
             (import "stagewright:stage/tracking@0.2.0" "add-figure"
                 (func $figure (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
             (memory (export "memory") 8 4000)

@@ -1,107 +1,31 @@
 //! Models that keep state: with `Isolation::Pooled` a request reaches the answer to a later one,
 //! and with `Isolation::Fresh` it does not, wherever the state is.
 
-use std::collections::HashMap;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+mod model;
 
-use arrow_array::types::Int32Type;
-use arrow_array::{ArrayRef, BooleanArray, DictionaryArray, Float64Array, RecordBatch, StringArray};
-use stagewright_data::Task;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use arrow_array::RecordBatch;
+use model::{GENEROUS, Nobody, parts, rows, schema};
 use stagewright_hostile::{Place, Workshop};
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::isolation_check::check_isolation;
 use stagewright_lifecycle::sandbox::{
-    CallLimits, Cancel, Component, Isolation, Level, Meter, ModelParts, ModelSession, ModelSessions as _, Shelf,
-    StageContext, Tracker,
+    Component, Isolation, Level, ModelParts, ModelSession, ModelSessions as _, Tracker,
 };
 use stagewright_manifest::World;
 use stagewright_runtime::StubGrants;
-use stagewright_store::{Blob, DataType, Field, Schema};
 
 /// The models that keep something.
 const KEEPERS: [&str; 9] =
     ["memory", "grown-memory", "memory-size", "global", "table", "table-size", "handles", "blob", "figure"];
-
-struct Nobody;
-
-impl Tracker for Nobody {
-    fn log(&self, _: Level, _: &str) {}
-    fn progress(&self, _: u64, _: u64) {}
-    fn metric(&self, _: &str, _: f64, _: u64) {}
-    fn figure(&self, _: stagewright_lifecycle::sandbox::Figure) {}
-}
-
-/// The raw features of the suite's table.
-fn schema() -> Schema {
-    let field = |name: &str, data_type| Field::new(name, data_type).with_nullable(false);
-    let fields = vec![
-        field("x", DataType::Float64),
-        field("y", DataType::Float64),
-        field("plan", DataType::Categorical),
-        field("note", DataType::Utf8),
-        field("flag", DataType::Boolean),
-    ];
-    Schema::new(fields).expect("a schema")
-}
-
-/// Returns rows whose first number is a customer's secret.
-fn rows(secret: f64, count: usize) -> RecordBatch {
-    let numbers = || Arc::new(Float64Array::from(vec![secret; count]));
-    let plans: DictionaryArray<Int32Type> = (0..count).map(|_| Some("basic")).collect();
-    let columns: Vec<ArrayRef> = vec![
-        numbers(),
-        numbers(),
-        Arc::new(plans),
-        Arc::new(StringArray::from_iter_values((0..count).map(|_| "note"))),
-        Arc::new(BooleanArray::from(vec![true; count])),
-    ];
-    RecordBatch::try_new(schema().to_arrow(), columns).expect("a batch")
-}
 
 fn keeper(workshop: &Workshop, name: &str) -> Arc<Component> {
     let file = Path::new(env!("OUT_DIR")).join("shapes").join(format!("keeps-{name}.wasm"));
     let bytes = std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     workshop.resolve(World::Training, name, &bytes, StubGrants::default()).unwrap_or_else(|error| panic!("{error}"))
 }
-
-fn parts(workshop: &Workshop, training: Arc<Component>) -> ModelParts {
-    let blob = || -> Blob {
-        let mut writer = workshop.home().artifacts.stage().create_blob().expect("a blob");
-        writer.write(b"{}").expect("bytes");
-        writer.finish().expect("a blob")
-    };
-    let context = |world: World, component: Arc<Component>| {
-        Arc::new(StageContext {
-            world,
-            component,
-            parameters: "{}".into(),
-            seed: 7,
-            roles: HashMap::new(),
-            as_of: 0,
-            limits: world.default_limits(),
-            staging: None,
-            meter: Arc::new(Meter::while_called()),
-            tracker: Arc::new(Nobody),
-            workers: 1,
-            cancel: Cancel::default(),
-            shelf: Shelf::default(),
-        })
-    };
-    ModelParts {
-        transformation: context(World::Transformation, workshop.component(World::Transformation)),
-        state: blob(),
-        training: context(World::Training, training),
-        model: blob(),
-        features: schema(),
-        task: Task::Regression,
-        importance: Vec::new(),
-    }
-}
-
-/// Times that no honest call reaches on a busy machine.
-const GENEROUS: CallLimits = CallLimits { cpu: Duration::from_secs(20), wall: Duration::from_secs(60) };
 
 struct Model<'a> {
     workshop: &'a Workshop,
@@ -110,7 +34,12 @@ struct Model<'a> {
 
 impl<'a> Model<'a> {
     fn new(workshop: &'a Workshop, name: &str) -> Self {
-        Self { workshop, parts: parts(workshop, keeper(workshop, name)) }
+        Self::heard_by(workshop, name, Arc::new(Nobody))
+    }
+
+    fn heard_by(workshop: &'a Workshop, name: &str, tracker: Arc<dyn Tracker>) -> Self {
+        let components = [workshop.component(World::Transformation), keeper(workshop, name)];
+        Self { workshop, parts: parts(workshop, components, tracker) }
     }
 
     fn open(&self, isolation: Isolation) -> Box<dyn ModelSession> {
@@ -204,6 +133,34 @@ fn a_trap_costs_its_request_and_no_other_one_of_a_fresh_session() {
     assert_eq!(answer(&mut *pooled, 0.2), expected);
     pooled.predict(&[rows(0.9, 1)]).expect_err("it traps");
     assert!(!pooled.is_alive());
+}
+
+/// Remembers the lines of a model.
+#[derive(Default)]
+struct Lines(Mutex<Vec<String>>);
+
+impl Tracker for Lines {
+    fn log(&self, _: Level, line: &str) {
+        self.0.lock().expect("no panic holds this lock").push(line.to_owned());
+    }
+    fn progress(&self, _: u64, _: u64) {}
+    fn metric(&self, _: &str, _: f64, _: u64) {}
+    fn figure(&self, _: stagewright_lifecycle::sandbox::Figure) {}
+}
+
+/// Requests that are sent to the process together, and must be sent again if the model asks for
+/// something or logs more than can be held back.
+#[test]
+fn each_line_of_a_model_is_logged_once_however_its_requests_are_sent() {
+    let workshop = Workshop::open(Place::Processes);
+    for (name, count) in [("logs", 1), ("logs", 1500), ("logs-and-asks", 1)] {
+        let lines = Arc::new(Lines::default());
+        let model = Model::heard_by(&workshop, name, lines.clone());
+        let request = rows(0.3, count);
+        model.open(Isolation::Fresh).predict(&[request.clone(), request]).expect("answers");
+        let lines = lines.0.lock().expect("no panic holds this lock");
+        assert_eq!(*lines, vec!["a"; 2 * count], "`{name}` of {count} rows");
+    }
 }
 
 #[test]

@@ -2,16 +2,21 @@
 //! does not send is a fault of its component, nothing of it becomes visible, and the next run
 //! succeeds.
 
+#[path = "lies/models.rs"]
+mod lying_models;
+mod model;
+
 use std::collections::HashMap;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::{Float64Array, RecordBatch};
+use model::Nobody;
 use stagewright_hostile::{Attempt, Place, Workshop};
 use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::fault::StageFault;
-use stagewright_lifecycle::sandbox::{Cancel, Level, Meter, ModelRunner as _, Shelf, StageContext, Tracker};
+use stagewright_lifecycle::sandbox::{Cancel, Meter, ModelRunner as _, Shelf, StageContext};
 use stagewright_manifest::World;
 use stagewright_store::{DataType, Field, Schema};
 
@@ -167,15 +172,6 @@ fn whatever_a_stages_process_sends_is_a_fault_of_its_component_and_nothing_else(
         |(world, deed, expect): &(World, String, Expect)| lie(&workshop, folder.path(), *world, deed, expect).err();
     let believed: Vec<String> = lies.iter().filter_map(told).collect();
     assert!(believed.is_empty(), "{}", believed.join("\n"));
-}
-
-struct Nobody;
-
-impl Tracker for Nobody {
-    fn log(&self, _: Level, _: &str) {}
-    fn progress(&self, _: u64, _: u64) {}
-    fn metric(&self, _: &str, _: f64, _: u64) {}
-    fn figure(&self, _: stagewright_evaluation::figure::Figure) {}
 }
 
 // invariant: as `a_process_that_has_seen_the_target_is_not_asked_to_transform`

@@ -7,8 +7,8 @@
 //! - `protocol`: kinds of messages, tasks. `message`: how values are encoded.
 //! - `child`: the program of every child.
 //! - `stage_parent`: the parent's side of an instance; `stage_process`: its process, from start to
-//!   end, and which instances may use it; `stage_child`: the program in the process;
-//!   `remote_host`: the child's connection to the parent.
+//!   end, and which instances may use it; `process_account`: the time that it may use;
+//!   `stage_child`: the program in the process; `remote_host`: the child's connection to the parent.
 //! - `model_parent`, `model_child`: the two sides of a process that has both components of a model
 //!   and answers batch after batch.
 //! - `decoder_parent`, `decoder_child`: the two sides of a process that decodes one file.
@@ -19,6 +19,7 @@ pub(crate) mod decoder_parent;
 pub(crate) mod message;
 mod model_child;
 pub(crate) mod model_parent;
+mod process_account;
 mod protocol;
 pub(crate) mod remote_host;
 pub(crate) mod stage_child;

@@ -72,16 +72,19 @@ fn answer(connection: &ParentConnection, model: &mut LoadedModel, rows: Vec<u8>)
 }
 
 /// Predicts a batch, behind which others may be in the channel. If a component needs an answer from
-/// the parent, nothing is predicted. Nothing is lost by that, since the memory is restored.
+/// the parent, nothing is predicted. Nothing is lost by that, since the memory is restored and the
+/// parent has not heard of the calls that have no answer.
 fn answer_ahead(connection: &ParentConnection, model: &mut LoadedModel, rows: Vec<u8>) {
     model.seats.iter_mut().for_each(|instance| instance.store.data_mut().host.set_ahead());
     let outcome = model.predict(&from_parent(rows));
-    let is_refused = model.seats.iter().any(|instance| instance.store.data().host.was_ahead());
-    let (kind, message) = match is_refused {
-        true => (from_stage::ASK_ALONE, message::encode(&mut ())),
-        false => (from_stage::ROWS_OUTCOME, Ok(encoded(outcome))),
+    let hosts = || model.seats.iter().map(|instance| &instance.store.data().host);
+    let (kind, message) = if hosts().any(RemoteHost::was_refused) {
+        let alone = message::encode(&mut ());
+        (from_stage::ASK_ALONE, alone.unwrap_or_else(|_| stagewright_jail::end(PROTOCOL_BROKEN)))
+    } else {
+        hosts().for_each(RemoteHost::send_held);
+        (from_stage::ROWS_OUTCOME, encoded(outcome))
     };
-    let message = message.unwrap_or_else(|_| stagewright_jail::end(PROTOCOL_BROKEN));
     connection.send(kind, &message, model.memory(0));
 }
 
@@ -192,4 +195,48 @@ fn encoded(mut outcome: RowsOutcome) -> Message {
     outcome.transform.shorten();
     outcome.predict.iter_mut().for_each(CallOutcome::shorten);
     message::encode(&mut outcome).unwrap_or_else(|_| stagewright_jail::end(PROTOCOL_BROKEN))
+}
+
+#[cfg(all(test, feature = "compiler"))]
+mod tests {
+    use stagewright_manifest::World;
+
+    use super::*;
+    use crate::bindings::stagewright::stage::types::{Settings, Task};
+    use crate::bounds::Bounds;
+    use crate::export_call::{Crash, TrainInputs};
+
+    // invariant: as `serving_links_reading_a_state_and_tracking_and_nothing_else`
+    #[test]
+    fn a_loaded_model_that_is_asked_to_learn_traps() {
+        enter_runtime().expect("a runtime");
+        let settings = || Settings { parameters: "{}".into(), seed: 1, as_of: 0 };
+        let inputs = TrainInputs { train: 1, validation: None, task: Task::Regression };
+        let calls = [
+            (World::Transformation, ExportCall::Fit { train: 1, task: Task::Regression, settings: settings() }),
+            (World::Training, ExportCall::Train { inputs, settings: settings() }),
+        ];
+        for (world, call) in calls {
+            let task = StageTask {
+                world,
+                filesystem: false,
+                sockets: false,
+                canonicalize_nans: false,
+                bounds: Bounds::default(),
+                seed: 1,
+                as_of: 0,
+                memory: 256 << 20,
+            };
+            let engine = engine::jailed(task.options(), 1).expect("an engine");
+            let component = crate::guests::component(&engine, &format!("empty-{world}"));
+            let linker = admission::serving_linker::<RemoteHost>(&engine, &component, Stubs::default());
+            let pre = linker.and_then(|linker| linker.instantiate_pre(&component)).expect("it is linked");
+            // A call of the parent would end this process, which has none.
+            let mut instance = instance(&ParentConnection::default(), pre, &task, 0);
+            let outcome = outcome_of(instance.call(call));
+            let Err(Crash::Trap(message)) = outcome.result else { panic!("{world}: {outcome:?}") };
+            // Both begin the blob that they would return.
+            assert!(message.contains("serving does not link") && message.contains("blob-writer"), "{message}");
+        }
+    }
 }

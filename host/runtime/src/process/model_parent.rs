@@ -3,28 +3,33 @@
 //! Both components of the model are in one process: unlike those of a run, they see no target, and
 //! what one of them makes is the input of the other anyway. So a batch needs one message each way.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use stagewright_jail::{Command, Rules, Spent};
+use stagewright_jail::{Command, Rules};
 use stagewright_lifecycle::fault::{StageFault, guest_text};
-use stagewright_lifecycle::sandbox::{CallLimits, Cancel, Isolation, Meter};
+use stagewright_lifecycle::sandbox::{CallLimits, Isolation};
+use stagewright_manifest::StepId;
 use stagewright_store::MAX_BATCH_BYTES;
 
-use super::message;
+use super::message::{self, MAX_HEAD};
+use super::process_account::ProcessAccount;
 use super::protocol::{
     FeaturesCheck, ModelTask, OWN_MEMORY, RowsOutcome, SEATS, Task, VERSION, from_stage, seated, to_stage, unseated,
 };
 use super::stage_parent::{self, Message, StageLaunch, Talk};
 use super::stage_process::Process;
 use crate::bindings::stagewright::stage::types::Batch;
-use crate::export_call::{ExportCall, Reply};
+use crate::export_call::{CallOutcome, ExportCall, Reply};
 use crate::stage_host::{StageHost, contract_fault};
-use crate::stage_instance::into_reply;
+use crate::stage_instance::{into_reply, reply_of};
 
 /// The names of the two exports in messages.
 const EXPORTS: [&str; SEATS] = ["transformer.transform", "predictor.predict"];
+
+/// The name of both in messages.
+const BATCH: &str = "transform and predict";
 
 /// The result of predicting a batch.
 pub(crate) enum Predicted {
@@ -39,21 +44,25 @@ pub(crate) enum Predicted {
     Alone,
 }
 
+/// An answer to a batch. The inner error is a fault of a component, which a process that returns to
+/// a checkpoint undoes; the outer one ends the process.
+type Answer<T> = Result<Result<T, StageFault>, StageFault>;
+
 /// A model in a process.
 pub(crate) struct RemoteModel {
     process: Option<Process>,
     /// The hosts that answer the transformation's instance and the training's.
     pub(crate) hosts: [StageHost; SEATS],
-    account: Arc<SessionAccount>,
+    account: Arc<ProcessAccount>,
     /// Whether the process returns to a checkpoint after each batch, so that no fault of a
     /// component outlives its batch.
     isolation: Isolation,
-    /// The number of batches whose outcome has not arrived.
-    asked: usize,
+    /// The batches whose outcome has not arrived: whether each was sent ahead.
+    asked: VecDeque<bool>,
 }
 
 impl RemoteModel {
-    /// Starts a process with the code of both components.
+    /// Starts a process with the code of both components, whose meters must share their time.
     ///
     /// # Errors
     /// The process cannot be started.
@@ -71,8 +80,7 @@ impl RemoteModel {
         let columns = first.account.bounds.columns;
         let memory: u64 = hosts.iter().map(|host| host.context().limits.memory).fold(OWN_MEMORY, u64::saturating_add);
         let task = postcard::to_allocvec(&Task::Model(ModelTask { seats, columns })).map_err(StageFault::host)?;
-        let limits = CallLimits { cpu: context.limits.cpu, wall: context.limits.wall };
-        let account = Arc::new(SessionAccount::new(context.meter.clone(), limits, context.cancel.clone()));
+        let account = Arc::new(ProcessAccount::new(&context));
         let rules = Rules { longest: stage_parent::max_length, messages: u64::MAX, bytes: u64::MAX };
         let [transformation, training] = launches;
         let mut command = Command::new(transformation.program, VERSION, account.clone(), rules);
@@ -88,17 +96,35 @@ impl RemoteModel {
             let program = transformation.program.display();
             StageFault::host(format!("cannot start `{program}`, the process of a model: {reason}"))
         })?;
-        Ok(Self { process: Some(Process::new(child, context.meter.clone())), hosts, account, isolation, asked: 0 })
+        Ok(Self {
+            process: Some(Process::new(child, context.meter.clone())),
+            hosts,
+            account,
+            isolation,
+            asked: VecDeque::new(),
+        })
     }
 
-    /// Sets the limits of the calls that follow, which count per call.
+    /// Sets the limits of the requests that follow, which count per request.
     pub(crate) fn limit_calls(&mut self, limits: CallLimits) {
-        self.account.set(limits);
         for host in &mut self.hosts {
             let context = host.context();
             let changed = context.with(limits.of_call(context.limits), context.meter.clone());
             host.account.context = Arc::new(changed);
         }
+        self.begin_request();
+    }
+
+    /// Begins to count a request against its limits. A request may need several batches.
+    pub(crate) fn begin_request(&self) {
+        self.begin(0);
+    }
+
+    /// Begins to count against the limits of an instance. The count restarts first: what is in it
+    /// was allowed by other limits.
+    fn begin(&self, seat: usize) {
+        self.hosts.iter().for_each(|host| host.context().meter.restart());
+        self.account.set(&self.hosts[seat].context().limits);
     }
 
     /// Returns whether the process is alive and has sent nothing unexpected.
@@ -114,19 +140,25 @@ impl RemoteModel {
         let name = export.name();
         let message = message::encode(&mut export).map_err(StageFault::host)?;
         let kind = seated(to_stage::EXPORT_CALL, seat);
+        self.begin(seat);
         self.hosts[seat].account.enter();
-        let outcome = self.conversation(kind, &message, name);
-        let result = match outcome {
-            Ok((from_stage::CALL_OUTCOME, from, bytes)) if from == seat => {
-                stage_parent::decode(&self.hosts[seat], name, bytes).and_then(|outcome| {
-                    into_reply(&mut self.hosts[seat], name, stage_parent::without_host_ends(outcome))
-                })
-            }
-            Ok(_) => Err(stage_parent::forged(&self.hosts[seat], name, "an outcome of another call")),
-            Err(fault) => Err(fault),
-        };
+        let result = self.send(kind, &message).and_then(|()| self.reply(seat, name));
         self.hosts[seat].account.leave();
         result.inspect_err(|_| self.process = None)
+    }
+
+    /// Receives the reply to a call.
+    fn reply(&mut self, seat: usize, export: &'static str) -> Result<Reply, StageFault> {
+        let (from_stage::CALL_OUTCOME, from, bytes) = self.until_outcome(Some(seat), export)? else {
+            return Err(stage_parent::forged(&self.hosts[seat], export, "an outcome of another call"));
+        };
+        let host = &mut self.hosts[seat];
+        if from != seat {
+            return Err(stage_parent::forged(host, export, "an outcome of another instance"));
+        }
+        let outcome = stage_parent::decode(host, export, bytes)?;
+        let outcome = stage_parent::believable(host, export, outcome)?;
+        into_reply(host, export, outcome)
     }
 
     /// Makes the loaded process answer every batch from here on with its memory as it is now. Does
@@ -155,17 +187,10 @@ impl RemoteModel {
     /// The rows cannot be encoded, or the process was ended.
     pub(crate) fn ask(&mut self, mut rows: Batch, ahead: bool) -> Result<(), StageFault> {
         let message = message::encode(&mut rows).map_err(StageFault::host)?;
-        if self.asked == 0 {
-            self.restart_meters();
-        }
-        let Some(process) = &mut self.process else { return Err(StageFault::host(ENDED)) };
         self.hosts[0].account.enter();
-        // If the process has ended, the next event says why.
-        let kind = if ahead { to_stage::PREDICT_AHEAD } else { to_stage::PREDICT_ROWS };
-        let _ = process.child.send(kind, &message.parts());
+        let sent = self.send(if ahead { to_stage::PREDICT_AHEAD } else { to_stage::PREDICT_ROWS }, &message);
         self.hosts[0].account.leave();
-        self.asked += 1;
-        Ok(())
+        sent.map(|()| self.asked.push_back(ahead))
     }
 
     /// Receives the predictions of the oldest batch that has none. They are not checked.
@@ -174,95 +199,95 @@ impl RemoteModel {
     /// As for an instance of a stage. The process cannot be used again, unless it returns to a
     /// checkpoint and the fault is one of its components.
     pub(crate) fn answer(&mut self) -> Result<Predicted, StageFault> {
+        let is_ahead = self.asked.pop_front().unwrap_or_default();
         self.hosts[0].account.enter();
-        let outcome = self.outcome();
-        let is_known = outcome.is_ok() && self.isolation == Isolation::Fresh;
-        let result = outcome.and_then(|outcome| match outcome {
-            Some(outcome) => self.predictions(outcome),
-            None => Ok(Predicted::Alone),
-        });
+        let answer = self.outcome(is_ahead);
         self.hosts[0].account.leave();
-        self.asked = self.asked.saturating_sub(1);
-        if self.asked > 0 {
-            self.restart_meters();
-        }
-        if result.is_err() && !is_known {
+        let answer = answer.map(|known| known.and_then(|predicted| self.check_time().map(|()| predicted)));
+        if answer.is_err() || self.isolation == Isolation::Pooled && matches!(answer, Ok(Err(_))) {
             self.process = None;
         }
-        result
+        answer?
     }
 
     /// Receives the predictions of all batches that were sent, and forgets them.
     pub(crate) fn discard_answers(&mut self) {
-        while self.asked > 0 && self.process.is_some() {
+        while !self.asked.is_empty() && self.process.is_some() {
+            self.begin_request();
             let _ = self.answer();
         }
-        self.asked = 0;
+        self.asked.clear();
     }
 
-    /// Starts the counts of a call at zero. Both components share the call's time.
-    fn restart_meters(&self) {
-        self.hosts.iter().for_each(|host| host.context().meter.restart());
+    /// Fails if the request is past a time limit or cancelled. Both components answer for that.
+    fn check_time(&self) -> Result<(), StageFault> {
+        let context = self.hosts[0].context();
+        context.meter.check_time(StepId::of_model(), &context.limits, &context.cancel)
     }
 
-    /// Receives an outcome; `None` if the batch must be sent again.
-    fn outcome(&mut self) -> Result<Option<RowsOutcome>, StageFault> {
-        match self.until_outcome(EXPORTS[0])? {
-            (from_stage::ROWS_OUTCOME, 0, bytes) => stage_parent::decode(&self.hosts[0], EXPORTS[0], bytes).map(Some),
-            (from_stage::ASK_ALONE, 0, _) if self.isolation == Isolation::Fresh => Ok(None),
-            _ => Err(stage_parent::forged(&self.hosts[0], EXPORTS[0], "an outcome of another call")),
+    /// Receives the outcome of a batch.
+    fn outcome(&mut self, is_ahead: bool) -> Answer<Predicted> {
+        match self.until_outcome(None, BATCH)? {
+            (from_stage::ROWS_OUTCOME, 0, bytes) => {
+                let outcome = message::decode(bytes, MAX_HEAD).map_err(|reason| self.forged(reason))?;
+                self.predictions(outcome)
+            }
+            (from_stage::ASK_ALONE, 0, _) if is_ahead => Ok(Ok(Predicted::Alone)),
+            _ => Err(self.forged("an outcome of another call")),
         }
     }
 
     /// Returns the predictions in an outcome.
-    fn predictions(&mut self, outcome: RowsOutcome) -> Result<Predicted, StageFault> {
-        let [transformation, training] = &mut self.hosts;
-        for (host, memory) in [&mut *transformation, &mut *training].into_iter().zip(outcome.memory) {
+    fn predictions(&mut self, outcome: RowsOutcome) -> Answer<Predicted> {
+        for (host, memory) in self.hosts.iter_mut().zip(outcome.memory) {
             host.account.report_memory(memory)?;
         }
-        let transform = stage_parent::without_host_ends(outcome.transform);
-        let Reply::Rows(_) = into_reply(transformation, EXPORTS[0], transform)? else {
-            return Err(contract_fault(transformation.context(), EXPORTS[0], "another export's value came back"));
-        };
-        let predict = match (outcome.check, outcome.predict) {
-            (FeaturesCheck::Passed, Some(predict)) => stage_parent::without_host_ends(predict),
+        if let Err(fault) = self.rows(0, outcome.transform)? {
+            return Ok(Err(fault));
+        }
+        match (outcome.check, outcome.predict) {
+            (FeaturesCheck::Passed, Some(predict)) => Ok(self.rows(1, predict)?.map(Predicted::Rows)),
             (FeaturesCheck::TooLarge(bytes), None) => {
                 let bytes = usize::try_from(bytes).unwrap_or(usize::MAX).max(MAX_BATCH_BYTES + 1);
-                return Ok(Predicted::TooLarge { bytes });
+                Ok(Ok(Predicted::TooLarge { bytes }))
             }
             (FeaturesCheck::Refused(message), None) => {
-                return Err(contract_fault(transformation.context(), EXPORTS[0], guest_text(&message)));
+                Ok(Err(contract_fault(self.hosts[0].context(), EXPORTS[0], guest_text(&message))))
             }
-            _ => return Err(stage_parent::forged(transformation, EXPORTS[0], "an outcome without predictions")),
-        };
-        match into_reply(training, EXPORTS[1], predict)? {
-            Reply::Rows(rows) => Ok(Predicted::Rows(rows)),
-            _ => Err(contract_fault(training.context(), EXPORTS[1], "another export's value came back")),
+            _ => Err(self.forged("an outcome without predictions")),
         }
     }
 
-    /// Sends a message and answers imports until an outcome arrives. Returns its kind, the seat of
-    /// the instance, and its bytes.
-    fn conversation(
-        &mut self,
-        kind: u32,
-        message: &Message,
-        export: &str,
-    ) -> Result<(u32, usize, Vec<u8>), StageFault> {
+    /// Returns the rows that an instance made of a batch.
+    fn rows(&mut self, seat: usize, outcome: CallOutcome) -> Answer<Batch> {
+        let host = &mut self.hosts[seat];
+        let outcome = stage_parent::believable(host, EXPORTS[seat], outcome)?;
+        match reply_of(host, EXPORTS[seat], outcome) {
+            Ok(Reply::Rows(rows)) => Ok(Ok(rows)),
+            Ok(_) => Err(self.forged("another export's value")),
+            Err(fault) => Ok(Err(fault)),
+        }
+    }
+
+    fn send(&mut self, kind: u32, message: &Message) -> Result<(), StageFault> {
         let Some(process) = &mut self.process else { return Err(StageFault::host(ENDED)) };
         // If the process has ended, the next event says why.
         let _ = process.child.send(kind, &message.parts());
-        self.until_outcome(export)
+        Ok(())
     }
 
     /// Answers imports until an outcome arrives. Returns its kind, the seat of the instance, and
-    /// its bytes.
-    fn until_outcome(&mut self, export: &str) -> Result<(u32, usize, Vec<u8>), StageFault> {
+    /// its bytes. `seat` is that of the call; `None` for a batch.
+    fn until_outcome(&mut self, seat: Option<usize>, export: &str) -> Result<(u32, usize, Vec<u8>), StageFault> {
         let Some(process) = &mut self.process else { return Err(StageFault::host(ENDED)) };
-        let mut talk = Talk { hosts: &mut self.hosts, export };
-        let (kind, bytes) = talk.until_outcome(process)?;
+        let (kind, bytes) = Talk { hosts: &mut self.hosts, seat, export }.until_outcome(process)?;
         let (kind, seat) = unseated(kind);
         Ok((kind, seat, bytes))
+    }
+
+    /// Returns the fault of a message about a batch that our program does not send.
+    fn forged(&mut self, reason: &str) -> StageFault {
+        Talk { hosts: &mut self.hosts, seat: None, export: BATCH }.forged(reason)
     }
 }
 
@@ -272,45 +297,3 @@ const NO_RESTORING: &str = "this build cannot return a model to its loaded state
 
 /// A model process may live for weeks. Its parent limits each call instead.
 const LIFETIME: Duration = Duration::from_secs(u64::MAX >> 31);
-
-/// The account of a session for the jail: its limits count per call.
-struct SessionAccount {
-    meter: Arc<Meter>,
-    cpu_ns: AtomicU64,
-    wall_ns: AtomicU64,
-    cancel: Cancel,
-}
-
-impl SessionAccount {
-    fn new(meter: Arc<Meter>, limits: CallLimits, cancel: Cancel) -> Self {
-        let account = Self { meter, cpu_ns: AtomicU64::new(0), wall_ns: AtomicU64::new(0), cancel };
-        account.set(limits);
-        account
-    }
-
-    fn set(&self, limits: CallLimits) {
-        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-        self.cpu_ns.store(nanoseconds(limits.cpu), Ordering::Relaxed);
-        self.wall_ns.store(nanoseconds(limits.wall), Ordering::Relaxed);
-    }
-}
-
-impl stagewright_jail::Account for SessionAccount {
-    fn charge(&self, cpu: Duration) {
-        Meter::add(&self.meter.cpu_ns, cpu.as_nanos() as u64);
-    }
-
-    fn cpu(&self) -> Spent {
-        let allowed = Duration::from_nanos(self.cpu_ns.load(Ordering::Relaxed));
-        Spent { used: Duration::from_nanos(Meter::get(&self.meter.cpu_ns)), allowed }
-    }
-
-    fn wall(&self) -> Spent {
-        let allowed = Duration::from_nanos(self.wall_ns.load(Ordering::Relaxed));
-        Spent { used: Duration::from_nanos(self.meter.wall_ns()), allowed }
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.cancel.is_cancelled()
-    }
-}

@@ -61,23 +61,39 @@ pub(crate) struct RemoteHost {
     seat: usize,
     /// Whether the parent must not remember calls that could change its later answers.
     is_forgetful: bool,
-    /// Whether other messages may be in the channel before the result of a call.
-    is_ahead: bool,
-    /// Whether a call could not be made for that.
-    was_ahead: bool,
+    /// The calls of a batch behind which others may be in the channel, before the result of a call.
+    ahead: Option<Ahead>,
+}
+
+/// The calls of an instance during a batch that was sent ahead, and that is asked once more if a
+/// call needs an answer.
+#[derive(Default)]
+struct Ahead {
+    /// The one-way calls, which are made when the batch is done.
+    held: Vec<Message>,
+    /// Bytes of these.
+    bytes: usize,
+    /// Whether a call could not be made.
+    is_refused: bool,
+}
+
+/// The most bytes of calls that are held.
+const MAX_HELD: usize = 64 << 10;
+
+impl Ahead {
+    fn hold(&mut self, message: Message) {
+        self.bytes += size_of::<Message>() + message.parts().iter().map(|part| part.len()).sum::<usize>();
+        if self.bytes > MAX_HELD {
+            self.is_refused = true;
+        } else {
+            self.held.push(message);
+        }
+    }
 }
 
 impl RemoteHost {
     pub(super) fn new(connection: &ParentConnection, max_memory: u64, seat: usize) -> Self {
-        Self {
-            connection: connection.clone(),
-            memory: 0,
-            max_memory,
-            seat,
-            is_forgetful: false,
-            is_ahead: false,
-            was_ahead: false,
-        }
+        Self { connection: connection.clone(), memory: 0, max_memory, seat, is_forgetful: false, ahead: None }
     }
 
     /// Answers calls in this process from now on that could change what the parent answers later.
@@ -85,14 +101,21 @@ impl RemoteHost {
         self.is_forgetful = true;
     }
 
-    /// Refuses calls that have a result from now on.
+    /// Refuses calls that have a result from now on, and holds the others back.
     pub(super) fn set_ahead(&mut self) {
-        self.is_ahead = true;
+        self.ahead = Some(Ahead::default());
     }
 
     /// Returns whether a call was refused because of [`RemoteHost::set_ahead`].
-    pub(super) fn was_ahead(&self) -> bool {
-        self.was_ahead
+    pub(super) fn was_refused(&self) -> bool {
+        self.ahead.as_ref().is_some_and(|ahead| ahead.is_refused)
+    }
+
+    /// Makes the calls that were held back.
+    pub(super) fn send_held(&self) {
+        for message in self.ahead.iter().flat_map(|ahead| &ahead.held) {
+            self.connection.send(seated(from_stage::ONE_WAY_CALL, self.seat), message, self.memory);
+        }
     }
 
     /// Returns whether [`RemoteHost::forget_calls`] was called.
@@ -115,19 +138,24 @@ impl RemoteHost {
         call: &mut (impl Serialize + Payload),
         is_one_way: bool,
     ) -> Result<T, StageFault> {
-        if self.is_ahead && !is_one_way {
-            self.was_ahead = true;
+        if let Some(ahead) = &mut self.ahead
+            && !is_one_way
+        {
+            ahead.is_refused = true;
             return Err(StageFault::host("the parent's answer would come too late"));
         }
         let message = message::encode(call).map_err(StageFault::host)?;
         if message.head_len() > MAX_HEAD {
             return Err(StageFault::host("a question of too many bytes"));
         }
-        let kind = if is_one_way { from_stage::ONE_WAY_CALL } else { from_stage::IMPORT_CALL };
-        self.connection.send(seated(kind, self.seat), &message, self.memory);
         if is_one_way {
+            match &mut self.ahead {
+                Some(ahead) => ahead.hold(message),
+                None => self.connection.send(seated(from_stage::ONE_WAY_CALL, self.seat), &message, self.memory),
+            }
             return Self::answered(&message::encode(&mut ()).map_err(StageFault::host)?);
         }
+        self.connection.send(seated(from_stage::IMPORT_CALL, self.seat), &message, self.memory);
         match self.connection.receive() {
             (to_stage::IMPORT_RESULT, bytes) => Ok(from_parent(bytes)),
             _ => stagewright_jail::end(PROTOCOL_BROKEN),

@@ -5,16 +5,16 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use stagewright_jail::{Command, Ending, Event, Limit, Rules, Spent, Walls, Why};
+use stagewright_jail::{Command, Ending, Event, Limit, Rules, Walls, Why};
 use stagewright_lifecycle::fault::{LimitKind, StageFault};
-use stagewright_lifecycle::sandbox::{Cancel, Meter, StageContext};
-use stagewright_manifest::{Limits, World};
+use stagewright_lifecycle::sandbox::{Meter, StageContext};
+use stagewright_manifest::{StepId, World};
 
 pub(super) use super::message::Message;
 use super::message::{self, MAX_HEAD, MAX_MESSAGE, Payload};
+use super::process_account::ProcessAccount;
 use super::protocol::{OWN_MEMORY, SEATS, StageTask, Task, VERSION, from_stage, missing_walls, to_stage, unseated};
 use super::stage_process::{self, Process, Purpose};
 use crate::engine::EngineOptions;
@@ -77,8 +77,9 @@ impl RemoteInstance {
         // If the process has ended, the next event says why.
         let _ = process.child.send(to_stage::EXPORT_CALL, &message.parts());
         let hosts = std::slice::from_mut(&mut self.host);
-        let result = Talk { hosts, export: name }.until_outcome(&mut process);
-        let result = result.and_then(|(_, bytes)| decode(&self.host, name, bytes).map(without_host_ends));
+        let result = Talk { hosts, seat: Some(0), export: name }.until_outcome(&mut process);
+        let result = result.and_then(|(_, bytes)| decode(&self.host, name, bytes));
+        let result = result.and_then(|outcome| believable(&self.host, name, outcome));
         if let Err(fault) = &result {
             process.child.stop(&fault.to_string());
         }
@@ -121,6 +122,8 @@ impl Drop for RemoteInstance {
 pub(super) struct Talk<'a> {
     /// The hosts of the instances, by seat.
     pub(super) hosts: &'a mut [StageHost],
+    /// The seat of the instance that was called; `None` if all of them work on a batch.
+    pub(super) seat: Option<usize>,
     /// The export that was called, for messages.
     pub(super) export: &'a str,
 }
@@ -137,19 +140,17 @@ impl Talk<'_> {
                 Event::Message(kind) => kind,
                 Event::Ended(ending) => {
                     process.record_end(&ending);
-                    return Err(fault(&self.hosts[0], self.export, &ending));
+                    return Err(self.blame(|host, export| fault(host, export, &ending)));
                 }
             };
             let (base, seat) = unseated(kind);
-            let export = self.export;
-            let first = &self.hosts[0];
             let memory = bytes.split_last_chunk::<MEMORY>().map(|(_, memory)| u64::from_le_bytes(*memory));
-            let Some(memory) = memory else { return Err(forged(first, export, "a message without an end")) };
+            let Some(memory) = memory else { return Err(self.forged("a message without an end")) };
             bytes.truncate(bytes.len() - MEMORY);
             if seat >= self.hosts.len() {
-                return Err(forged(first, export, "a message of an instance that it does not have"));
+                return Err(self.forged("a message of an instance that it does not have"));
             }
-            let host = &mut self.hosts[seat];
+            let (host, export) = (&mut self.hosts[seat], self.export);
             host.account.report_memory(memory)?;
             if matches!(base, from_stage::CALL_OUTCOME | from_stage::ROWS_OUTCOME | from_stage::ASK_ALONE) {
                 return Ok((kind, bytes));
@@ -167,6 +168,29 @@ impl Talk<'_> {
                 let _ = process.child.send(to_stage::IMPORT_RESULT, &result.parts());
             }
         }
+    }
+
+    /// Returns the fault of a message that our program does not send.
+    pub(super) fn forged(&self, reason: &str) -> StageFault {
+        self.blame(|host, export| forged(host, export, reason))
+    }
+
+    /// Returns a fault of the process in the name of the component that was called. Of a batch,
+    /// nobody knows which component had the process, so all of them are named.
+    fn blame(&self, fault: impl FnOnce(&StageHost, &str) -> StageFault) -> StageFault {
+        let mut fault = fault(&self.hosts[self.seat.unwrap_or(0)], self.export);
+        if self.seat.is_some() {
+            return fault;
+        }
+        match &mut fault {
+            StageFault::Trap { stage, component, .. } | StageFault::Killed { stage, component, .. } => {
+                let names: Vec<&str> = self.hosts.iter().map(|host| &*host.context().component.name).collect();
+                (*stage, *component) = (StepId::of_model(), names.join(" or "));
+            }
+            StageFault::Limit { stage, .. } | StageFault::Cancelled { stage } => *stage = StepId::of_model(),
+            _ => {}
+        }
+        fault
     }
 }
 
@@ -249,9 +273,8 @@ fn start_process(launch: &StageLaunch<'_>, host: &StageHost) -> Result<Process, 
     // Each message is bounded by its kind. Their sum is bounded by the account, which is charged
     // for the parent's work on each message.
     let rules = Rules { longest: max_length, messages: u64::MAX, bytes: u64::MAX };
-    let account =
-        Arc::new(JailAccount { meter: context.meter.clone(), limits: context.limits, cancel: context.cancel.clone() });
-    let mut command = Command::new(launch.program, VERSION, account, rules);
+    let account = ProcessAccount::new(context);
+    let mut command = Command::new(launch.program, VERSION, Arc::new(account), rules);
     let inputs = [launch.code.as_fd()];
     command.inputs = &inputs;
     command.task = &task;
@@ -265,36 +288,15 @@ fn start_process(launch: &StageLaunch<'_>, host: &StageHost) -> Result<Process, 
     Ok(Process::new(child, context.meter.clone()))
 }
 
-/// Replaces the outcomes that only the parent can know, which a lying process may claim.
-pub(super) fn without_host_ends(mut outcome: CallOutcome) -> CallOutcome {
-    if let Err(crash @ (Crash::Interrupted | Crash::NoRoom)) = &outcome.result {
-        outcome.result = Err(Crash::Trap(format!("its process says that {crash}")));
-    }
-    outcome
-}
-
-/// The account of a stage for the jail. It holds nothing else of the stage, since the jail decides
-/// when to drop it.
-struct JailAccount {
-    meter: Arc<Meter>,
-    limits: Limits,
-    cancel: Cancel,
-}
-
-impl stagewright_jail::Account for JailAccount {
-    fn charge(&self, cpu: Duration) {
-        Meter::add(&self.meter.cpu_ns, cpu.as_nanos() as u64);
-    }
-
-    fn cpu(&self) -> Spent {
-        Spent { used: Duration::from_nanos(Meter::get(&self.meter.cpu_ns)), allowed: self.limits.cpu }
-    }
-
-    fn wall(&self) -> Spent {
-        Spent { used: Duration::from_nanos(self.meter.wall_ns()), allowed: self.limits.wall }
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.cancel.is_cancelled()
+/// Checks that a process claims nothing that only its parent can know.
+///
+/// # Errors
+/// It does, which our program never does.
+pub(super) fn believable(host: &StageHost, export: &str, outcome: CallOutcome) -> Result<CallOutcome, StageFault> {
+    match &outcome.result {
+        Err(crash @ (Crash::Interrupted | Crash::NoRoom)) => {
+            Err(crashed(host, export, &format!("its process says that {crash}")))
+        }
+        _ => Ok(outcome),
     }
 }

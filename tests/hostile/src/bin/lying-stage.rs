@@ -5,6 +5,9 @@
 
 use stagewright_jail::{Channel, end, start};
 
+#[path = "lying-stage/model.rs"]
+mod model;
+
 /// The version of the host that starts this program.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
@@ -97,6 +100,9 @@ fn main() {
         liar.receive();
         end(8)
     }
+    if let Some(deed) = deed.strip_prefix("model-") {
+        liar.serve(deed);
+    }
     loop {
         let call = liar.receive();
         liar.answer(&deed, &call);
@@ -130,13 +136,16 @@ impl Liar {
 
     /// Receives the next message without the bytes of a batch.
     fn receive(&mut self) -> Vec<u8> {
+        self.receive_any().1
+    }
+
+    /// As [`Liar::receive`], with the kind of the message.
+    fn receive_any(&mut self) -> (u32, Vec<u8>) {
         let mut bytes = Vec::new();
-        if self.channel.receive(&mut bytes).is_err() {
-            end(8);
-        }
-        let Some((rest, length)) = bytes.split_last_chunk::<4>() else { return Vec::new() };
+        let Ok(kind) = self.channel.receive(&mut bytes) else { end(8) };
+        let Some((rest, length)) = bytes.split_last_chunk::<4>() else { return (kind, Vec::new()) };
         let light = (u32::from_le_bytes(*length) as usize).min(rest.len());
-        rest[rest.len() - light..].to_vec()
+        (kind, rest[rest.len() - light..].to_vec())
     }
 
     fn ask(&mut self, light: &[u8]) -> Vec<u8> {
