@@ -19,6 +19,7 @@ mod events;
 mod exit_code;
 mod greeting;
 mod home;
+mod hooks;
 mod installation;
 mod logging;
 mod model_source;

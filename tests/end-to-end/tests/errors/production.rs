@@ -15,11 +15,31 @@ pub(crate) const CASES: &[Case] = &[
     ("SW0807", place_of_another_registry),
     ("SW0809", || trained().run(&["models", "import", MODEL, "--destination", "empty"])),
     ("SW0811", damaged_production),
+    ("SW0815", || with_hooks(&trained(), &["hooks", "deliver", "redeplyo"])),
+    ("SW0816", hook_that_fails),
 ];
 
 #[test]
 fn errors_of_production() {
     provoke(CASES);
+}
+
+/// Runs a command with an operator's file that names hooks.
+fn with_hooks(place: &Place, arguments: &[&str]) -> Ended {
+    let operator = place.write(
+        "operator.toml",
+        "[hooks.ci]\ncommand = [\"/bin/false\"]\n[hooks.redeploy]\ncommand = [\"/bin/true\"]\n",
+    );
+    let mut command = place.command(arguments);
+    command.env("STAGEWRIGHT_OPERATOR", operator);
+    Ended::of(command)
+}
+
+fn hook_that_fails() -> Ended {
+    let place = trained();
+    let retired = with_hooks(&place, &["models", "retire", MODEL]).expect(0);
+    assert!(retired.stderr.contains("/bin/false ended with exit code 1"), "{}", retired.stderr);
+    with_hooks(&place, &["hooks", "deliver"])
 }
 
 fn promote(destination: &str) -> Ended {
