@@ -15,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep};
 
@@ -41,9 +41,10 @@ const LEAST_BODY_MEMORY: usize = 256 << 20;
 /// How long kept connections may bring requests that were sent before the end began.
 const LAST_CALL: Duration = Duration::from_millis(50);
 
-/// The most connections that are accepted after the end began. The system keeps fewer, as a rule;
-/// clients that go on connecting must not keep the end from coming.
-const MOST_WAITING: usize = 4096;
+/// The most connections that the system keeps until they are accepted. A client beyond them tries
+/// again after a second. No more are accepted after the end began: clients that go on connecting
+/// must not keep it from coming.
+const MOST_WAITING: u32 = 4096;
 
 /// How often the end of requests and connections is looked for.
 const LOOK: Duration = Duration::from_millis(10);
@@ -242,7 +243,7 @@ impl Server {
             tracing::warn!("tokens travel in the clear: set a certificate, or let a proxy in front speak TLS");
         }
         let failed = |reason| ServerError::Listen { address, reason };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
+        let listener = listen(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let limits = &mut options.limits;
         limits.connections = descriptors_for(limits.connections).clamp(1, Semaphore::MAX_PERMITS);
@@ -328,7 +329,7 @@ impl Shared {
     fn accept_waiting(self: &Arc<Self>, listener: TcpListener) {
         // The system is asked itself: the runtime may not know of the latest ones yet.
         let Ok(listener) = listener.into_std() else { return };
-        for stream in waiting(&listener, MOST_WAITING) {
+        for stream in waiting(&listener, MOST_WAITING as usize) {
             let stream = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
             if let (Ok(stream), Ok(slot)) = (stream, self.slots.clone().try_acquire_owned()) {
                 self.spawn(stream, slot);
@@ -421,6 +422,15 @@ impl Shared {
     }
 }
 
+/// Listens on an address, and lets [`MOST_WAITING`] connections wait there.
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // A server that was just stopped may be started again.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(MOST_WAITING)
+}
+
 /// Accepts connections that wait at a listener which does not block, at most this many.
 fn waiting(listener: &std::net::TcpListener, most: usize) -> impl Iterator<Item = std::net::TcpStream> {
     std::iter::from_fn(|| listener.accept().ok()).map(|(stream, _)| stream).take(most)
@@ -449,6 +459,18 @@ fn descriptors_for(connections: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    // Clients that come at once do not wait until the server has accepted those before them.
+    #[tokio::test]
+    async fn a_thousand_connections_wait_to_be_accepted() {
+        let setting = std::fs::read_to_string("/proc/sys/net/core/somaxconn").expect("the system's setting");
+        let most: usize = setting.trim().parse().expect("a number");
+        let number = 1000.min(most.saturating_sub(10));
+        let listener = listen("127.0.0.1:0".parse().expect("an address")).expect("a listener");
+        let address = listener.local_addr().expect("an address");
+        let connect = |_| std::net::TcpStream::connect_timeout(&address, Duration::from_secs(20)).map(drop);
+        (0..number).try_for_each(connect).expect("each connects");
+    }
 
     #[test]
     fn no_more_connections_are_accepted_at_the_end_than_a_number() {
