@@ -39,6 +39,7 @@
 //!
 //! - [`metrics`]: metrics from labels and predictions, equal to scikit-learn's.
 //! - [`difference`]: the difference of two models on the same rows, with its interval.
+//! - [`interval`]: a metric of one model, with its interval.
 //! - [`gates`]: whether metrics are good enough, and why.
 //! - [`figure`]: figures as data, their limits, their drawing as SVG, and the figures of the host.
 //! - [`report`]: validation, evaluation, comparison of models and model card, as HTML and JSON;
@@ -48,6 +49,7 @@ pub mod difference;
 mod error;
 pub mod figure;
 pub mod gates;
+pub mod interval;
 pub mod metrics;
 pub mod report;
 mod text;

@@ -27,7 +27,7 @@ const SEED: u64 = 0x5747_6761_7465_7331;
 
 /// Returns the ends of the interval; `None` if the metric is undefined on most draws. The inputs
 /// were checked: they have one length, and the metric is defined on all rows.
-pub(super) fn interval(
+pub(crate) fn interval(
     labels: Labels<'_>,
     candidate: &[f64],
     champion: &[f64],
@@ -35,33 +35,45 @@ pub(super) fn interval(
     confidence: f64,
     stop: &dyn Fn() -> bool,
 ) -> Option<(f64, f64)> {
-    let rows = match labels {
-        Labels::Binary(labels) => labels.len(),
-        Labels::MultiClass { labels, .. } => labels.len(),
-        Labels::Regression(actual) => actual.len(),
-    };
     let (ours, theirs) = (Resampled::new(labels, candidate, metric)?, Resampled::new(labels, champion, metric)?);
+    drawn(labels.rows(), confidence, stop, |times| ours.value(times) - theirs.value(times))
+}
+
+/// Returns the ends of the interval of a model's metric, as [`interval`] does for two.
+pub(crate) fn interval_of_one(
+    labels: Labels<'_>,
+    scores: &[f64],
+    metric: &str,
+    confidence: f64,
+    stop: &dyn Fn() -> bool,
+) -> Option<(f64, f64)> {
+    let model = Resampled::new(labels, scores, metric)?;
+    drawn(labels.rows(), confidence, stop, |times| model.value(times))
+}
+
+/// Draws tables, and returns the ends of the interval of a value that is computed on them.
+fn drawn(rows: usize, confidence: f64, stop: &dyn Fn() -> bool, value: impl Fn(&[u32]) -> f64) -> Option<(f64, f64)> {
     let draws = (DRAWN_ROWS / rows.max(1)).clamp(LEAST_DRAWS, DRAWS);
     let mut generator = Generator(SEED);
     let mut times = vec![0_u32; rows];
-    let mut differences = Vec::with_capacity(draws);
+    let mut values = Vec::with_capacity(draws);
     for _ in 0..draws {
         if stop() {
             return None;
         }
         times.fill(0);
         (0..rows).for_each(|_| times[generator.below(rows)] += 1);
-        let difference = ours.value(&times) - theirs.value(&times);
-        if difference.is_finite() {
-            differences.push(difference);
+        let value = value(&times);
+        if value.is_finite() {
+            values.push(value);
         }
     }
-    if differences.len() * 2 < draws {
+    if values.len() * 2 < draws {
         return None;
     }
-    differences.sort_unstable_by(f64::total_cmp);
+    values.sort_unstable_by(f64::total_cmp);
     let beyond = (1.0 - confidence) / 2.0;
-    Some((quantile(&differences, beyond), quantile(&differences, 1.0 - beyond)))
+    Some((quantile(&values, beyond), quantile(&values, 1.0 - beyond)))
 }
 
 /// A model's predictions, prepared for measuring tables in which rows are repeated or missing.

@@ -8,7 +8,7 @@
 
 /// Returns the standard error; `None` if a class has fewer than two rows. Labels are 0 or 1, scores
 /// from 0 to 1, all of one length.
-pub(super) fn standard_error(labels: &[u8], candidate: &[f64], champion: &[f64]) -> Option<f64> {
+pub(crate) fn standard_error(labels: &[u8], candidate: &[f64], champion: &[f64]) -> Option<f64> {
     let positives = labels.iter().filter(|&&label| label == 1).count();
     let negatives = labels.len() - positives;
     if positives < 2 || negatives < 2 {

@@ -15,3 +15,14 @@ pub enum Labels<'a> {
     /// Numbers, as the scores.
     Regression(&'a [f64]),
 }
+
+impl Labels<'_> {
+    /// Returns the number of rows.
+    pub(crate) fn rows(&self) -> usize {
+        match self {
+            Self::Binary(labels) => labels.len(),
+            Self::MultiClass { labels, .. } => labels.len(),
+            Self::Regression(actual) => actual.len(),
+        }
+    }
+}

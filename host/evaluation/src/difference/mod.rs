@@ -9,10 +9,10 @@
 //! bootstrapped (Efron and Tibshirani 1993). The result is the same on every machine. The formula
 //! does not depend on the order of the rows; the bootstrap draws rows by their position.
 
-mod bootstrap;
-mod delong;
+pub(crate) mod bootstrap;
+pub(crate) mod delong;
 mod labels;
-mod normal;
+pub(crate) mod normal;
 
 use serde::{Deserialize, Serialize};
 
@@ -32,6 +32,8 @@ pub enum Method {
     Delong,
     /// From resampled rows.
     Bootstrap,
+    /// By Wilson's formula for proportions.
+    Wilson,
 }
 
 impl Method {
@@ -41,6 +43,7 @@ impl Method {
         match self {
             Self::Delong => "DeLong",
             Self::Bootstrap => "bootstrap",
+            Self::Wilson => "Wilson",
         }
     }
 }
@@ -100,15 +103,8 @@ pub fn difference(
     stop: &dyn Fn() -> bool,
 ) -> Result<Option<MetricDifference>, Error> {
     let metric = canonical_name(metric);
-    let named = |scores: &[f64]| -> Result<metrics::MetricSet, Error> {
-        Ok(match labels {
-            Labels::Binary(labels) => metrics::binary(labels, scores, metrics::DECISION_THRESHOLD)?.named(),
-            Labels::MultiClass { labels, classes } => metrics::multi_class(labels, scores, classes)?.named(),
-            Labels::Regression(actual) => metrics::regression(actual, scores)?.named(),
-        })
-    };
     // Also checks everything that the methods assume.
-    let (ours, theirs) = (named(candidate)?, named(champion)?);
+    let (ours, theirs) = (named(labels, candidate)?, named(labels, champion)?);
     let (Some(ours), Some(theirs)) = (ours.get(metric), theirs.get(metric)) else { return Ok(None) };
     let value = ours - theirs;
     let found = |(low, high), p_value, method| MetricDifference {
@@ -131,6 +127,15 @@ pub fn difference(
         }
         _ => bootstrap::interval(labels, candidate, champion, metric, confidence, stop)
             .map(|ends| found(ends, None, Method::Bootstrap)),
+    })
+}
+
+/// Returns all metrics of a model.
+pub(crate) fn named(labels: Labels<'_>, scores: &[f64]) -> Result<metrics::MetricSet, Error> {
+    Ok(match labels {
+        Labels::Binary(labels) => metrics::binary(labels, scores, metrics::DECISION_THRESHOLD)?.named(),
+        Labels::MultiClass { labels, classes } => metrics::multi_class(labels, scores, classes)?.named(),
+        Labels::Regression(actual) => metrics::regression(actual, scores)?.named(),
     })
 }
 

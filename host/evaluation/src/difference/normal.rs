@@ -1,14 +1,14 @@
 //! The normal distribution, computed in software: the same bits on every machine.
 
 /// Returns the probability of a value at least as far from 0 as `z`, on either side.
-pub(super) fn two_sided(z: f64) -> f64 {
+pub(crate) fn two_sided(z: f64) -> f64 {
     libm::erfc(z.abs() / std::f64::consts::SQRT_2)
 }
 
 /// Returns the quantile for a `p` between 0 and 1: algorithm AS 241, PPND16 (Wichura, Applied
 /// Statistics 37, 1988), accurate to about 16 digits.
 #[expect(clippy::excessive_precision, reason = "the coefficients as published")]
-pub(super) fn quantile(p: f64) -> f64 {
+pub(crate) fn quantile(p: f64) -> f64 {
     let q = p - 0.5;
     if q.abs() <= 0.425 {
         let r = 0.180_625 - q * q;
