@@ -7,10 +7,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use stagewright_text::Untrusted;
 
+use stagewright_store::Deployment;
+
 use crate::last_verified::{LastVerified, VersionKey};
-use crate::origin::{OfferedVersion, OriginError, VersionOrigin};
-use crate::served_model::{RefusedVersion, ServedModel, retire};
+use crate::origin::{OfferedDeployment, OfferedVersion, OriginError, VersionOrigin};
+use crate::served_model::{RefusedVersion, ServedModel};
 use crate::served_version::{ModelLoader, ServedVersion, VersionOptions};
+use crate::traffic::Live;
 
 /// How a model follows its origin.
 pub struct FollowOptions {
@@ -45,6 +48,15 @@ struct Following {
     loader: ModelLoader,
     origin: Box<dyn VersionOrigin>,
     options: FollowOptions,
+    /// A deployment whose versions do not load, and since when.
+    unloadable: Option<Unloadable>,
+}
+
+/// A deployment that this server cannot carry out.
+struct Unloadable {
+    number: u32,
+    reason: String,
+    at: Instant,
 }
 
 impl Follower {
@@ -60,7 +72,7 @@ impl Follower {
         origin: Box<dyn VersionOrigin>,
         options: FollowOptions,
     ) -> Result<Self, OriginError> {
-        let mut following = Following { model, loader, origin, options };
+        let mut following = Following { model, loader, origin, options, unloadable: None };
         following.begin()?;
         let stop = Arc::new(AtomicBool::new(false));
         let seen = stop.clone();
@@ -96,9 +108,9 @@ impl Following {
     /// Loads the first version.
     fn begin(&mut self) -> Result<(), OriginError> {
         let error = match self.origin.current() {
-            Ok(offered) => match self.load(&offered) {
-                Ok(version) => {
-                    self.serve(version, &offered);
+            Ok(offered) => match self.loaded(&offered) {
+                Ok(champion) => {
+                    self.serve(champion, &offered);
                     return Ok(());
                 }
                 Err(error) => {
@@ -122,9 +134,7 @@ impl Following {
             self.model.name,
             offered.version
         );
-        if let Some(before) = self.model.serve_last(Arc::new(version)) {
-            retire(before);
-        }
+        self.model.replace(Arc::new(version));
         Ok(())
     }
 
@@ -139,27 +149,34 @@ impl Following {
         status.origin_failed.is_some() || status.refused.is_some()
     }
 
-    /// Looks at the origin, and serves the version that it names if that is another one.
+    /// Looks at the origin, and serves what it names: a version, and the arms of its deployment.
     fn look(&mut self) {
         let offered = match self.origin.current() {
             Ok(offered) => offered,
             Err(error) => return self.note(&error),
         };
         self.model.update(|status| status.origin_failed = None);
-        let current = self.model.current();
-        let is_served = current.is_some_and(|it| it.version == offered.version && it.contents == offered.contents);
-        if is_served {
-            return self.model.update(|status| status.refused = None);
-        }
         let is_refused = |refused: &RefusedVersion| {
             refused.version == offered.version && refused.at.elapsed().is_ok_and(|ago| ago < RETRY_REFUSED)
         };
-        if self.model.status().refused.as_ref().is_some_and(is_refused) {
-            return;
+        if !self.model.status().refused.as_ref().is_some_and(is_refused) {
+            match self.loaded(&offered) {
+                Ok(champion) => return self.serve(champion, &offered),
+                Err(error) => self.refuse(offered.version, &error.to_string()),
+            }
         }
-        match self.load(&offered) {
-            Ok(version) => self.serve(version, &offered),
-            Err(error) => self.refuse(offered.version, &error.to_string()),
+        // The version before goes on, and so do the steps of its deployment.
+        if let Some(current) = self.model.current() {
+            self.share(current);
+        }
+    }
+
+    /// Returns a version: as it takes part already, or loaded now.
+    fn loaded(&self, offered: &OfferedVersion) -> Result<Arc<ServedVersion>, OriginError> {
+        let is_it = |it: &Arc<ServedVersion>| it.version == offered.version && it.contents == offered.contents;
+        match self.model.versions().into_iter().map(|(version, _)| version).find(is_it) {
+            Some(known) => Ok(known),
+            None => Ok(Arc::new(self.load(offered)?)),
         }
     }
 
@@ -169,14 +186,84 @@ impl Following {
         Ok(ServedVersion::load(&loader, &self.model.name, offered.version, offered.contents.clone(), &options)?)
     }
 
-    fn serve(&mut self, version: ServedVersion, offered: &OfferedVersion) {
-        tracing::info!("model `{}`: serving version {}", self.model.name, offered.version);
-        if let Some(before) = self.model.replace(Arc::new(version)) {
-            retire(before);
+    /// Lets a version answer that the origin names.
+    fn serve(&mut self, champion: Arc<ServedVersion>, offered: &OfferedVersion) {
+        self.model.update(|status| status.refused = None);
+        let is_new = self.model.current().is_none_or(|before| !Arc::ptr_eq(&before, &champion));
+        self.share(champion);
+        if !is_new {
+            return;
         }
+        tracing::info!("model `{}`: serving version {}", self.model.name, offered.version);
         if let Err(reason) = self.options.last.save(&self.key(), offered) {
             tracing::warn!("the last verified version of `{}` cannot be recorded: {reason}", self.model.name);
         }
+    }
+
+    /// Shares the requests between a champion and the other arms of the active deployment.
+    fn share(&mut self, champion: Arc<ServedVersion>) {
+        let live = match self.origin.deployment() {
+            Ok(offered) => self.live(&champion, offered),
+            Err(error) => {
+                self.note(&error);
+                // What was seen last goes on.
+                self.model.live().filter(|live| Arc::ptr_eq(&live.arms[0].version, &champion))
+            }
+        };
+        self.model.direct(champion, live);
+    }
+
+    /// Returns the active deployment with its versions loaded; `None` if this server does not carry
+    /// it out.
+    fn live(&mut self, champion: &Arc<ServedVersion>, offered: Option<OfferedDeployment>) -> Option<Arc<Live>> {
+        let active = offered.as_ref().map(|offered| offered.deployment.clone());
+        self.model.update(|status| (status.deployment, status.deployment_problem) = (active, None));
+        let OfferedDeployment { deployment, versions } = offered?;
+        // Another version has become champion: whoever conducts the deployment ends it.
+        if deployment.arms.first()?.version != champion.version {
+            return None;
+        }
+        let before = self.model.live();
+        let is_same =
+            |it: &&Arc<Live>| it.deployment.at() == deployment.at() && Arc::ptr_eq(&it.arms[0].version, champion);
+        if let Some(live) = before.as_ref().filter(is_same) {
+            return Some(live.clone());
+        }
+        let is_unloadable = |it: &&Unloadable| it.number == deployment.number && it.at.elapsed() < RETRY_REFUSED;
+        if let Some(Unloadable { reason, .. }) = self.unloadable.as_ref().filter(is_unloadable) {
+            let reason = reason.clone();
+            return self.give_up(&deployment, reason);
+        }
+        let loaded =
+            versions.and_then(|all| all.iter().map(|offered| self.loaded(offered)).collect::<Result<Vec<_>, _>>());
+        match loaded {
+            Ok(loaded) => match Live::new(deployment, &loaded, &self.model.ledger, before.as_deref()) {
+                Ok(live) => Some(Arc::new(live)),
+                Err(error) => self.leave(error.to_string()),
+            },
+            Err(error) => {
+                let candidate = deployment.arms.last().map_or(0, |arm| arm.version);
+                let reason = format!("version {candidate} does not load: {}", Untrusted::new(&error.to_string()));
+                self.unloadable =
+                    Some(Unloadable { number: deployment.number, reason: reason.clone(), at: Instant::now() });
+                self.give_up(&deployment, reason)
+            }
+        }
+    }
+
+    /// Aborts a deployment whose versions do not load.
+    fn give_up(&mut self, deployment: &Deployment, reason: String) -> Option<Arc<Live>> {
+        match self.origin.abort(deployment, &reason) {
+            Ok(()) => self.leave(reason),
+            Err(error) => self.leave(format!("{reason}; it cannot be aborted: {error}")),
+        }
+    }
+
+    /// Leaves a deployment to other servers.
+    fn leave(&mut self, problem: String) -> Option<Arc<Live>> {
+        tracing::error!("model `{}`: its deployment is not carried out: {problem}", self.model.name);
+        self.model.update(|status| status.deployment_problem = Some(problem));
+        None
     }
 
     /// Lets go of what was copied from the origin and is not needed any more.

@@ -8,10 +8,12 @@
 //! - `pool`: the queue of a version, and the threads that answer it
 //! - `served_version`: a version that is loaded: its decoder, its pool
 //! - `service`: the models, and the way of a request from its bytes to its predictions
-//! - `served_model`: a model, whose version changes
+//! - `served_model`: a model, whose version changes; `traffic`: how a deployment shares its requests
 //! - `origin`: where versions come from; `follow` loads what it names, `warm` tries it, and
 //!   `last_verified` remembers it
 //! - `prediction`: predictions as JSON
+//! - `prediction_log`: what was asked and answered, as files
+//! - `outcomes`: what became of requests, for the registry
 //! - `known_values`: what a model knows of its features from training
 //! - `fault`: why a request was not answered, and the status that says so
 //! - `routes`: the paths of the interface, a file each
@@ -35,8 +37,10 @@ mod known_values;
 mod last_verified;
 mod metrics;
 mod origin;
+mod outcomes;
 mod pool;
 mod prediction;
+mod prediction_log;
 mod protocol;
 mod refusal;
 mod request_id;
@@ -47,6 +51,7 @@ mod served_version;
 mod server;
 mod service;
 mod tls;
+mod traffic;
 mod warm;
 
 pub use arm::Arm;
@@ -57,15 +62,23 @@ pub use handled::Handled;
 pub use last_verified::{LastVerified, VersionKey};
 pub use metrics::{ArmMetrics, Metrics, VersionMetrics};
 pub use origin::{
-    LocationOrigin, OfferedVersion, OpenRegistry, OriginError, RecordedBlobs, RegistryOrigin, Selector, VersionOrigin,
+    LocationOrigin, OfferedDeployment, OfferedVersion, OpenRegistry, OriginError, RecordedBlobs, RegistryOrigin, Selector, VersionOrigin,
 };
+pub use outcomes::OutcomeRecorder;
 pub use pool::{GATHERED_ROWS, OpenSession, Overloaded, Pool, PoolCounts, PoolFault, PoolOptions};
+pub use prediction_log::{
+    LogBatches, LogCounts, LogFile, LogPolicy, LogReadError, LoggedRows, ModelLog, PredictionLog, PredictionLogFiles,
+    VersionLog, fixed_columns,
+};
 pub use protocol::Protocol;
 pub use request_id::RequestId;
 pub use secret_file::SecretFileError;
-pub use served_model::{ModelStatus, RefusedVersion, ServedModel, retire};
+pub use served_model::{ModelStatus, RefusedVersion, ServedModel};
 pub use served_version::{ModelLoader, ServedVersion, VersionOptions};
 pub use server::{HttpLimits, Reload, Server, ServerError, ServerOptions, TokenSource};
-pub use service::{Answer, BodyFormat, Failure, Service};
+pub use service::{Answer, Failure, Service};
 pub use tls::{TlsError, TlsFiles};
+pub use traffic::{
+    Conductor, LiveError, OpenSharedRegistry, OperationFault, Operations, Production, PromotionFault,
+};
 pub use warm::sample_rows;

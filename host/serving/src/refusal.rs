@@ -37,7 +37,7 @@ pub(crate) struct Refusal {
     /// A word for programs.
     pub(crate) code: &'static str,
     pub(crate) message: Cow<'static, str>,
-    pub(crate) hint: Option<&'static str>,
+    pub(crate) hint: Option<Cow<'static, str>>,
     /// Whether a client should try again, after a while.
     pub(crate) is_temporary: bool,
 }
@@ -48,7 +48,7 @@ impl Refusal {
     }
 
     fn with_hint(self, hint: &'static str) -> Self {
-        Self { hint: Some(hint), ..self }
+        Self { hint: Some(hint.into()), ..self }
     }
 
     fn temporary(self) -> Self {
@@ -97,6 +97,15 @@ impl Refusal {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the server failed")
     }
 
+    /// Returns an error of a text that may end with its hint, as messages of commands do.
+    pub(crate) fn of_text(status: StatusCode, code: &'static str, text: &str) -> Self {
+        let (message, hint) = match text.split_once("\nhint: ") {
+            Some((message, hint)) => (message, Some(hint.to_owned().into())),
+            None => (text, None),
+        };
+        Self { hint, ..Self::new(status, code, message.to_owned()) }
+    }
+
     /// Returns the error of a status that the router has chosen.
     pub(crate) fn of_status(status: StatusCode) -> Self {
         match status {
@@ -114,7 +123,7 @@ impl Refusal {
 
     /// Returns the answer to a request with this identifier.
     pub(crate) fn answer(&self, id: &RequestId) -> Response {
-        let error = ErrorText { code: self.code, message: &self.message, hint: self.hint };
+        let error = ErrorText { code: self.code, message: &self.message, hint: self.hint.as_deref() };
         // Serializing text cannot fail.
         let body = serde_json::to_vec(&ErrorBody { error, request_id: id.as_str() }).unwrap_or_default();
         let mut response = Response::new(Body::from(body));

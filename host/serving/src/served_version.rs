@@ -17,6 +17,7 @@ use stagewright_store::{ArtifactStore, Digest};
 use crate::known_values::KnownValues;
 use crate::metrics::ArmMetrics;
 use crate::pool::{OpenSession, Pool, PoolOptions};
+use crate::prediction_log::{ModelLog, VersionLog};
 use crate::warm::WarmRows;
 
 /// How long a request may wait for its call, beyond the time of a call.
@@ -57,6 +58,8 @@ pub struct VersionOptions {
     pub pool: PoolOptions,
     /// The settings of its decoder.
     pub request: RequestOptions,
+    /// The log of its model's predictions.
+    pub log: Option<Arc<ModelLog>>,
 }
 
 /// A version of a model that is loaded and answers.
@@ -83,6 +86,8 @@ pub struct ServedVersion {
     pub deadline: Duration,
     /// The counters of its requests.
     pub metrics: ArmMetrics,
+    /// The log of its predictions.
+    pub log: Option<VersionLog>,
 }
 
 impl fmt::Debug for ServedVersion {
@@ -127,7 +132,12 @@ impl ServedVersion {
         let VersionOptions { call, pool, request, .. } = options;
         let version = Self::with_sessions(model, version, contents, Box::new(open), *call, *pool, request.clone())?;
         let known_values = KnownValues::of_state(&loader.artifacts, &version.contents.state);
-        Ok(Self { known_values, ..version })
+        let of_version = |log: &Arc<ModelLog>| {
+            let contents = &version.contents;
+            log.of_version(version.version, &contents.task, &contents.signature)
+        };
+        let log = options.log.as_ref().map(of_version);
+        Ok(Self { known_values, log, ..version })
     }
 
     /// Creates a version over sessions that the caller opens.
@@ -156,7 +166,14 @@ impl ServedVersion {
             loaded: SystemTime::now(),
             deadline: call.wall + QUEUE_ALLOWANCE,
             metrics: ArmMetrics::default(),
+            log: None,
         })
+    }
+
+    /// Returns whether this makes the same rows of every request as another version.
+    pub(crate) fn reads_as(&self, other: &Self) -> bool {
+        (&self.contents.signature, &self.contents.target, self.task(), &self.request)
+            == (&other.contents.signature, &other.contents.target, other.task(), &other.request)
     }
 
     /// Returns the task of the model.

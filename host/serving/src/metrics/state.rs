@@ -14,6 +14,7 @@ use crate::arm::Arm;
 use crate::pool::GATHERED_ROWS;
 use crate::served_model::ServedModel;
 use crate::served_version::ServedVersion;
+use crate::traffic::TallyCounts;
 
 /// The models, and what became of the versions that they should serve.
 #[derive(Debug)]
@@ -40,6 +41,36 @@ impl Collector for ModelStates {
             ConstGauge::new(is_fresh).encode(fresh.encode_family(&[("model", model.as_str())])?)?;
         }
         Ok(())
+    }
+}
+
+/// What became of copies of requests, for the models that have a shadow at the moment.
+#[derive(Debug)]
+pub(crate) struct ShadowStates(pub(crate) Vec<Arc<ServedModel>>);
+
+impl Collector for ShadowStates {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let tallies = self.0.iter().filter_map(|model| {
+            let live = model.live()?;
+            let version = live.arms.last()?.version.clone();
+            Some((version, live.tally()?))
+        });
+        let tallies: Vec<(Arc<ServedVersion>, TallyCounts)> = tallies.collect();
+        if tallies.is_empty() {
+            return Ok(());
+        }
+        let mut counter = |name: &str, help: &str, count: fn(&TallyCounts) -> u64| {
+            let mut encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+            for (version, tally) in &tallies {
+                ConstCounter::new(count(tally)).encode(encoder.encode_family(&labels_of(version))?)?;
+            }
+            Ok(())
+        };
+        counter("stagewright_shadow_compared_rows", "Rows that a shadow answered too", |tally| tally.compared)?;
+        let help = "Rows to which a shadow gave another label, or another value of a regression";
+        counter("stagewright_shadow_different_rows", help, |tally| tally.different)?;
+        let help = "Copies of requests that were dropped because the shadow does not keep up";
+        counter("stagewright_shadow_dropped", help, |tally| tally.dropped)
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_promotion::PromotionError;
-use stagewright_store::{ArtifactStore, Digest, StoreError};
+use stagewright_store::{ArtifactStore, Deployment, Digest, StoreError};
 
 #[cfg(test)]
 pub(crate) use location::COPIES_STAY_FOR;
@@ -23,6 +23,22 @@ pub trait VersionOrigin: Send {
     /// # Errors
     /// The place cannot be reached, or has no such version.
     fn current(&mut self) -> Result<OfferedVersion, OriginError>;
+
+    /// Returns the deployment of the model that is active now, if it is about what is served.
+    ///
+    /// # Errors
+    /// The place cannot be reached.
+    fn deployment(&mut self) -> Result<Option<OfferedDeployment>, OriginError> {
+        Ok(None)
+    }
+
+    /// Ends a deployment that cannot be carried out.
+    ///
+    /// # Errors
+    /// The place cannot be reached, or the deployment has changed since.
+    fn abort(&mut self, _deployment: &Deployment, _reason: &str) -> Result<(), OriginError> {
+        Ok(())
+    }
 
     /// Returns the store that has the bytes of the versions that this offered.
     fn artifacts(&self) -> &ArtifactStore;
@@ -55,6 +71,14 @@ pub struct OfferedVersion {
     pub contents: RegisteredModel,
     /// The store that has its bytes.
     pub artifacts: ArtifactStore,
+}
+
+/// A deployment that is active at a place.
+pub struct OfferedDeployment {
+    /// The deployment.
+    pub deployment: Deployment,
+    /// The versions of its arms, in their order; why they cannot be read.
+    pub versions: Result<Vec<OfferedVersion>, OriginError>,
 }
 
 /// Returns the blobs that a version is loaded from.

@@ -6,9 +6,9 @@
 use std::time::{Duration, Instant};
 
 use stagewright_lifecycle::model::RegisteredModel;
-use stagewright_store::{ArtifactStore, Registry, RegistryWatch, StoreError};
+use stagewright_store::{ArtifactStore, CHAMPION, Deployment, Registry, RegistryWatch, StoreError};
 
-use super::{OfferedVersion, OriginError, VersionOrigin};
+use super::{OfferedDeployment, OfferedVersion, OriginError, VersionOrigin};
 
 /// The longest time without a look, since a version that was refused may be whole by then.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
@@ -69,7 +69,12 @@ impl RegistryOrigin {
                 registry.alias(&model, &alias)?.ok_or(OriginError::NoAlias { model: model.clone(), alias })?
             }
         };
-        let contents = registry.version(&model, version)?.contents;
+        self.offer(version)
+    }
+
+    fn offer(&mut self, version: u32) -> Result<OfferedVersion, OriginError> {
+        let model = self.model.clone();
+        let contents = self.registry()?.version(&model, version)?.contents;
         let contents: RegisteredModel = serde_json::from_value(contents).map_err(|reason| OriginError::Contents {
             model,
             version,
@@ -77,17 +82,43 @@ impl RegistryOrigin {
         })?;
         Ok(OfferedVersion { version, contents, artifacts: self.artifacts.clone() })
     }
+
+    /// Does what the registry is needed for. A failed connection is opened anew the next time.
+    fn try_with<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, OriginError>) -> Result<T, OriginError> {
+        let done = work(self);
+        if matches!(done, Err(OriginError::Store(_))) {
+            (self.registry, self.watch) = (None, None);
+        }
+        done
+    }
 }
 
 impl VersionOrigin for RegistryOrigin {
     fn current(&mut self) -> Result<OfferedVersion, OriginError> {
         self.looked = Instant::now();
-        self.find().inspect_err(|error| {
-            // A failed connection is opened anew.
-            if matches!(error, OriginError::Store(_)) {
-                (self.registry, self.watch) = (None, None);
+        self.try_with(Self::find)
+    }
+
+    /// A deployment compares with the champion, so that it is for those who serve the champion.
+    fn deployment(&mut self) -> Result<Option<OfferedDeployment>, OriginError> {
+        if self.selector != Selector::Alias(CHAMPION.to_owned()) {
+            return Ok(None);
+        }
+        self.try_with(|origin| {
+            let model = origin.model.clone();
+            let Some(deployment) = origin.registry()?.active_deployment(&model)? else { return Ok(None) };
+            match deployment.arms.iter().map(|arm| origin.offer(arm.version)).collect() {
+                Err(error @ OriginError::Store(_)) => Err(error),
+                versions => Ok(Some(OfferedDeployment { deployment, versions })),
             }
         })
+    }
+
+    fn abort(&mut self, deployment: &Deployment, reason: &str) -> Result<(), OriginError> {
+        let (model, at) = (self.model.clone(), deployment.at());
+        // Not by `try_with`: a deployment that has changed is no failure of the registry.
+        self.registry()?.abort_deployment(&model, Some(at), reason)?;
+        Ok(())
     }
 
     fn artifacts(&self) -> &ArtifactStore {

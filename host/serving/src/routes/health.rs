@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Value, json};
+use stagewright_store::DeploymentArm;
 
 use super::json::json as answer;
 use super::predict::refusal;
@@ -69,6 +70,18 @@ fn described(model: &ServedModel) -> Value {
     if let Some(refused) = status.refused {
         described["refused"] =
             json!({ "version": refused.version, "reason": refused.reason, "at": seconds(refused.at) });
+    }
+    if let Some(deployment) = status.deployment {
+        let arm = |arm: &DeploymentArm| json!({ "name": arm.name, "version": arm.version, "share": arm.share });
+        described["deployment"] = json!({
+            "number": deployment.number,
+            "strategy": deployment.strategy.name(),
+            "step": deployment.step,
+            "arms": deployment.arms.iter().map(arm).collect::<Vec<_>>(),
+        });
+        if let Some(problem) = status.deployment_problem {
+            described["deployment"]["problem"] = problem.into();
+        }
     }
     described
 }

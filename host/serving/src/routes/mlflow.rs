@@ -14,7 +14,7 @@ use axum::http::header::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use serde_json::{Value, json};
-use stagewright_data::{DecodedRequest, JsonColumn, RequestDecoder, RequestFault, json_elements, json_members};
+use stagewright_data::{DecodedRequest, JsonColumn, RequestDecoder, RequestFault, json_members};
 use stagewright_lifecycle::predict::label;
 use stagewright_store::DataType;
 use stagewright_text::Untrusted;
@@ -24,8 +24,8 @@ use super::sentence::sentence;
 use crate::fault::PredictFault;
 use crate::handled::Handled;
 use crate::protocol::Protocol;
-use crate::served_version::ServedVersion;
 use crate::service::{Answer, Failure, Service, is_long, off_thread_if};
+use crate::traffic::Route;
 
 /// The members of a request of which exactly one holds the rows.
 const FORMS: [&str; 4] = ["dataframe_split", "dataframe_records", "instances", "inputs"];
@@ -75,33 +75,26 @@ async fn version() -> &'static str {
 }
 
 async fn invocations(State(service): State<Arc<Service>>, headers: HeaderMap, body: Bytes) -> Response {
-    let chosen = format(&headers).and_then(|format| Ok((format, service.version(None)?)));
-    let (format, version) = match chosen {
+    let chosen = format(&headers).and_then(|format| Ok((format, service.route(None, &headers)?)));
+    let (format, route) = match chosen {
         Ok(chosen) => chosen,
         Err(refusal) => return refused(&Failure::unserved(refusal)),
     };
-    match predict(&service, &version, format, body).await {
-        Ok(response) => response,
-        Err(refusal) => refused(&Failure::of(version, refusal)),
-    }
-}
-
-/// Answers with the predictions of a version.
-async fn predict(
-    service: &Service,
-    version: &Arc<ServedVersion>,
-    format: Format,
-    body: Bytes,
-) -> Result<Response, Refusal> {
-    let (by, is_long) = (version.clone(), is_long(&body));
-    let decode = move || match format {
-        Format::Json => decode(&by.decoder, &body),
-        Format::Csv => Ok(by.decoder.csv(&body)?),
+    let is_long = is_long(&body);
+    let decode = move |route: &Route| {
+        let rows = match format {
+            Format::Json => decode(route.decoder(), &body)?,
+            Format::Csv => route.decoder().csv(&body)?,
+        };
+        Ok((rows, ()))
     };
-    let rows = off_thread_if(is_long, decode).await??;
-    let predicted = service.predict_rows(version.clone(), rows).await?;
-    let is_long = predicted.is_long();
-    Ok(off_thread_if(is_long, move || answered(&predicted)).await?)
+    let predicted = match service.predict(route, is_long, decode).await {
+        Ok((predicted, ())) => predicted,
+        Err(failure) => return refused(&failure),
+    };
+    let (version, arm, is_long) = (predicted.version.clone(), predicted.arm, predicted.is_long());
+    let written = off_thread_if(is_long, move || answered(&predicted)).await;
+    written.unwrap_or_else(|fault| refused(&Failure::of(version, arm, fault.into())))
 }
 
 fn answered(predicted: &Answer) -> Response {
@@ -177,7 +170,7 @@ fn by_column(decoder: &RequestDecoder, text: &str) -> Result<DecodedRequest, Ref
         let name = Untrusted::new(name).cut(100).to_string();
         return Err(invalid(format!("the column `{name}` is not a list, and another one is")));
     }
-    let rows = json_elements(members[0].1.as_bytes())?.len();
+    let rows = decoder.json_rows(members[0].1.as_bytes())?.len();
     let columns: Vec<JsonColumn<'_>> =
         members.iter().map(|(name, values)| JsonColumn { name, values, is_tensor: false }).collect();
     Ok(decoder.json_columns(rows, &columns)?)
@@ -185,7 +178,7 @@ fn by_column(decoder: &RequestDecoder, text: &str) -> Result<DecodedRequest, Ref
 
 /// Decodes a list of objects, or of lists with a value for each feature in the signature's order.
 fn list(decoder: &RequestDecoder, text: &str) -> Result<DecodedRequest, Refusal> {
-    let rows = json_elements(text.as_bytes())?;
+    let rows = decoder.json_rows(text.as_bytes())?;
     if rows.first().is_some_and(|row| row.starts_with('[')) {
         let fields = decoder.features().fields();
         let names: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();

@@ -1,5 +1,6 @@
 //! The paths of the HTTP interface, a file each.
 
+mod deployments;
 mod docs;
 mod health;
 mod inference_v2;
@@ -7,6 +8,7 @@ mod json;
 mod metrics;
 mod mlflow;
 mod openapi;
+mod outcomes;
 mod predict;
 mod sentence;
 
@@ -27,10 +29,13 @@ pub(crate) fn routes(service: Arc<Service>) -> Router {
         .route("/health/live", get(health::live))
         .route("/health/ready", get(health::ready))
         .route("/metrics", get(metrics::metrics))
+        .route("/outcomes", post(outcomes::outcomes))
         .route("/predict", post(predict::predict))
         .route("/models/{model}", get(health::model))
+        .route("/models/{model}/outcomes", post(outcomes::outcomes_of_model))
         .route("/models/{model}/predict", post(predict::predict_model))
         .route("/openapi.json", get(openapi::openapi).layer(Extension(openapi::Described::default())))
+        .merge(deployments::routes())
         .merge(docs::routes())
         .merge(inference_v2::routes())
         .merge(mlflow::routes())

@@ -8,6 +8,7 @@ use axum::extract::{Path, State};
 use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::response::Response;
 use serde::{Serialize, Serializer};
+use stagewright_data::DecodedRequest;
 use stagewright_store::Digest;
 
 use super::json::json;
@@ -16,7 +17,19 @@ use crate::handled::Handled;
 use crate::prediction::Predictions;
 use crate::protocol::Protocol;
 use crate::refusal::Refusal;
-use crate::service::{Answer, BodyFormat, Failure, Service, off_thread_if};
+use crate::service::{Answer, Failure, Service, is_long, off_thread_if};
+use crate::traffic::Route;
+
+/// The format of a request's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BodyFormat {
+    /// JSON: one object, an array of objects, or `{"rows": [...]}`.
+    Json,
+    /// CSV with a header.
+    Csv,
+    /// An Arrow IPC stream.
+    Arrow,
+}
 
 /// The answer to a request.
 #[derive(Serialize)]
@@ -57,17 +70,31 @@ pub(super) async fn predict_model(
 }
 
 async fn answer_with(service: &Service, model: Option<&str>, headers: &HeaderMap, body: Bytes) -> Response {
-    let format = match format(headers) {
-        Ok(format) => format,
+    let chosen = format(headers).and_then(|format| Ok((format, service.route(model, headers)?)));
+    let (format, route) = match chosen {
+        Ok(chosen) => chosen,
         Err(fault) => return refusal(Failure::unserved(fault)),
     };
-    let found = match service.predict(model, format, body).await {
-        Ok(found) => found,
+    let decode = {
+        let body = body.clone();
+        move |route: &Route| Ok((decode(format, route, &body)?, ()))
+    };
+    let found = match service.predict(route, is_long(&body), decode).await {
+        Ok((found, ())) => found,
         Err(failure) => return refusal(failure),
     };
-    let (version, is_long) = (found.version.clone(), found.is_long());
+    let (version, arm, is_long) = (found.version.clone(), found.arm, found.is_long());
     let written = off_thread_if(is_long, || answer(found)).await;
-    written.unwrap_or_else(|fault| refusal(Failure::of(version, fault)))
+    written.unwrap_or_else(|fault| refusal(Failure::of(version, arm, fault)))
+}
+
+fn decode(format: BodyFormat, route: &Route, body: &[u8]) -> Result<DecodedRequest, PredictFault> {
+    let decoder = route.decoder();
+    Ok(match format {
+        BodyFormat::Json => decoder.json(body),
+        BodyFormat::Csv => decoder.csv(body),
+        BodyFormat::Arrow => decoder.arrow_stream(body),
+    }?)
 }
 
 /// Returns the format that the content type names; JSON if there is none.
@@ -117,7 +144,7 @@ pub(super) fn refusal(failure: Failure) -> Response {
         }
         fault => {
             let mut refusal = Refusal::new(fault.status(), fault.code(), fault.to_string());
-            refusal.hint = fault.hint();
+            refusal.hint = fault.hint().map(Into::into);
             refusal.is_temporary = fault.retry_after().is_some();
             refusal.answer(&id)
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use stagewright_serving::{PoolOptions, RequestId, TokenSource, retire};
+use stagewright_serving::{PoolOptions, RequestId, TokenSource};
 
 use crate::bed::{Running, ask, predict, read_reply, send, version};
 
@@ -166,9 +166,8 @@ fn the_description_is_of_the_version_that_is_served_and_keeps_none_loaded() {
     };
     assert_eq!([described(), described()], [3, 3]);
     let next = version(4, PoolOptions::default(), Duration::from_secs(5));
-    let before = server.model.replace(next).expect("a version");
-    let left = Arc::downgrade(&before);
-    retire(before);
+    let left = Arc::downgrade(&server.model.current().expect("a version"));
+    server.model.replace(next);
     let began = Instant::now();
     while left.strong_count() > 0 {
         assert!(began.elapsed() < Duration::from_secs(10), "something keeps the version loaded");

@@ -55,7 +55,19 @@ impl ModelSession for Session {
 
 /// A version of the model `numbers` with these settings of its pool.
 pub(crate) fn version(number: u32, options: PoolOptions, deadline: Duration) -> Arc<ServedVersion> {
-    let signature = Signature::new(vec![Field::new("x", DataType::Float64)]).expect("a signature");
+    version_of(number, &["x"], options, deadline, || Box::new(Session { has_failed: false }))
+}
+
+/// A version of the model `numbers` with these features, and sessions that the caller makes.
+pub(crate) fn version_of(
+    number: u32,
+    features: &[&str],
+    options: PoolOptions,
+    deadline: Duration,
+    session: impl Fn() -> Box<dyn ModelSession> + Send + Sync + 'static,
+) -> Arc<ServedVersion> {
+    let fields = features.iter().map(|name| Field::new(*name, DataType::Float64)).collect();
+    let signature = Signature::new(fields).expect("a signature");
     let digest = Digest::of(b"numbers").to_string();
     let component = json!({ "name": "made-up", "digest": digest, "stubs": [], "parameters": {} });
     let contents: RegisteredModel = serde_json::from_value(json!({
@@ -65,9 +77,8 @@ pub(crate) fn version(number: u32, options: PoolOptions, deadline: Duration) -> 
         "test_digest": digest, "data_digest": digest, "run_id": "r", "seed": 1, "as_of": 0,
     }))
     .expect("a model");
-    let open = || Ok(Box::new(Session { has_failed: false }) as Box<dyn ModelSession>);
     let request = RequestOptions::default();
-    let open = Box::new(open);
+    let open = Box::new(move || Ok(session()));
     let version =
         ServedVersion::with_sessions("numbers", number, contents, open, CallLimits::default(), options, request);
     let mut version = version.expect("a version");

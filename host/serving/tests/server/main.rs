@@ -3,7 +3,9 @@
 mod answers;
 mod bed;
 mod connections;
+mod deployments;
 mod draining;
 mod exposition;
+mod shadows;
 mod smuggling;
 mod transport;

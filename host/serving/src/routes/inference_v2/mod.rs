@@ -34,6 +34,7 @@ use crate::handled::Handled;
 use crate::protocol::Protocol;
 use crate::served_version::ServedVersion;
 use crate::service::{Failure, Service, is_long, off_thread_if};
+use crate::traffic::Route;
 
 /// Returns the routes.
 pub(super) fn routes() -> Router<Arc<Service>> {
@@ -102,40 +103,30 @@ async fn infer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let version = match named.find(&service) {
-        Ok(version) => version,
+    let route = match named.route(&service, &headers) {
+        Ok(route) => route,
         Err(refusal) => return refused(&Failure::unserved(refusal)),
     };
-    match predict(&service, &version, headers, body).await {
-        Ok(response) => response,
-        Err(refusal) => refused(&Failure::of(version, refusal)),
-    }
-}
-
-/// Answers with the predictions of a version.
-async fn predict(
-    service: &Service,
-    version: &Arc<ServedVersion>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Refusal> {
-    check_content_type(&headers)?;
-    let (by, is_long) = (version.clone(), is_long(&body));
-    let decode = move || {
+    let is_long = is_long(&body);
+    let decode = move |route: &Route| {
+        check_content_type(&headers)?;
         let body = Body::split(&headers, &body)?;
         let request = Request::parse(&body)?;
-        let wanted = request.wanted(by.task())?;
-        Ok::<_, Refusal>((request.decode(&by.decoder)?, wanted))
+        let wanted = request.wanted(route.version.task())?;
+        Ok((request.decode(route.decoder())?, wanted))
     };
-    let (rows, wanted) = off_thread_if(is_long, decode).await??;
-    let answer = service.predict_rows(version.clone(), rows).await?;
-    let is_long = answer.is_long();
+    let (answer, wanted) = match service.predict(route, is_long, decode).await {
+        Ok(answered) => answered,
+        Err(failure) => return refused(&failure),
+    };
+    let (version, arm, is_long) = (answer.version.clone(), answer.arm, answer.is_long());
     let write = move || {
         let mut response = response::response(&answer, &wanted);
         response.extensions_mut().insert(Handled::answered(&answer, Protocol::V2));
         response
     };
-    Ok(off_thread_if(is_long, write).await?)
+    let written = off_thread_if(is_long, write).await;
+    written.unwrap_or_else(|fault| refused(&Failure::of(version, arm, fault.into())))
 }
 
 /// Refuses a content type other than those that stock clients send. The protocol names none.
@@ -151,15 +142,31 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), PredictFault> {
 impl Named {
     /// Returns the version that is served under this name.
     fn find(&self, service: &Service) -> Result<Arc<ServedVersion>, Refusal> {
-        let served = service.version(Some(&self.model))?;
         match &self.version {
-            Some(version) if *version != served.version.to_string() => Err(Refusal::NoVersion {
-                model: served.model.clone(),
-                version: Untrusted::new(version).cut(100).to_string(),
-                served: served.version,
-            }),
-            _ => Ok(served),
+            Some(version) => Ok(self.named(service, version)?.version),
+            None => Ok(service.version(Some(&self.model))?),
         }
+    }
+
+    /// Returns who answers a request: the version that it names, or whoever the deployment of the
+    /// model chooses.
+    fn route(&self, service: &Service, headers: &HeaderMap) -> Result<Route, Refusal> {
+        match &self.version {
+            Some(version) => self.named(service, version),
+            None => Ok(service.route(Some(&self.model), headers)?),
+        }
+    }
+
+    fn named(&self, service: &Service, version: &str) -> Result<Route, Refusal> {
+        let served = service.version(Some(&self.model))?;
+        // A number in another form, such as `03`, names nothing.
+        let number = version.parse().ok().filter(|number: &u32| number.to_string() == version);
+        let route = number.and_then(|number| service.model(Some(&self.model)).ok()?.route_to(number));
+        route.ok_or_else(|| Refusal::NoVersion {
+            model: served.model.clone(),
+            version: Untrusted::new(version).cut(100).to_string(),
+            served: served.version,
+        })
     }
 }
 

@@ -115,8 +115,9 @@ mod tests {
     use super::*;
 
     /// The files that add routes.
-    const SOURCES: [&str; 4] = [
+    const SOURCES: [&str; 5] = [
         include_str!("../mod.rs"),
+        include_str!("../deployments.rs"),
         include_str!("../docs/mod.rs"),
         include_str!("../inference_v2/mod.rs"),
         include_str!("../mlflow.rs"),

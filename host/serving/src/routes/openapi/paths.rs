@@ -17,6 +17,9 @@ pub(super) fn paths(default: Option<&ServedVersion>, versions: &[Arc<ServedVersi
     for (path, operation) in own() {
         add(path.to_owned(), "get", operation);
     }
+    for path in ["/outcomes", "/models/{model}/outcomes"] {
+        add(path.to_owned(), "post", outcomes(path));
+    }
     if let Some(version) = default {
         add("/predict".to_owned(), "post", predict(version, "predict"));
         add("/invocations".to_owned(), "post", invocations(version));
@@ -24,6 +27,9 @@ pub(super) fn paths(default: Option<&ServedVersion>, versions: &[Arc<ServedVersi
     for version in versions {
         let id = format!("predict.{}", version.model);
         add(format!("/models/{}/predict", version.model), "post", predict(version, &id));
+    }
+    for (path, method, operation) in deployments() {
+        add(path.to_owned(), method, operation);
     }
     for (path, operation) in mlflow() {
         add(path.to_owned(), "get", operation);
@@ -109,6 +115,41 @@ fn own() -> [(&'static str, Value); 8] {
     ]
 }
 
+/// Returns the operation that records outcomes.
+fn outcomes(path: &str) -> Value {
+    let one = json!({ "$ref": "#/components/schemas/Outcome" });
+    let several = json!({ "type": "array", "items": one, "maxItems": stagewright_store::MAX_OUTCOMES_AT_ONCE });
+    let members = json!({ "type": "object", "properties": { "outcomes": several }, "required": ["outcomes"] });
+    let example = json!({ "request_id": "01KB6TZ7M0V3W6QK5S0J3Z6T6N.v1", "label": "Yes" });
+    let schema = json!({ "anyOf": [one, several, members] });
+    let mut responses = json!({ "200": of_schema("The result of each outcome.", "OutcomeResults") });
+    for (status, description) in [
+        ("400", "The body cannot be read."),
+        ("401", "The token is missing or unknown."),
+        ("403", "The token's role does not include this."),
+        ("404", "No such model is served."),
+        ("413", "There are too many outcomes."),
+        ("415", "The content type is not supported."),
+        ("501", "The server has no registry, or may only read it."),
+        ("503", "The registry is away, or too many outcomes wait. Post the same again."),
+    ] {
+        responses[status] = of_schema(description, "Error");
+    }
+    let wait = json!({ "description": "Seconds to wait.", "schema": { "type": "integer" } });
+    responses["503"]["headers"] = json!({ "Retry-After": wait });
+    json!({
+        "tags": ["Outcomes"],
+        "operationId": if path.contains('{') { "outcomes.model" } else { "outcomes" },
+        "summary": "Records what became of requests",
+        "parameters": placeholders(path),
+        "requestBody": {
+            "required": true,
+            "content": { "application/json": { "schema": schema, "example": example } },
+        },
+        "responses": responses,
+    })
+}
+
 /// Returns the operation that predicts with a model.
 fn predict(version: &ServedVersion, id: &str) -> Value {
     let row = json!({ "$ref": format!("#/components/schemas/{}", row_name(version)) });
@@ -184,6 +225,41 @@ fn invocations(version: &ServedVersion) -> Value {
         },
         "responses": responses,
     })
+}
+
+/// Returns the routes of operators.
+fn deployments() -> [(&'static str, &'static str, Value); 4] {
+    const PATHS: [&str; 3] =
+        ["/models/{model}/deployment", "/models/{model}/deployment/advance", "/models/{model}/deployment/abort"];
+    let object = json!({ "application/json": { "schema": { "type": "object" } } });
+    let route = |path: &'static str, method, id: &str, summary: &str, example: Option<Value>| {
+        let status = if id == "deployment.start" { "201" } else { "200" };
+        let mut responses = json!({ status: { "description": "The deployment with its figures.", "content": object } });
+        for (status, description) in [
+            ("403", "The token has not the role `admin`."),
+            ("404", "No such model is served, or it has no such version or deployment."),
+            ("409", "It cannot be done now: the message says why."),
+            ("503", "The registry cannot be used now."),
+        ] {
+            responses[status] = of_schema(description, "Error");
+        }
+        let mut operation = get("Deployments", id, summary, responses);
+        operation["parameters"] = placeholders(path);
+        if let Some(example) = example {
+            operation["responses"]["400"] = of_schema("The body cannot be used.", "Error");
+            let content = json!({ "application/json": { "schema": { "type": "object" }, "example": example } });
+            operation["requestBody"] = json!({ "required": true, "content": content });
+        }
+        (path, method, operation)
+    };
+    let canary = json!({ "strategy": "canary", "version": 2, "interval": "10 min", "reason": "a better model" });
+    let because = |reason: &str| Some(json!({ "reason": reason }));
+    [
+        route(PATHS[0], "get", "deployment", "Describes the active deployment, or the last one", None),
+        route(PATHS[0], "post", "deployment.start", "Starts a deployment", Some(canary)),
+        route(PATHS[1], "post", "deployment.advance", "Makes the next step", because("no complaints")),
+        route(PATHS[2], "post", "deployment.abort", "Lets the champion answer everything again", because("complaints")),
+    ]
 }
 
 fn mlflow() -> [(&'static str, Value); 2] {
