@@ -222,8 +222,8 @@ mod tests {
         }
     }
 
-    /// Returns which of a component's imported functions of the contract are linked for predictions,
-    /// and which are not, as `interface#function`.
+    /// Returns which of a component's imported functions of the contract are linked for
+    /// predictions, and which are not, as `interface#function`.
     #[cfg(feature = "compiler")]
     fn linked_for_predictions(engine: &wasmtime::Engine, component: &Component) -> [BTreeSet<String>; 2] {
         let (mut linked, mut left_out) = (BTreeSet::new(), BTreeSet::new());

@@ -170,8 +170,9 @@ impl RemoteSession {
         batch::row_too_large(world, "the features of one row", bytes, None, row)
     }
 
-    /// Notes how many rows at most are expected to fit the next batch. With fresh instances, nothing
-    /// is noted: a component sees the size of its batches, and would see what others asked for.
+    /// Notes how many rows at most are expected to fit the next batch. With fresh instances,
+    /// nothing is noted: a component sees the size of its batches, and would see what others asked
+    /// for.
     fn expect_at_most(&mut self, rows: usize) {
         if self.isolation == Isolation::Pooled {
             self.rows = rows.clamp(1, self.most_rows);

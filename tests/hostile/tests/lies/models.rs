@@ -106,7 +106,7 @@ fn a_request_has_its_limits_for_all_of_its_batches() {
 fn what_a_model_used_while_it_was_loaded_counts_against_no_request() {
     let (workshop, folder) = (Workshop::open(Place::Processes), folder());
     let limits = CallLimits { cpu: Duration::from_millis(60), ..GENEROUS };
-    let session = open((&workshop, folder.path()), "loads-slowly", limits, Isolation::Pooled);
+    let session = open((&workshop, folder.path()), "is-slow-to-load", limits, Isolation::Pooled);
     let mut session = session.unwrap_or_else(|fault| panic!("{fault}"));
     // The thread that watches the process has looked at it many times then.
     std::thread::sleep(Duration::from_millis(300));
@@ -115,22 +115,25 @@ fn what_a_model_used_while_it_was_loaded_counts_against_no_request() {
 }
 
 // invariant: as `what_a_model_keeps_of_a_request_is_in_no_later_answer_of_fresh_instances`
-/// An honest answer of this process is the number of rows of its batch. Batches of 64 rows and more
-/// are too large.
+/// An honest answer of this process is the number of rows of its batch. A batch of 64 rows is too
+/// large.
 #[test]
 fn the_batches_of_a_request_do_not_tell_how_large_those_of_earlier_requests_were() {
     let (workshop, folder) = (Workshop::open(Place::Processes), folder());
-    let open = |isolation| open((&workshop, folder.path()), "counts", GENEROUS, isolation);
-    let mut fresh = open(Isolation::Fresh).unwrap_or_else(|fault| panic!("{fault}"));
-    let large = [32.0; 64];
-    assert_eq!(fresh.predict(&[rows(0.5, 40)]).expect("an answer"), [40.0; 40]);
-    assert_eq!(fresh.predict(&[rows(0.5, 64)]).expect("an answer"), large);
-    assert_eq!(fresh.predict(&[rows(0.5, 40)]).expect("an answer"), [40.0; 40]);
+    let open = |isolation| {
+        let session = open((&workshop, folder.path()), "counts", GENEROUS, isolation);
+        session.unwrap_or_else(|fault| panic!("{fault}"))
+    };
+    let halves = [32.0; 64];
+    let mut fresh = open(Isolation::Fresh);
+    let mut ask = |count| fresh.predict(&[rows(0.5, count)]).expect("an answer");
+    assert_eq!([ask(100), ask(64), ask(100)].concat(), [&[100.0; 100][..], &halves, &[100.0; 100]].concat());
     // Sent together.
-    let sizes = [40, 64, 40].map(|count| rows(0.5, count));
-    assert_eq!(fresh.predict(&sizes).expect("an answer"), [&[40.0; 40][..], &large, &[40.0; 40]].concat());
+    let answers = fresh.predict(&[100, 64, 100].map(|count| rows(0.5, count))).expect("answers");
+    assert_eq!(answers, [&[100.0; 100][..], &halves, &[100.0; 100]].concat());
     // Pooled instances remember, until larger batches have succeeded.
-    let mut pooled = open(Isolation::Pooled).unwrap_or_else(|fault| panic!("{fault}"));
-    assert_eq!(pooled.predict(&[rows(0.5, 120)]).expect("an answer"), [60.0; 120]);
-    assert_eq!(pooled.predict(&[rows(0.5, 63)]).expect("an answer"), [63.0; 63]);
+    let mut pooled = open(Isolation::Pooled);
+    let mut ask = |count| pooled.predict(&[rows(0.5, count)]).expect("an answer");
+    assert_eq!([ask(64), ask(100)].concat(), [&halves[..], &halves, &[36.0; 36]].concat());
+    assert_eq!([ask(60), ask(100)].concat(), [&[60.0; 60][..], &[100.0; 100]].concat());
 }

@@ -24,7 +24,7 @@ const TRAINING: u32 = 16;
 const LOAD_PREDICTOR: u8 = 13;
 const PREDICTOR_OUTPUTS: u8 = 14;
 
-/// The rows of batches that are said to be too large.
+/// The number of rows of a batch that is said to be too large.
 const TOO_MANY: u8 = 64;
 
 /// The check of features that have 9 MiB.
@@ -72,14 +72,14 @@ impl Liar {
                 std::hint::spin_loop();
             },
             (Some(&LOAD_PREDICTOR), "answers-for-another") => self.returned(&[0]),
-            (Some(&LOAD_PREDICTOR), _) => {
-                if deed == "loads-slowly" {
+            (Some(&LOAD_PREDICTOR), _) => self.say(kind, &[], &[&REPLY[..], &[0]].concat()),
+            (Some(&PREDICTOR_OUTPUTS), _) => {
+                if deed == "is-slow-to-load" {
                     burn(Duration::from_millis(150));
                 }
-                self.say(kind, &[], &[&REPLY[..], &[0]].concat());
+                // A value.
+                self.say(kind, &[], &[&REPLY[..], &[9, 1, 1]].concat());
             }
-            // A value.
-            (Some(&PREDICTOR_OUTPUTS), _) => self.say(kind, &[], &[&REPLY[..], &[9, 1, 1]].concat()),
             _ => end(7),
         }
     }
@@ -106,7 +106,7 @@ impl Liar {
                 burn(Duration::from_millis(20));
                 if rows > 1 { self.too_large(&transformed) } else { self.outcome(ROWS_OUTCOME, rows) }
             }
-            _ if rows >= TOO_MANY => self.too_large(&transformed),
+            _ if rows == TOO_MANY => self.too_large(&transformed),
             _ => self.outcome(ROWS_OUTCOME, rows),
         }
     }
