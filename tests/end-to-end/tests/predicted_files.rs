@@ -182,11 +182,7 @@ type RowText<'a> = dyn Fn(&String) -> String + 'a;
 #[test]
 fn rows_of_a_pipe_are_predicted_before_it_ends() {
     let (place, lines) = trained();
-    let json = |line: &String| {
-        let cells = lines[0].split(',').zip(line.split(','));
-        let object: serde_json::Map<String, Value> = cells.map(|(name, cell)| (name.to_owned(), cell.into())).collect();
-        Value::Object(object).to_string()
-    };
+    let json = |line: &String| object(&lines, line, "");
     let csv = |line: &String| line.clone();
     let forms: [(&str, &RowText<'_>); 2] = [("csv", &csv), ("json", &json)];
     for (form, row) in forms {
@@ -214,6 +210,70 @@ fn rows_of_a_pipe_are_predicted_before_it_ends() {
         let rest = std::io::read_to_string(output).expect("text");
         assert_eq!(rest.lines().count(), 1, "{form}");
         assert!(running.wait().expect("it ends").success());
+    }
+}
+
+/// Returns a line of CSV as a JSON object, with more members.
+fn object(lines: &[String], line: &str, more: &str) -> String {
+    let cells = lines[0].split(',').zip(line.split(','));
+    let object: serde_json::Map<String, Value> = cells.map(|(name, cell)| (name.to_owned(), cell.into())).collect();
+    Value::Object(object).to_string().replacen('{', &format!("{{{more}"), 1)
+}
+
+#[test]
+fn kept_numbers_of_json_keep_their_digits_and_their_type() {
+    let (place, lines) = trained();
+    let numbers = ["10.50", "1e3", "null", "7"];
+    let row = |(line, number): (&String, &&str)| object(&lines, line, &format!("\"note\": {number}, "));
+    let rows: Vec<String> = lines[1..].iter().zip(&numbers).map(row).collect();
+    let input = place.write("rows.jsonl", rows.join("\n")).display().to_string();
+    let output = |name: &str| place.path().join(name).display().to_string();
+    for name in ["out.jsonl", "out.csv", "out.parquet"] {
+        predict(&place, &["--input", &input, "--keep", "note", "--output", &output(name)]).expect(0);
+    }
+    let text = std::fs::read_to_string(output("out.jsonl")).expect("a file");
+    let begins = numbers.map(|number| format!("{{\"note\":{number},\"label\":"));
+    assert!(text.lines().zip(&begins).all(|(line, begin)| line.starts_with(begin)), "{text}");
+    let text = std::fs::read_to_string(output("out.csv")).expect("a file");
+    let cells: Vec<&str> = text.lines().skip(1).map(|line| line.split(',').next().expect("a cell")).collect();
+    assert_eq!(cells, ["10.50", "1e3", "", "7"]);
+    let batches = parquet(&output("out.parquet"));
+    let floats: Vec<Option<f64>> = batches[0].column(0).as_primitive::<Float64Type>().iter().collect();
+    assert_eq!(floats, [Some(10.5), Some(1000.0), None, Some(7.0)]);
+    let document = predict(&place, &["--input", &input, "--keep", "note", "--json"]).expect(0);
+    assert!(document.stdout.contains("\"note\": 10.50,") && document.json()["predictions"][1]["note"] == 1000.0);
+}
+
+// A pipe that never pauses may have no rows at all.
+#[test]
+fn a_prediction_of_a_pipe_that_never_pauses_is_interrupted() {
+    let (place, lines) = trained();
+    let before = names(place.path());
+    let header = format!("{}\n", lines[0]);
+    for (first, endless) in [("", "[]".repeat(4096)), (header.as_str(), "\n".repeat(4096))] {
+        let output = place.path().join("out.csv").display().to_string();
+        let mut running = started(&place, &["--output", &output]);
+        let mut input = running.stdin.take().expect("a pipe");
+        let first = first.to_owned();
+        let writer = std::thread::spawn(move || {
+            let begun = input.write_all(first.as_bytes());
+            begun.and_then(|()| {
+                loop {
+                    input.write_all(endless.as_bytes())?;
+                }
+            })
+        });
+        while names(place.path()).len() == before.len() {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let id = rustix::process::Pid::from_child(&running);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).expect("it runs");
+        let ended = running.wait_with_output().expect("it ends");
+        let told = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(130), "{told}");
+        let written: std::io::Result<()> = writer.join().expect("it writes");
+        assert_eq!(written.expect_err("nobody reads").kind(), std::io::ErrorKind::BrokenPipe);
+        assert_eq!(names(place.path()), before);
     }
 }
 
