@@ -65,6 +65,14 @@ fn champion_at(home: &Home, model: &str, at: &str, json: bool) -> anyhow::Result
 
 /// Parses a time, or a day, which means its end. In UTC.
 fn point_in_time(text: &str) -> anyhow::Result<jiff::Timestamp> {
+    time_or_day(text, |day| day.at(23, 59, 59, 999_999_999))
+}
+
+/// Parses a time, or a day, which means the time of it that is given. In UTC.
+pub(super) fn time_or_day(
+    text: &str,
+    of_day: impl Fn(jiff::civil::Date) -> jiff::civil::DateTime,
+) -> anyhow::Result<jiff::Timestamp> {
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {
         return Ok(moment);
     }
@@ -75,8 +83,8 @@ fn point_in_time(text: &str) -> anyhow::Result<jiff::Timestamp> {
         return Ok(moment.to_zoned(jiff::tz::TimeZone::UTC)?.timestamp());
     }
     let day = text.parse::<jiff::civil::Date>().ok();
-    let end = day.and_then(|day| day.at(23, 59, 59, 999_999_999).to_zoned(jiff::tz::TimeZone::UTC).ok());
-    end.map(|end| end.timestamp()).ok_or_else(|| {
+    let time = day.and_then(|day| of_day(day).to_zoned(jiff::tz::TimeZone::UTC).ok());
+    time.map(|time| time.timestamp()).ok_or_else(|| {
         UsageError::error(
             ErrorCode::Argument,
             format!("`{text}` is not a date"),
