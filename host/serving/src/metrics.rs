@@ -5,9 +5,11 @@
 //! for ([`state`]).
 //!
 //! - `versions`: the metrics of versions, which go some time after their version
+//! - `observed`: the prediction log and outcomes
 //! - `state`: queues, sessions and origins as they are now
 //! - `process`: memory, time and descriptors
 
+pub(crate) mod observed;
 pub(crate) mod process;
 pub(crate) mod state;
 mod versions;
@@ -24,8 +26,10 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::arm::Arm;
+use crate::prediction_log::LogCounts;
 use crate::protocol::Protocol;
 
+use observed::Observed;
 use versions::{VersionFamilies, VersionLabels};
 
 /// The upper bounds of the histogram of latencies, in seconds.
@@ -95,6 +99,7 @@ pub struct Metrics {
     evicted: Counter,
     /// The counters of requests that no version answered.
     unserved: VersionMetrics,
+    observed: Observed,
 }
 
 impl fmt::Debug for Metrics {
@@ -118,7 +123,9 @@ impl Default for Metrics {
         registry.register("access_log_dropped", help, unlogged.clone());
         let help = "Idle connections that were closed to make room for others";
         registry.register("connections_evicted", help, evicted.clone());
-        Self { registry, versions, in_flight, unlogged, evicted, unserved }
+        let observed = Observed::default();
+        observed.register(&mut registry);
+        Self { registry, versions, in_flight, unlogged, evicted, unserved, observed }
     }
 }
 
@@ -144,6 +151,17 @@ impl Metrics {
     /// Returns the number of requests that have no answer yet.
     pub(crate) fn in_flight(&self) -> i64 {
         self.in_flight.get()
+    }
+
+    /// Returns the counts of the prediction log and of outcomes.
+    pub(crate) fn observed(&self) -> &Observed {
+        &self.observed
+    }
+
+    /// Returns the counts of a model's prediction log.
+    pub fn of_prediction_log(&self, model: &str) -> LogCounts {
+        let (rows, dropped) = self.observed.of_log(model);
+        LogCounts { rows, dropped }
     }
 
     /// Returns the counter of lines that the access log dropped.

@@ -3,6 +3,7 @@
 mod compatibility;
 mod follow;
 mod front;
+mod observed;
 
 use std::path::Path;
 use std::sync::OnceLock;

@@ -172,6 +172,42 @@ pub(super) fn common() -> Value {
             },
             "required": ["error"],
         },
+        "Outcome": {
+            "type": "object",
+            "properties": {
+                "request_id": { "type": "string", "description": "The identifier that the prediction had." },
+                "label": { "type": ["string", "number", "boolean", "null"], "description": "The true class." },
+                "value": { "type": ["number", "null"], "description": "The true value, or another number." },
+                "time": { "type": ["string", "null"], "format": "date-time", "description": "When. Now unless given." },
+            },
+            "required": ["request_id"],
+            "additionalProperties": false,
+        },
+        "OutcomeResults": {
+            "type": "object",
+            "properties": {
+                "outcomes": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "request_id": { "type": ["string", "null"] },
+                            "result": {
+                                "enum": [
+                                    "recorded", "duplicate", "unknown_version", "malformed_id", "unknown_label",
+                                    "invalid",
+                                ],
+                            },
+                            "message": { "type": "string" },
+                        },
+                        "required": ["request_id", "result"],
+                    },
+                },
+                "recorded": { "type": "integer" },
+                "model": { "type": "string" },
+            },
+            "required": ["outcomes", "recorded", "model"],
+        },
         "Health": {
             "type": "object",
             "properties": {
