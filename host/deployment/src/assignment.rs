@@ -1,9 +1,9 @@
 //! Which arm answers a request.
 //!
-//! The key of a request becomes a point of a circle of 2⁶⁴ points: the first eight bytes, big-endian,
-//! of SHA-256 over the deployment's salt, a byte 0 and the key. The candidate has the points from 0
-//! on, as many as its share says. So the same key gets the same arm on every server and in every
-//! release, and when the candidate's share grows, nobody leaves it.
+//! The key of a request becomes a point of a circle of 2⁶⁴ points: the first eight bytes,
+//! big-endian, of SHA-256 over the deployment's salt, a byte 0 and the key. The candidate has the
+//! points from 0 on, as many as its share says. So the same key gets the same arm on every server
+//! and in every release, and when the candidate's share grows, nobody leaves it.
 //! docs/decisions/assignment.md says why this hash.
 
 use sha2::{Digest as _, Sha256};

@@ -2,11 +2,11 @@
 
 use stagewright_store::{ArmCounts, Deployment, OutcomeTally};
 
-use crate::decision::Observed;
+use crate::observed::Observed;
 use crate::plan::{Better, CONTROL, Guard, OutcomeBound, OutcomeFigure, Plan};
 use crate::units::percent;
 
-/// What is known of the candidate.
+/// The figures of the candidate.
 #[derive(Clone, Debug)]
 pub(crate) struct Trial<'a> {
     /// The counters of the candidate in the present step.

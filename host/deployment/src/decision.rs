@@ -3,33 +3,21 @@
 //! Everything that is looked at is given, the time too. So each server comes to the same decision,
 //! and whichever is first makes it, by compare-and-set.
 
-use stagewright_store::{ArmCounts, Deployment, DeploymentStep, OutcomeTally};
+use stagewright_store::{Deployment, DeploymentStep};
 
 use crate::breach::{self, Trial};
 use crate::error::OperationError;
+use crate::observed::Observed;
 use crate::plan::{Canary, Plan};
 use crate::report::{self, Verdict};
 use crate::units::{Span, percent};
 
-/// The facts by which a deployment is judged.
-#[derive(Clone, Copy, Debug)]
-pub struct Observed<'a> {
-    /// The model's champion.
-    pub champion: Option<u32>,
-    /// The counters of all steps and arms, as the registry has them.
-    pub counts: &'a [ArmCounts],
-    /// The outcomes since the start, tallied with [`Plan::positive_label`].
-    pub outcomes: &'a [OutcomeTally],
-    /// Now, in milliseconds since the epoch.
-    pub now_ms: i64,
-}
-
-/// What is to be done with a deployment now.
+/// A decision about a deployment.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Decision {
     /// Nothing.
     Stay {
-        /// What it waits for.
+        /// The thing that it waits for.
         reason: String,
     },
     /// The next step is made, by compare-and-set.
@@ -139,7 +127,7 @@ fn scheduled(deployment: &Deployment, canary: &Canary, trial: &Trial<'_>, now_ms
     Decision::Advance { step: next_share(deployment, canary, reason) }
 }
 
-/// What an operator's `advance` does.
+/// The effect of an operator's `advance`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Move {
     /// The next step is made.

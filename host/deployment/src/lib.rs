@@ -1,9 +1,8 @@
 //! Deployments: plans, who answers a request, when to advance and when to give up, A/B reports.
 //!
 //! This crate decides and carries nothing out. It has no threads, no network and no clock: whoever
-//! calls gives the time. Servers share requests by [`Assignment`] and act on [`decide`]; the command
-//! line and the servers' interface for operators start and advance deployments by [`start`] and
-//! [`advance`].
+//! calls gives the time. Servers share requests by [`Assignment`] and act on [`decide`]. The command
+//! line and servers start and advance deployments for people by [`start`] and [`advance`].
 //!
 //! - [`Plan`]: what a deployment does, as its configuration in the registry has it
 //! - [`Assignment`]: which arm answers a request
@@ -16,6 +15,7 @@ mod breach;
 mod decision;
 mod error;
 mod file;
+mod observed;
 mod operations;
 mod plan;
 mod report;
@@ -25,9 +25,10 @@ mod units;
 mod view;
 
 pub use assignment::Assignment;
-pub use decision::{Decision, Move, Observed, decide, next_move};
+pub use decision::{Decision, Move, decide, next_move};
 pub use error::{OperationError, PlanError};
 pub use file::parse_file;
+pub use observed::Observed;
 pub use operations::{Candidate, abort, advance, candidate, check, finish_promoted, start};
 pub use plan::{
     Ab, Better, BlueGreen, CONTROL, Canary, DEFAULT_KEY_HEADER, DEFAULT_POSITIVE, Guard, Key, Metric, Metrics,

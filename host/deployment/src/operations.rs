@@ -1,4 +1,4 @@
-//! What operators do: start, advance and abort a deployment, on the registry.
+//! The operations of people: start, advance and abort a deployment, on the registry.
 //!
 //! The command line and the servers call these, so that a deployment is the same whoever runs it.
 //! A promotion is left to the caller, which knows the production location.
@@ -8,8 +8,9 @@ use stagewright_store::{
     CHAMPION, Deployment, DeploymentError, DeploymentStatus, JudgedAgainst, Registry, StoreError, Verdict,
 };
 
-use crate::decision::{Move, Observed, next_move};
+use crate::decision::{Move, next_move};
 use crate::error::OperationError;
+use crate::observed::Observed;
 use crate::plan::{Ab, Plan};
 use crate::request::{VersionName, plan_of_request, unknown};
 use crate::view::observe;

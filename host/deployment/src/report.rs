@@ -10,7 +10,7 @@ use serde::Serialize;
 use stagewright_store::{ArmCounts, Deployment};
 
 use crate::breach::Outcomes;
-use crate::decision::Observed;
+use crate::observed::Observed;
 use crate::plan::{Ab, Better, CONTROL, Metric};
 use crate::statistics::{self, Comparison, Mean, Proportion};
 use crate::units::percent;
@@ -62,7 +62,7 @@ pub struct MetricReport {
     pub p_value: Option<f64>,
 }
 
-/// What an A/B test found.
+/// The result of an A/B test.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "verdict", rename_all = "snake_case")]
 pub enum Verdict {
@@ -128,7 +128,7 @@ fn verdict(test: &Ab, primary: &MetricReport, missing: Vec<String>) -> Verdict {
     }
 }
 
-/// What both arms did: the control first.
+/// The figures of both arms, the control first.
 struct Arms {
     counts: [ArmCounts; 2],
     outcomes: [Outcomes; 2],

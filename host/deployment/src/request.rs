@@ -1,8 +1,8 @@
 //! The request to start a deployment: a plan as people write it.
 //!
-//! Versions may be named by number (`3`, `"v3"`), by semantic version (`"v1.2.3"`) or by alias; keys
-//! may be written with `-` in place of `_`, as in other TOML files; and an object with `variants` and
-//! without a `strategy` is an A/B test.
+//! Versions may be named by number (`3`, `"v3"`), by semantic version (`"v1.2.3"`) or by alias.
+//! Keys may be written with `-` in place of `_`, as in other TOML files. An object with `variants`
+//! and without a `strategy` is an A/B test.
 
 use serde_json::{Map, Value as Json};
 

@@ -7,8 +7,9 @@ use stagewright_store::{
 };
 
 use crate::breach::Outcomes;
-use crate::decision::{Decision, Observed, decide};
+use crate::decision::{Decision, decide};
 use crate::error::OperationError;
+use crate::observed::Observed;
 use crate::plan::Plan;
 use crate::report::{self, AbReport};
 
@@ -33,7 +34,7 @@ pub struct View {
     pub configuration: Json,
     /// The arms: the champion at the start, and the candidate.
     pub arms: Vec<ArmView>,
-    /// What servers note: of a shadow, how many of its answers were compared and differed.
+    /// The notes of servers: of a shadow, how many of its answers were compared and differed.
     pub state: Json,
     /// Why it was started.
     pub reason: String,
@@ -51,13 +52,13 @@ pub struct View {
     pub ended_by: Option<String>,
     /// Why it ended.
     pub end_reason: Option<String>,
-    /// What is to be done next; `None` if it has ended.
+    /// The next thing to be done; `None` if it has ended.
     pub next: Option<Next>,
-    /// What the A/B test has found; `None` for other strategies.
+    /// The A/B test's report; `None` for other strategies.
     pub report: Option<AbReport>,
 }
 
-/// What is to be done next with a deployment.
+/// The next thing to be done with a deployment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Next {
     /// `stay`, `advance`, `promote`, `finish` or `abort`.

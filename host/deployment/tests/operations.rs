@@ -1,4 +1,4 @@
-//! What operators do, on a real registry.
+//! Operations of people, on a real registry.
 
 mod support;
 

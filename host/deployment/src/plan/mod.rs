@@ -25,7 +25,7 @@ const MAX_SHARES: usize = 100;
 /// The longest step of a schedule: a year.
 const MAX_INTERVAL_MS: u128 = 366 * 86_400_000;
 
-/// What a deployment does, from its start to its end.
+/// The way of a deployment from its start to its end.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
     /// All requests move to the candidate at once, and back at once if it fails.

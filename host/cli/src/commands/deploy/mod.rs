@@ -10,7 +10,7 @@ mod show;
 use stagewright_deployment as deployment;
 use stagewright_store::{Deployment, Home};
 
-pub(super) use self::promotion::promote_candidate;
+pub(crate) use self::promotion::promote_candidate;
 use self::show::{show, views};
 use crate::arguments::{DeployCommand, DeployStartArguments};
 use crate::commands::models::promote::check_components;
