@@ -43,7 +43,8 @@
 //! - `source`: CSV, SQLite and Parquet files ([`open`] returns a [`Cursor`] of batches), and
 //!   downloads over HTTP ([`fetch`]).
 //! - `decode`: decoding in this process ([`InProcess`]) or in one that performs a [`DecodeJob`].
-//! - `prediction`, `kept`: rows to predict, in pieces, with columns that are passed through.
+//! - `prediction`, `kept`, `kept_builder`: rows to predict, in pieces, with columns that are passed
+//!   through.
 //! - `rows`, `json`: rows that arrive at once; `request`: as one batch; [`RequestDecoder`]: for a
 //!   server, prepared once.
 //! - `infer`: a proposed signature for a source ([`infer`], [`propose`]).
@@ -60,6 +61,7 @@ mod infer;
 mod interrupt;
 mod json;
 mod kept;
+mod kept_builder;
 mod prediction;
 mod request;
 mod request_decoder;

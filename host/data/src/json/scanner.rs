@@ -2,8 +2,8 @@
 //!
 //! `serde_json` parses `2.9999999999999999999` as a double, which is 3. [`Scanner`] finds values in
 //! one pass, by the grammar, and returns each as written ([`Raw`]). It accepts what `serde_json`
-//! accepts, except arrays and objects nested deeper than [`MAX_DEPTH`]. Single strings are parsed by
-//! `serde_json`; [`value`](super::value) makes cells of them.
+//! accepts, except arrays and objects nested deeper than [`MAX_DEPTH`]. Single strings are parsed
+//! by `serde_json`; [`value`](super::value) makes cells of values.
 
 use std::borrow::Cow;
 

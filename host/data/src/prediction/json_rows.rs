@@ -14,7 +14,7 @@ use crate::cell::Cell;
 use crate::error::{DataError, DataFault, listed};
 use crate::interrupt::Interrupt;
 use crate::json::{Halt, Kind, Raw, Scanner};
-use crate::kept::KeptBuilder;
+use crate::kept_builder::KeptBuilder;
 use crate::rows::{MemberOrder, Members, RowPlan};
 use crate::source::{BatchSink, CellVisitor};
 

@@ -67,8 +67,8 @@ impl RowPlan {
         plan
     }
 
-    /// Prepares a signature for requests, which may have values for the names in `keep` in each row.
-    /// Each is given with the most bytes of its text.
+    /// Prepares a signature for requests, which may have values for the names in `keep` in each
+    /// row. Each is given with the most bytes of its text.
     pub(crate) fn of_requests(signature: &Signature, keep: &[(&str, usize)], refuses_unknown: bool) -> Self {
         let mut plan = Self { refuses_unknown, ..Self::new(signature, Strictness::Predict, &[]) };
         keep.iter().for_each(|(name, most_bytes)| plan.keep(name, *most_bytes));
