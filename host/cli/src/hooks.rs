@@ -1,7 +1,4 @@
-//! Hooks of commands that may change a champion: they are told when the command is done.
-//!
-//! A command waits a bounded time for them. A hook that fails neither fails the command nor takes
-//! anything back: it is a warning.
+//! The hooks of the operator's file, and their use by commands and by servers.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -11,10 +8,14 @@ use stagewright_hooks::{HookFollower, Hooks, Patience, Report};
 use stagewright_manifest::Operator;
 use stagewright_store::{Home, OpenMode, Registry, StoreError};
 
-use crate::arguments::{Command, DeployCommand, ModelsArguments, ModelsCommand, StageCommand};
 use crate::environment;
 use crate::home::{HomeLocation, actor};
-use crate::installation;
+
+#[cfg(feature = "pipelines")]
+mod of_command;
+
+#[cfg(feature = "pipelines")]
+pub(crate) use of_command::HooksOfCommand;
 
 /// The time in which a command begins attempts. One that begins in it has the hook's timeout.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -44,70 +45,4 @@ fn open(location: &HomeLocation) -> Result<Registry, StoreError> {
     let password = environment::variable("PGPASSWORD");
     let home = Home::open_as(&location.home, location.registry.as_deref(), password.as_deref(), OpenMode::Serving)?;
     Ok(home.registry.acting_as(&actor()))
-}
-
-/// The hooks of a command that may change a champion.
-pub(crate) struct HooksOfCommand {
-    location: HomeLocation,
-    hooks: Hooks,
-    /// The audit's last place before the command; `None` if it is not known.
-    place: Option<u64>,
-}
-
-impl HooksOfCommand {
-    /// Prepares for a command. `None` if it changes no champion, or there are no hooks.
-    ///
-    /// What fails here fails in the command too, which says so better.
-    pub(crate) fn before(location: &HomeLocation, command: &Command) -> Option<Self> {
-        if !may_change_champions(command) {
-            return None;
-        }
-        let hooks = hooks(&installation::operator().ok().filter(|operator| !operator.hooks.is_empty())?);
-        let place = match open(location) {
-            Ok(registry) => hooks.begin(&registry, None).and_then(|()| last_place(&registry)).ok(),
-            // The command makes the registry.
-            Err(StoreError::NoRegistry { .. }) => Some(0),
-            Err(_) => None,
-        };
-        Some(Self { location: location.clone(), hooks, place })
-    }
-
-    /// Tells the hooks, if a champion has changed since.
-    pub(crate) fn after(self) {
-        let told = open(&self.location).and_then(|registry| {
-            let Some(place) = self.place else { return Ok(Vec::new()) };
-            self.hooks.begin(&registry, Some(place))?;
-            let is_changed = registry.count_champion_changes(place)? > 0;
-            Ok(if is_changed { deliver(&self.hooks, &registry) } else { Vec::new() })
-        });
-        match told {
-            Ok(reports) => reports.iter().for_each(warn),
-            Err(StoreError::NoRegistry { .. }) => {}
-            Err(error) => tracing::warn!("no hook was told: {error}"),
-        }
-    }
-}
-
-fn warn(report: &Report) {
-    if let Some(problem) = &report.problem {
-        tracing::warn!(
-            "hook `{}`: {problem}\nhint: a running `stagewright serve` goes on trying, and so does `stagewright hooks deliver`",
-            report.name
-        );
-    }
-}
-
-fn last_place(registry: &Registry) -> Result<u64, StoreError> {
-    Ok(registry.audit_entries(1)?.first().map_or(0, |entry| entry.seq))
-}
-
-fn may_change_champions(command: &Command) -> bool {
-    match command {
-        Command::Run(_) | Command::Resume(_) | Command::Gate(_) | Command::Stage(StageCommand::Run(_)) => true,
-        Command::Models(ModelsArguments { command: Some(command), .. }) => {
-            matches!(command, ModelsCommand::Promote { .. } | ModelsCommand::Rollback { .. } | ModelsCommand::Retire(_))
-        }
-        Command::Deploy(DeployCommand::Advance { .. }) => true,
-        _ => false,
-    }
 }

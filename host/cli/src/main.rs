@@ -5,6 +5,11 @@
 //! errors), `project` (the home and the runtime that a command works with), `trust`,
 //! `installation`, `home`, `terminal`, `environment`, `output`.
 
+#![cfg_attr(
+    not(feature = "pipelines"),
+    expect(dead_code, unused_imports, reason = "commands of other builds use it; the linker leaves it out")
+)]
+
 #[macro_use]
 mod output;
 

@@ -20,7 +20,7 @@ pub(crate) use json::JsonArgument;
 pub(crate) use probe::ProbeArguments;
 pub(crate) use registry::{
     AuditCommand, DecisionArguments, DestinationArguments, GateArguments, GcArguments, ModelsArguments, ModelsCommand,
-    PolicyName, RetireArguments, RunsArguments, RunsCommand, SearchArguments,
+    OutcomesArguments, PolicyName, RetireArguments, RunsArguments, RunsCommand, SearchArguments,
 };
 pub(crate) use serve::{IsolationArgument, ServeArguments};
 
@@ -55,30 +55,40 @@ An error has a code, which `stagewright explain CODE` explains.";
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Writes a manifest for a table.
+    #[cfg(feature = "pipelines")]
     Init(InitArguments),
     /// Runs a pipeline: ingestion, validation, transformation, training, evaluation, promotion.
     /// Takes over the results of stages that an earlier run executed with the same inputs.
+    #[cfg(feature = "pipelines")]
     Run(RunArguments),
     /// Continues a run that did not finish. Its finished stages are not executed again.
+    #[cfg(feature = "pipelines")]
     Resume(ResumeArguments),
     /// Shows what a run would do, and checks everything that can be checked without running it.
+    #[cfg(feature = "pipelines")]
     Plan(PlanArguments),
     /// Runs a single stage; inspects, signs and compiles components.
+    #[cfg(feature = "pipelines")]
     #[command(subcommand)]
     Stage(StageCommand),
     /// Pins the digests of the components that a manifest names by path, in `stagewright.lock`
     /// beside it.
+    #[cfg(feature = "pipelines")]
     Lock(LockArguments),
     /// Lists, shows, compares, searches and exports runs.
+    #[cfg(feature = "pipelines")]
     Runs(RunsArguments),
     /// Executes the stages of a recorded run again, and names the first artifact that differs.
+    #[cfg(feature = "pipelines")]
     Reproduce(ReproduceArguments),
     /// Shows the origin of a run, a version or an artifact, and what was made of it.
+    #[cfg(feature = "pipelines")]
     Lineage(LineageArguments),
     /// Lists, shows, compares, promotes, rolls back and exports registered models.
     Models(ModelsArguments),
     /// Judges a registered version by gates. Can record the verdict, and promote the version if it
     /// passes.
+    #[cfg(feature = "pipelines")]
     Gate(GateArguments),
     /// Verifies and lists the chain of all changes of models.
     #[command(subcommand)]
@@ -88,6 +98,7 @@ pub(crate) enum Command {
     Hooks(HooksCommand),
     /// Removes artifacts that no run, version or alias refers to, and orphans at the production
     /// location.
+    #[cfg(feature = "pipelines")]
     Gc(GcArguments),
     /// Predicts new rows with a registered model.
     Predict(PredictArguments),
@@ -95,9 +106,11 @@ pub(crate) enum Command {
     Serve(ServeArguments),
     /// Starts, advances, aborts and shows deployments: the ways in which a version takes over from
     /// the champion, step by step.
+    #[cfg(feature = "pipelines")]
     #[command(subcommand)]
     Deploy(DeployCommand),
     /// Lists and exports the artifacts of stages.
+    #[cfg(feature = "pipelines")]
     #[command(subcommand)]
     Artifacts(ArtifactsCommand),
     /// Checks this installation and its home.

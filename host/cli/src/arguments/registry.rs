@@ -125,6 +125,23 @@ pub(crate) enum RunsCommand {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct OutcomesArguments {
+    /// The model: `NAME`, or `NAME/VERSION` for one version.
+    pub(crate) model: String,
+    /// One version. [default: all that have outcomes]
+    #[arg(long = "version", value_name = "VERSION")]
+    pub(crate) only: Option<u32>,
+    /// The time from which on outcomes count: a day or a time in UTC. [default: all]
+    #[arg(long, value_name = "TIME")]
+    pub(crate) since: Option<String>,
+    /// The folder of the model's prediction log. [default: in the home]
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) log: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) json: JsonArgument,
+}
+
+#[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct ModelsArguments {
     #[command(subcommand)]
@@ -145,6 +162,7 @@ pub(crate) enum ModelsCommand {
         json: JsonArgument,
     },
     /// Compares versions: parameters, metrics, data, components, code.
+    #[cfg(feature = "pipelines")]
     Compare {
         /// The versions: `NAME/VERSION` or `NAME@ALIAS`. The others are compared with the first.
         #[arg(required = true, num_args = 2.., value_name = "MODEL")]
@@ -156,6 +174,7 @@ pub(crate) enum ModelsCommand {
         json: JsonArgument,
     },
     /// Writes the model card of a version.
+    #[cfg(feature = "pipelines")]
     Card {
         /// The version: `NAME/VERSION`, `NAME@ALIAS` or `NAME` (its champion).
         model: String,
@@ -166,6 +185,7 @@ pub(crate) enum ModelsCommand {
         json: JsonArgument,
     },
     /// Writes the provenance of a version as an in-toto statement (SLSA provenance).
+    #[cfg(feature = "pipelines")]
     Attest {
         /// The version: `NAME/VERSION`, `NAME@ALIAS` or `NAME` (its champion).
         model: String,
@@ -185,12 +205,18 @@ pub(crate) enum ModelsCommand {
         #[command(flatten)]
         json: JsonArgument,
     },
+    /// Measures versions in production: joins logged predictions with the outcomes that were posted,
+    /// by request.
+    Outcomes(OutcomesArguments),
     /// Approves a version by a person's decision, whatever its gates say.
+    #[cfg(feature = "pipelines")]
     Approve(DecisionArguments),
     /// Rejects a version by a person's decision, whatever its gates say.
+    #[cfg(feature = "pipelines")]
     Reject(DecisionArguments),
     /// Makes an approved version the champion: copies it to the production location, then moves the
     /// alias.
+    #[cfg(feature = "pipelines")]
     Promote {
         /// The version: `NAME/VERSION` or `NAME@ALIAS`. `NAME@champion` repairs the production
         /// location.
@@ -207,6 +233,7 @@ pub(crate) enum ModelsCommand {
         json: JsonArgument,
     },
     /// Makes the version that was archived last the champion again.
+    #[cfg(feature = "pipelines")]
     Rollback {
         /// The model.
         model: String,
@@ -220,8 +247,10 @@ pub(crate) enum ModelsCommand {
     },
     /// Takes a model out of production: archives its champion, and removes the pointers to it at
     /// destinations.
+    #[cfg(feature = "pipelines")]
     Retire(RetireArguments),
     /// Moves a version to another stage: none, staging or archived.
+    #[cfg(feature = "pipelines")]
     Transition {
         /// The version: `NAME/VERSION` or `NAME@ALIAS`.
         model: String,
@@ -232,6 +261,7 @@ pub(crate) enum ModelsCommand {
         reason: String,
     },
     /// Sets and removes tags of a model or a version.
+    #[cfg(feature = "pipelines")]
     Tag {
         /// The model or version: `NAME`, `NAME/VERSION` or `NAME@ALIAS`.
         model: String,
@@ -243,6 +273,7 @@ pub(crate) enum ModelsCommand {
         remove: Vec<String>,
     },
     /// Sets an alias to a version, or removes it.
+    #[cfg(feature = "pipelines")]
     Alias {
         /// The version: `NAME/VERSION`; with --remove, `NAME`.
         model: String,
@@ -256,6 +287,7 @@ pub(crate) enum ModelsCommand {
         remove: bool,
     },
     /// Searches versions of all models, with a filter in MLflow's grammar.
+    #[cfg(feature = "pipelines")]
     Search(SearchArguments),
     /// Shows the history of a model, or the champion at a given time.
     History {
@@ -268,6 +300,7 @@ pub(crate) enum ModelsCommand {
         json: JsonArgument,
     },
     /// Copies a version with everything that it needs to a folder or a bucket.
+    #[cfg(feature = "pipelines")]
     Export {
         /// The version: `NAME/VERSION` or `NAME@ALIAS`.
         model: String,
@@ -278,6 +311,7 @@ pub(crate) enum ModelsCommand {
     },
     /// Registers a version from where it was exported or promoted to. It has no verdict until
     /// `gate` records one.
+    #[cfg(feature = "pipelines")]
     Import {
         /// The version there: `NAME` (its champion) or `NAME/VERSION`.
         model: String,
@@ -294,6 +328,7 @@ pub(crate) enum ModelsCommand {
         json: JsonArgument,
     },
     /// Deletes a version, or a model with all its versions. The audit keeps their history.
+    #[cfg(feature = "pipelines")]
     Delete {
         /// The model or version: `NAME` or `NAME/VERSION`.
         model: String,
