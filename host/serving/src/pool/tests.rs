@@ -55,7 +55,9 @@ impl Gate {
     }
 
     fn wait(&self) {
-        drop(self.opens.wait_while(self.is_open.lock().unwrap(), |is_open| !*is_open).unwrap());
+        // Not for ever: the threads of a test that failed have to end.
+        let patience = 3 * SOON;
+        drop(self.opens.wait_timeout_while(self.is_open.lock().unwrap(), patience, |is_open| !*is_open).unwrap());
     }
 }
 
@@ -171,9 +173,18 @@ async fn ask_in_order(pool: &Arc<Pool>, requests: &[f64]) -> Vec<Task<Result<Vec
 
 /// Waits until the rows that wait are this many.
 async fn until_waiting(pool: &Pool, rows: usize) {
-    while pool.waiting_rows() != rows {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let waits = async {
+        while pool.waiting_rows() != rows {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(SOON, waits).await.expect("so many rows wait");
+}
+
+/// Asks for a prediction that is refused at once.
+async fn refusal(pool: &Pool) -> PoolFault {
+    let answer = tokio::time::timeout(SOON, pool.predict(rows(&[1.0]))).await;
+    answer.expect("it does not wait").expect_err("the queue is full")
 }
 
 #[test]
@@ -251,7 +262,7 @@ fn a_full_queue_refuses_and_says_how_full_it_is() {
         let held = hold_up(&pool, &world).await;
         let waiting = ask(&pool, vec![1.0; 5]);
         until_waiting(&pool, 5).await;
-        let fault = pool.predict(rows(&[1.0])).await.expect_err("the queue is full");
+        let fault = refusal(&pool).await;
         assert!(matches!(fault, PoolFault::Overloaded(Overloaded::Rows { waiting: 5, allowed: 5 })), "{fault}");
         world.gate.open();
         assert_eq!(waiting.await.unwrap(), Ok(vec![2.0; 5]));
@@ -269,7 +280,7 @@ fn the_rows_that_wait_are_bounded_in_bytes() {
         // A request that alone is too large is accepted by an empty queue.
         let waiting = ask(&pool, vec![1.0; 2000]);
         until_waiting(&pool, 2000).await;
-        let fault = pool.predict(rows(&[1.0])).await.expect_err("the queue is full");
+        let fault = refusal(&pool).await;
         assert!(
             matches!(&fault, PoolFault::Overloaded(Overloaded::Bytes { waiting, allowed })
                 if *waiting > bytes && *allowed == bytes),
@@ -291,7 +302,7 @@ fn a_request_whose_client_leaves_is_withdrawn() {
     runtime().block_on(async {
         let held = hold_up(&pool, &world).await;
         let mut waiting = ask_in_order(&pool, &[1.0, 2.0, 3.0, 4.0, 5.0]).await;
-        assert!(pool.predict(rows(&[6.0])).await.is_err(), "the queue is full");
+        assert!(matches!(refusal(&pool).await, PoolFault::Overloaded(_)));
         let stays = waiting.remove(2);
         leave(waiting).await;
         assert_eq!(pool.waiting_rows(), 1);
