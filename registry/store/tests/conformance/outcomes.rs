@@ -79,7 +79,13 @@ pub(crate) fn of_each_request_the_first_outcome_counts(world: &World) {
         posted_ms: first.posted_ms,
     };
     assert_eq!(first, &expected);
-    let later: Vec<String> = world.registry.outcomes("churn", 8, Page { limit: 2, offset: 1 }).unwrap().into_iter().map(|it| it.request_id).collect();
+    let later: Vec<String> = world
+        .registry
+        .outcomes("churn", 8, Page { limit: 2, offset: 1 })
+        .unwrap()
+        .into_iter()
+        .map(|it| it.request_id)
+        .collect();
     assert_eq!(later, ["b", "c"]);
 }
 
@@ -92,7 +98,8 @@ pub(crate) fn a_posting_of_any_size_is_recorded_whole(world: &World) {
         assert_eq!(post(world, &posted), vec![Recorded; size], "{size}");
         count += size as u64;
         assert_eq!(world.registry.outcome_count("churn").unwrap(), count);
-        let half: Vec<NewOutcome> = posted.iter().step_by(2).cloned().chain([labelled(&format!("{size}-new"), "")]).collect();
+        let half: Vec<NewOutcome> =
+            posted.iter().step_by(2).cloned().chain([labelled(&format!("{size}-new"), "")]).collect();
         let mut expected = vec![Duplicate; half.len() - 1];
         expected.push(Recorded);
         assert_eq!(post(world, &half), expected, "{size}");
@@ -163,9 +170,8 @@ pub(crate) fn outcomes_are_tallied_by_arm_and_version_since_a_time(world: &World
 pub(crate) fn the_oldest_outcomes_are_removed(world: &World) {
     world.unjudged("churn");
     let at = |place: i64| NewOutcome { at_ms: place, ..labelled(&format!("r{place:02}"), "yes") };
-    let times = || -> Vec<i64> {
-        world.registry.outcomes("churn", 0, ALL).unwrap().into_iter().map(|it| it.at_ms).collect()
-    };
+    let times =
+        || -> Vec<i64> { world.registry.outcomes("churn", 0, ALL).unwrap().into_iter().map(|it| it.at_ms).collect() };
     let registry = &world.registry;
     registry.post_outcomes("churn", &(0..8).map(at).collect::<Vec<_>>(), 10).unwrap();
     assert_eq!(times(), (0..8).collect::<Vec<_>>());
@@ -236,7 +242,10 @@ pub(crate) fn what_is_no_outcome_is_refused_with_all_of_its_posting(world: &Worl
         (valued(1e-101), "its value is neither 0 nor from"),
     ] {
         let refused = world.registry.post_outcomes("churn", &[good.clone(), wrong], MAX_OUTCOMES).unwrap_err();
-        assert!(matches!(&refused, StoreError::BadOutcome { index: 1, problem: told } if told.contains(problem)), "{refused}");
+        assert!(
+            matches!(&refused, StoreError::BadOutcome { index: 1, problem: told } if told.contains(problem)),
+            "{refused}"
+        );
     }
     let many: Vec<NewOutcome> = (0..=MAX_OUTCOMES_AT_ONCE).map(|place| labelled(&place.to_string(), "yes")).collect();
     let refused = world.registry.post_outcomes("churn", &many, MAX_OUTCOMES).unwrap_err();
@@ -311,7 +320,9 @@ pub(crate) fn a_model_that_is_deleted_while_outcomes_are_posted_leaves_none(worl
                         match registry.post_outcomes("churn", &outcomes, MAX_OUTCOMES) {
                             // Each has to have posted before the model is deleted.
                             Ok(_) if posting == 0 => begun.send(()).unwrap(),
-                            Ok(_) if is_over.load(Ordering::Relaxed) => panic!("round {round}: the model is still there"),
+                            Ok(_) if is_over.load(Ordering::Relaxed) => {
+                                panic!("round {round}: the model is still there")
+                            }
                             Ok(_) => {}
                             Err(StoreError::NoModel { .. }) => return,
                             Err(error) => panic!("round {round}: {error}"),

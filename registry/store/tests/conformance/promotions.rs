@@ -104,7 +104,10 @@ pub(crate) fn a_promotion_against_another_champion_than_expected_is_refused(worl
     let promote = |expected| world.registry.promote("churn", 2, &PromotionRequest { expected, ..to("") });
     for (expected, said) in [(Some(None), None), (Some(Some(2)), Some(2))] {
         let moved = promote(expected).unwrap_err();
-        assert!(matches!(moved, StoreError::AliasMoved { expected, actual: Some(1), .. } if expected == said), "{moved}");
+        assert!(
+            matches!(moved, StoreError::AliasMoved { expected, actual: Some(1), .. } if expected == said),
+            "{moved}"
+        );
         assert_eq!(world.champion("churn"), Some(1));
     }
     assert!(matches!(promote(Some(Some(9))), Err(StoreError::NoVersion { .. })));
@@ -281,7 +284,9 @@ pub(crate) fn promotions_of_one_millisecond_are_in_the_order_of_their_completion
         promote(3, &format!("third {round}"));
     }
     // The last one began first.
-    world.sql("UPDATE promotions SET began_ms = 5; UPDATE promotions SET began_ms = 4 WHERE reason LIKE '% 5'").unwrap();
+    world
+        .sql("UPDATE promotions SET began_ms = 5; UPDATE promotions SET began_ms = 4 WHERE reason LIKE '% 5'")
+        .unwrap();
     let reason_of = |version| world.registry.promotion_of("churn", version).unwrap().unwrap().reason;
     assert_eq!([1, 2, 3].map(reason_of), ["first 5", "second 5", "third 5"]);
     assert_eq!(world.registry.last_promotion("churn").unwrap().unwrap().reason, "third 5");
