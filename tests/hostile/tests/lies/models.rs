@@ -105,7 +105,7 @@ fn a_request_has_its_limits_for_all_of_its_batches() {
 #[test]
 fn what_a_model_used_while_it_was_loaded_counts_against_no_request() {
     let (workshop, folder) = (Workshop::open(Place::Processes), folder());
-    let limits = CallLimits { cpu: Duration::from_millis(60), ..GENEROUS };
+    let limits = CallLimits { cpu: Duration::from_millis(30), ..GENEROUS };
     let session = open((&workshop, folder.path()), "is-slow-to-load", limits, Isolation::Pooled);
     let mut session = session.unwrap_or_else(|fault| panic!("{fault}"));
     // The thread that watches the process has looked at it many times then.

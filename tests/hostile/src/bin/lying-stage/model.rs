@@ -75,7 +75,7 @@ impl Liar {
             (Some(&LOAD_PREDICTOR), _) => self.say(kind, &[], &[&REPLY[..], &[0]].concat()),
             (Some(&PREDICTOR_OUTPUTS), _) => {
                 if deed == "is-slow-to-load" {
-                    burn(Duration::from_millis(150));
+                    burn(Duration::from_millis(400));
                 }
                 // A value.
                 self.say(kind, &[], &[&REPLY[..], &[9, 1, 1]].concat());
