@@ -10,7 +10,7 @@ use std::process::Command;
 use crate::steps::{Result, output};
 use crate::workspace::{as_typed, root, target};
 
-/// What begins the paragraph before the commands.
+/// The beginning of the paragraph before the commands.
 const PARAGRAPH: &str = "**Serve.**";
 
 /// More commands are too many for a first look.

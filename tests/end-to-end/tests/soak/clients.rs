@@ -34,7 +34,7 @@ struct Shared {
     served: AtomicU64,
 }
 
-/// What clients have seen.
+/// The answers and failures that clients have seen.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     time: Duration,

@@ -82,7 +82,7 @@ fn a_server_answers_every_request_for_minutes_whatever_happens_around_it() {
     assert_eq!(server.stop().code, Some(0));
 }
 
-/// What happens around the server.
+/// The changes around the server.
 struct Story<'a> {
     models: &'a Models,
     server: &'a Serving,

@@ -85,7 +85,7 @@ pub(super) fn serving(options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// What all parts use.
+/// The models, bodies and load that all parts share.
 struct Bench<'a> {
     options: &'a Options,
     wrk: Wrk,
