@@ -34,8 +34,11 @@ fn customers(place: &Place) -> Vec<Value> {
         cell if cell.parse::<f64>().is_ok() => serde_json::from_str(cell).unwrap_or_else(|_| cell.into()),
         cell => cell.into(),
     };
-    let row = |line: &str| names.iter().zip(line.split(',')).map(|(name, cell)| ((*name).to_owned(), value(cell)));
-    text.lines().skip(1).map(|line| Value::Object(row(line).collect())).collect()
+    let row = |line: &str| -> Value {
+        let cells = names.iter().zip(line.split(','));
+        Value::Object(cells.map(|(name, cell)| ((*name).to_owned(), value(cell))).collect())
+    };
+    text.lines().skip(1).map(row).collect()
 }
 
 fn folder(place: &Place) -> PathBuf {
