@@ -8,11 +8,12 @@ mod promotion;
 mod show;
 
 use stagewright_deployment as deployment;
+use stagewright_promotion::promote::PromoteError;
 use stagewright_store::{Deployment, Home};
 
 pub(crate) use self::promotion::promote_candidate;
 use self::show::{show, views};
-use crate::arguments::{DeployCommand, DeployStartArguments};
+use crate::arguments::{DeployCommand, DeployStartArguments, DestinationArguments};
 use crate::commands::models::promote::check_components;
 use crate::error_code::ErrorCode;
 use crate::exit_code::ExitCode;
@@ -28,10 +29,7 @@ pub(crate) fn deploy(location: &HomeLocation, command: &DeployCommand) -> anyhow
         DeployCommand::Status { model: None, json } => all(&home, json.json),
         DeployCommand::Start(arguments) => start(&home, arguments),
         DeployCommand::Advance { model, reason, destination, json } => {
-            let promote = |candidate: &_| promote_candidate(&home, candidate, destination, json.json).map(drop);
-            let reason = one_line(reason);
-            let advanced = deployment::advance(&home.registry, model, &reason, now_ms(), promote)?;
-            shown(&home, &advanced, json.json)
+            advance(&home, model, &one_line(reason), destination, json.json)
         }
         DeployCommand::Abort { model, reason, json } => {
             let reason = one_line(reason);
@@ -53,6 +51,27 @@ fn start(home: &Home, arguments: &DeployStartArguments) -> anyhow::Result<ExitCo
     check_components(home, &registry.version(model, plan.candidate())?)?;
     let started = deployment::start(registry, model, &request, &one_line(&arguments.reason))?;
     shown(home, &started, arguments.json.json)
+}
+
+fn advance(
+    home: &Home,
+    model: &str,
+    reason: &str,
+    destination: &DestinationArguments,
+    json: bool,
+) -> anyhow::Result<ExitCode> {
+    let mut behind = None;
+    let promote = |candidate: &_| match promote_candidate(home, candidate, destination, json) {
+        Ok(_) => Ok(()),
+        // The deployment is over all the same.
+        Err(error) if error.downcast_ref().is_some_and(PromoteError::is_champion) => {
+            behind = Some(error);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
+    let advanced = deployment::advance(&home.registry, model, reason, now_ms(), promote)?;
+    behind.map_or_else(|| shown(home, &advanced, json), Err)
 }
 
 /// Shows the active deployment of a model, or else its last one.
