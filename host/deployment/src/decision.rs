@@ -115,7 +115,7 @@ fn scheduled(deployment: &Deployment, canary: &Canary, trial: &Trial<'_>, now_ms
     let mut missing = breach::missing(&canary.guard, trial);
     if left_ms > 0 {
         // In whole seconds, rounded up, so that the last one is not "0 s".
-        missing.insert(0, format!("{} s of {} are left", (left_ms + 999) / 1000, Span(interval)));
+        missing.insert(0, format!("{} s of {} are left", left_ms.saturating_add(999) / 1000, Span(interval)));
     }
     if !missing.is_empty() {
         return Decision::Stay { reason: format!("{step}: {}", missing.join("; ")) };
@@ -211,5 +211,5 @@ fn next_share(deployment: &Deployment, canary: &Canary, reason: String) -> Deplo
 
 /// Returns a step of a canary for people: `step 2 of 4 (25 %)`.
 fn step_text(canary: &Canary, step: u32) -> String {
-    format!("step {} of {} ({})", step + 1, canary.shares.len(), percent(canary.share(step)))
+    format!("step {} of {} ({})", step.saturating_add(1), canary.shares.len(), percent(canary.share(step)))
 }

@@ -18,12 +18,11 @@ pub struct Proportion {
 /// A sample of values by its moments.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mean {
-    /// The number of values.
-    pub count: u64,
-    /// Their mean.
-    pub mean: f64,
-    /// Their variance, with the divisor `count - 1`.
-    pub variance: f64,
+    /// The number of values, at least 2.
+    count: u64,
+    mean: f64,
+    /// With the divisor `count - 1`.
+    variance: f64,
 }
 
 /// The difference of two arms.

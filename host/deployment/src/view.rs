@@ -8,7 +8,7 @@ use stagewright_store::{
 
 use crate::breach::Outcomes;
 use crate::decision::{Decision, decide};
-use crate::error::OperationError;
+use crate::error::PlanError;
 use crate::observed::Observed;
 use crate::plan::Plan;
 use crate::report::{self, AbReport};
@@ -145,22 +145,26 @@ pub fn observe(
 /// Returns a deployment with its figures.
 ///
 /// # Errors
-/// [`OperationError::Plan`] if the plan is of a newer release, [`OperationError::Store`].
-pub fn status(registry: &Registry, deployment: &Deployment, now_ms: i64) -> Result<View, OperationError> {
-    let plan = Plan::of(deployment)?;
-    let (counts, outcomes) = observe(registry, deployment, &plan)?;
+/// [`StoreError`] of the registry.
+pub fn status(registry: &Registry, deployment: &Deployment, now_ms: i64) -> Result<View, StoreError> {
+    let plan = Plan::of(deployment);
+    let (counts, outcomes) = match &plan {
+        Ok(plan) => observe(registry, deployment, plan)?,
+        Err(_) => (registry.arm_counts(&deployment.model, deployment.number)?, Vec::new()),
+    };
     let champion = registry.alias(&deployment.model, CHAMPION)?;
     let observed = Observed { champion, counts: &counts, outcomes: &outcomes, now_ms };
-    Ok(View::new(deployment, &plan, &observed))
+    Ok(View::new(deployment, plan.as_ref(), &observed))
 }
 
 impl View {
-    /// Returns a deployment with its figures.
-    pub fn new(deployment: &Deployment, plan: &Plan, observed: &Observed<'_>) -> Self {
+    /// Returns a deployment with its figures. A plan that cannot be read, for example of a newer
+    /// release, is told as what is next.
+    pub fn new(deployment: &Deployment, plan: Result<&Plan, &PlanError>, observed: &Observed<'_>) -> Self {
         let it = deployment.clone();
         let is_active = it.status == DeploymentStatus::Active;
         let report = match plan {
-            Plan::Ab(test) => Some(report::report(deployment, test, observed)),
+            Ok(Plan::Ab(test)) => Some(report::report(deployment, test, observed)),
             _ => None,
         };
         let arm = |arm: &stagewright_store::DeploymentArm| {
@@ -181,7 +185,10 @@ impl View {
         };
         Self {
             arms: it.arms.iter().map(arm).collect(),
-            next: is_active.then(|| Next::of(&decide(deployment, plan, observed))),
+            next: is_active.then(|| match plan {
+                Ok(plan) => Next::of(&decide(deployment, plan, observed)),
+                Err(error) => Next { action: "stay", reason: error.to_string() },
+            }),
             report,
             model: it.model,
             number: it.number,

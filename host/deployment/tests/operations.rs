@@ -7,8 +7,8 @@ use std::cell::RefCell;
 use serde_json::{Value, json};
 use stagewright_deployment::{Candidate, OperationError, Plan, abort, advance, parse_file, start, status};
 use stagewright_store::{
-    ArmCounts, ArtifactKind, CHAMPION, DeploymentError, DeploymentStatus, Home, JudgedAgainst, NewOutcome, NewVerdict,
-    NewVersion, PromotionRequest, Reference, StoreError, Verdict,
+    ArmCounts, ArtifactKind, CHAMPION, DeploymentError, DeploymentStatus, Home, JudgedAgainst, NewDeployment,
+    NewOutcome, NewVerdict, NewVersion, PromotionRequest, Reference, StoreError, Verdict,
 };
 use tempfile::TempDir;
 
@@ -264,6 +264,46 @@ fn the_status_has_the_figures_of_each_arm_and_what_is_next() {
     let ended = abort(registry, MODEL, "enough").unwrap();
     let view = status(registry, &ended, ended.started_ms).unwrap();
     assert_eq!((view.next, view.end_reason.as_deref()), (None, Some("enough")));
+}
+
+/// A plan of a newer release is shown and can be aborted, but not advanced.
+#[test]
+fn a_plan_that_is_not_understood_can_be_aborted() {
+    let world = World::new();
+    let registry = &world.home.registry;
+    let newer = json!({"strategy": "canary", "version": 2, "ramp": "smooth"});
+    let plan = Plan::parse(&canary()).unwrap().new_deployment(1, "a test").unwrap();
+    let started = registry.start_deployment(MODEL, &NewDeployment { configuration: newer, ..plan }).unwrap();
+    let next = status(registry, &started, 0).unwrap().next.unwrap();
+    assert!(next.action == "stay" && next.reason.contains("unknown field `ramp`"), "{next:?}");
+    let refused = advance(registry, MODEL, "", 0, none).unwrap_err();
+    assert!(matches!(refused, OperationError::Plan(_)), "{refused}");
+    let ended = abort(registry, MODEL, "not understood").unwrap();
+    assert_eq!(status(registry, &ended, 0).unwrap().next, None);
+}
+
+/// The plans of the documentation, in the order of the page: TOML and JSON.
+#[test]
+fn the_plans_of_the_documentation_can_be_started() {
+    let world = World::new();
+    world.registered("3.0.0");
+    world.approve(3);
+    let page = include_str!("../../../docs/deployments.md");
+    let blocks: Vec<(&str, bool)> = page
+        .split("\n```")
+        .filter_map(|block| {
+            let (language, text) = block.split_once('\n')?;
+            ["toml", "json"].contains(&language).then_some((text, language == "json"))
+        })
+        .collect();
+    assert_eq!(blocks.len(), 3, "a canary, and one test twice");
+    let mut strategies = Vec::new();
+    for (text, is_json) in blocks {
+        let started = world.start(&parse_file(text, is_json).unwrap()).unwrap();
+        strategies.push((started.strategy.name(), started.arms[1].version));
+        abort(&world.home.registry, MODEL, "the next one").unwrap();
+    }
+    assert_eq!(strategies, [("canary", 3), ("ab", 2), ("ab", 2)]);
 }
 
 #[test]

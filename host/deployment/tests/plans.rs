@@ -2,6 +2,7 @@
 
 mod support;
 
+use proptest::prelude::*;
 use serde_json::{Value, json};
 use stagewright_deployment::{Key, Metric, Plan};
 use stagewright_store::DeploymentStrategy;
@@ -131,6 +132,66 @@ fn every_mistake_is_refused_by_its_field_with_a_remedy() {
         // Text of a plan cannot end the line that it is cited in.
         assert_eq!(error.lines().count(), 2, "{error}");
     }
+}
+
+proptest! {
+    /// Whatever stands in a field: it is refused, or makes a plan whose arms share all requests and
+    /// which the registry returns as it was.
+    #[test]
+    fn whatever_is_written_is_a_plan_or_refused(place in 0..PLACES.len(), value in value()) {
+        let (pointer, base) = (PLACES[place], [canary(), full(), ab()]);
+        for plan in base.into_iter().filter(|plan| parent_exists(plan, pointer)) {
+            if let Ok(plan) = Plan::parse(&with(plan, pointer, value.clone())) {
+                let stored = plan.to_json();
+                prop_assert_eq!(Plan::parse(&stored), Ok(plan.clone()));
+                if let Ok(new) = plan.new_deployment(1, "") {
+                    let sum: f64 = new.arms.iter().map(|arm| arm.share).sum();
+                    prop_assert!((sum - 1.0).abs() < 1e-6, "{:?}", new.arms);
+                }
+            }
+        }
+    }
+}
+
+const PLACES: [&str; 13] = [
+    "/version",
+    "/shares",
+    "/interval",
+    "/guard",
+    "/guard/max_error_rate",
+    "/guard/max_p99",
+    "/guard/outcome",
+    "/key",
+    "/variants/control/traffic_percentage",
+    "/variants/treatment/model_version",
+    "/metrics/primary",
+    "/duration_days",
+    "/min_sample_size",
+];
+
+fn full() -> Value {
+    with(canary(), "/guard", json!({"min_requests": 10}))
+}
+
+fn parent_exists(plan: &Value, pointer: &str) -> bool {
+    let parent = pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
+    plan.pointer(parent).is_some_and(Value::is_object)
+}
+
+/// Returns values of every kind that a plan may hold, or not.
+fn value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        (0_i64..200).prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,12}".prop_map(Value::from),
+        "[0-9]{1,20} ?(ms|s|min|h|d|%)".prop_map(Value::from),
+        proptest::collection::vec(0.0..120.0_f64, 0..5).prop_map(Value::from),
+        Just(json!({"header": "x"})),
+        Just(json!({"at_least": 0.5})),
+    ]
 }
 
 #[test]
