@@ -31,10 +31,8 @@ impl Channel {
     pub(super) fn send(&self, entry: Entry) {
         let (bytes, rows) = (entry.bytes, entry.rows() as u64);
         let dropped = entry.columns.files.counts.dropped.clone();
-        if self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes > MOST_BYTES || self.is_closed() {
-            self.free(bytes);
-            dropped.inc_by(rows);
-        } else if self.sender.try_send(Some(Box::new(entry))).is_err() {
+        let has_room = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= MOST_BYTES && !self.is_closed();
+        if !has_room || self.sender.try_send(Some(Box::new(entry))).is_err() {
             self.free(bytes);
             dropped.inc_by(rows);
         }

@@ -154,7 +154,7 @@ fn described(name: String, data_type: DataType, is_masked: bool) -> Field {
 }
 
 /// Makes a batch of requests whose columns have this schema.
-pub(super) fn encode(schema: &SchemaRef, entries: &[Box<Entry>]) -> Result<RecordBatch, ArrowError> {
+pub(super) fn encode(schema: &SchemaRef, entries: &[Entry]) -> Result<RecordBatch, ArrowError> {
     let mut arrays = fixed(entries);
     let fixed = arrays.len();
     for (place, field) in schema.fields().iter().enumerate().skip(fixed) {
@@ -177,8 +177,8 @@ pub(super) fn encode(schema: &SchemaRef, entries: &[Box<Entry>]) -> Result<Recor
 }
 
 /// Makes the columns that every file begins with.
-fn fixed(entries: &[Box<Entry>]) -> Vec<ArrayRef> {
-    let rows: usize = entries.iter().map(|entry| entry.rows()).sum();
+fn fixed(entries: &[Entry]) -> Vec<ArrayRef> {
+    let rows: usize = entries.iter().map(Entry::rows).sum();
     let of_request = |value: &dyn Fn(&Entry) -> i64| -> Int64Array {
         entries.iter().flat_map(|entry| std::iter::repeat_n(value(entry), entry.rows())).collect()
     };

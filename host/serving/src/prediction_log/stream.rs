@@ -41,7 +41,7 @@ pub(super) struct Stream {
     pub(super) schema: SchemaRef,
     /// The name of the file.
     pub(super) name: LogName,
-    entries: Vec<Box<Entry>>,
+    entries: Vec<Entry>,
     entry_bytes: usize,
     chunks: Vec<RecordBatch>,
     chunk_bytes: usize,
@@ -66,7 +66,7 @@ impl Stream {
     }
 
     /// Takes a request. Returns the bytes of requests that are columns now.
-    pub(super) fn take(&mut self, entry: Box<Entry>, now_ms: i64) -> usize {
+    pub(super) fn take(&mut self, entry: Entry, now_ms: i64) -> usize {
         self.entry_bytes += entry.bytes;
         self.entries.push(entry);
         if self.entries.len() < ENTRIES && self.entry_bytes < ENTRY_BYTES {
@@ -103,7 +103,7 @@ impl Stream {
                 self.chunk_bytes += chunk.get_array_memory_size();
                 self.chunks.push(chunk);
             }
-            Err(error) => self.drop_rows(entries.iter().map(|entry| entry.rows()).sum(), &error),
+            Err(error) => self.drop_rows(entries.iter().map(Entry::rows).sum(), &error),
         }
         freed
     }

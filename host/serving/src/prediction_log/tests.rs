@@ -87,8 +87,8 @@ fn writer() -> Writer {
     Writer::new(Arc::new(Channel::open().0))
 }
 
-fn entry(columns: &Arc<Columns>, request: LoggedRequest) -> Box<Entry> {
-    Box::new(Entry::new(columns.clone(), request))
+fn entry(columns: &Arc<Columns>, request: LoggedRequest) -> Entry {
+    Entry::new(columns.clone(), request)
 }
 
 /// Reads all rows of a folder.

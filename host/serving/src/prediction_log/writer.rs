@@ -38,7 +38,7 @@ impl Writer {
                 Ok(first) => {
                     let rest = std::iter::from_fn(|| requests.try_recv().ok());
                     let now_ms = now_ms();
-                    std::iter::once(first).chain(rest).flatten().for_each(|entry| self.take(entry, now_ms));
+                    std::iter::once(first).chain(rest).flatten().for_each(|entry| self.take(*entry, now_ms));
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return self.end(now_ms()),
@@ -47,7 +47,7 @@ impl Writer {
                 // Those that were sent while the end began.
                 let last = std::iter::from_fn(|| requests.try_recv().ok()).flatten();
                 let now_ms = now_ms();
-                last.for_each(|entry| self.take(entry, now_ms));
+                last.for_each(|entry| self.take(*entry, now_ms));
                 return self.end(now_ms);
             }
             if Instant::now() >= next_flush {
@@ -59,7 +59,7 @@ impl Writer {
     }
 
     /// Takes a request.
-    pub(super) fn take(&mut self, entry: Box<Entry>, now_ms: i64) {
+    pub(super) fn take(&mut self, entry: Entry, now_ms: i64) {
         let hour = ms(entry.request.at).div_euclid(HOUR_MS);
         let columns = &entry.columns;
         let place = self.streams.iter().position(|stream| {
