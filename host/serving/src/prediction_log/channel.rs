@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::entry::Entry;
+use super::folder::ModelFiles;
 
 /// The most requests that wait for the writer.
 const MOST_ENTRIES: usize = 16_384;
@@ -18,13 +20,16 @@ pub(super) struct Channel {
     sender: SyncSender<Option<Box<Entry>>>,
     bytes: AtomicUsize,
     is_closed: AtomicBool,
+    /// The files of all models, which are tidied whether requests come or not.
+    models: Mutex<Vec<Arc<ModelFiles>>>,
 }
 
 impl Channel {
     /// Opens a channel.
     pub(super) fn open() -> (Self, Receiver<Option<Box<Entry>>>) {
         let (sender, receiver) = sync_channel(MOST_ENTRIES);
-        (Self { sender, bytes: AtomicUsize::new(0), is_closed: AtomicBool::new(false) }, receiver)
+        let (bytes, is_closed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        (Self { sender, bytes, is_closed, models: Mutex::default() }, receiver)
     }
 
     /// Sends a request, or drops it if too much waits. Never waits.
@@ -36,6 +41,16 @@ impl Channel {
             self.free(bytes);
             dropped.inc_by(rows);
         }
+    }
+
+    /// Adds a model whose files are tidied.
+    pub(super) fn add(&self, files: Arc<ModelFiles>) {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner).push(files);
+    }
+
+    /// Returns the files of all models.
+    pub(super) fn models(&self) -> Vec<Arc<ModelFiles>> {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Says that the memory of requests is free.

@@ -2,9 +2,10 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use stagewright_data::{Signature, Task};
 
@@ -18,6 +19,13 @@ use super::writer::{Writer, now_ms};
 
 /// How long the end of a server waits for the last rows to be written. A disk may never take them.
 const LAST_ROWS: Duration = Duration::from_secs(10);
+
+/// The most requests that fail and are logged in a second. A client that sends nothing but mistakes
+/// would else fill the log with them, and its oldest files, which are worth more, would go.
+const MOST_FAILURES: u64 = 1000;
+
+/// The bits of the count in [`Failures`]; the others have the second.
+const COUNT_BITS: u32 = 16;
 
 /// The message of a channel that only ends.
 #[derive(Debug)]
@@ -70,11 +78,14 @@ impl PredictionLog {
         let files = ModelFiles { folder, most_bytes: policy.most_bytes, keep: policy.keep, counts };
         files.clean()?;
         files.make_room(0, now_ms())?;
+        let files = Arc::new(files);
+        self.channel.add(files.clone());
         let mask = match policy.mask.is_empty() {
             true => None,
             false => Some(self.mask()?),
         };
-        Ok(ModelLog { model: model.to_owned(), policy, files: Arc::new(files), channel: self.channel.clone(), mask })
+        let failures = Arc::new(Failures::default());
+        Ok(ModelLog { model: model.to_owned(), policy, files, channel: self.channel.clone(), mask, failures })
     }
 
     fn mask(&self) -> io::Result<Arc<MaskKey>> {
@@ -109,6 +120,7 @@ pub struct ModelLog {
     files: Arc<ModelFiles>,
     channel: Arc<Channel>,
     mask: Option<Arc<MaskKey>>,
+    failures: Arc<Failures>,
 }
 
 impl ModelLog {
@@ -121,7 +133,12 @@ impl ModelLog {
     pub(crate) fn of_version(&self, version: u32, task: &Task, signature: &Signature) -> VersionLog {
         let (files, mask) = (self.files.clone(), self.mask.clone());
         let columns = Columns::new(files, (&self.model, version), task.clone(), signature, &self.policy, mask);
-        VersionLog { columns: Arc::new(columns), channel: self.channel.clone(), rate: self.policy.rate }
+        VersionLog {
+            columns: Arc::new(columns),
+            channel: self.channel.clone(),
+            rate: self.policy.rate,
+            failures: self.failures.clone(),
+        }
     }
 }
 
@@ -131,6 +148,7 @@ pub struct VersionLog {
     columns: Arc<Columns>,
     channel: Arc<Channel>,
     rate: f64,
+    failures: Arc<Failures>,
 }
 
 impl VersionLog {
@@ -143,8 +161,35 @@ impl VersionLog {
     /// Logs a request, later. Never waits: if the log does not keep up, the request is dropped and
     /// counted.
     pub(crate) fn write(&self, request: LoggedRequest) {
-        self.channel.send(Entry::new(self.columns.clone(), request));
+        let is_taken = request.error.is_none() || self.failures.admit(seconds(SystemTime::now()));
+        let entry = Entry::new(self.columns.clone(), request);
+        match is_taken {
+            true => self.channel.send(entry),
+            false => {
+                self.columns.files.counts.dropped.inc_by(entry.rows() as u64);
+            }
+        }
     }
+}
+
+/// The failures of a model in the second that passes.
+#[derive(Debug, Default)]
+struct Failures(AtomicU64);
+
+impl Failures {
+    /// Counts a failure of a second. Returns whether it is one of the first [`MOST_FAILURES`] of it.
+    fn admit(&self, second: u64) -> bool {
+        let next = |packed: u64| match packed >> COUNT_BITS == second {
+            true if packed & ((1 << COUNT_BITS) - 1) >= MOST_FAILURES => None,
+            true => Some(packed + 1),
+            false => Some(second << COUNT_BITS | 1),
+        };
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).is_ok()
+    }
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Returns whether the hash of an identifier lies in the share of hashes that `rate` is of all.
@@ -175,5 +220,11 @@ mod tests {
         let tenth = taken(0.1);
         assert!((1576..=2424).contains(&tenth), "{tenth} of 20,000");
         assert!(ids.iter().all(|id| !is_sampled(id, 0.1) || is_sampled(id, 0.2)), "a higher rate takes more");
+    }
+    #[test]
+    fn failures_are_logged_up_to_a_number_in_each_second() {
+        let failures = Failures::default();
+        let admitted = |second| (0..3 * MOST_FAILURES).filter(|_| failures.admit(second)).count() as u64;
+        assert_eq!([admitted(7), admitted(7), admitted(8)], [MOST_FAILURES, 0, MOST_FAILURES]);
     }
 }

@@ -6,10 +6,11 @@
 
 use std::fs::File;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use arrow_schema::SchemaRef;
+use arrow_schema::{ArrowError, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
@@ -98,7 +99,9 @@ impl Stream {
         if entries.is_empty() {
             return freed;
         }
-        match encode(&self.schema, &entries) {
+        // A batch that cannot be made must not end the thread, and with it the log.
+        let made = catch_unwind(AssertUnwindSafe(|| encode(&self.schema, &entries)));
+        match made.unwrap_or_else(|_| Err(ArrowError::ComputeError("they make no columns".to_owned()))) {
             Ok(chunk) => {
                 self.chunk_bytes += chunk.get_array_memory_size();
                 self.chunks.push(chunk);

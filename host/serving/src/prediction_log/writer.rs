@@ -12,6 +12,9 @@ use super::stream::Stream;
 /// The time after which requests are in a file, which is what a killed server loses.
 pub(super) const FLUSH: Duration = Duration::from_secs(5);
 
+/// The time between two looks for files that are too old, or left by a killed server.
+const TIDY: Duration = Duration::from_secs(600);
+
 /// The pause after requests came. A writer that sleeps need not be woken by each request.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -33,6 +36,7 @@ impl Writer {
     /// Writes until the channel is closed.
     pub(super) fn run(mut self, requests: &Receiver<Option<Box<Entry>>>) {
         let mut next_flush = Instant::now() + FLUSH;
+        let mut next_tidy = Instant::now() + TIDY;
         loop {
             match requests.recv_timeout(next_flush.saturating_duration_since(Instant::now())) {
                 Ok(first) => {
@@ -53,6 +57,10 @@ impl Writer {
             if Instant::now() >= next_flush {
                 self.flush(now_ms());
                 next_flush = Instant::now() + FLUSH;
+            }
+            if Instant::now() >= next_tidy {
+                self.tidy(now_ms());
+                next_tidy = Instant::now() + TIDY;
             }
             std::thread::sleep(PAUSE);
         }
@@ -84,18 +92,19 @@ impl Writer {
         let hour = now_ms.div_euclid(HOUR_MS);
         for mut stream in std::mem::take(&mut self.streams) {
             self.channel.free(stream.flush(now_ms));
-            if stream.is_full() {
+            if stream.is_full() || stream.name.hour < hour {
                 stream.finish();
-            } else if stream.name.hour < hour {
-                let files = stream.files.clone();
-                stream.finish();
-                // Once an hour is often enough.
-                let tidied = files.clean().and_then(|()| files.make_room(0, now_ms));
-                if let Err(error) = tidied {
-                    tracing::warn!("old predictions in `{}` are not removed: {error}", files.folder.display());
-                }
             } else {
                 self.streams.push(stream);
+            }
+        }
+    }
+
+    /// Removes files that are too old or too many, and what killed servers left, of all models.
+    pub(super) fn tidy(&self, now_ms: i64) {
+        for files in self.channel.models() {
+            if let Err(error) = files.clean().and_then(|()| files.make_room(0, now_ms)) {
+                tracing::warn!("old predictions in `{}` are not removed: {error}", files.folder.display());
             }
         }
     }
