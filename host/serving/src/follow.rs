@@ -202,68 +202,77 @@ impl Following {
 
     /// Shares the requests between a champion and the other arms of the active deployment.
     fn share(&mut self, champion: Arc<ServedVersion>) {
-        let live = match self.origin.deployment() {
-            Ok(offered) => self.live(&champion, offered),
+        let offered = match self.origin.deployment() {
+            Ok(offered) => offered,
             Err(error) => {
                 self.note(&error);
                 // What was seen last goes on.
-                self.model.live().filter(|live| Arc::ptr_eq(&live.arms[0].version, &champion))
+                let live = self.model.live().filter(|live| Arc::ptr_eq(&live.arms[0].version, &champion));
+                return self.model.direct(champion, live);
             }
         };
+        let active = offered.as_ref().map(|offered| offered.deployment.clone());
+        let (live, problem) = match offered.map(|offered| self.live(&champion, offered)) {
+            None => (None, None),
+            Some(Ok(live)) => (live, None),
+            Some(Err(problem)) => (None, Some(problem)),
+        };
         self.model.direct(champion, live);
+        if let Some(problem) =
+            problem.as_ref().filter(|it| Some(*it) != self.model.status().deployment_problem.as_ref())
+        {
+            tracing::error!("model `{}`: its deployment is not carried out: {problem}", self.model.name);
+        }
+        self.model.update(|status| (status.deployment, status.deployment_problem) = (active, problem));
     }
 
-    /// Returns the active deployment with its versions loaded; `None` if this server does not carry
-    /// it out.
-    fn live(&mut self, champion: &Arc<ServedVersion>, offered: Option<OfferedDeployment>) -> Option<Arc<Live>> {
-        let active = offered.as_ref().map(|offered| offered.deployment.clone());
-        self.model.update(|status| (status.deployment, status.deployment_problem) = (active, None));
-        let OfferedDeployment { deployment, versions } = offered?;
-        // Another version has become champion: whoever conducts the deployment ends it.
-        if deployment.arms.first()?.version != champion.version {
-            return None;
+    /// Returns a deployment with its versions loaded; `None` if it compares with another champion,
+    /// in which case whoever conducts it ends it.
+    ///
+    /// # Errors
+    /// Why this server does not carry it out.
+    fn live(
+        &mut self,
+        champion: &Arc<ServedVersion>,
+        OfferedDeployment { deployment, versions }: OfferedDeployment,
+    ) -> Result<Option<Arc<Live>>, String> {
+        if deployment.arms.first().is_none_or(|arm| arm.version != champion.version) {
+            return Ok(None);
         }
         let before = self.model.live();
         let is_same =
             |it: &&Arc<Live>| it.deployment.at() == deployment.at() && Arc::ptr_eq(&it.arms[0].version, champion);
         if let Some(live) = before.as_ref().filter(is_same) {
-            return Some(live.clone());
+            return Ok(Some(live.clone()));
         }
         let is_unloadable = |it: &&Unloadable| it.number == deployment.number && it.at.elapsed() < RETRY_REFUSED;
         if let Some(Unloadable { reason, .. }) = self.unloadable.as_ref().filter(is_unloadable) {
             let reason = reason.clone();
-            return self.give_up(&deployment, reason);
+            return Err(self.give_up(&deployment, reason));
         }
-        let loaded =
-            versions.and_then(|all| all.iter().map(|offered| self.loaded(offered)).collect::<Result<Vec<_>, _>>());
-        match loaded {
-            Ok(loaded) => match Live::new(deployment, &loaded, &self.model.ledger, before.as_deref()) {
-                Ok(live) => Some(Arc::new(live)),
-                Err(error) => self.leave(error.to_string()),
-            },
+        let load =
+            |all: Vec<OfferedVersion>| all.iter().map(|offered| self.loaded(offered)).collect::<Result<Vec<_>, _>>();
+        match versions.and_then(load) {
+            Ok(loaded) => {
+                let live = Live::new(deployment, &loaded, &self.model.ledger, before.as_deref());
+                live.map(|live| Some(Arc::new(live))).map_err(|error| error.to_string())
+            }
             Err(error) => {
                 let candidate = deployment.arms.last().map_or(0, |arm| arm.version);
                 let reason = format!("version {candidate} does not load: {}", Untrusted::new(&error.to_string()));
-                self.unloadable =
-                    Some(Unloadable { number: deployment.number, reason: reason.clone(), at: Instant::now() });
-                self.give_up(&deployment, reason)
+                let (number, at) = (deployment.number, Instant::now());
+                self.unloadable = Some(Unloadable { number, reason: reason.clone(), at });
+                Err(self.give_up(&deployment, reason))
             }
         }
     }
 
-    /// Aborts a deployment whose versions do not load.
-    fn give_up(&mut self, deployment: &Deployment, reason: String) -> Option<Arc<Live>> {
+    /// Aborts a deployment whose versions do not load. Returns why it is not carried out.
+    fn give_up(&mut self, deployment: &Deployment, reason: String) -> String {
         match self.origin.abort(deployment, &reason) {
-            Ok(()) => self.leave(reason),
-            Err(error) => self.leave(format!("{reason}; it cannot be aborted: {error}")),
+            Ok(()) => reason,
+            Err(error) => format!("{reason}; it cannot be aborted: {error}"),
         }
-    }
-
-    /// Leaves a deployment to other servers.
-    fn leave(&mut self, problem: String) -> Option<Arc<Live>> {
-        tracing::error!("model `{}`: its deployment is not carried out: {problem}", self.model.name);
-        self.model.update(|status| status.deployment_problem = Some(problem));
-        None
     }
 
     /// Lets go of what was copied from the origin and is not needed any more.

@@ -98,7 +98,7 @@ async fn operate(
     let Some(operations) = service.operations().cloned() else {
         let text = "this server follows a production location, which has no deployments\n\
                     hint: ask a server that follows the registry";
-        return Refusal::of_text(StatusCode::CONFLICT, "no_registry", text).answer(&RequestId::unanswered());
+        return Refusal::of_text(StatusCode::NOT_IMPLEMENTED, "no_registry", text).answer(&RequestId::unanswered());
     };
     match off_thread_if(true, move || work(&operations, &model)).await {
         Ok(Ok(view)) => {
@@ -171,7 +171,7 @@ fn refused(fault: &OperationFault) -> Refusal {
         StoreError::NoModel { .. } => told(StatusCode::NOT_FOUND, "no_model"),
         StoreError::NoVersion { .. } => told(StatusCode::NOT_FOUND, "no_version"),
         StoreError::NotApproved { .. } | StoreError::StaleVerdict { .. } => told(StatusCode::CONFLICT, "not_approved"),
-        StoreError::ReadOnly { .. } => told(StatusCode::CONFLICT, "read_only"),
+        StoreError::ReadOnly { .. } => told(StatusCode::NOT_IMPLEMENTED, "read_only"),
         StoreError::Deployment(error) => match error {
             DeploymentError::NoneActive { .. } | DeploymentError::NotFound { .. } => {
                 told(StatusCode::NOT_FOUND, "no_deployment")

@@ -75,11 +75,9 @@ async fn answer_with(service: &Service, model: Option<&str>, headers: &HeaderMap
         Ok(chosen) => chosen,
         Err(fault) => return refusal(Failure::unserved(fault)),
     };
-    let decode = {
-        let body = body.clone();
-        move |route: &Route| Ok((decode(format, route, &body)?, ()))
-    };
-    let found = match service.predict(route, is_long(&body), decode).await {
+    let is_long = is_long(&body);
+    let decode = move |route: &Route| Ok((decode(format, route, &body)?, ()));
+    let found = match service.predict(route, is_long, decode).await {
         Ok((found, ())) => found,
         Err(failure) => return refusal(failure),
     };

@@ -57,7 +57,7 @@ impl Conductor {
             while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 conducted.iter_mut().for_each(Conducted::carry_on);
             }
-            conducted.iter_mut().for_each(Conducted::add_counts);
+            conducted.iter_mut().for_each(|it| drop(it.add_counts()));
         };
         std::thread::Builder::new().name("conduct".into()).spawn(run)?;
         Ok(Self { stop: Some(stop), ended })
@@ -92,14 +92,18 @@ impl Conducted {
     }
 
     fn carry_on(&mut self) {
-        self.add_counts();
-        let Some(number) = self.model.status().deployment.map(|deployment| deployment.number) else { return };
-        let done = self.judge(number);
-        self.tell(done.err().map(|error| error.to_string()));
+        let counted = self.add_counts().map_err(|error| error.to_string());
+        let number = self.model.status().deployment.map(|deployment| deployment.number);
+        let judged = number.map_or(Ok(()), |number| self.judge(number).map_err(|error| error.to_string()));
+        let problem = counted.and(judged).err();
+        if let Some(problem) = problem.as_ref().filter(|problem| Some(*problem) != self.told.as_ref()) {
+            tracing::warn!("model `{}`: its deployment is not carried on: {problem}", self.model.name);
+        }
+        self.told = problem;
     }
 
-    /// Adds what was counted to the registry.
-    fn add_counts(&mut self) {
+    /// Adds what was counted to the registry. What it does not take now is kept until it does.
+    fn add_counts(&mut self) -> Result<(), StoreError> {
         for (deployment, counts) in self.model.ledger.take() {
             let unsaved = self.unsaved.entry(deployment).or_default();
             for own in counts {
@@ -110,26 +114,20 @@ impl Conducted {
             }
         }
         if self.unsaved.is_empty() {
-            return;
+            return Ok(());
         }
-        let registry = match self.operations.registry() {
-            Ok(registry) => registry,
-            Err(error) => return self.tell(Some(error.to_string())),
-        };
-        let model = &self.model.name;
-        let mut problem = None;
+        let (registry, model) = (self.operations.registry()?, &self.model.name);
+        let mut done = Ok(());
         self.unsaved.retain(|deployment, counts| match registry.add_arm_counts(model, *deployment, counts) {
             Ok(()) => false,
             Err(error) => {
                 // Everything else will be refused again, such as counts of a deleted model.
                 let is_away = matches!(error, StoreError::Database { .. });
-                problem = Some(error.to_string());
+                done = Err(error);
                 is_away
             }
         });
-        if problem.is_some() {
-            self.tell(problem);
-        }
+        done
     }
 
     /// Does what the plan of a deployment says now.
@@ -204,14 +202,6 @@ impl Conducted {
             Err(error) => return Err(error.into()),
         }
         Ok(())
-    }
-
-    /// Logs a problem, unless it was told already.
-    fn tell(&mut self, problem: Option<String>) {
-        if let Some(problem) = problem.as_ref().filter(|problem| Some(*problem) != self.told.as_ref()) {
-            tracing::warn!("model `{}`: its deployment is not carried on: {problem}", self.model.name);
-        }
-        self.told = problem;
     }
 }
 

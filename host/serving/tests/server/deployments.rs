@@ -16,10 +16,10 @@ use crate::bed::{Reply, Running, ask, predict, version, version_of};
 pub(crate) const JSON: &str = "Content-Type: application/json";
 
 /// A connection whose answers are not read byte by byte.
-struct Fast(BufReader<TcpStream>);
+pub(crate) struct Fast(BufReader<TcpStream>);
 
 impl Fast {
-    fn to(server: &Running) -> Self {
+    pub(crate) fn to(server: &Running) -> Self {
         Self(BufReader::new(server.connect()))
     }
 }
@@ -180,7 +180,10 @@ fn every_protocol_asks_the_same_arm() {
         let inferred = ask("/v2/models/numbers/infer", tensor);
         let invoked = ask("/invocations", r#"{"instances": [[0.5]]}"#);
         assert_eq!([&by_name.0, &inferred.0, &invoked.0], [&native.0; 3], "{key}");
-        assert_eq!((&native.1["version"], &inferred.1["model_version"]), (&json!(native.0.0), &json!(native.0.0.to_string())));
+        assert_eq!(
+            (&native.1["version"], &inferred.1["model_version"]),
+            (&json!(native.0.0), &json!(native.0.0.to_string()))
+        );
         versions.push(native.0.0);
     }
     assert!(versions.contains(&1) && versions.contains(&2));
@@ -256,7 +259,10 @@ fn arms_may_read_requests_differently() {
 struct Sum;
 
 impl stagewright_lifecycle::sandbox::ModelSession for Sum {
-    fn predict(&mut self, rows: &[arrow_array::RecordBatch]) -> Result<Vec<f64>, stagewright_lifecycle::fault::StageFault> {
+    fn predict(
+        &mut self,
+        rows: &[arrow_array::RecordBatch],
+    ) -> Result<Vec<f64>, stagewright_lifecycle::fault::StageFault> {
         use arrow_array::cast::AsArray as _;
         use arrow_array::types::Float64Type;
         let sum = |batch: &arrow_array::RecordBatch, row: usize| -> f64 {
@@ -368,7 +374,7 @@ fn operators_need_their_role() {
         ask(reader).expect_error(403, "forbidden");
         server.ask(method, path, &[JSON], body).expect_error(401, "unauthorized");
         // This server has no registry.
-        ask(boss).expect_error(409, "no_registry");
+        ask(boss).expect_error(501, "no_registry");
     }
     let other = server.ask("GET", "/models/other/deployment", &[boss], b"");
     other.expect_error(404, "no_model");

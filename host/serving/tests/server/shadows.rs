@@ -1,6 +1,5 @@
 //! Shadows: whatever they do, clients get the answers that they get without them.
 
-use std::io::Write as _;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,8 +12,8 @@ use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::ModelSession;
 use stagewright_serving::{PoolOptions, RequestId, ServedVersion};
 
-use crate::bed::{Reply, Running, ask, read_reply, send, version, version_of};
-use crate::deployments::{JSON, deployment};
+use crate::bed::{Reply, Running, ask, version, version_of};
+use crate::deployments::{Fast, JSON, deployment};
 
 /// The longest time until something that happens by itself has happened.
 const SOON: Duration = Duration::from_secs(30);
@@ -115,10 +114,13 @@ fn answers_are_the_same_with_a_shadow_whatever_it_does() {
         ("differs", shadow(options, |values| Ok(values.iter().map(|value| 1.0 - value).collect()))),
         ("fails", shadow(options, |_| Err(StageFault::host("it fails")))),
         ("panics", shadow(options, |_| panic!("a shadow panics"))),
-        ("is slow", shadow(few, |values| {
-            std::thread::sleep(Duration::from_secs(1));
-            Ok(values.to_vec())
-        })),
+        (
+            "is slow",
+            shadow(few, |values| {
+                std::thread::sleep(Duration::from_secs(1));
+                Ok(values.to_vec())
+            }),
+        ),
     ];
     for (deed, shadow) in shadows {
         let server = with_shadow(shadow);
@@ -128,23 +130,25 @@ fn answers_are_the_same_with_a_shadow_whatever_it_does() {
     }
 }
 
-/// A shadow that answers when it is let.
-fn held() -> (Sender<()>, Arc<ServedVersion>) {
+/// A shadow that answers when the sender is dropped. Its copies have this time.
+fn held(options: PoolOptions, deadline: Duration) -> (Sender<()>, Arc<ServedVersion>) {
     let (let_go, held): (Sender<()>, Receiver<()>) = channel();
-    let held = Mutex::new(held);
-    // It waits until the sender is dropped.
-    let shadow = shadow(PoolOptions { queued_rows: 40, ..PoolOptions::default() }, move |values| {
+    let held = Arc::new(Mutex::new(held));
+    let deed: Arc<Deed> = Arc::new(move |values| {
         let _ = held.lock().map(|held| held.recv());
         Ok(values.to_vec())
     });
-    (let_go, shadow)
+    (let_go, version_of(2, &["x"], options, deadline, move || Box::new(Shadow(deed.clone()))))
 }
 
 // invariant: No answer waits for a shadow.
 #[test]
 fn no_answer_waits_for_a_shadow_that_never_answers() {
-    let (let_go, shadow) = held();
+    let options = PoolOptions { queued_rows: 40, ..PoolOptions::default() };
+    let (let_go, shadow) = held(options, Duration::from_millis(300));
     let server = with_shadow(shadow);
+    // Dropped first, whatever happens: the server ends with its sessions.
+    let _let_go = let_go;
     let mut stream = server.connect();
     for _ in 0..500 {
         let reply = ask(&mut stream, "POST", "/predict", &[JSON], b"{\"x\": 0.5}");
@@ -154,32 +158,27 @@ fn no_answer_waits_for_a_shadow_that_never_answers() {
     until(&server, "stagewright_requests_total", "arm=\"shadow\"", 500.0);
     assert!(metric(&server, "stagewright_requests_total", "arm=\"shadow\",protocol=\"other\",code=\"504\"") > 0.0);
     assert!(metric(&server, "stagewright_requests_total", "arm=\"shadow\",protocol=\"other\",code=\"429\"") > 0.0);
-    assert_eq!(metric(&server, "stagewright_requests_total", "version=\"1\",arm=\"\",protocol=\"native\",code=\"200\""), 500.0);
+    assert_eq!(
+        metric(&server, "stagewright_requests_total", "version=\"1\",arm=\"\",protocol=\"native\",code=\"200\""),
+        500.0
+    );
     assert_eq!(metric(&server, "stagewright_shadow_compared_rows_total", "version=\"2\""), 0.0);
-    drop(let_go);
 }
 
 #[test]
 fn copies_beyond_a_bound_are_dropped_and_counted() {
-    let (let_go, shadow) = held();
+    let options = PoolOptions { queued_rows: usize::MAX, ..PoolOptions::default() };
+    let (let_go, shadow) = held(options, SOON);
     let server = with_shadow(shadow);
-    // Of 1.6 MB each when they are decoded, so that the bound is some dozens.
-    let rows = vec![r#"{"x":0.5}"#; 9_999].join(",");
-    let body = format!("[{rows}]");
-    let mut stream = server.connect();
-    let mut asked = 0.0;
-    while metric(&server, "stagewright_shadow_dropped_total", "version=\"2\"") == 0.0 {
-        assert!(asked < 5000.0, "nothing is dropped");
-        for _ in 0..20 {
-            // Not read until all are sent: the answers are long.
-            send(&mut stream, "POST", "/predict", &[JSON], body.as_bytes()).expect("a request");
-            stream.flush().expect("a request");
-            let reply = read_reply(&mut stream).expect("an answer");
-            assert_eq!(reply.status, 200);
-            asked += 1.0;
-        }
+    let _let_go = let_go;
+    let mut stream = Fast::to(&server);
+    // Each takes 4 KiB at least, of 64 MiB.
+    let room = (64 << 20) / (4 << 10);
+    for _ in 0..room + 100 {
+        let reply = ask(&mut stream, "POST", "/predict", &[JSON], b"{\"x\": 0.5}");
+        assert_eq!(reply.status, 200, "{}", reply.text());
     }
-    drop(let_go);
+    assert_eq!(metric(&server, "stagewright_shadow_dropped_total", "version=\"2\""), 100.0);
 }
 
 // invariant: A shadow has metrics of its own, and the number of its different answers is known.
