@@ -1,5 +1,10 @@
 //! `serve`: predictions over HTTP.
 
+#[cfg(feature = "pipelines")]
+mod deployments;
+#[cfg(not(feature = "pipelines"))]
+mod elsewhere;
+mod log;
 mod origins;
 mod settings;
 mod signals;
@@ -15,18 +20,22 @@ use stagewright_lifecycle::sandbox::{CallLimits, Isolation};
 use stagewright_manifest::{IsolationPolicy, Limits, Operator, ServedModelSection, ServingFile, World};
 use stagewright_runtime::EngineOptions;
 use stagewright_serving::{
-    FollowOptions, Follower, LastVerified, ModelLoader, OfferedVersion, OriginError, PoolOptions, ServedModel, Server,
-    Service, VersionOptions,
+    Conductor, FollowOptions, Follower, LastVerified, ModelLoader, ModelLog, OfferedVersion, OriginError,
+    OutcomeRecorder, PoolOptions, ServedModel, Server, Service, VersionOptions,
 };
 use stagewright_store::ArtifactStore;
 
-use self::origins::{AskedModel, origin, place, serving_artifacts, serving_folder};
+#[cfg(not(feature = "pipelines"))]
+use self::elsewhere as deployments;
+use self::log::Logs;
+use self::origins::{AskedModel, open_registry, origin, place, serving_artifacts, serving_folder};
 use self::settings::{models, server_options, within_ceilings};
 use self::signals::Signals;
 use crate::arguments::{IsolationArgument, ServeArguments};
 use crate::error_code::ErrorCode;
 use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
+use crate::hooks;
 use crate::installation;
 use crate::project::Sandbox;
 use crate::usage_error::UsageError;
@@ -58,15 +67,32 @@ pub(crate) fn serve(location: &HomeLocation, arguments: &ServeArguments) -> anyh
         })?;
     }
     let ground = Ground::open(location, &operator, arguments.from == "registry")?;
-    let service = Arc::new(Service::new(wanted.iter().map(|wanted| wanted.model.clone())));
+    let served = || wanted.iter().map(|wanted| wanted.model.clone());
+    let follows_registry = arguments.from == "registry";
+    let operations = follows_registry.then(|| Arc::new(deployments::operations(location)));
+    let service = Service::new(served());
+    let service = Arc::new(match &operations {
+        Some(operations) => {
+            let registry = location.clone();
+            let outcomes = OutcomeRecorder::start(Box::new(move || open_registry(&registry)))?;
+            service.with_operations(operations.clone()).with_outcomes(outcomes)
+        }
+        None => service,
+    });
+    // Dropped last, when everything is answered.
+    let sections = wanted.iter().map(|wanted| &wanted.section);
+    let logs = Logs::start(&ground.folder, sections, service.metrics())?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let followers = runtime.block_on(async {
         // Before the models: an address that is taken is known at once.
         let server = Server::bind(service.clone(), server_options(&file.server, arguments)).await?;
         let is_loaded = Arc::new(AtomicBool::new(false));
         let stop = tokio::spawn(Signals::install(server.reload())?.wait(is_loaded.clone()));
-        let follow = || follow(location, &ground, &operator, &wanted, arguments);
+        let follow = || follow(location, &ground, &operator, &wanted, &logs, arguments);
         let followers = tokio::task::block_in_place(follow)?;
+        let hooks = if follows_registry { hooks::follow(location, &operator)? } else { None };
+        let conduct = |operations| Conductor::start(served().collect(), operations);
+        let conductor = operations.map(conduct).transpose()?;
         is_loaded.store(true, Ordering::Relaxed);
         println!("{}://{}", server.scheme(), server.address());
         // A task that failed cannot tell when to stop, so it stops the server.
@@ -74,9 +100,10 @@ pub(crate) fn serve(location: &HomeLocation, arguments: &ServeArguments) -> anyh
         if cut > 0 {
             tracing::warn!("{cut} connections were cut off, because the time to end had passed");
         }
-        anyhow::Ok(followers)
+        anyhow::Ok((followers, hooks, conductor))
     })?;
     drop(followers);
+    drop(logs);
     Ok(ExitCode::Done)
 }
 
@@ -86,12 +113,20 @@ fn follow(
     ground: &Ground,
     operator: &Operator,
     wanted: &[Wanted],
+    logs: &Logs,
     arguments: &ServeArguments,
 ) -> anyhow::Result<Vec<Follower>> {
     let loader = ModelLoader::new(Arc::new(ground.sandbox.runtime.clone()), ground.artifacts.clone());
     let start = |wanted: &Wanted| {
-        let origin = origin(location, &ground.artifacts, &wanted.asked, &arguments.from)?;
-        let options = follow_options(location, ground, operator, wanted, arguments);
+        let mut origin = origin(location, &ground.artifacts, &wanted.asked, &arguments.from)?;
+        let log = logs.of(&wanted.asked.name);
+        // An origin that is away is found so below.
+        if let Some(log) = &log
+            && let Ok(offered) = origin.current()
+        {
+            log::check(log, &wanted.asked.name, &offered)?;
+        }
+        let options = follow_options(location, ground, operator, wanted, log, arguments);
         anyhow::Ok(Follower::start(wanted.model.clone(), loader.clone(), origin, options)?)
     };
     wanted.iter().map(start).collect()
@@ -127,6 +162,7 @@ fn follow_options(
     ground: &Ground,
     operator: &Operator,
     wanted: &Wanted,
+    log: Option<Arc<ModelLog>>,
     arguments: &ServeArguments,
 ) -> FollowOptions {
     let (operator, section, workers) = (operator.clone(), wanted.section.clone(), arguments.workers);
@@ -144,7 +180,14 @@ fn follow_options(
             IsolationPolicy::Auto if is_trusted() => Isolation::Pooled,
             IsolationPolicy::Auto | IsolationPolicy::Fresh => Isolation::Fresh,
         };
-        version_options(&operator, &section, workers, isolation, offered)
+        let mut options = version_options(&operator, &section, workers, isolation, offered)?;
+        if let Some(log) = &log {
+            log::warn(log, &section.name, offered);
+            let allowed = log.policy().allowed(&offered.contents.signature);
+            options.request.kept = allowed.into_iter().map(|field| field.name.clone()).collect();
+            options.log = Some(log.clone());
+        }
+        Ok(options)
     };
     FollowOptions {
         asked: wanted.asked.asked.clone(),
@@ -189,5 +232,6 @@ fn version_options(
             ..pool
         },
         request: RequestOptions { unknown_fields, max_rows: number(section.max_rows, request.max_rows), ..request },
+        log: None,
     })
 }

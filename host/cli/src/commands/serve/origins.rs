@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use stagewright_promotion::Destination;
 use stagewright_serving::{LocationOrigin, RegistryOrigin, Selector, VersionOrigin};
-use stagewright_store::{ArtifactStore, CHAMPION, Home, OpenMode};
+use stagewright_store::{ArtifactStore, CHAMPION, Home, OpenMode, Registry, StoreError};
 
 use crate::environment;
 use crate::error_code::ErrorCode;
@@ -111,13 +111,19 @@ pub(super) fn serving_artifacts(home: &Path) -> anyhow::Result<ArtifactStore> {
     Ok(ArtifactStore::open(folder.join("artifacts"))?)
 }
 
+/// Opens the registry of a home for a server.
+///
+/// # Errors
+/// [`StoreError`].
+pub(super) fn open_registry(location: &HomeLocation) -> Result<Registry, StoreError> {
+    let password = environment::variable("PGPASSWORD");
+    let home = Home::open_as(&location.home, location.registry.as_deref(), password.as_deref(), OpenMode::Serving)?;
+    Ok(home.registry.acting_as(&actor()))
+}
+
 fn of_registry(location: &HomeLocation, artifacts: &ArtifactStore, model: &AskedModel) -> RegistryOrigin {
-    let (folder, registry) = (location.home.clone(), location.registry.clone());
-    let open = move || {
-        let password = environment::variable("PGPASSWORD");
-        let home = Home::open_as(&folder, registry.as_deref(), password.as_deref(), OpenMode::Serving)?;
-        Ok(home.registry.acting_as(&actor()))
-    };
+    let of_registry = location.clone();
+    let open = move || open_registry(&of_registry);
     RegistryOrigin::new(Box::new(open), artifacts.clone(), model.name.clone(), model.selector.clone())
 }
 
