@@ -11,17 +11,19 @@ use stagewright_data::{Signature, Task};
 
 use super::channel::Channel;
 use super::columns::Columns;
-use super::entry::{Entry, LoggedRequest};
+use super::entry::Entry;
 use super::folder::{LogCounts, ModelFiles, create_private};
 use super::mask::MaskKey;
 use super::policy::LogPolicy;
+use super::request::LoggedRequest;
 use super::writer::{Writer, now_ms};
 
 /// How long the end of a server waits for the last rows to be written. A disk may never take them.
 const LAST_ROWS: Duration = Duration::from_secs(10);
 
-/// The most requests that fail and are logged in a second. A client that sends nothing but mistakes
-/// would else fill the log with them, and its oldest files, which are worth more, would go.
+/// The most requests that fail and are logged in a second. A client that sends nothing but
+/// mistakes would else fill the log with them, and its oldest files, which are worth more, would
+/// go.
 const MOST_FAILURES: u64 = 1000;
 
 /// The bits of the count in [`Failures`]; the others have the second.
@@ -177,7 +179,7 @@ impl VersionLog {
 struct Failures(AtomicU64);
 
 impl Failures {
-    /// Counts a failure of a second. Returns whether it is one of the first [`MOST_FAILURES`] of it.
+    /// Counts a failure of a second. Returns whether it is one of the first of it.
     fn admit(&self, second: u64) -> bool {
         let next = |packed: u64| match packed >> COUNT_BITS == second {
             true if packed & ((1 << COUNT_BITS) - 1) >= MOST_FAILURES => None,

@@ -7,12 +7,14 @@
 //!
 //! - `policy`: what the operator lets be logged
 //! - `columns`: the columns of a version's log; `mask`: keyed hashes in place of values
-//! - `entry`: a request on its way to the log; `channel`: the way
+//! - `request`: the facts about a request; `entry`: a request on its way to the log; `channel`: the
+//!   way; `batch`: batches of requests
 //! - `log`: the log of a server, of a model and of a version
 //! - `writer`: the thread; `stream`: files that are being made
 //! - `name`: names of files; `folder`: the files of a model, and which are removed
 //! - `reader`: reads the files
 
+mod batch;
 mod channel;
 mod columns;
 mod entry;
@@ -22,16 +24,17 @@ mod mask;
 mod name;
 mod policy;
 mod reader;
+mod request;
 mod stream;
 #[cfg(test)]
 mod tests;
 mod writer;
 
 pub use columns::fixed_columns;
-pub use entry::LoggedRows;
 pub use folder::LogCounts;
 pub use log::{ModelLog, PredictionLog, VersionLog};
 pub use policy::LogPolicy;
 pub use reader::{LogBatches, LogFile, LogReadError, PredictionLogFiles};
+pub use request::LoggedRows;
 
-pub(crate) use entry::LoggedRequest;
+pub(crate) use request::LoggedRequest;

@@ -1,4 +1,4 @@
-//! What the operator lets be logged of a model's predictions.
+//! The operator's policy: which of a model's predictions are logged, and which columns.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use stagewright_data::Signature;
 use stagewright_manifest::{LoggedFeatures, PredictionLogSection};
 use stagewright_store::{Field, Role};
 
-/// What is logged of a model's predictions.
+/// The predictions of a model that are logged, and the columns of them.
 ///
 /// The roles of the signature decide what may be: features are, unless the operator leaves them
 /// out. Identifiers, times and groups are not, unless the operator names them. The target and

@@ -16,7 +16,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
-use super::columns::encode;
+use super::batch::encode;
 use super::entry::Entry;
 use super::folder::ModelFiles;
 use super::name::LogName;

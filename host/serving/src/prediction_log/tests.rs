@@ -15,11 +15,12 @@ use stagewright_store::{DataType, Field, Role};
 
 use super::channel::Channel;
 use super::columns::Columns;
-use super::entry::{Entry, LoggedRequest, LoggedRows};
+use super::entry::Entry;
 use super::folder::{ABANDONED, LogCounts, ModelFiles, list};
 use super::mask::MaskKey;
 use super::name::HOUR_MS;
 use super::reader::{LogReadError, PredictionLogFiles};
+use super::request::{LoggedRequest, LoggedRows};
 use super::writer::Writer;
 use super::{LogPolicy, PredictionLog};
 

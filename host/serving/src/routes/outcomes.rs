@@ -201,8 +201,8 @@ fn read_item(text: &str, now_ms: i64) -> Read {
     Read { request_id: Some(item.request_id), posted }
 }
 
-/// Reads an identifier: its version and arm. Only the form in which servers write it counts, so that
-/// no request has two names.
+/// Reads an identifier: its version and arm. Only the form in which servers write it counts, so
+/// that no request has two names.
 fn parse_id(text: &str) -> Option<(u32, Option<Arm>)> {
     let (version, arm) = RequestId::parse(text)?;
     let arm = match arm {

@@ -1,5 +1,5 @@
-//! What a server keeps of its predictions, and what became of them: the prediction log, outcomes,
-//! and the command that joins both.
+//! Predictions that a server logs, and what became of them: the prediction log, outcomes, and the
+//! command that joins both.
 
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
@@ -165,7 +165,8 @@ fn what_is_asked_by_any_protocol_is_logged_as_the_operator_allows() {
     assert_eq!((ids.len(), ids.contains(&id(&wrong))), (6, true));
 }
 
-// invariant: A server that is killed loses seconds of its prediction log, and leaves no broken file.
+// invariant: A server that is killed loses seconds of its prediction log, and leaves no broken
+// file.
 #[test]
 fn a_killed_server_leaves_whole_files_and_the_next_one_goes_on() {
     let place = trained();

@@ -72,8 +72,9 @@ pub(super) fn check(log: &ModelLog, model: &str, offered: &OfferedVersion) -> an
     }
 }
 
-/// Tells of columns that a log names and a version lacks. A version that comes while the server runs
-/// is served all the same: it may have lost a column on purpose, and what it lacks is not logged.
+/// Tells of columns that a log names and a version lacks. A version that comes while the server
+/// runs is served all the same: it may have lost a column on purpose, and what it lacks is not
+/// logged.
 pub(super) fn warn(log: &ModelLog, model: &str, offered: &OfferedVersion) {
     if let Some(problem) = log.policy().problem(&offered.contents.signature) {
         tracing::warn!("model `{model}` version {}: {problem}", offered.version);

@@ -56,7 +56,7 @@ pub(super) struct Group {
     pub(super) without_prediction: u64,
     /// Those of requests with several rows.
     pub(super) of_several_rows: u64,
-    /// What was true, and what was predicted.
+    /// The true labels and values, and the predictions.
     pub(super) pairs: Vec<(Option<Box<str>>, Option<f64>, Scores)>,
 }
 
