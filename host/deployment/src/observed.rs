@@ -9,7 +9,8 @@ pub struct Observed<'a> {
     pub champion: Option<u32>,
     /// The counters of all steps and arms, as the registry has them.
     pub counts: &'a [ArmCounts],
-    /// The outcomes since the start, tallied with [`Plan::positive_label`](crate::Plan::positive_label).
+    /// The outcomes since the start, tallied with the plan's [positive
+    /// label](crate::Plan::positive_label).
     pub outcomes: &'a [OutcomeTally],
     /// Now, in milliseconds since the epoch.
     pub now_ms: i64,
