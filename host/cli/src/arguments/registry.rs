@@ -205,8 +205,8 @@ pub(crate) enum ModelsCommand {
         #[command(flatten)]
         json: JsonArgument,
     },
-    /// Measures versions in production: joins logged predictions with the outcomes that were posted,
-    /// by request.
+    /// Measures versions in production: joins logged predictions with the outcomes that were
+    /// posted, by request.
     Outcomes(OutcomesArguments),
     /// Approves a version by a person's decision, whatever its gates say.
     #[cfg(feature = "pipelines")]
