@@ -34,7 +34,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                     (real tables are used if STAGEWRIGHT_TEST_DATA names their folder)
   stages [--guests] builds the host and the stages, and puts the stages where the binary finds them;
                     with --guests also the components that only tests run
-  edge              builds the binary without a compiler (target/run-only/stagewright) and runs a pipeline with it
+  edge              builds the binaries without a compiler (target/run-only, target/serving-only) and tries them
   install [--prefix FOLDER]
                     installs the binary and the built-in stages (default prefix: ~/.local)
   fuzz [TARGET] [--seconds N]

@@ -273,6 +273,18 @@ pub fn run_only() -> PathBuf {
     path
 }
 
+/// Returns the binary that serves and predicts only.
+///
+/// # Panics
+///
+/// It was not built.
+pub fn serving_only() -> PathBuf {
+    let path = std::env::var_os("STAGEWRIGHT_SERVING_ONLY")
+        .map_or_else(|| root().join("target/serving-only/stagewright"), PathBuf::from);
+    assert!(path.exists(), "{} is missing: run `cargo xtask edge`, which builds it", path.display());
+    path
+}
+
 /// Returns the folder of components that only tests run.
 pub fn guests() -> PathBuf {
     std::env::var_os("STAGEWRIGHT_GUESTS").map_or_else(|| root().join("target/release/guests"), PathBuf::from)
