@@ -32,10 +32,6 @@ use crate::protocol::Protocol;
 use observed::Observed;
 use versions::{VersionFamilies, VersionLabels};
 
-/// The upper bounds of the histogram of latencies, in seconds.
-pub(crate) const SECONDS: [f64; 15] =
-    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
-
 /// The statuses whose counters are at hand.
 const CODES: [u16; 16] = [200, 400, 401, 403, 404, 405, 408, 413, 415, 422, 429, 431, 500, 501, 503, 504];
 

@@ -1,7 +1,7 @@
 //! The metrics of versions by their labels, which are forgotten some time after their version.
 //!
-//! A server runs for years and sees a new version with every promotion. Whoever collects metrics has
-//! to see the last counts of a version, so these stay for a while, and then go.
+//! A server runs for years and sees a new version with every promotion. Whoever collects metrics
+//! has to see the last counts of a version, so these stay for a while, and then go.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,8 +12,11 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 
-use super::SECONDS;
 use crate::protocol::Protocol;
+
+/// The upper bounds of the histogram of latencies, in seconds.
+const SECONDS: [f64; 15] =
+    [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0];
 
 /// How long the metrics of a version stay that answers no more: many times the interval at which
 /// they are collected, as a rule.

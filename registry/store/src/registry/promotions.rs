@@ -208,8 +208,8 @@ impl Registry {
         })
     }
 
-    /// Returns the current promotions, first completed first. Their destinations may not yet point to the
-    /// champion, or may still point to a retired one.
+    /// Returns the current promotions, first completed first. Their destinations may not yet point
+    /// to the champion, or may still point to a retired one.
     ///
     /// # Errors
     /// [`StoreError::Database`].

@@ -157,8 +157,8 @@ pub(crate) fn evaluators_time(workshop: &Workshop) -> usize {
     const LIMIT_MS: f64 = 250.0;
     let limits = ["transformation", "training"].map(|stage| format!("{stage}.limits.wall={LIMIT_MS} ms"));
     dawdled_longer_than(LIMIT_MS, 0, 79, |repeats| {
-        // The evaluator works between the model's first answer, which the host asks for, and the one
-        // that it asks for itself.
+        // The evaluator works between the model's first answer, which the host asks for, and the
+        // one that it asks for itself.
         let dawdles = ["evaluation.misdeed=dawdle".to_owned(), format!("evaluation.variant={repeats}")];
         let set = limits.iter().cloned().chain(dawdles).collect();
         let ended = workshop.attempt(&Attempt { set, ..Attempt::of(World::Evaluation..=World::Evaluation) });
