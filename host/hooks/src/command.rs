@@ -17,8 +17,8 @@ use rustix::process::{
 use stagewright_manifest::HookCommand;
 use stagewright_text::Untrusted;
 
-use crate::attempt::Failure;
 use crate::event::Event;
+use crate::failure::Failure;
 use crate::secret::Variables;
 
 /// The variable with the event's id.

@@ -11,8 +11,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use stagewright_manifest::HookSection;
 use stagewright_store::{ChampionChange, HeldHook, HookProgress, Registry, StoreError};
 
-use crate::attempt::{Failure, attempt};
+use crate::attempt::attempt;
 use crate::event::Event;
+use crate::failure::Failure;
 use crate::secret::Variables;
 
 /// The pause after the first failure. It doubles with each further one.

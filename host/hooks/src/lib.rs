@@ -15,6 +15,7 @@ mod attempt;
 mod command;
 mod delivery;
 mod event;
+mod failure;
 mod follower;
 mod hooks;
 mod request;

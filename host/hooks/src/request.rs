@@ -7,8 +7,8 @@ use stagewright_text::Untrusted;
 use ureq::http::HeaderMap;
 use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
 
-use crate::attempt::Failure;
 use crate::event::Event;
+use crate::failure::Failure;
 use crate::secret::{Secret, Variables};
 use crate::signature::signature;
 

@@ -1,9 +1,9 @@
 //! The operator's file: bounds for all pipelines on a machine.
 //!
 //! Owns the ceilings of limits, limits that only the operator sets, the servers that manifests may
-//! grant, the keys that components must be signed with, and who is told of new champions. A limit that a manifest sets above its
-//! ceiling is an error of the manifest; a default above it is lowered. Without the file, the
-//! general bounds of manifests hold (docs/operator.md).
+//! grant, the keys that components must be signed with, and the hooks that are told of new
+//! champions. A limit that a manifest sets above its ceiling is an error of the manifest; a default
+//! above it is lowered. Without the file, the general bounds of manifests hold (docs/operator.md).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
