@@ -53,8 +53,12 @@ impl Finding {
 
 /// Checks the walls, the home, the host key, the engine and the built-in stages.
 pub(crate) fn doctor(location: &HomeLocation, arguments: &JsonArgument) -> anyhow::Result<ExitCode> {
-    let run_only = if RUN_ONLY { ", run-only: it carries no compiler" } else { "" };
-    let mut findings = vec![Finding::fine("version", format!("stagewright {}{run_only}", env!("CARGO_PKG_VERSION")))];
+    let build = match (RUN_ONLY, cfg!(feature = "pipelines")) {
+        (false, _) => "",
+        (true, true) => ", run-only: it carries no compiler",
+        (true, false) => ", serving-only: it carries no compiler and runs no pipeline",
+    };
+    let mut findings = vec![Finding::fine("version", format!("stagewright {}{build}", env!("CARGO_PKG_VERSION")))];
     let mut operator = installation::operator()?;
     let file = operator.file.as_ref().map_or_else(
         || format!("no operator's file ({OPERATOR_FILE} or STAGEWRIGHT_OPERATOR): manifests' own bounds hold"),
