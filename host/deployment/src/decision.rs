@@ -79,7 +79,14 @@ pub fn decide(deployment: &Deployment, plan: &Plan, observed: &Observed<'_>) -> 
         Plan::Shadow(_) => stay(format!("version {version} gets copies of requests until the deployment is ended")),
         Plan::Ab(ab) => {
             let report = report::report(deployment, ab, observed);
-            stay(report.verdict_text(model))
+            let found = report.verdict_text();
+            stay(match report.verdict {
+                Verdict::NotYet { .. } => found,
+                Verdict::TreatmentBetter => format!("{found}; `stagewright deploy advance {model}` promotes it"),
+                Verdict::ControlBetter | Verdict::NoDifference => {
+                    format!("{found}; `stagewright deploy advance {model}` keeps the control")
+                }
+            })
         }
     }
 }
@@ -187,15 +194,15 @@ pub fn next_move(
         }
         Plan::Ab(ab) => {
             let report = report::report(deployment, ab, observed);
-            let model = deployment.model.clone();
             match &report.verdict {
                 Verdict::NotYet { missing } => {
+                    let model = deployment.model.clone();
                     let (name, missing) = (ab.experiment_name.clone(), missing.join("; "));
                     return Err(OperationError::NoVerdict { model, name, missing });
                 }
-                Verdict::TreatmentBetter => Move::Promote { reason: because(report.verdict_text(&model)) },
+                Verdict::TreatmentBetter => Move::Promote { reason: because(report.verdict_text()) },
                 Verdict::ControlBetter | Verdict::NoDifference => {
-                    Move::Finish { reason: because(report.verdict_text(&model)) }
+                    Move::Finish { reason: because(report.verdict_text()) }
                 }
             }
         }

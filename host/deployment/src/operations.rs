@@ -128,7 +128,7 @@ pub fn advance<E: From<OperationError>>(
     let observed = Observed { champion, counts: &counts, outcomes: &outcomes, now_ms };
     match next_move(&deployment, &plan, &observed, reason).map_err(E::from)? {
         Move::Step(step) => registry.advance_deployment(model, deployment.at(), &step).map_err(store),
-        Move::Finish { reason } => registry.finish_deployment(model, Some(deployment.at()), &reason).map_err(store),
+        Move::Finish { reason } => finish_promoted(registry, model, deployment.number, &reason).map_err(store),
         Move::Promote { reason } => {
             promote(&candidate(&deployment, &plan, reason.clone()))?;
             finish_promoted(registry, model, deployment.number, &reason).map_err(store)
@@ -147,8 +147,8 @@ pub fn candidate(deployment: &Deployment, plan: &Plan, reason: String) -> Candid
     }
 }
 
-/// Finishes a deployment whose candidate has become champion. Whoever sees that first does it, so
-/// that it may have ended already.
+/// Finishes a deployment that has reached its end, whatever a server notes in it meanwhile. Whoever
+/// sees the end first does it, so that it may have ended already.
 ///
 /// # Errors
 /// [`StoreError`] of the registry.

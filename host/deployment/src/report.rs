@@ -212,26 +212,21 @@ impl MetricReport {
 }
 
 impl AbReport {
-    /// Returns the verdict in a sentence, with what an operator can do then.
-    pub fn verdict_text(&self, model: &str) -> String {
+    /// Returns the verdict in a sentence.
+    pub fn verdict_text(&self) -> String {
         let metric = &self.primary;
         let found = || {
             let p_value = metric.p_value.map_or_else(String::new, |p_value| format!(", p = {}", p_text(p_value)));
-            let effect = metric.effect.map_or_else(|| "none".to_owned(), |effect| metric.difference_text(effect));
+            let effect = metric.effect.map_or_else(|| "nothing".to_owned(), |effect| metric.difference_text(effect));
             format!("`{}` differs by {effect}{p_value}", metric.metric.name())
         };
-        let name = &self.experiment_name;
         match &self.verdict {
-            Verdict::NotYet { missing } => format!("`{name}` has no verdict yet: {}", missing.join("; ")),
-            Verdict::TreatmentBetter => {
-                format!("treatment is better: {}; `stagewright deploy advance {model}` promotes it", found())
+            Verdict::NotYet { missing } => {
+                format!("`{}` has no verdict yet: {}", self.experiment_name, missing.join("; "))
             }
-            Verdict::ControlBetter => {
-                format!("control is better: {}; `stagewright deploy advance {model}` keeps it", found())
-            }
-            Verdict::NoDifference => {
-                format!("no difference was found: {}; `stagewright deploy advance {model}` keeps the control", found())
-            }
+            Verdict::TreatmentBetter => format!("treatment is better: {}", found()),
+            Verdict::ControlBetter => format!("control is better: {}", found()),
+            Verdict::NoDifference => format!("no difference was found: {}", found()),
         }
     }
 }

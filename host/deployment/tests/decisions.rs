@@ -197,7 +197,7 @@ fn a_test_ends_by_its_verdict_and_not_before() {
     let early = ended(14 * DAY_MS - 1, 1_500).unwrap_err();
     assert!(early.to_string().contains("13.99 of 14 days have passed"), "{early}");
     let Ok(Move::Promote { reason }) = ended(14 * DAY_MS, 1_500) else { panic!("no promotion") };
-    assert!(reason.starts_with("treatment is better: `conversion_rate` differs by +5 points"), "{reason}");
+    assert_eq!(reason, "treatment is better: `conversion_rate` differs by +5 points, p = less than 0.0001");
     for (treatment, verdict) in [(500, "control is better"), (1_010, "no difference was found")] {
         let Ok(Move::Finish { reason }) = ended(14 * DAY_MS, treatment) else { panic!("no end") };
         assert!(reason.starts_with(verdict), "{reason}");

@@ -125,6 +125,10 @@ fn every_mistake_is_refused_by_its_field_with_a_remedy() {
         (with(ab(), "/confidence", json!(0.1)), "`confidence`"),
         (with(ab(), "/positive_label", json!("")), "`positive_label`"),
         (with(ab(), "/version", json!(2)), "unknown field `version`"),
+        (
+            with(ab(), "/guard", json!({"outcome": {"at_least": 0.1, "positive_label": "Yes"}})),
+            "`guard.outcome.positive_label` of the deployment: the test has `1`",
+        ),
     ];
     for (plan, part) in cases {
         let error = refused(plan.clone());

@@ -185,6 +185,16 @@ impl Ab {
         }
         check_label("positive_label", &self.positive_label)?;
         self.guard.as_ref().map_or(Ok(()), Guard::check)?;
+        if let Some(bound) = self.guard.as_mut().and_then(|guard| guard.outcome.as_mut()) {
+            // Outcomes are tallied once, for the report and for the guard.
+            if bound.positive_label != self.positive_label && bound.positive_label != DEFAULT_POSITIVE {
+                let problem =
+                    format!("the test has `{}`", stagewright_text::Untrusted::new(&self.positive_label).cut(60));
+                let hint = "leave it out: the label of the test counts for the guard too";
+                return Err(PlanError::new("guard.outcome.positive_label", problem, hint));
+            }
+            bound.positive_label.clone_from(&self.positive_label);
+        }
         self.key = self.key.checked()?;
         Ok(self)
     }

@@ -44,7 +44,7 @@ pub(super) fn show(view: &View) {
     if let Some(report) = &view.report {
         println!("{}", report.to_string().trim_end());
         if view.next.is_none() {
-            println!("{}", report.verdict_text(model));
+            println!("{}", report.verdict_text());
         }
     }
     if let Some(next) = &view.next {
