@@ -293,7 +293,8 @@ fn the_plans_of_the_documentation_can_be_started() {
         .split("\n```")
         .filter_map(|block| {
             let (language, text) = block.split_once('\n')?;
-            ["toml", "json"].contains(&language).then_some((text, language == "json"))
+            let is_plan = text.contains("strategy = ") || text.contains("min_sample_size");
+            (is_plan && ["toml", "json"].contains(&language)).then_some((text, language == "json"))
         })
         .collect();
     assert_eq!(blocks.len(), 3, "a canary, and one test twice");

@@ -4,7 +4,7 @@ mod support;
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use stagewright_deployment::{Key, Metric, Plan};
+use stagewright_deployment::{Key, Metric, Plan, parse_file};
 use stagewright_store::DeploymentStrategy;
 use support::{ab, refused, with};
 
@@ -155,6 +155,27 @@ proptest! {
             }
         }
     }
+}
+
+proptest! {
+    /// A file is read, and its plan judged, or it is refused in one sentence with a hint.
+    #[test]
+    fn whatever_a_file_holds_is_read_or_refused(text in file(), is_json in any::<bool>()) {
+        match parse_file(&text, is_json) {
+            Ok(plan) => drop(Plan::parse(&plan)),
+            Err(error) => prop_assert_eq!(error.to_string().lines().count(), 2, "{}", error),
+        }
+    }
+}
+
+/// Returns texts that are nearly TOML or JSON.
+fn file() -> impl Strategy<Value = String> {
+    let words =
+        ["[deployment]\n", "[a.b]\n", "key", " = ", "\"x\"", "\n", "{", "}", "[", "]", ",", ":", "1e400", "0xff", "-"];
+    prop_oneof![
+        "\\PC{0,60}",
+        proptest::collection::vec(proptest::sample::select(words.to_vec()), 0..12).prop_map(|words| words.concat())
+    ]
 }
 
 const PLACES: [&str; 13] = [
