@@ -131,20 +131,28 @@ fn a_host_that_only_serves_answers_with_what_another_one_trained_and_compiled() 
     let (key, compiled) = (key.display().to_string(), place.path().join("compiled"));
     let components = ["stage", "precompile", "transform-table", "train-logistic", "--baseline"];
     place.run(&[&components[..], &["--output", &compiled.display().to_string(), "--key", &key]].concat()).expect(0);
-    for part in ["artifacts", "production"] {
-        copy(&place.home().join(part), &folder.join(".stagewright").join(part));
+    let home = folder.join(".stagewright");
+    for entry in fs::read_dir(&home).expect("a home").flatten().filter(|entry| entry.path().is_file()) {
+        fs::remove_file(entry.path()).expect("a registry that is empty");
     }
-    fs::copy(place.home().join("stagewright.db"), folder.join(".stagewright/stagewright.db")).expect("a registry");
+    for entry in fs::read_dir(place.home()).expect("a home").flatten().filter(|entry| entry.file_name() != "cache") {
+        if entry.path().is_dir() {
+            copy(&entry.path(), &home.join(entry.file_name()));
+        } else {
+            fs::copy(entry.path(), home.join(entry.file_name())).expect("copied");
+        }
+    }
     let refused = edge(&["predict", MODEL, "--input", "../rows.csv"]).expect(7).stderr;
     assert!(refused.contains("is not compiled for this host"), "{refused}");
-    copy(&compiled, &folder.join(".stagewright/cache/components"));
+    copy(&compiled, &home.join("cache/components"));
 
     assert_eq!(edge(&["predict", MODEL, "--input", "../rows.csv"]).expect(0).stdout, expected);
     edge(&["models", "check-isolation", MODEL]).expect(0);
     let listed = edge(&["models", "list", "--json"]).expect(0).json();
     assert_eq!(listed[0]["champion"], 1, "{listed}");
-    for from in ["registry", ".stagewright/production"] {
-        let server = Serving::of(command(&["serve", MODEL, "--port", "0", "--from", from]));
+    for from in ["registry", "production"] {
+        let from = if from == "production" { home.join(from).display().to_string() } else { from.to_owned() };
+        let server = Serving::of(command(&["serve", MODEL, "--port", "0", "--from", &from]));
         assert_eq!(edge(&["probe", &format!("{}/health/ready", server.url)]).expect(0).stdout, "ready: 200\n");
         let rows = fs::read_to_string(place.path().join("rows.csv")).expect("rows");
         let answer = ureq::post(format!("{}/predict", server.url)).header("Content-Type", "text/csv").send(&rows);

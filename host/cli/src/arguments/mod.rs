@@ -45,11 +45,20 @@ pub(crate) struct Arguments {
     pub(crate) command: Command,
 }
 
+#[cfg(feature = "pipelines")]
 const AFTER_HELP: &str = "\
 Exit codes: 0 done or accepted, 2 usage or manifest, 3 data, 4 rejected by a gate or not reproduced, \
 5 stage fault, 6 limit, 7 host fault, 130 interrupted.
 
 Begin with: stagewright init FILE
+An error has a code, which `stagewright explain CODE` explains.";
+
+#[cfg(not(feature = "pipelines"))]
+const AFTER_HELP: &str = "\
+Exit codes: 0 done or accepted, 2 usage or manifest, 3 data, 4 rejected by a gate or not reproduced, \
+5 stage fault, 6 limit, 7 host fault, 130 interrupted.
+
+Begin with: stagewright serve MODEL
 An error has a code, which `stagewright explain CODE` explains.";
 
 #[derive(Debug, Subcommand)]

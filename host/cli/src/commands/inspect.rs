@@ -4,6 +4,7 @@
 //! describe itself only if it would be admitted and the signatures that the operator requires are
 //! there.
 
+#[cfg(feature = "compiler")]
 use std::path::Path;
 use std::path::PathBuf;
 
