@@ -26,7 +26,7 @@ use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::sandbox::ModelSession;
 
 pub use fault::{Overloaded, PoolFault};
-use queue::{Bounds, Job, Queue};
+use queue::{Bounds, Gathered, Predicted, Queue};
 
 /// The pause after a session could not be opened; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
@@ -146,7 +146,7 @@ impl Pool {
         if rows.num_rows() == 0 {
             return Ok(Vec::new());
         }
-        self.shared.queue.push(rows)?.answer().await
+        self.shared.queue.push(rows)?.values().await
     }
 
     /// Returns the rows that wait.
@@ -194,13 +194,13 @@ struct Worker {
 impl Worker {
     fn run(mut self) {
         while self.has_session() {
-            let Some(jobs) = self.shared.queue.take(self.stands_by) else { return };
+            let Some(gathered) = self.shared.queue.take(self.stands_by) else { return };
             if self.session.as_ref().is_some_and(|session| session.is_alive()) {
-                self.answer(jobs);
+                self.answer(gathered);
             } else {
                 // It died since its last call, which is the fault of none of these requests.
                 self.lose_session();
-                self.shared.queue.give_back(jobs);
+                self.shared.queue.give_back(gathered);
             }
             self.renew_when_old();
         }
@@ -213,22 +213,23 @@ impl Worker {
         self.shared.ready.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Predicts the rows of all jobs in one call. If that fails, they wait again.
-    fn answer(&mut self, jobs: Vec<Job>) {
-        let batches: Vec<_> = jobs.iter().map(|job| job.rows.clone()).collect();
-        match self.call(&batches) {
+    /// Predicts the rows of all requests in one call. If that fails, they wait again.
+    fn answer(&mut self, gathered: Gathered) {
+        match self.call(&gathered.rows) {
             Ok(values) => {
                 let mut values = values.into_iter();
-                for job in jobs {
-                    let own = values.by_ref().take(job.rows.num_rows() * self.shared.width).collect();
+                for (rows, ticket) in gathered.rows.into_iter().zip(gathered.tickets) {
+                    let values = values.by_ref().take(rows.num_rows() * self.shared.width).collect();
                     // The client may have gone.
-                    let _ = job.reply.send(Ok(own));
+                    let _ = ticket.reply.send(Ok(Predicted { values, rows }));
                 }
             }
-            Err(fault) => match <[Job; 1]>::try_from(jobs) {
-                Ok([job]) => drop(job.reply.send(Err(fault))),
-                Err(jobs) => self.shared.queue.put_back(jobs),
-            },
+            Err(_) if gathered.tickets.len() > 1 => self.shared.queue.put_back(gathered),
+            Err(fault) => {
+                if let Some(ticket) = gathered.tickets.into_iter().next() {
+                    let _ = ticket.reply.send(Err(fault));
+                }
+            }
         }
     }
 

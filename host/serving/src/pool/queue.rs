@@ -15,8 +15,17 @@ use super::fault::{Overloaded, PoolFault};
 /// How long a request waits before the thread that stands by takes it.
 const STANDBY_AFTER: Duration = Duration::from_millis(3);
 
-/// The values of the rows of a request, or why there are none.
-type Predicted = Result<Vec<f64>, PoolFault>;
+/// What a thread answers to a request.
+type Answer = Result<Predicted, PoolFault>;
+
+/// The values of the rows of a request, and the rows.
+///
+/// The rows go back to who made them, to be freed there. The allocator frees memory of another
+/// thread far more slowly, and each column of a row is a piece of memory.
+pub(super) struct Predicted {
+    pub(super) values: Vec<f64>,
+    pub(super) rows: RecordBatch,
+}
 
 /// How much may wait, and how much is taken at once.
 #[derive(Debug, Clone, Copy)]
@@ -56,12 +65,17 @@ struct State {
     is_closed: bool,
 }
 
-/// A request.
-pub(super) struct Job {
-    /// Its rows.
-    pub(super) rows: RecordBatch,
+/// A request that waits.
+struct Job {
+    rows: RecordBatch,
+    ticket: Ticket,
+}
+
+/// A request without its rows.
+pub(super) struct Ticket {
     /// Takes its answer.
-    pub(super) reply: oneshot::Sender<Predicted>,
+    pub(super) reply: oneshot::Sender<Answer>,
+    /// The bytes of its rows.
     bytes: usize,
     arrived: Instant,
     /// Its place in the order of arrival.
@@ -70,23 +84,34 @@ pub(super) struct Job {
     is_alone: bool,
 }
 
+/// Requests that are predicted in one call, in the order of their arrival.
+#[derive(Default)]
+pub(super) struct Gathered {
+    /// The rows of each.
+    pub(super) rows: Vec<RecordBatch>,
+    /// The ticket of each.
+    pub(super) tickets: Vec<Ticket>,
+}
+
 /// A request that waits for its answer. It is withdrawn if this is dropped before the answer comes.
 pub(super) struct Waiting<'a> {
     queue: &'a Queue,
     place: u64,
-    answer: oneshot::Receiver<Predicted>,
+    answer: oneshot::Receiver<Answer>,
     is_answered: bool,
 }
 
 impl Waiting<'_> {
-    /// Waits for the answer.
+    /// Waits for the values.
     ///
     /// # Errors
     /// See [`PoolFault`].
-    pub(super) async fn answer(mut self) -> Predicted {
+    pub(super) async fn values(mut self) -> Result<Vec<f64>, PoolFault> {
         let answer = (&mut self.answer).await;
         self.is_answered = true;
-        answer.unwrap_or(Err(PoolFault::Unavailable))
+        let Predicted { values, rows } = answer.unwrap_or(Err(PoolFault::Unavailable))?;
+        drop(rows);
+        Ok(values)
     }
 }
 
@@ -104,15 +129,15 @@ impl State {
     /// Lets a request wait at its place.
     fn add(&mut self, job: Job) {
         self.rows += job.rows.num_rows();
-        self.bytes += job.bytes;
-        let index = self.jobs.partition_point(|other| other.place < job.place);
+        self.bytes += job.ticket.bytes;
+        let index = self.jobs.partition_point(|other| other.ticket.place < job.ticket.place);
         self.jobs.insert(index, job);
     }
 
     fn remove(&mut self, index: usize) -> Option<Job> {
         let job = self.jobs.remove(index)?;
         self.rows -= job.rows.num_rows();
-        self.bytes -= job.bytes;
+        self.bytes -= job.ticket.bytes;
         Some(job)
     }
 }
@@ -138,7 +163,7 @@ impl Queue {
         self.admit(&state, rows.num_rows(), bytes)?;
         let place = state.next;
         state.next += 1;
-        state.add(Job { rows, reply, bytes, arrived: Instant::now(), place, is_alone: false });
+        state.add(Job { rows, ticket: Ticket { reply, bytes, arrived: Instant::now(), place, is_alone: false } });
         let (is_idle, is_armed) = (state.idle > 0, state.is_armed);
         drop(state);
         if is_idle {
@@ -165,20 +190,25 @@ impl Queue {
 
     /// Lets requests wait again whose common call has failed. Each will be taken by itself, by any
     /// thread.
-    pub(super) fn put_back(&self, jobs: Vec<Job>) {
-        self.give_back(jobs.into_iter().map(|job| Job { is_alone: true, ..job }));
+    pub(super) fn put_back(&self, mut gathered: Gathered) {
+        for ticket in &mut gathered.tickets {
+            ticket.is_alone = true;
+        }
+        self.give_back(gathered);
     }
 
     /// Lets requests wait again that were not asked for yet, or in vain. They were let in before,
     /// so that no bound refuses them.
-    pub(super) fn give_back(&self, jobs: impl IntoIterator<Item = Job>) {
+    pub(super) fn give_back(&self, gathered: Gathered) {
         let mut state = self.state();
         if state.is_closed {
             return;
         }
-        // The client of one may have left meanwhile.
-        for job in jobs.into_iter().filter(|job| !job.reply.is_closed()) {
-            state.add(job);
+        for (rows, ticket) in gathered.rows.into_iter().zip(gathered.tickets) {
+            // The client may have left meanwhile.
+            if !ticket.reply.is_closed() {
+                state.add(Job { rows, ticket });
+            }
         }
         drop(state);
         self.filled.notify_all();
@@ -188,7 +218,7 @@ impl Queue {
     /// Removes a request, unless a thread has taken it.
     fn withdraw(&self, place: u64) {
         let mut state = self.state();
-        let index = state.jobs.binary_search_by_key(&place, |job| job.place);
+        let index = state.jobs.binary_search_by_key(&place, |job| job.ticket.place);
         let withdrawn = index.ok().and_then(|index| state.remove(index));
         drop(state);
         // Its memory is freed while other threads use the queue.
@@ -197,13 +227,13 @@ impl Queue {
 
     /// Waits for requests and takes as many as are predicted in one call. Returns `None` once the
     /// queue is closed.
-    pub(super) fn take(&self, stands_by: bool) -> Option<Vec<Job>> {
+    pub(super) fn take(&self, stands_by: bool) -> Option<Gathered> {
         let mut state = self.state();
         loop {
             if state.is_closed {
                 return None;
             }
-            let oldest = state.jobs.front().map(|job| job.arrived);
+            let oldest = state.jobs.front().map(|job| job.ticket.arrived);
             state = match oldest {
                 Some(_) if !stands_by => return Some(self.gather(&mut state)),
                 Some(arrived) => match STANDBY_AFTER.checked_sub(arrived.elapsed()) {
@@ -227,23 +257,27 @@ impl Queue {
         }
     }
 
-    fn gather(&self, state: &mut State) -> Vec<Job> {
-        let mut jobs: Vec<Job> = Vec::new();
+    fn gather(&self, state: &mut State) -> Gathered {
+        let mut gathered = Gathered::default();
         let mut rows = 0;
         while let Some(next) = state.jobs.front() {
             let more = next.rows.num_rows();
-            let joins = |first: &Job| !first.is_alone && !next.is_alone && rows + more <= self.bounds.gathered_rows;
-            if !jobs.first().is_none_or(joins) {
+            let joins =
+                |first: &Ticket| !first.is_alone && !next.ticket.is_alone && rows + more <= self.bounds.gathered_rows;
+            if !gathered.tickets.first().is_none_or(joins) {
                 break;
             }
             rows += more;
-            jobs.extend(state.remove(0));
+            if let Some(job) = state.remove(0) {
+                gathered.rows.push(job.rows);
+                gathered.tickets.push(job.ticket);
+            }
         }
         // The requests that are left wait for this call, unless it takes too long.
         if !state.jobs.is_empty() && !state.is_armed {
             self.overdue.notify_one();
         }
-        jobs
+        gathered
     }
 
     /// Closes the queue. Requests that wait are dropped, and nothing more is taken.

@@ -359,16 +359,14 @@ fn companions_are_answered_while_no_session_can_be_opened() {
 fn requests_that_are_put_back_keep_their_order_and_are_taken_one_by_one() {
     let queue = Queue::new(Bounds { gathered_rows: 3, queued_rows: 4, queued_bytes: usize::MAX });
     let push = |number: f64| queue.push(rows(&[number])).expect("the queue has room");
-    let take = || -> Vec<f64> {
-        queue.take(false).expect("it is open").iter().flat_map(|job| numbers_of(&job.rows)).collect()
-    };
+    let take = || -> Vec<f64> { queue.take(false).expect("it is open").rows.iter().flat_map(numbers_of).collect() };
     let [_first, leaves, _third] = [1.0, 2.0, 3.0].map(push);
     let earlier = queue.take(false).expect("it is open");
     let _fourth = push(4.0);
     let later = queue.take(false).expect("it is open");
     let _others = [5.0, 6.0, 7.0, 8.0].map(push);
     drop(leaves);
-    assert_eq!((earlier.len(), later.len(), queue.rows()), (3, 1, 4));
+    assert_eq!((earlier.rows.len(), later.rows.len(), queue.rows()), (3, 1, 4));
     queue.put_back(later);
     queue.put_back(earlier);
     assert_eq!(queue.rows(), 7, "no bound refuses them, and the one whose client left is gone");
@@ -425,7 +423,7 @@ fn a_pool_that_is_dropped_waits_for_the_calls_that_run_and_predicts_nothing_more
         world.gate.open();
         dropping.join().expect("the threads end");
         for waiting in waiting {
-            assert!(matches!(waiting.answer().await, Err(PoolFault::Unavailable)));
+            assert!(matches!(waiting.values().await, Err(PoolFault::Unavailable)));
         }
         assert!(matches!(shared.queue.push(rows(&[1.0])), Err(PoolFault::Unavailable)));
     });
