@@ -82,13 +82,10 @@ impl<'a> Request<'a> {
                     let parameters: serde_json::Map<String, Value> = read(text, "`parameters`", "an object")?;
                     request.is_binary = is_set(&parameters.into(), "binary_data_output");
                 }
-                "outputs" => {
-                    let named = json_elements(text.as_bytes()).map_err(|_| invalid("`outputs` is not a list"))?;
-                    request.outputs = Some(named);
-                }
+                "outputs" => request.outputs = Some(elements("outputs", text)?),
                 "inputs" => {
                     has_inputs = true;
-                    for input in json_elements(text.as_bytes())? {
+                    for input in elements("inputs", text)? {
                         request.inputs.push(Input::parse(input, &mut tensors)?);
                     }
                 }
@@ -278,6 +275,11 @@ fn read<T: serde::de::DeserializeOwned>(text: &str, which: &str, wanted: &str) -
     serde_json::from_str(text).map_err(|_| invalid(format!("{which} is not {wanted}")))
 }
 
+/// Divides a member of the envelope that is a list.
+fn elements<'a>(member: &str, text: &'a str) -> Result<Vec<&'a str>, Refusal> {
+    json_elements(text.as_bytes()).map_err(|fault| invalid(format!("`{member}`: {fault}")))
+}
+
 fn invalid(message: impl Into<String>) -> Refusal {
     Refusal::Invalid(message.into())
 }
@@ -363,7 +365,20 @@ mod tests {
         let many = format!("[{}]", vec![probability; 50_000].join(","));
         assert_eq!(refused(&many), "`outputs` names 50000 outputs, and the model has 2: label, probability");
         assert!(refused(r#"[{"name": "value"}]"#).contains("no output `value`: it has label, probability"));
-        assert_eq!(refused("{}"), "`outputs` is not a list");
+    }
+
+    #[test]
+    fn a_list_that_is_none_or_too_long_is_named() {
+        let refused = |member: &str, value: &str| {
+            let json = format!(r#"{{"{member}": {value}}}"#);
+            Request::parse(&Body { json: json.as_bytes(), tensors: &[] }).err().map(|refusal| refusal.to_string())
+        };
+        let many = format!("[{}1]", "1,".repeat((1 << 16) + 4096));
+        for member in ["outputs", "inputs"] {
+            let told = |problem: &str| Some(format!("`{member}`: {problem}"));
+            assert_eq!(refused(member, "{}"), told("`{}` is not an array of values"));
+            assert_eq!(refused(member, &many), told("the array has more than 69632 elements: send fewer"));
+        }
     }
 
     // The names of tensors are compared without a pass over all earlier ones for each.
