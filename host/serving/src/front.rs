@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Instant, SystemTime};
@@ -13,6 +13,7 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::http::header::{
     CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
 };
+use axum::http::request::Parts;
 use axum::http::{Method, Request, Uri};
 use axum::response::Response;
 use hyper::body::{Body as _, Incoming};
@@ -22,9 +23,10 @@ use tower::Service as _;
 use crate::access_log::{AccessLine, AccessLog};
 use crate::authentication::{Access, Denial, Tokens, admit};
 use crate::body::{BodyFault, BodyReader, discard};
-use crate::handled::Handled;
+use crate::handled::{Handled, HandledResponse};
 use crate::refusal::Refusal;
 use crate::request_id::RequestId;
+use crate::routes::Direct;
 use crate::service::Service;
 
 /// The server's identifier of a request, in answers; a client's own one, in requests.
@@ -67,11 +69,8 @@ impl Front {
             method: request.method().clone(),
             uri: request.uri().clone(),
         });
-        let response = catch_panic(self.handle(request)).await;
-        let mut response = response.unwrap_or_else(|| Refusal::panicked().answer(&RequestId::unanswered()));
-        replace_plain(&mut response);
-        let handled = response.extensions_mut().remove::<Handled>();
-        let handled = handled.unwrap_or_else(|| Handled::unserved(RequestId::unanswered()));
+        let answered = catch_panic(pin!(self.handle(request))).await;
+        let HandledResponse { mut response, handled } = answered.unwrap_or_else(|| refused(&Refusal::panicked()));
         if let Ok(id) = HeaderValue::from_str(handled.id.as_str()) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
@@ -107,26 +106,34 @@ impl Front {
         response
     }
 
-    async fn handle(&self, request: Request<Incoming>) -> Response {
-        let (mut parts, body) = request.into_parts();
+    async fn handle(&self, request: Request<Incoming>) -> HandledResponse {
+        let (parts, body) = request.into_parts();
         if let Err(refusal) = self.admit(&parts.method, &parts.uri, &parts.headers) {
             discard(body);
-            return refusal.answer(&RequestId::unanswered());
+            return refused(&refusal);
         }
         let body = match self.bodies.read(body).await {
             Ok(body) => body,
-            Err(fault) => return body_refusal(fault).answer(&RequestId::unanswered()),
+            Err(fault) => return refused(&body_refusal(fault)),
         };
         // Kept until the answer is made.
         let share = body.share;
-        parts.extensions.clear();
-        let request = Request::from_parts(parts, Body::from(body.bytes));
-        let response = match self.router.clone().call(request).await {
+        let answered = match Direct::of(&parts.method, parts.uri.path()) {
+            Some(direct) => direct.answer(&self.service, &parts.headers, body.bytes).await,
+            None => self.ask_router(parts, body.bytes).await,
+        };
+        drop(share);
+        hold(answered, &self.bodies).await
+    }
+
+    async fn ask_router(&self, mut head: Parts, body: Bytes) -> HandledResponse {
+        head.extensions.clear();
+        let mut response = match self.router.clone().call(Request::from_parts(head, Body::from(body))).await {
             Ok(response) => response,
             Err(never) => match never {},
         };
-        drop(share);
-        hold(response, &self.bodies).await
+        replace_plain(&mut response);
+        response.into()
     }
 
     /// Decides by the head of a request whether it is handled.
@@ -160,29 +167,35 @@ impl AsRef<[u8]> for HeldAnswer {
 
 /// Lets a long answer hold a share of the memory for bodies until it is sent, so that clients that
 /// do not read theirs fill no more than that. Refuses it if there is no share.
-async fn hold(response: Response, bodies: &BodyReader) -> Response {
+async fn hold(answered: HandledResponse, bodies: &BodyReader) -> HandledResponse {
     // Routes make their answers as a whole, of a known length.
-    let length = response.body().size_hint().exact().unwrap_or_default();
+    let length = answered.response.body().size_hint().exact().unwrap_or_default();
     let share = match bodies.share_of_answer(usize::try_from(length).unwrap_or(usize::MAX)) {
-        Ok(None) => return response,
+        Ok(None) => return answered,
         Ok(Some(share)) => share,
-        Err(_) => return no_room(&response),
+        Err(_) => return no_room(answered.handled),
     };
+    let HandledResponse { response, handled } = answered;
     let (parts, body) = response.into_parts();
     match to_bytes(body, usize::MAX).await {
-        Ok(bytes) => Response::from_parts(parts, Bytes::from_owner(HeldAnswer { bytes, _share: share }).into()),
-        Err(_) => Refusal::panicked().answer(&RequestId::unanswered()),
+        Ok(bytes) => {
+            let body = Bytes::from_owner(HeldAnswer { bytes, _share: share }).into();
+            HandledResponse { response: Response::from_parts(parts, body), handled }
+        }
+        Err(_) => refused(&Refusal::panicked()),
     }
 }
 
 /// Refuses to send an answer. Metrics and log have its version all the same.
-fn no_room(response: &Response) -> Response {
+fn no_room(handled: Handled) -> HandledResponse {
     let refusal = Refusal { message: "too many long answers are sent at once".into(), ..Refusal::no_memory() };
-    let handled = response.extensions().get::<Handled>().cloned();
-    let handled = handled.unwrap_or_else(|| Handled::unserved(RequestId::unanswered()));
-    let mut refused = refusal.answer(&handled.id);
-    refused.extensions_mut().insert(Handled { rows: 0, error: Some(refusal.code), ..handled });
-    refused
+    let HandledResponse { response, .. } = refusal.answer(&handled.id).into();
+    HandledResponse { response, handled: Handled { rows: 0, error: Some(refusal.code), ..handled } }
+}
+
+/// Refuses a request that came to no route.
+fn refused(refusal: &Refusal) -> HandledResponse {
+    refusal.answer(&RequestId::unanswered()).into()
 }
 
 fn body_refusal(fault: BodyFault) -> Refusal {
@@ -226,8 +239,7 @@ fn cut(path: &str) -> &str {
 }
 
 /// Completes a future; `None` if it panics.
-async fn catch_panic<T>(future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
+async fn catch_panic<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     // A future that panicked is not polled again, and what it shares with others is made for it:
     // locks that ignore poison, and atomic numbers.
     poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context))) {
@@ -252,32 +264,31 @@ mod tests {
 
     const MIB: usize = 1 << 20;
 
-    fn answer(length: usize) -> Response {
-        Response::new(Body::from(vec![b'x'; length]))
+    fn answer(length: usize) -> HandledResponse {
+        Response::new(Body::from(vec![b'x'; length])).into()
     }
 
     #[tokio::test]
     async fn long_answers_share_the_memory_for_bodies_until_their_bytes_are_gone() {
         let bodies = BodyReader::new(MIB, Duration::from_secs(1), MIB);
-        let first = hold(answer(600_000), &bodies).await;
+        let first = hold(answer(600_000), &bodies).await.response;
         assert_eq!((first.status().as_u16(), first.body().size_hint().exact()), (200, Some(600_000)));
         // The bytes keep the share when the body around them has gone.
         let bytes = to_bytes(first.into_body(), usize::MAX).await.expect("bytes");
         let _second = hold(answer(400_000), &bodies).await;
         let mut third = answer(400_000);
         let version = RequestId::new(3, None);
-        third.extensions_mut().insert(Handled { rows: 9, ..Handled::unserved(version.clone()) });
-        let refused = hold(third, &bodies).await;
-        assert_eq!(refused.status(), 503);
-        let handled = refused.extensions().get::<Handled>().expect("facts");
+        third.handled = Handled { rows: 9, ..Handled::unserved(version.clone()) };
+        let HandledResponse { response, handled } = hold(third, &bodies).await;
+        assert_eq!(response.status(), 503);
         assert_eq!((&handled.id, handled.rows, handled.error), (&version, 0, Some("too_many_bodies")));
-        assert_eq!(hold(answer(10_000), &bodies).await.status(), 200, "short answers need no share");
+        assert_eq!(hold(answer(10_000), &bodies).await.response.status(), 200, "short answers need no share");
         assert_eq!(bytes.len(), 600_000);
         drop(bytes);
-        assert_eq!(hold(answer(400_000), &bodies).await.status(), 200);
+        assert_eq!(hold(answer(400_000), &bodies).await.response.status(), 200);
         // More than there is at all.
         let bodies = BodyReader::new(MIB, Duration::from_secs(1), MIB);
-        assert_eq!(hold(answer(5 * MIB), &bodies).await.status(), 200);
+        assert_eq!(hold(answer(5 * MIB), &bodies).await.response.status(), 200);
     }
 
     // Through hyper and a socket, because the share is worth nothing if either copies the bytes.
@@ -297,7 +308,7 @@ mod tests {
         let server = tokio::spawn(async move {
             let answer = service_fn(move |_| {
                 let bodies = shared.clone();
-                async move { Ok::<_, Infallible>(hold(answer(LENGTH), &bodies).await) }
+                async move { Ok::<_, Infallible>(hold(answer(LENGTH), &bodies).await.response) }
             });
             http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await
         });

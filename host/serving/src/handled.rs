@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use axum::response::{IntoResponse, Response};
+
 use crate::arm::Arm;
 use crate::prediction_log::{LoggedRequest, LoggedRows};
 use crate::protocol::Protocol;
@@ -10,8 +12,8 @@ use crate::request_id::RequestId;
 use crate::served_version::ServedVersion;
 use crate::service::{Answer, Failure};
 
-/// The facts about an answer, as an extension of the response, for metrics and the log. An answer
-/// without it counts as one that no version gave.
+/// The facts about an answer, for metrics and the log. They come through the router as an extension
+/// of the response. An answer without them counts as one that no version gave.
 #[derive(Debug, Clone)]
 pub struct Handled {
     /// The identifier that the answer has.
@@ -32,18 +34,10 @@ pub struct Handled {
 
 impl Handled {
     /// Returns what there is to tell about an answer.
-    pub(crate) fn answered(answer: &Answer, protocol: Protocol) -> Self {
+    pub(crate) fn answered(answer: Answer, protocol: Protocol) -> Self {
         let Answer { version, arm, id, values, logged } = answer;
         let rows = (values.len() / version.contents.width().max(1)) as u64;
-        Self {
-            id: id.clone(),
-            protocol,
-            version: Some(version.clone()),
-            arm: *arm,
-            rows,
-            error: None,
-            logged: logged.clone(),
-        }
+        Self { id, protocol, version: Some(version), arm, rows, error: None, logged }
     }
 
     /// Returns what there is to tell about a request that failed, perhaps after its version was
@@ -89,5 +83,29 @@ impl Handled {
             error: self.error,
             rows: self.logged,
         });
+    }
+}
+
+/// An answer, and the facts about it.
+pub(crate) struct HandledResponse {
+    pub(crate) response: Response,
+    pub(crate) handled: Handled,
+}
+
+impl From<Response> for HandledResponse {
+    /// Takes the facts out of the extensions.
+    fn from(mut response: Response) -> Self {
+        let handled = response.extensions_mut().remove();
+        let handled = handled.unwrap_or_else(|| Handled::unserved(RequestId::unanswered()));
+        Self { response, handled }
+    }
+}
+
+impl IntoResponse for HandledResponse {
+    /// Puts the facts among the extensions.
+    fn into_response(self) -> Response {
+        let Self { mut response, handled } = self;
+        response.extensions_mut().insert(handled);
+        response
     }
 }

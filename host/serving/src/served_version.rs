@@ -70,6 +70,8 @@ pub struct ServedVersion {
     pub version: u32,
     /// SHA-256 of the version's contents, which name every component and state by digest.
     pub digest: Digest,
+    /// The digest as answers have it.
+    pub(crate) digest_text: String,
     /// The contents.
     pub contents: RegisteredModel,
     /// The time at which it was loaded.
@@ -154,10 +156,12 @@ impl ServedVersion {
         request: RequestOptions,
     ) -> Result<Self, StageFault> {
         let json = serde_json::to_vec(&contents).map_err(StageFault::host)?;
+        let digest = Digest::of(&json);
         Ok(Self {
             model: model.to_owned(),
             version,
-            digest: Digest::of(&json),
+            digest_text: digest.to_string(),
+            digest,
             decoder: RequestDecoder::new(&contents.signature, request.clone()),
             request,
             known_values: KnownValues::default(),

@@ -93,12 +93,12 @@ async fn invocations(State(service): State<Arc<Service>>, headers: HeaderMap, bo
         Err(failure) => return refused(&failure),
     };
     let (version, arm, is_long) = (predicted.version.clone(), predicted.arm, predicted.is_long());
-    let written = off_thread_if(is_long, move || answered(&predicted)).await;
+    let written = off_thread_if(is_long, || answered(predicted)).await;
     written.unwrap_or_else(|fault| refused(&Failure::of(version, arm, fault.into())))
 }
 
-fn answered(predicted: &Answer) -> Response {
-    let mut response = answer(&json!({ "predictions": predictions(predicted) }));
+fn answered(predicted: Answer) -> Response {
+    let mut response = answer(&json!({ "predictions": predictions(&predicted) }));
     response.extensions_mut().insert(Handled::answered(predicted, Protocol::Mlflow));
     response
 }

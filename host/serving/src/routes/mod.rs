@@ -18,6 +18,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use axum::{Extension, Router};
 
+pub(crate) use self::predict::Direct;
 use crate::service::Service;
 
 /// Returns all routes. The bodies of their requests are in memory already: the server reads them,

@@ -1,19 +1,18 @@
 //! `POST /predict`: rows in, predictions out.
 
-use std::fmt::Display;
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{Path, State};
+use axum::http::Method;
 use axum::http::header::{CONTENT_TYPE, HeaderMap};
 use axum::response::Response;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use stagewright_data::DecodedRequest;
-use stagewright_store::Digest;
 
 use super::json::json;
 use crate::fault::{PredictFault, RowError};
-use crate::handled::Handled;
+use crate::handled::{Handled, HandledResponse};
 use crate::prediction::Predictions;
 use crate::protocol::Protocol;
 use crate::refusal::Refusal;
@@ -37,13 +36,8 @@ struct AnswerBody<'a> {
     predictions: Predictions<'a>,
     model: &'a str,
     version: u32,
-    #[serde(serialize_with = "displayed")]
-    digest: &'a Digest,
+    digest: &'a str,
     request_id: &'a str,
-}
-
-fn displayed<S: Serializer>(text: &impl Display, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(text)
 }
 
 /// The answer to a request whose values do not fit the signature.
@@ -54,8 +48,38 @@ struct RowErrors<'a> {
     request_id: &'a str,
 }
 
+/// A request that the server answers past its router: `POST` to `/predict`, or to
+/// `/models/{model}/predict` if the name is written without escapes. Reading a row takes so little
+/// that the copies and boxes of the router are a good part of a request.
+///
+/// The router has these paths too, for other methods and names.
+pub(crate) struct Direct<'a> {
+    /// The model, if it is not the default.
+    model: Option<&'a str>,
+}
+
+impl<'a> Direct<'a> {
+    /// Returns the request that a head begins; `None` if it is the router's.
+    pub(crate) fn of(method: &Method, path: &'a str) -> Option<Self> {
+        if method != Method::POST {
+            return None;
+        }
+        if path == "/predict" {
+            return Some(Self { model: None });
+        }
+        let model = path.strip_prefix("/models/")?.strip_suffix("/predict")?;
+        let is_name = !model.is_empty() && !model.contains(['/', '%']);
+        is_name.then_some(Self { model: Some(model) })
+    }
+
+    /// Answers it.
+    pub(crate) async fn answer(self, service: &Service, headers: &HeaderMap, body: Bytes) -> HandledResponse {
+        answer_with(service, self.model, headers, body).await
+    }
+}
+
 /// Predicts with the default model.
-pub(super) async fn predict(State(service): State<Arc<Service>>, headers: HeaderMap, body: Bytes) -> Response {
+pub(super) async fn predict(State(service): State<Arc<Service>>, headers: HeaderMap, body: Bytes) -> HandledResponse {
     answer_with(&service, None, &headers, body).await
 }
 
@@ -65,25 +89,25 @@ pub(super) async fn predict_model(
     Path(model): Path<String>,
     headers: HeaderMap,
     body: Bytes,
-) -> Response {
+) -> HandledResponse {
     answer_with(&service, Some(&model), &headers, body).await
 }
 
-async fn answer_with(service: &Service, model: Option<&str>, headers: &HeaderMap, body: Bytes) -> Response {
+async fn answer_with(service: &Service, model: Option<&str>, headers: &HeaderMap, body: Bytes) -> HandledResponse {
     let chosen = format(headers).and_then(|format| Ok((format, service.route(model, headers)?)));
     let (format, route) = match chosen {
         Ok(chosen) => chosen,
-        Err(fault) => return refusal(Failure::unserved(fault)),
+        Err(fault) => return refusal(Failure::unserved(fault)).into(),
     };
     let is_long = is_long(&body);
     let decode = move |route: &Route| Ok((decode(format, route, &body)?, ()));
     let found = match service.predict(route, is_long, decode).await {
         Ok((found, ())) => found,
-        Err(failure) => return refusal(failure),
+        Err(failure) => return refusal(failure).into(),
     };
     let (version, arm, is_long) = (found.version.clone(), found.arm, found.is_long());
     let written = off_thread_if(is_long, || answer(found)).await;
-    written.unwrap_or_else(|fault| refusal(Failure::of(version, arm, fault)))
+    written.unwrap_or_else(|fault| refusal(Failure::of(version, arm, fault)).into())
 }
 
 fn decode(format: BodyFormat, route: &Route, body: &[u8]) -> Result<DecodedRequest, PredictFault> {
@@ -112,19 +136,16 @@ fn format(headers: &HeaderMap) -> Result<BodyFormat, PredictFault> {
     }
 }
 
-fn answer(answer: Answer) -> Response {
-    let handled = Handled::answered(&answer, Protocol::Native);
-    let Answer { version, id, values, .. } = answer;
-    let width = version.contents.width();
-    let mut response = json(&AnswerBody {
-        predictions: Predictions { task: version.task(), values: &values, width },
+fn answer(answer: Answer) -> HandledResponse {
+    let Answer { version, id, values, .. } = &answer;
+    let response = json(&AnswerBody {
+        predictions: Predictions { task: version.task(), values, width: version.contents.width() },
         model: &version.model,
         version: version.version,
-        digest: &version.digest,
+        digest: &version.digest_text,
         request_id: id.as_str(),
     });
-    response.extensions_mut().insert(handled);
-    response
+    HandledResponse { response, handled: Handled::answered(answer, Protocol::Native) }
 }
 
 /// Answers a request that failed.
@@ -149,4 +170,32 @@ pub(super) fn refusal(failure: Failure) -> Response {
     };
     response.extensions_mut().insert(handled);
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn posts_to_the_two_paths_are_answered_directly() {
+        let model = |method, path| Direct::of(&method, path).map(|direct| direct.model.map(str::to_owned));
+        assert_eq!(model(Method::POST, "/predict"), Some(None));
+        assert_eq!(model(Method::POST, "/models/churn/predict"), Some(Some("churn".to_owned())));
+        assert_eq!(model(Method::POST, "/models/models/predict"), Some(Some("models".to_owned())));
+        for others in [
+            "/",
+            "/predict/",
+            "/models/predict",
+            "/models//predict",
+            "/models/a/b/predict",
+            "/models/a%2Fb/predict",
+            "/models/churn",
+            "/models/churn/predict/",
+            "/v2/models/churn/predict",
+        ] {
+            assert_eq!(model(Method::POST, others), None, "{others}");
+        }
+        assert_eq!(model(Method::GET, "/predict"), None);
+        assert_eq!(model(Method::OPTIONS, "/models/churn/predict"), None);
+    }
 }

@@ -29,8 +29,14 @@ fn a_prediction_has_the_identifier_of_its_request_in_body_and_header() {
     let again = predict(&mut stream, 0.5);
     assert_ne!(again.header("x-request-id"), Some(id));
     assert_eq!(again.header("x-client-request-id"), None);
-    let by_name = server.ask("POST", "/models/numbers/predict", JSON, b"{\"x\": 1.0}");
-    assert_eq!(by_name.json()["predictions"][0]["label"], "yes");
+    // The router answers the second.
+    for path in ["/models/numbers/predict", "/models/n%75mbers/predict"] {
+        let by_name = server.ask("POST", path, JSON, b"{\"x\": 1.0}");
+        let (body, id) = (by_name.json(), by_name.header("x-request-id"));
+        assert_eq!((&body["predictions"][0]["label"], body["request_id"].as_str()), (&json!("yes"), id));
+        assert_eq!(body["digest"], server.ask("GET", "/models/numbers", &[], b"").json()["digest"]);
+        assert_eq!(id.map(RequestId::parse), Some(Some((3, None))));
+    }
 }
 
 // invariant: Every error of the server's own interface but 422 has one form, with a code for

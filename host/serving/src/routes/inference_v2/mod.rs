@@ -122,7 +122,7 @@ async fn infer(
     let (version, arm, is_long) = (answer.version.clone(), answer.arm, answer.is_long());
     let write = move || {
         let mut response = response::response(&answer, &wanted);
-        response.extensions_mut().insert(Handled::answered(&answer, Protocol::V2));
+        response.extensions_mut().insert(Handled::answered(answer, Protocol::V2));
         response
     };
     let written = off_thread_if(is_long, write).await;
