@@ -1,6 +1,7 @@
 //! Predictions that a server logs, and what became of them: the prediction log, outcomes, and the
 //! command that joins both.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use stagewright_end_to_end::Place;
 use stagewright_end_to_end::serving::{Reply, Serving};
 
+use crate::deployments::approved;
 use crate::{MODEL, trained};
 
 /// How long a test waits for what comes within seconds.
@@ -302,6 +304,49 @@ fn outcomes_are_recorded_once_and_tell_how_good_a_version_is() {
         assert!(shown.contains(part), "{part} is missing:\n{shown}");
     }
     assert_eq!(place.run(&["models", "outcomes", MODEL, "--version", "9"]).code, 2);
+}
+
+// invariant: An outcome counts for the version and the arm that answered its request.
+#[test]
+fn arms_of_a_deployment_are_logged_and_measured_apart() {
+    let place = approved();
+    let rows = customers(&place);
+    let server = logging(&place, "{ features = \"none\" }");
+    let start = ["deploy", "start", MODEL, "--strategy", "canary", "--version", "2", "--shares", "50,100"];
+    place.run(&start).expect(0);
+    let began = Instant::now();
+    while server.get("/").json()["deployment"].is_null() {
+        assert!(began.elapsed() < SOON, "{}", server.get("/").text());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (mut outcomes, mut asked) = (Vec::new(), BTreeMap::<(i64, String), usize>::new());
+    for row in &rows[..100] {
+        let reply = server.post("/predict", row);
+        let (version, id) = (reply.json()["version"].as_i64().expect("a version"), id(&reply));
+        let (_, arm) = id.rsplit_once('.').expect("an arm");
+        *asked.entry((version, arm.to_owned())).or_default() += 1;
+        outcomes.push(json!({ "request_id": id, "label": row["Churn"] }));
+    }
+    let arms = asked.keys().map(|(version, arm)| (*version, arm.as_str()));
+    assert_eq!(arms.collect::<Vec<_>>(), [(1, "control"), (2, "canary")]);
+    assert_eq!(results(&server, &outcomes.into()), vec!["recorded"; 100]);
+    assert_eq!(server.stop().code, Some(0));
+    let mut logged = BTreeMap::<(i64, String), usize>::new();
+    for batch in log(&place) {
+        let arms = texts(&batch, "arm").into_iter().flatten();
+        for arm in numbers(&batch, "version").into_iter().flatten().zip(arms) {
+            *logged.entry(arm).or_default() += 1;
+        }
+    }
+    assert_eq!(logged, asked);
+    let found = place.run(&["models", "outcomes", MODEL, "--json"]).expect(0).json();
+    let measured = found["arms"].as_array().expect("arms").iter().map(|arm| {
+        let name = arm["arm"].as_str().expect("an arm").to_owned();
+        ((arm["version"].as_i64().expect("a version"), name), arm["joined"].as_u64().expect("a number") as usize)
+    });
+    assert_eq!(measured.collect::<BTreeMap<_, _>>(), asked, "{found}");
+    let one = place.run(&["models", "outcomes", MODEL, "--version", "2", "--json"]).expect(0).json();
+    assert_eq!(one["arms"], json!([found["arms"][1]]));
 }
 
 // invariant: Only a token with the role posts outcomes.

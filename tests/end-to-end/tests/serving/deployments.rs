@@ -1,0 +1,417 @@
+//! Deployments by the built program: who answers, what the server does by itself, what a restart
+//! changes.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use stagewright_end_to_end::serving::{Reply, Serving, read_reply, send};
+use stagewright_end_to_end::{Place, config, guests};
+
+use crate::follow::blobs;
+use crate::{MODEL, copy, trained};
+
+/// The longest time until something that happens by itself has happened. What is promised is a
+/// second or a few; the machine may be busy with other tests.
+const SOON: Duration = Duration::from_secs(60);
+
+/// Returns a home with a champion, version 1, and two approved versions: version 2, and version 3,
+/// which traps at rows that no training had. It is made once and copied.
+pub(crate) fn approved() -> Place {
+    static HOME: OnceLock<Place> = OnceLock::new();
+    let first = HOME.get_or_init(|| {
+        let place = trained();
+        // No version passes this gate, so that none is promoted.
+        let gate = ["--set", "gates.minimum.roc_auc=0.999"];
+        place.churn(1500, &[&gate[..], &["--set", "training.n_estimators=20"]].concat()).expect(4);
+        let churn = std::fs::read_to_string(config("churn.toml")).expect("the shipped pipeline");
+        let trap = guests().join("trap-outliers.wasm").display().to_string();
+        let file = place.write("trap.toml", format!("{churn}\n[components.trap-outliers]\npath = {trap:?}\n"));
+        let file = file.display().to_string();
+        let changes =
+            ["ingestion.component=ingest-synthetic", "ingestion.rows=1500", "training.component=trap-outliers"];
+        let changes = changes.iter().flat_map(|change| ["--set", change]);
+        place.run(&["run", &file, "--json"].into_iter().chain(gate).chain(changes).collect::<Vec<_>>()).expect(4);
+        for version in ["2", "3"] {
+            place.run(&["models", "approve", &format!("{MODEL}/{version}"), "--reason", "to be tried"]).expect(0);
+        }
+        place
+    });
+    let place = Place::new();
+    copy(&first.home(), &place.home());
+    std::fs::copy(first.path().join("customers.csv"), place.path().join("customers.csv")).expect("a copy");
+    place
+}
+
+/// A server and its clients.
+struct Bed {
+    place: Place,
+    server: Serving,
+    /// A customer, and one that no training had, as CSV.
+    ordinary: Vec<u8>,
+    outlier: Vec<u8>,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let place = approved();
+        let server = Serving::start(&place, &[MODEL]);
+        let text = std::fs::read_to_string(place.path().join("customers.csv")).expect("customers");
+        let lines: Vec<Vec<&str>> = text.lines().take(2).map(|line| line.split(',').collect()).collect();
+        let charges = lines[0].iter().position(|name| *name == "MonthlyCharges").expect("a number");
+        let csv = |row: &[&str]| format!("{}\n{}\n", lines[0].join(","), row.join(",")).into_bytes();
+        let mut far = lines[1].clone();
+        far[charges] = "1e12";
+        Self { ordinary: csv(&lines[1]), outlier: csv(&far), place, server }
+    }
+
+    /// Runs a `deploy` command. Returns what it prints.
+    fn deploy(&self, arguments: &[&str]) -> Value {
+        self.place.run(&[&["deploy"], arguments, &["--json"]].concat()).expect(0).json()
+    }
+
+    /// Asks an operator's path.
+    fn operate(&self, path: &str, body: &Value) -> Reply {
+        self.server.post(&format!("/models/{MODEL}/deployment{path}"), body)
+    }
+
+    fn status(&self) -> Value {
+        self.server.get(&format!("/models/{MODEL}/deployment")).json()
+    }
+
+    /// Waits until the server carries out a step in which the candidate has this share.
+    #[track_caller]
+    fn until_share(&self, share: f64) {
+        until_share(&self.server, share);
+    }
+
+    /// Waits until the deployment has ended. Returns it.
+    #[track_caller]
+    fn until_ended(&self, status: &str) -> Value {
+        let began = Instant::now();
+        while self.status()["status"] == "active" {
+            assert!(began.elapsed() < SOON, "{}", self.status());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert_eq!(self.status()["status"], status, "{}", self.status());
+        // The server sees what it has done itself within a second.
+        while !self.server.get("/").json()["deployment"].is_null() {
+            assert!(began.elapsed() < SOON, "{}", self.server.get("/").text());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.status()
+    }
+
+    /// Returns the reasons of the steps in the audit.
+    fn audit(&self, action: &str) -> Vec<String> {
+        let history = self.place.run(&["models", "history", MODEL, "--json"]).expect(0).json();
+        let entries = history.as_array().expect("entries").iter().filter(|entry| entry["action"] == action);
+        entries.map(|entry| entry["reason"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+}
+
+#[track_caller]
+fn until_share(server: &Serving, share: f64) {
+    let began = Instant::now();
+    while server.get("/").json()["deployment"]["arms"][1]["share"] != share {
+        assert!(began.elapsed() < SOON, "{}", server.get("/").text());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Predicts for a customer with a key.
+fn predict(server: &Serving, key: &str, body: &[u8]) -> Reply {
+    let key = format!("X-Routing-Key: {key}");
+    server.ask("POST", "/predict", &["content-type: text/csv", &key], body)
+}
+
+/// Returns the part of a request's identifier that names version and arm: `v2.canary`.
+fn arm(reply: &Reply) -> String {
+    let id = reply.header("x-request-id").expect("an identifier");
+    id.split_once('.').map_or_else(String::new, |(_, arm)| arm.to_owned())
+}
+
+/// Returns who answers each of some keys.
+fn arms(server: &Serving, body: &[u8]) -> BTreeMap<u32, String> {
+    let of = |key: u32| {
+        let reply = predict(server, &key.to_string(), body);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        arm(&reply)
+    };
+    (0..40).map(|key| (key, of(key))).collect()
+}
+
+fn canary<'a>(version: &'a str, shares: &'a str) -> Vec<&'a str> {
+    vec!["start", MODEL, "--strategy", "canary", "--version", version, "--shares", shares, "--reason", "a test"]
+}
+
+// invariant: A canary goes from its first step to the promotion, and a server that is started again
+// goes on where it was: the same keys get the same version from every server.
+#[test]
+fn a_canary_is_carried_to_its_promotion_by_every_server() {
+    let bed = Bed::new();
+    bed.deploy(&canary("2", "50,100"));
+    bed.until_share(0.5);
+    let first = arms(&bed.server, &bed.ordinary);
+    let of = |name: &str| first.values().filter(|arm| *arm == name).count();
+    assert!(of("v1.control") > 0 && of("v2.canary") > 0 && of("v1.control") + of("v2.canary") == 40, "{first:?}");
+    let described = bed.server.get(&format!("/models/{MODEL}")).json();
+    assert_eq!(described["deployment"]["strategy"], "canary", "{described}");
+    // Another server, and this one after a restart.
+    let other = Serving::start(&bed.place, &[MODEL]);
+    assert_eq!(arms(&other, &bed.ordinary), first);
+    let Bed { place, server, ordinary, outlier } = bed;
+    assert_eq!(server.stop().code, Some(0));
+    let bed = Bed { server: Serving::start(&place, &[MODEL]), place, ordinary, outlier };
+    assert_eq!(arms(&bed.server, &bed.ordinary), first);
+    // What both have counted adds up.
+    let began = Instant::now();
+    while bed.status()["arms"][0]["requests"].as_u64() != Some(3 * of("v1.control") as u64) {
+        assert!(began.elapsed() < SOON, "{}", bed.status());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(bed.status(), bed.deploy(&["status", MODEL]), "the command shows the same");
+    bed.deploy(&["advance", MODEL]);
+    for server in [&bed.server, &other] {
+        until_share(server, 1.0);
+        assert!(arms(server, &bed.ordinary).values().all(|arm| arm == "v2.canary"));
+    }
+    let promoted = bed.operate("/advance", &json!({ "reason": "it went well" }));
+    assert_eq!((promoted.status, &promoted.json()["status"]), (200, &json!("finished")), "{}", promoted.text());
+    bed.until_ended("finished");
+    for server in [&bed.server, &other] {
+        let began = Instant::now();
+        while server.get("/").json()["version"] != 2 || !server.get("/").json()["deployment"].is_null() {
+            assert!(began.elapsed() < SOON, "{}", server.get("/").text());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(arms(server, &bed.ordinary).values().all(|arm| arm == "v2"));
+    }
+    assert_eq!(bed.audit("deployment.finished"), ["it went well"]);
+    assert_eq!(bed.server.stop().code, Some(0));
+}
+
+// invariant: A canary that breaks a bound is aborted by the server, with the reason in the audit,
+// and the champion answers everything again.
+#[test]
+fn a_canary_that_fails_is_given_up_by_the_server() {
+    let bed = Bed::new();
+    let plan = json!({
+        "strategy": "canary", "version": 3, "shares": [50, 100], "reason": "a test",
+        "guard": { "min_requests": 20, "max_error_rate": "10 %" },
+    });
+    let started = bed.operate("", &plan);
+    assert_eq!((started.status, &started.json()["status"]), (201, &json!("active")), "{}", started.text());
+    bed.until_share(0.5);
+    let (began, mut key, mut failed) = (Instant::now(), 0, 0);
+    while bed.status()["status"] == "active" {
+        assert!(began.elapsed() < SOON, "{}", bed.status());
+        for _ in 0..10 {
+            key += 1;
+            let reply = predict(&bed.server, &key.to_string(), &bed.outlier);
+            match (reply.status, arm(&reply).as_str()) {
+                (200, "v1.control" | "v1") => {}
+                (500, "v3.canary") => failed += 1,
+                other => panic!("{other:?}: {}", reply.text()),
+            }
+        }
+    }
+    assert!(failed >= 10, "{failed}");
+    let ended = bed.until_ended("aborted");
+    for key in 0..40 {
+        let reply = predict(&bed.server, &key.to_string(), &bed.outlier);
+        assert_eq!((reply.status, arm(&reply).as_str()), (200, "v1"), "{}", reply.text());
+    }
+    let reasons = bed.audit("deployment.aborted");
+    assert_eq!(reasons.len(), 1);
+    assert_eq!(ended["end_reason"], reasons[0].as_str());
+    assert!(reasons[0].contains("10 %"), "{reasons:?}");
+    assert_eq!(bed.server.stop().code, Some(0));
+}
+
+#[test]
+fn a_schedule_leads_to_the_promotion_without_anybody() {
+    let bed = Bed::new();
+    let start = [&canary("2", "30,100")[..], &["--interval", "1s", "--min-requests", "5"]].concat();
+    bed.deploy(&start);
+    let (began, mut key) = (Instant::now(), 0);
+    while bed.status()["status"] == "active" {
+        assert!(began.elapsed() < SOON, "{}", bed.status());
+        key += 1;
+        assert_eq!(predict(&bed.server, &key.to_string(), &bed.ordinary).status, 200);
+    }
+    bed.until_ended("finished");
+    assert_eq!(bed.server.get("/").json()["version"], 2);
+    assert_eq!(bed.audit("deployment.advanced").len(), 1);
+    assert!(bed.audit("deployment.advanced")[0].contains("step 1 of 2"), "{:?}", bed.audit("deployment.advanced"));
+    assert_eq!(bed.place.run(&["models", "list", "--json"]).expect(0).json()[0]["champion"], 2);
+    assert_eq!(bed.server.stop().code, Some(0));
+}
+
+// invariant: as `steps_and_ends_under_load_fail_no_request`
+#[test]
+fn a_switch_and_its_undoing_fail_no_request() {
+    let bed = Bed::new();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..3)
+            .map(|_| {
+                let (stop, bed) = (&stop, &bed);
+                scope.spawn(move || {
+                    let (mut stream, mut seen) = (bed.server.connect(), Vec::new());
+                    while !stop.load(Ordering::Relaxed) {
+                        send(&mut stream, "POST", "/predict", &["content-type: text/csv"], &bed.ordinary)
+                            .expect("a request");
+                        let reply = read_reply(&mut stream).expect("an answer");
+                        assert_eq!(reply.status, 200, "{}", reply.text());
+                        if seen.last() != Some(&arm(&reply)) {
+                            seen.push(arm(&reply));
+                        }
+                    }
+                    seen
+                })
+            })
+            .collect();
+        let all_answer = |expected: &str| {
+            let began = Instant::now();
+            while arm(&predict(&bed.server, "", &bed.ordinary)) != expected {
+                assert!(began.elapsed() < SOON, "not {expected}: {}", bed.server.get("/").text());
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        bed.deploy(&["start", MODEL, "--strategy", "blue_green", "--version", "2", "--reason", "a test"]);
+        all_answer("v1.control");
+        bed.deploy(&["advance", MODEL]);
+        all_answer("v2.green");
+        let aborted = bed.operate("/abort", &json!({ "reason": "complaints" }));
+        assert_eq!(aborted.json()["status"], "aborted", "{}", aborted.text());
+        all_answer("v1");
+        stop.store(true, Ordering::Relaxed);
+        for client in asking {
+            assert_eq!(client.join().expect("every request is answered"), ["v1", "v1.control", "v2.green", "v1"]);
+        }
+    });
+    assert_eq!(bed.audit("deployment.aborted"), ["complaints"]);
+    assert_eq!(bed.server.stop().code, Some(0));
+}
+
+// invariant: A shadow that traps costs no request, and has metrics of its own.
+#[test]
+fn a_shadow_that_traps_costs_no_request() {
+    let bed = Bed::new();
+    let ask = |number: u32| {
+        let body = if number.is_multiple_of(100) { &bed.outlier } else { &bed.ordinary };
+        let reply = predict(&bed.server, &number.to_string(), body);
+        let id = reply.header("x-request-id").expect("an identifier").to_owned();
+        (reply.status, arm(&reply), reply.text().replace(&id, "ID"))
+    };
+    let before: Vec<_> = (0..300).map(ask).collect();
+    bed.deploy(&["start", MODEL, "--strategy", "shadow", "--version", "3", "--reason", "a test"]);
+    bed.until_share(0.0);
+    let beside: Vec<_> = (0..300).map(ask).collect();
+    assert_eq!(beside, before, "answers are the same with the shadow");
+    assert!(before.iter().all(|(status, arm, _)| (*status, arm.as_str()) == (200, "v1")));
+    // Both the server and the registry know what became of the copies.
+    let began = Instant::now();
+    while bed.status()["state"]["compared_rows"] != 297 {
+        assert!(began.elapsed() < SOON, "{}", bed.status());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let status = bed.status();
+    let shadow = &status["arms"][1];
+    assert_eq!((&shadow["requests"], &shadow["errors"]), (&json!(300), &json!(3)), "{status}");
+    assert_eq!(status["arms"][0]["errors"], 0, "{status}");
+    let metrics = bed.server.get("/metrics").text().to_owned();
+    let labels = format!("model=\"{MODEL}\",version=\"3\"");
+    for line in [
+        format!("stagewright_shadow_compared_rows_total{{{labels}}} 297"),
+        format!("stagewright_requests_total{{{labels},arm=\"shadow\",protocol=\"other\",code=\"500\"}} 3"),
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is missing:\n{metrics}");
+    }
+    bed.deploy(&["advance", MODEL, "--reason", "it was seen"]);
+    bed.until_ended("finished");
+    assert_eq!(bed.server.get("/").json()["version"], 1, "a shadow is promoted by nobody");
+    assert_eq!(bed.server.stop().code, Some(0));
+}
+
+// invariant: A candidate that does not load answers nobody: the deployment is aborted, with the
+// reason in the audit.
+#[test]
+fn a_candidate_that_does_not_load_ends_its_deployment() {
+    let bed = Bed::new();
+    let contents = bed.place.run(&["models", "show", &format!("{MODEL}/2"), "--json"]).expect(0).json();
+    let model = contents["contents"]["model"].as_str().expect("a digest").trim_start_matches("sha256:").to_owned();
+    let blob = blobs(&bed.place).into_iter().find(|blob| blob.display().to_string().contains(&model));
+    let blob = blob.expect("the blob of the model");
+    let mut bytes = std::fs::read(&blob).expect("a blob");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    let damaged = blob.with_extension("damaged");
+    std::fs::write(&damaged, bytes).expect("a damaged blob");
+    std::fs::rename(&damaged, &blob).expect("it takes the place of the blob");
+    bed.deploy(&canary("2", "100"));
+    let ended = bed.until_ended("aborted");
+    assert!(ended["end_reason"].as_str().is_some_and(|it| it.starts_with("version 2 does not load: ")), "{ended}");
+    assert_eq!(bed.audit("deployment.aborted").len(), 1);
+    assert!(arms(&bed.server, &bed.ordinary).values().all(|arm| arm == "v1"));
+    // The same without a server in between: it is told when the next one starts.
+    let Bed { place, server, ordinary, .. } = bed;
+    assert_eq!(server.stop().code, Some(0));
+    place.run(&[&["deploy"], &canary("2", "100")[..]].concat()).expect(0);
+    let server = Serving::start(&place, &[MODEL]);
+    assert!(arms(&server, &ordinary).values().all(|arm| arm == "v1"));
+    let status = server.get(&format!("/models/{MODEL}/deployment")).json();
+    assert_eq!((&status["number"], &status["status"]), (&json!(2), &json!("aborted")), "{status}");
+    assert_eq!(server.stop().code, Some(0));
+}
+
+#[test]
+fn another_champion_ends_a_deployment() {
+    let bed = Bed::new();
+    bed.deploy(&canary("2", "50,100"));
+    bed.until_share(0.5);
+    bed.place.run(&["models", "promote", &format!("{MODEL}/3"), "--reason", "in a hurry"]).expect(0);
+    let ended = bed.until_ended("aborted");
+    assert!(ended["end_reason"].as_str().is_some_and(|it| it.contains("version 3 became champion")), "{ended}");
+    let began = Instant::now();
+    while bed.server.get("/").json()["version"] != 3 {
+        assert!(began.elapsed() < SOON, "{}", bed.server.get("/").text());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(arms(&bed.server, &bed.ordinary).values().all(|arm| arm == "v3"));
+    assert_eq!(bed.server.stop().code, Some(0));
+}
+
+#[test]
+fn what_an_operator_cannot_do_is_refused_with_its_reason() {
+    let bed = Bed::new();
+    let refused = |path: &str, body: Value, status: u16, code: &str, part: &str| {
+        let reply = bed.operate(path, &body);
+        let error = reply.json()["error"].clone();
+        assert_eq!((reply.status, &error["code"]), (status, &json!(code)), "{}", reply.text());
+        assert!(error.to_string().contains(part), "{part} is missing: {error}");
+    };
+    assert_eq!(bed.server.get(&format!("/models/{MODEL}/deployment")).status, 404);
+    refused("/advance", json!({}), 404, "no_deployment", "no active deployment");
+    refused("/abort", json!({ "reason": "x" }), 404, "no_deployment", "no active deployment");
+    refused("/abort", json!({}), 400, "bad_request", "needs a reason");
+    refused("", json!({ "strategy": "canary" }), 400, "bad_deployment", "version");
+    refused(
+        "",
+        json!({ "strategy": "canary", "version": 2, "share": 5 }),
+        400,
+        "bad_deployment",
+        "unknown field `share`",
+    );
+    refused("", json!({ "strategy": "canary", "version": 9 }), 404, "no_version", "has no version 9");
+    refused("", json!({ "strategy": "canary", "version": 1 }), 409, "not_now", "is the champion");
+    let started = bed.operate("", &json!({ "strategy": "canary", "version": "v2", "reason": "a test" }));
+    assert_eq!(started.status, 201, "{}", started.text());
+    refused("", json!({ "strategy": "shadow", "version": 3 }), 409, "deployment_changed", "is active already");
+    assert_eq!(bed.operate("/abort", &json!({ "reason": "enough" })).status, 200);
+    assert_eq!(bed.server.stop().code, Some(0));
+}
