@@ -1,5 +1,7 @@
 //! A pool over sessions that do what their rows say.
 
+mod memory;
+
 use std::sync::atomic::AtomicBool;
 use std::sync::{Condvar, Mutex};
 
