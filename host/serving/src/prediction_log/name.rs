@@ -59,6 +59,8 @@ impl fmt::Display for LogName {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -80,6 +82,14 @@ mod tests {
             "",
         ] {
             assert_eq!(LogName::parse(other), None, "{other}");
+        }
+    }
+    proptest! {
+        #[test]
+        fn whatever_is_in_a_folder_has_one_reading(name in "[0-9T.-]{0,20}[0-9a-f-]{0,14}[.0-9]{0,6}(\\.parquet)?|.*") {
+            if let Some(read) = LogName::parse(&name) {
+                prop_assert_eq!(read.to_string(), name);
+            }
         }
     }
 }

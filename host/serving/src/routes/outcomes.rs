@@ -245,6 +245,8 @@ fn outcome(item: &Item, version: u32, arm: Option<Arm>, now_ms: i64) -> Result<N
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const ID: &str = "01KB6TZ7M0V3W6QK5S0J3Z6T6N";
@@ -325,5 +327,26 @@ mod tests {
         }
         assert_eq!(read_item(r#"{"request_id": "x", "label": "Yes"}"#, 7).posted, Err(OutcomeResult::MalformedId));
         assert!(matches!(read_item("7", 7), Read { request_id: None, posted: Err(OutcomeResult::Invalid { .. }) }));
+    }
+    proptest! {
+        // invariant: Whatever is posted as outcomes is an outcome, a result for it, or an error of
+        // the client.
+        #[test]
+        fn whatever_is_posted_is_read_or_refused(
+            places in prop::collection::vec((0_usize..300, any::<u8>()), 0..4),
+            tail in prop::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let item = format!(r#"{{"request_id": "{ID}.v3.canary", "label": "Yes", "value": 1.5}}"#);
+            let mut body = format!(r#"{{"outcomes": [{item}, {item}]}}"#).into_bytes();
+            let length = body.len();
+            for (place, byte) in places {
+                body[place % length] = byte;
+            }
+            body.extend(tail);
+            match read(&body, 7) {
+                Ok(outcomes) => prop_assert!(outcomes.len() <= MAX_OUTCOMES_AT_ONCE),
+                Err(refusal) => prop_assert!(refusal.status.is_client_error()),
+            }
+        }
     }
 }
