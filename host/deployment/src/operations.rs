@@ -53,7 +53,25 @@ pub fn start(registry: &Registry, model: &str, request: &Json, reason: &str) -> 
 /// [`OperationError::Plan`] or [`OperationError::Store`].
 pub fn check(registry: &Registry, model: &str, request: &Json) -> Result<Plan, OperationError> {
     registry.model(model)?;
-    plan_of_request(request, &|name, field| find(registry, model, name, field))
+    let mut plan = plan_of_request(request, &|name, field| find(registry, model, name, field))?;
+    let version = match registry.version(model, plan.candidate()) {
+        Err(StoreError::NoVersion { version, .. }) => {
+            return Err(unknown(plan.candidate_field(), model, &VersionName::Number(version)).into());
+        }
+        version => version?,
+    };
+    let (classes, positive) = classes(&version.contents);
+    plan.take_label(&classes, positive)?;
+    Ok(plan)
+}
+
+/// Returns the classes that a version predicts, and the positive one of a binary task. Empty for a
+/// regression.
+fn classes(contents: &Json) -> (Vec<&str>, Option<&str>) {
+    let task = |name: &str| contents.pointer(&format!("/task/{name}"));
+    let (negative, positive) = (task("negative").and_then(Json::as_str), task("positive").and_then(Json::as_str));
+    let many = task("classes").and_then(Json::as_array).into_iter().flatten().filter_map(Json::as_str);
+    (negative.into_iter().chain(positive).chain(many).collect(), positive)
 }
 
 /// Checks that the candidate of a plan may be promoted over the present champion, which is

@@ -39,7 +39,8 @@ impl World {
         let digest = writer.finish().unwrap().digest();
         staging.publish().unwrap();
         let reference = Reference { role: "model".into(), kind: ArtifactKind::Blob, digest, needed: true };
-        let new = NewVersion { contents: json!({}), references: vec![reference], ..NewVersion::default() };
+        let task = json!({"kind": "binary", "negative": "No", "positive": "Yes"});
+        let new = NewVersion { contents: json!({"task": task}), references: vec![reference], ..NewVersion::default() };
         let numbering = |_: Option<(&Value, &str)>| Some(semantic.to_owned());
         self.home.registry.register_candidate(&self.home.artifacts, MODEL, &new, &numbering).unwrap().version
     }
@@ -248,7 +249,9 @@ fn the_status_has_the_figures_of_each_arm_and_what_is_next() {
         value: None,
         at_ms: deployment.started_ms + 1,
     };
-    registry.post_outcomes(MODEL, &[outcome(1, "1"), outcome(2, "0"), outcome(3, "0"), outcome(4, "1")], 100).unwrap();
+    registry
+        .post_outcomes(MODEL, &[outcome(1, "Yes"), outcome(2, "No"), outcome(3, "No"), outcome(4, "Yes")], 100)
+        .unwrap();
     let view = status(registry, &deployment, deployment.started_ms).unwrap();
     let json = serde_json::to_value(&view).unwrap();
     let treatment = &json["arms"][1];
@@ -264,6 +267,27 @@ fn the_status_has_the_figures_of_each_arm_and_what_is_next() {
     let ended = abort(registry, MODEL, "enough").unwrap();
     let view = status(registry, &ended, ended.started_ms).unwrap();
     assert_eq!((view.next, view.end_reason.as_deref()), (None, Some("enough")));
+}
+
+#[test]
+fn the_positive_outcome_is_the_positive_class_of_the_model_unless_the_plan_names_another() {
+    let world = World::new();
+    let label = |request: &Value| {
+        let started = world.start(request);
+        let label = started.map(|started| Plan::of(&started).unwrap().positive_label().to_owned());
+        if label.is_ok() {
+            abort(&world.home.registry, MODEL, "next").unwrap();
+        }
+        label.map_err(|error| error.to_string())
+    };
+    let ab = parse_file(AB, true).unwrap();
+    let guarded = support::with(canary(), "/guard", json!({"outcome": {"at_least": 0.1}}));
+    assert_eq!((label(&ab), label(&guarded)), (Ok("Yes".into()), Ok("Yes".into())));
+    assert_eq!(label(&support::with(ab.clone(), "/positive_label", json!("No"))), Ok("No".into()));
+    let wrong = label(&support::with(ab, "/positive_label", json!("yes"))).unwrap_err();
+    assert!(wrong.contains("`yes` is no class of version 2\nhint: its classes are `No`, `Yes`"), "{wrong}");
+    let wrong = label(&support::with(guarded, "/guard/outcome/positive_label", json!("1"))).unwrap_err();
+    assert!(wrong.starts_with("`guard.outcome.positive_label`"), "{wrong}");
 }
 
 /// A plan of a newer release is shown and can be aborted, but not advanced.

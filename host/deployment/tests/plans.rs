@@ -21,7 +21,7 @@ fn a_plan_without_further_words_has_the_documented_defaults() {
     let Plan::Shadow(shadow) = Plan::parse(&json!({"strategy": "shadow", "version": 3})).unwrap() else { panic!() };
     assert_eq!(shadow.fraction.get(), 1.0);
     let Plan::Ab(test) = Plan::parse(&ab()).unwrap() else { panic!("no test") };
-    assert_eq!((test.confidence, test.positive_label.as_str(), test.duration_ms()), (0.95, "1", 14 * 86_400_000));
+    assert_eq!((test.confidence, test.positive_label.as_deref(), test.duration_ms()), (0.95, None, 14 * 86_400_000));
     assert_eq!(test.metrics.secondary, [Metric::LatencyP99, Metric::ErrorRate]);
 }
 
@@ -127,7 +127,7 @@ fn every_mistake_is_refused_by_its_field_with_a_remedy() {
         (with(ab(), "/version", json!(2)), "unknown field `version`"),
         (
             with(ab(), "/guard", json!({"outcome": {"at_least": 0.1, "positive_label": "Yes"}})),
-            "`guard.outcome.positive_label` of the deployment: the test has `1`",
+            "`guard.outcome.positive_label` of the deployment: the test has another label",
         ),
     ];
     for (plan, part) in cases {

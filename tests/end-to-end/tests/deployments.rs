@@ -233,7 +233,7 @@ fn outcomes(registry: &Registry, arm: &str, version: u32, positives: usize, coun
         request_id: format!("{arm}-{number}"),
         version,
         arm: Some(arm.to_owned()),
-        label: Some(u32::from(number < positives).to_string()),
+        label: Some(if number < positives { "Yes" } else { "No" }.to_owned()),
         value: None,
         at_ms,
     };

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::error::PlanError;
-use crate::plan::guard::{Better, DEFAULT_POSITIVE, Guard, check_label};
+use crate::plan::guard::{Better, Guard, check_label};
 use crate::plan::key::Key;
 
 /// The longest test, in days.
@@ -30,9 +30,10 @@ pub struct Ab {
     /// The part of a request that decides which arm answers.
     #[serde(default)]
     pub key: Key,
-    /// The label of a positive outcome. One without a label is positive if its value is above 0.
-    #[serde(default = "default_positive")]
-    pub positive_label: String,
+    /// The label of a positive outcome; `None`: the positive class of the model. An outcome without
+    /// a label is positive if its value is above 0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub positive_label: Option<String>,
     /// The level of the confidence interval. A difference counts if its p-value is below 1 less
     /// this.
     #[serde(default = "default_confidence")]
@@ -183,25 +184,18 @@ impl Ab {
             let problem = format!("{} is no level of confidence", self.confidence);
             return Err(PlanError::new("confidence", problem, "write a number from 0.5 to below 1, such as 0.95"));
         }
-        check_label("positive_label", &self.positive_label)?;
+        check_label("positive_label", self.positive_label.as_deref())?;
         self.guard.as_ref().map_or(Ok(()), Guard::check)?;
-        if let Some(bound) = self.guard.as_mut().and_then(|guard| guard.outcome.as_mut()) {
-            // Outcomes are tallied once, for the report and for the guard.
-            if bound.positive_label != self.positive_label && bound.positive_label != DEFAULT_POSITIVE {
-                let problem =
-                    format!("the test has `{}`", stagewright_text::Untrusted::new(&self.positive_label).cut(60));
-                let hint = "leave it out: the label of the test counts for the guard too";
-                return Err(PlanError::new("guard.outcome.positive_label", problem, hint));
-            }
-            bound.positive_label.clone_from(&self.positive_label);
+        // Outcomes are tallied once, for the report and for the guard.
+        let of_guard = self.guard.as_ref().and_then(|guard| guard.outcome.as_ref()?.positive_label.as_ref());
+        if of_guard.is_some() && of_guard != self.positive_label.as_ref() {
+            let problem = "the test has another label of positive outcomes, or none";
+            let hint = "leave it out, and write `positive_label` beside `metrics`: it counts for the guard too";
+            return Err(PlanError::new("guard.outcome.positive_label", problem, hint));
         }
         self.key = self.key.checked()?;
         Ok(self)
     }
-}
-
-fn default_positive() -> String {
-    DEFAULT_POSITIVE.to_owned()
 }
 
 fn default_confidence() -> f64 {

@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::PlanError;
 use crate::units::{Rate, Span};
 
-/// The label of a positive outcome unless a plan names another. An outcome without a label is
-/// positive if its value is above 0.
+/// The label of a positive outcome where neither the plan nor the model names one. An outcome
+/// without a label is positive if its value is above 0.
 pub const DEFAULT_POSITIVE: &str = "1";
 /// The most bytes of a label, as the registry has it.
 const MAX_LABEL: usize = 256;
@@ -87,8 +87,9 @@ pub enum Better {
 pub struct OutcomeBound {
     /// The figure.
     pub figure: OutcomeFigure,
-    /// The label of a positive outcome.
-    pub positive_label: String,
+    /// The label of a positive outcome; `None`: the positive class of the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub positive_label: Option<String>,
     /// The outcomes of the candidate, and of the control where it is compared with it, before the
     /// bound is judged. A schedule waits for them.
     pub min_outcomes: u64,
@@ -109,7 +110,7 @@ impl Default for OutcomeBound {
     fn default() -> Self {
         Self {
             figure: OutcomeFigure::default(),
-            positive_label: DEFAULT_POSITIVE.to_owned(),
+            positive_label: None,
             min_outcomes: 100,
             at_least: None,
             at_most: None,
@@ -148,13 +149,13 @@ impl OutcomeBound {
             let problem = "no outcome would be judged";
             return Err(PlanError::new("guard.outcome.min_outcomes", problem, "write 1 or more"));
         }
-        check_label("guard.outcome.positive_label", &self.positive_label)
+        check_label("guard.outcome.positive_label", self.positive_label.as_deref())
     }
 }
 
 /// Checks the label of positive outcomes.
-pub(super) fn check_label(field: &str, label: &str) -> Result<(), PlanError> {
-    if label.is_empty() || label.len() > MAX_LABEL {
+pub(super) fn check_label(field: &str, label: Option<&str>) -> Result<(), PlanError> {
+    if label.is_some_and(|label| label.is_empty() || label.len() > MAX_LABEL) {
         let problem = format!("a label has 1 to {MAX_LABEL} bytes");
         return Err(PlanError::new(field, problem, "write the label of a positive outcome, such as Yes"));
     }

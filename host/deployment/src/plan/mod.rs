@@ -193,10 +193,42 @@ impl Plan {
 
     /// Returns the label of a positive outcome, for the registry's tallies.
     pub fn positive_label(&self) -> &str {
-        let bound = self.guard().and_then(|guard| guard.outcome.as_ref());
+        self.named_label().unwrap_or(DEFAULT_POSITIVE)
+    }
+
+    /// Takes the label of a positive outcome from the model, if the plan names none.
+    ///
+    /// # Errors
+    /// [`PlanError`] if the plan names a label that is no class of the model: no outcome has it.
+    pub(crate) fn take_label(&mut self, classes: &[&str], positive: Option<&str>) -> Result<(), PlanError> {
+        if let Some(named) = self.named_label() {
+            if classes.is_empty() || classes.contains(&named) {
+                return Ok(());
+            }
+            let field = if matches!(self, Self::Ab(_)) { "positive_label" } else { "guard.outcome.positive_label" };
+            let shown = |text: &str| format!("`{}`", stagewright_text::Untrusted::new(text).cut(50));
+            let listed: Vec<String> = classes.iter().take(10).map(|class| shown(class)).collect();
+            let problem = format!("{} is no class of version {}", shown(named), self.candidate());
+            return Err(PlanError::new(field, problem, format!("its classes are {}", listed.join(", "))));
+        }
+        let label = positive.map(str::to_owned);
         match self {
-            Self::Ab(plan) => &plan.positive_label,
-            _ => bound.map_or(DEFAULT_POSITIVE, |bound| &bound.positive_label),
+            Self::Ab(plan) => plan.positive_label = label,
+            Self::Canary(Canary { guard, .. }) | Self::BlueGreen(BlueGreen { guard: Some(guard), .. }) => {
+                if let Some(bound) = &mut guard.outcome {
+                    bound.positive_label = label;
+                }
+            }
+            Self::BlueGreen(_) | Self::Shadow(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Returns the label of a positive outcome that the plan names.
+    fn named_label(&self) -> Option<&str> {
+        match self {
+            Self::Ab(plan) => plan.positive_label.as_deref(),
+            _ => self.guard().and_then(|guard| guard.outcome.as_ref()?.positive_label.as_deref()),
         }
     }
 
