@@ -143,15 +143,16 @@ fn of_outcome_fault(fault: OutcomeFault, model: &str) -> Refusal {
     }
 }
 
+/// Refuses everything that is not said to be JSON: a page of a foreign site can send other types,
+/// and bodies without one, to a server that asks nobody for a token.
 fn check_content_type(headers: &HeaderMap) -> Result<(), Refusal> {
-    let Some(value) = headers.get(CONTENT_TYPE) else { return Ok(()) };
-    let text = value.to_str().unwrap_or_default();
+    let text = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if text.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
     let message = format!("the content type `{}` is not supported", Untrusted::new(text).cut(200));
     let refusal = Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_type", message);
-    Err(Refusal { hint: Some("send application/json".into()), ..refusal })
+    Err(Refusal { hint: Some("send `Content-Type: application/json`".into()), ..refusal })
 }
 
 /// Reads a body: an outcome, an array of them, or an object with the array `outcomes`.
@@ -250,6 +251,18 @@ mod tests {
     use super::*;
 
     const ID: &str = "01KB6TZ7M0V3W6QK5S0J3Z6T6N";
+
+    // invariant: A page of a foreign site cannot post outcomes to a server that asks nobody for a
+    // token.
+    #[test]
+    fn a_form_of_a_page_is_no_outcome() {
+        let of = |kind: &str| HeaderMap::from_iter([(CONTENT_TYPE, kind.parse().expect("a header"))]);
+        for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ""] {
+            assert_eq!(check_content_type(&of(kind)).unwrap_err().status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
+        }
+        assert!(check_content_type(&HeaderMap::new()).is_err());
+        assert!(check_content_type(&of("application/json; charset=utf-8")).is_ok());
+    }
 
     #[test]
     fn an_identifier_has_one_form() {

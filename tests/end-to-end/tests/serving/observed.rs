@@ -267,7 +267,8 @@ fn outcomes_are_recorded_once_and_tell_how_good_a_version_is() {
     assert_eq!(server.post("/outcomes", &json!([])).json()["model"], MODEL, "the first model");
     assert_eq!(server.post("/models/other/outcomes", &json!([])).status, 404);
     assert_eq!(server.ask("POST", "/outcomes", &["content-type: text/csv"], b"a,b").status, 415);
-    assert_eq!(server.ask("POST", "/outcomes", &[], b"{").status, 400);
+    assert_eq!(server.ask("POST", "/outcomes", &[], b"[]").status, 415);
+    assert_eq!(server.ask("POST", "/outcomes", &["content-type: application/json"], b"{").status, 400);
     let counted = server.get("/metrics").text().to_owned();
     let yes = rows[..80].iter().filter(|row| row["Churn"] == "Yes").count() + 1;
     let line = format!("stagewright_outcomes_total{{model=\"{MODEL}\",version=\"1\",arm=\"\",label=\"Yes\"}} {yes}");
@@ -355,8 +356,11 @@ fn outcomes_need_their_role() {
     let place = trained();
     place.write("tokens", "reader-0123456789ab predict\nposter-0123456789ab outcomes\n");
     let server = Serving::start(&place, &[MODEL, "--tokens-file", "tokens"]);
-    let status =
-        |token: &str, path: &str| server.ask("POST", path, &[&format!("authorization: Bearer {token}")], b"[]").status;
+    let status = |token: &str, path: &str| {
+        server
+            .ask("POST", path, &[&format!("authorization: Bearer {token}"), "content-type: application/json"], b"[]")
+            .status
+    };
     for path in ["/outcomes".to_owned(), format!("/models/{MODEL}/outcomes")] {
         assert_eq!(status("reader-0123456789ab", &path), 403);
         assert_eq!(status("poster-0123456789ab", &path), 200);
