@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStdout, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -16,6 +17,8 @@ const START: Duration = Duration::from_secs(120);
 pub struct Serving {
     child: Child,
     output: BufReader<ChildStdout>,
+    /// Reads standard error all the time, so that a server which logs much does not wait for it.
+    errors: Option<JoinHandle<String>>,
     /// The URL that it printed.
     pub url: String,
     /// The address in this URL.
@@ -50,17 +53,23 @@ impl Serving {
     pub fn of(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let mut output = BufReader::new(child.stdout.take().expect("standard output"));
+        let mut errors = child.stderr.take().expect("standard error");
+        let errors = std::thread::spawn(move || {
+            let mut text = String::new();
+            errors.read_to_string(&mut text).expect("UTF-8");
+            text
+        });
         let mut line = String::new();
         let began = Instant::now();
         output.read_line(&mut line).expect("standard output");
         assert!(began.elapsed() < START, "the server was ready after {:?}", began.elapsed());
         let url = line.trim().to_owned();
         let Some((_, address)) = url.split_once("://") else {
-            let output = child.wait_with_output().expect("its end");
-            panic!("no address but {url:?}: {}", String::from_utf8_lossy(&output.stderr));
+            child.wait().expect("its end");
+            panic!("no address but {url:?}: {}", errors.join().expect("standard error"));
         };
         let address = address.parse().expect("an address");
-        Self { child, output, url, address }
+        Self { child, output, errors: Some(errors), url, address }
     }
 
     /// Returns the identifier of the process.
@@ -90,10 +99,11 @@ impl Serving {
     ///
     /// Its output is no text.
     pub fn wait(mut self) -> Stopped {
-        let (mut stdout, mut stderr) = (String::new(), String::new());
+        let mut stdout = String::new();
         self.output.read_to_string(&mut stdout).expect("UTF-8");
-        self.child.stderr.take().expect("standard error").read_to_string(&mut stderr).expect("UTF-8");
-        Stopped { code: self.child.wait().expect("its end").code(), stdout, stderr }
+        let code = self.child.wait().expect("its end").code();
+        let errors = self.errors.take().expect("a thread");
+        Stopped { code, stdout, stderr: errors.join().expect("standard error") }
     }
 
     /// Tells the server to end, and waits for it.

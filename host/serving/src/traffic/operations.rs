@@ -96,7 +96,9 @@ impl Operations {
     /// Starts a deployment. `request` is a plan as people write it.
     pub(crate) fn start(&self, model: &str, request: &Value, reason: &str) -> Result<View, OperationFault> {
         let registry = self.registry()?;
-        self.production.admit(model, check(&registry, model, request)?.candidate())?;
+        let candidate = check(&registry, model, request)?.candidate();
+        registry.version(model, candidate)?;
+        self.production.admit(model, candidate)?;
         self.view(&start(&registry, model, request, reason)?)
     }
 

@@ -190,7 +190,7 @@ fn a_server_starts_while_its_postgresql_registry_is_away() {
 }
 
 /// Returns the files of blobs in the store of artifacts.
-fn blobs(place: &Place) -> Vec<std::path::PathBuf> {
+pub(crate) fn blobs(place: &Place) -> Vec<std::path::PathBuf> {
     let entries = std::fs::read_dir(place.home().join("artifacts")).expect("a store");
     let is_blob = |path: &std::path::PathBuf| path.extension().is_some_and(|ending| ending == "blob");
     entries.flatten().map(|entry| entry.path()).filter(is_blob).collect()

@@ -1,6 +1,7 @@
 //! The program as a model server.
 
 mod compatibility;
+mod deployments;
 mod follow;
 mod front;
 mod observed;
