@@ -59,7 +59,7 @@ fn main() -> std::process::ExitCode {
     }
     let arguments = arguments::Arguments::parse();
     let traced = traces::start();
-    logging::start(arguments.verbose);
+    let rest_of_log = logging::start(arguments.verbose, arguments.command.is_server());
     if let Err(warning) = traced {
         tracing::warn!("{warning}");
     }
@@ -74,5 +74,6 @@ fn main() -> std::process::ExitCode {
     };
     drop(within);
     traces::end();
+    drop(rest_of_log);
     code
 }

@@ -144,6 +144,13 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// Returns whether the command goes on until it is told to end.
+    pub(crate) fn is_server(&self) -> bool {
+        matches!(self, Self::Serve(_))
+    }
+}
+
 /// The stages that may take over the results of earlier runs.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct CacheArguments {

@@ -1,8 +1,9 @@
 //! The server around its models: settings, tokens, the log, many clients, the end.
 
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -206,4 +207,32 @@ fn the_parser_of_prometheus_reads_the_metrics() {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(text.starts_with("1.0\nhistogram "), "{text}");
+}
+
+#[test]
+fn a_server_whose_log_nobody_reads_answers_all_the_same() {
+    let place = trained();
+    let mut command = place.command(&["serve", "--port", "0", MODEL]);
+    let mut child =
+        command.env("RUST_LOG", "debug").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a server");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("standard output")).read_line(&mut line).expect("an address");
+    let address = line.trim().strip_prefix("http://").expect("an address").to_owned();
+    // Each is a line of the log, and all of them are more than a pipe holds.
+    for _ in 0..3000 {
+        let mut stream = TcpStream::connect(&address).expect("a connection");
+        stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+        stream.write_all(b"no request\r\n\r\n").expect("room");
+        stream.read_to_end(&mut Vec::new()).expect("an answer");
+    }
+    let mut stream = TcpStream::connect(&address).expect("a connection");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a timeout");
+    send(&mut stream, "GET", "/health/ready", &[], b"").expect("room");
+    assert_eq!(read_reply(&mut stream).expect("an answer").status, 200);
+    let mut log = child.stderr.take().expect("standard error");
+    child.kill().expect("it runs");
+    child.wait().expect("its end");
+    let mut lines = String::new();
+    log.read_to_string(&mut lines).expect("UTF-8");
+    assert!(lines.len() >= 60_000, "the log has only {} bytes, and never filled the pipe", lines.len());
 }
