@@ -75,6 +75,11 @@ impl PredictionLog {
     /// # Errors
     /// The folder or the key cannot be written or read.
     pub fn of_model(&self, model: &str, policy: LogPolicy, counts: LogCounts) -> io::Result<ModelLog> {
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+        if !model.bytes().all(is_name) || model.bytes().all(|byte| byte == b'.') {
+            // No registry has such a model, and its folder could be anywhere.
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no name of a model"));
+        }
         let folder = self.folder.join(model);
         create_private(&folder)?;
         let files = ModelFiles { folder, most_bytes: policy.most_bytes, keep: policy.keep, counts };

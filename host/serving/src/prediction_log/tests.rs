@@ -264,6 +264,10 @@ fn temporary_files_of_a_killed_server_go_and_those_of_a_living_one_stay() {
     let folder = tempfile::tempdir().expect("a folder");
     let log = PredictionLog::start(folder.path()).expect("a log");
     let of_model = || log.of_model("churn", LogPolicy::default(), LogCounts::default()).expect("a model's log");
+    for name in ["../elsewhere", "..", "", "a/b", "a\0b"] {
+        let refused = log.of_model(name, LogPolicy::default(), LogCounts::default());
+        assert!(refused.is_err() && names(folder.path()).is_empty(), "{name:?}");
+    }
     of_model();
     let place = folder.path().join("predictions").join("churn");
     let part = |name: &str, age: Duration| {

@@ -14,6 +14,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use stagewright_end_to_end::Place;
 use stagewright_end_to_end::serving::{Reply, Serving};
+use stagewright_services::postgres::Cluster;
 
 use crate::deployments::approved;
 use crate::{MODEL, trained};
@@ -369,6 +370,20 @@ fn outcomes_need_their_role() {
     assert_eq!(status("poster-0123456789ab", "/predict"), 403);
 }
 
+/// Posts an outcome again and again, until it is taken.
+fn posted_again(server: &Serving, outcome: &Value) -> Value {
+    let began = Instant::now();
+    loop {
+        let reply = server.post("/outcomes", outcome);
+        if reply.status == 200 {
+            return reply.json();
+        }
+        assert_eq!(reply.status, 503, "{}", reply.text());
+        assert!(began.elapsed() < SOON, "{}", reply.text());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+}
+
 // invariant: An outcome that the registry does not take now is posted again, and none is lost.
 #[test]
 fn outcomes_wait_with_their_client_while_the_registry_is_away() {
@@ -382,15 +397,7 @@ fn outcomes_wait_with_their_client_while_the_registry_is_away() {
     assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{}", refused.text());
     assert_eq!(refused.json()["error"]["code"], "registry_away");
     fs::rename(&away, &database).expect("the registry is back");
-    let began = Instant::now();
-    let recorded = loop {
-        let reply = server.post("/outcomes", &outcome);
-        if reply.status == 200 {
-            break reply.json();
-        }
-        assert!(began.elapsed() < SOON, "{}", reply.text());
-        std::thread::sleep(Duration::from_millis(200));
-    };
+    let recorded = posted_again(&server, &outcome);
     assert_eq!(recorded["outcomes"][0]["result"], "recorded", "{recorded}");
     assert_eq!(server.post("/outcomes", &outcome).json()["outcomes"][0]["result"], "duplicate");
     assert_eq!(server.stop().code, Some(0));
@@ -402,4 +409,31 @@ fn outcomes_wait_with_their_client_while_the_registry_is_away() {
     let refused = server.post("/outcomes", &outcome);
     assert_eq!((refused.status, &refused.json()["error"]["code"]), (501, &"no_registry".into()));
     assert!(refused.text().contains("--from registry"), "{}", refused.text());
+}
+
+// invariant: as `outcomes_wait_with_their_client_while_the_registry_is_away`
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn outcomes_wait_while_a_postgresql_registry_is_away() {
+    let place = Place::new();
+    let mut cluster = Cluster::start();
+    let registry = cluster.create_database();
+    let gates = ["--set", "gates.minimum.roc_auc=0.5", "--set", "gates.minimum.accuracy=0.5"];
+    let trainer = ["--set", "training.component=train-logistic"];
+    place.churn(1500, &[&["--registry", &registry][..], &gates[..], &trainer[..]].concat()).expect(0);
+    let csv = place.path().join("customers.csv").display().to_string();
+    place.run(&["artifacts", "export", "ingestion.table", "--output", &csv, "--registry", &registry]).expect(0);
+    let server = Serving::start(&place, &[MODEL, "--registry", &registry]);
+    let row = &customers(&place)[0];
+    let outcome = || json!({ "request_id": id(&server.post("/predict", row)), "label": "No" });
+    let (first, second) = (outcome(), outcome());
+    assert_eq!(results(&server, &first), ["recorded"]);
+    cluster.stop();
+    let refused = server.post("/outcomes", &second);
+    assert_eq!((refused.status, refused.header("retry-after")), (503, Some("1")), "{}", refused.text());
+    assert_eq!(server.post("/predict", row).status, 200, "predictions need no registry");
+    cluster.start_again();
+    assert_eq!(posted_again(&server, &second)["outcomes"][0]["result"], "recorded");
+    assert_eq!(results(&server, &json!([first, second])), ["duplicate", "duplicate"]);
+    assert_eq!(server.stop().code, Some(0));
 }
