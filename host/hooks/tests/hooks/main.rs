@@ -1,6 +1,7 @@
 //! Hooks against a real registry, real servers and real programs.
 
 mod commands;
+mod encrypted;
 mod follower;
 mod place;
 mod receiver;
