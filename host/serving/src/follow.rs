@@ -124,7 +124,7 @@ impl Following {
                 error
             }
         };
-        // A version that was refused may be the one that was verified last: something of it is gone.
+        // The version that was verified last may be the refused one: something of it is gone.
         let refused = self.model.status().refused.map(|refused| refused.version);
         let last = self.options.last.load(&self.key(), self.origin.artifacts());
         let Some(offered) = last.filter(|last| Some(last.version) != refused) else { return Err(error) };

@@ -8,7 +8,8 @@
 //! - `pool`: the queue of a version, and the threads that answer it
 //! - `served_version`: a version that is loaded: its decoder, its pool
 //! - `service`: the models, and the way of a request from its bytes to its predictions
-//! - `served_model`: a model, whose version changes; `traffic`: how a deployment shares its requests
+//! - `served_model`: a model, whose version changes; `traffic`: how a deployment shares its
+//!   requests
 //! - `origin`: where versions come from; `follow` loads what it names, `warm` tries it, and
 //!   `last_verified` remembers it
 //! - `prediction`: predictions as JSON

@@ -17,7 +17,7 @@ pub struct ServedModel {
     /// The model's name.
     pub name: String,
     traffic: ArcSwapOption<Traffic>,
-    /// What its deployments counted.
+    /// The counts of its deployments.
     pub(crate) ledger: Ledger,
     status: Mutex<ModelStatus>,
 }

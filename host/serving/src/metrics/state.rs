@@ -44,7 +44,7 @@ impl Collector for ModelStates {
     }
 }
 
-/// What became of copies of requests, for the models that have a shadow at the moment.
+/// The fate of copies of requests, for the models that have a shadow at the moment.
 #[derive(Debug)]
 pub(crate) struct ShadowStates(pub(crate) Vec<Arc<ServedModel>>);
 

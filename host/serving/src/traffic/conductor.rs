@@ -75,9 +75,9 @@ impl Drop for Conductor {
 struct Conducted {
     model: Arc<ServedModel>,
     operations: Arc<Operations>,
-    /// What the registry has not taken yet, by deployment.
+    /// The counts that the registry has not taken yet, by deployment.
     unsaved: HashMap<u32, Vec<ArmCounts>>,
-    /// What the registry knows of a shadow's copies on this server, and since when.
+    /// The counts of a shadow's copies that the registry has, its deployment, and since when.
     noted: (u32, TallyCounts, Instant),
     /// When a promotion failed, and of which deployment.
     failed: Option<(u32, Instant)>,

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use axum::http::HeaderMap;
 use axum::http::header::HeaderName;
-use stagewright_data::{RequestDecoder, RequestOptions};
 use stagewright_deployment::{Assignment, Key, Plan, PlanError};
 use stagewright_store::Deployment;
 
-use super::counter::{Counter, Ledger};
+use super::counter::Ledger;
+use super::live_arm::LiveArm;
 use super::mirror::{Mirror, TallyCounts};
 use crate::arm::Arm;
 use crate::served_version::ServedVersion;
@@ -52,19 +52,6 @@ pub(super) enum KeySource {
     Field,
 }
 
-/// A version that takes part in a deployment.
-#[derive(Clone)]
-pub(crate) struct LiveArm {
-    /// The arm in the metrics and in identifiers of requests.
-    pub(crate) label: Arm,
-    pub(crate) version: Arc<ServedVersion>,
-    /// Decodes requests by the version's signature, with the field that is the key.
-    pub(crate) decoder: RequestDecoder,
-    /// Whether its decoder makes the same of every request as that of the first arm.
-    pub(crate) reads_as_first: bool,
-    pub(crate) counter: Arc<Counter>,
-}
-
 impl Live {
     /// Creates a deployment that is carried out with these versions, one for each arm. `before` is
     /// what was carried out until now.
@@ -96,13 +83,8 @@ impl Live {
                 Arm::Control if is_shadow => Arm::Only,
                 label => label,
             };
-            Ok(LiveArm {
-                label,
-                version: version.clone(),
-                decoder: decoder(version, plan.key()),
-                reads_as_first: first.reads_as(version),
-                counter: ledger.counter(deployment.number, deployment.step, &arm.name, exact),
-            })
+            let counter = ledger.counter(deployment.number, deployment.step, &arm.name, exact);
+            Ok(LiveArm::new(label, version, first, plan.key(), counter))
         });
         let arms = arms.collect::<Result<Vec<_>, LiveError>>()?;
         let before = before.filter(|before| before.deployment.number == deployment.number);
@@ -138,16 +120,5 @@ impl Live {
             KeySource::Header(name) => self.arm_of(headers.get(name).map(|value| value.as_bytes())),
             KeySource::Field => 0,
         }
-    }
-}
-
-/// Returns a decoder of a version that reads the key as well.
-fn decoder(version: &ServedVersion, key: Option<&Key>) -> RequestDecoder {
-    match key {
-        Some(Key::Field(field)) => {
-            let options = RequestOptions { key: Some(field.clone()), ..version.request.clone() };
-            RequestDecoder::new(&version.contents.signature, options)
-        }
-        _ => version.decoder.clone(),
     }
 }

@@ -13,7 +13,7 @@ use axum::http::StatusCode;
 use stagewright_lifecycle::predict::label;
 use tokio::sync::Semaphore;
 
-use super::live::LiveArm;
+use super::live_arm::LiveArm;
 use crate::arm::Arm;
 use crate::fault::PredictFault;
 use crate::metrics::Metrics;
@@ -32,11 +32,11 @@ pub(crate) struct Mirror {
     /// The share of the requests that is copied.
     fraction: f64,
     room: Arc<Semaphore>,
-    /// What became of the copies.
+    /// The fate of the copies.
     pub(crate) tally: Arc<Tally>,
 }
 
-/// What became of copies, since the deployment began on this server.
+/// The fate of copies, since the deployment began on this server.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     /// Rows that both versions answered.

@@ -6,7 +6,7 @@
 //! another: steps are made by compare-and-set.
 //!
 //! - `route`: who answers a request; without a deployment that is one pointer
-//! - `live`: a deployment with its versions loaded
+//! - `live`: a deployment with its versions loaded, each a `live_arm`
 //! - `counter`: requests, errors and latencies of an arm, until the registry has them
 //! - `mirror`: copies of requests for a shadow
 //! - `conductor`: counts and decisions, each second
@@ -15,6 +15,7 @@
 mod conductor;
 mod counter;
 mod live;
+mod live_arm;
 mod mirror;
 mod operations;
 mod route;

@@ -1,4 +1,4 @@
-//! What operators and the conductor do with deployments, on the registry. All of it blocks.
+//! The operations of people and of the conductor on deployments of the registry. All of them block.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};

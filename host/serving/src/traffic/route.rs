@@ -6,7 +6,8 @@ use std::time::Instant;
 use axum::http::HeaderMap;
 use stagewright_data::{DecodedRequest, RequestDecoder};
 
-use super::live::{KeySource, Live, LiveArm};
+use super::live::{KeySource, Live};
+use super::live_arm::LiveArm;
 use crate::arm::Arm;
 use crate::served_version::ServedVersion;
 

@@ -18,7 +18,7 @@ use crate::deployments::{Fast, JSON, deployment};
 /// The longest time until something that happens by itself has happened.
 const SOON: Duration = Duration::from_secs(30);
 
-/// What a shadow does with the values of the column `x`.
+/// A shadow's answer to values of the column `x`.
 type Deed = dyn Fn(&[f64]) -> Result<Vec<f64>, StageFault> + Send + Sync;
 
 struct Shadow(Arc<Deed>);
@@ -69,8 +69,10 @@ fn until(server: &Running, name: &str, labels: &str, number: f64) {
     }
 }
 
-/// An answer without what differs from request to request.
-fn lasting(reply: &Reply) -> (u16, Vec<(String, String)>, String) {
+/// Status, headers and body of an answer without what differs from request to request.
+type Lasting = (u16, Vec<(String, String)>, String);
+
+fn lasting(reply: &Reply) -> Lasting {
     let id = reply.header("x-request-id").expect("an identifier");
     assert_eq!(RequestId::parse(id), Some((1, None)), "{id}");
     let headers = reply.headers.iter().filter(|(name, _)| name != "date");
@@ -95,7 +97,7 @@ fn requests() -> Vec<(&'static str, &'static str)> {
     ]
 }
 
-fn all_answers(server: &Running) -> Vec<(u16, Vec<(String, String)>, String)> {
+fn all_answers(server: &Running) -> Vec<Lasting> {
     let mut stream = server.connect();
     requests().iter().map(|(path, body)| lasting(&ask(&mut stream, "POST", path, &[JSON], body.as_bytes()))).collect()
 }
