@@ -50,16 +50,12 @@ pub fn start(registry: &Registry, model: &str, request: &Json, reason: &str) -> 
 /// Reads a request to start a deployment, with the versions that it names.
 ///
 /// # Errors
-/// [`OperationError::Plan`] or [`OperationError::Store`].
+/// [`OperationError::Plan`]; [`StoreError::NoModel`], [`StoreError::NoVersion`] or another
+/// [`StoreError`].
 pub fn check(registry: &Registry, model: &str, request: &Json) -> Result<Plan, OperationError> {
     registry.model(model)?;
     let mut plan = plan_of_request(request, &|name, field| find(registry, model, name, field))?;
-    let version = match registry.version(model, plan.candidate()) {
-        Err(StoreError::NoVersion { version, .. }) => {
-            return Err(unknown(plan.candidate_field(), model, &VersionName::Number(version)).into());
-        }
-        version => version?,
-    };
+    let version = registry.version(model, plan.candidate())?;
     let (classes, positive) = classes(&version.contents);
     plan.take_label(&classes, positive)?;
     Ok(plan)
@@ -108,10 +104,7 @@ fn approved(registry: &Registry, model: &str, plan: &Plan) -> Result<u32, Operat
 /// Returns the number of a version that is named by a text.
 fn find(registry: &Registry, model: &str, name: &VersionName, field: &str) -> Result<u32, OperationError> {
     let found = match name {
-        VersionName::Number(number) => match registry.version(model, *number) {
-            Err(StoreError::NoVersion { .. }) => None,
-            version => Some(version?.version),
-        },
+        VersionName::Number(number) => Some(registry.version(model, *number)?.version),
         VersionName::Semantic(text) => {
             let versions = registry.versions(model)?;
             versions.iter().find(|it| it.semantic_version.as_deref() == Some(text)).map(|it| it.version)

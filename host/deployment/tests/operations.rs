@@ -192,10 +192,13 @@ fn versions_are_found_by_number_semantic_version_and_alias_or_refused() {
         assert_eq!(started.arms[1].version, 2, "{version}");
         abort(&world.home.registry, MODEL, "next").unwrap();
     }
-    for (version, part) in [("7", "no version 7"), ("v9.9.9", "semantic version 9.9.9"), ("x\ny", "neither a version")]
-    {
+    for (version, part) in [("v9.9.9", "semantic version 9.9.9"), ("x\ny", "neither a version")] {
         let refused = world.start(&json!({"strategy": "shadow", "version": version})).unwrap_err().to_string();
         assert!(refused.starts_with("`version` of the deployment: ") && refused.contains(part), "{refused}");
+    }
+    for version in [json!(7), json!("7"), json!("v7")] {
+        let refused = world.start(&json!({"strategy": "shadow", "version": version})).unwrap_err();
+        assert!(matches!(refused, OperationError::Store(StoreError::NoVersion { version: 7, .. })), "{refused}");
     }
     let other = AB.replace("v1.2.3", "v2.0.0").replacen("v2.0.0", "2", 1).replacen("\"v2.0.0\"", "1", 1);
     let refused = world.start(&parse_file(&other, true).unwrap()).unwrap_err();

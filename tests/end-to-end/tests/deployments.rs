@@ -169,7 +169,9 @@ fn what_could_not_be_promoted_is_not_deployed() {
     let start = |version: &'static str| ["start", MODEL, "--strategy", "canary", "--version", version];
     refused(&start("3"), 4, "error[SW0710]: version 3");
     refused(&start("1"), 2, "error[SW0736]: version 1 of model `churn-classifier` is the champion");
-    refused(&start("9"), 2, "error[SW0735]: `version` of the deployment");
+    refused(&start("9.9.9"), 2, "error[SW0735]: `version` of the deployment");
+    let unknown = deploy(&place, &start("9")).expect(2);
+    assert!(unknown.stderr.contains("error[SW0703]"), "{}", unknown.stderr);
     refused(&start("candidate"), 2, "`candidate` is neither a version nor an alias");
     refused(&["start", "other", "--strategy", "canary", "--version", "2"], 2, "error[SW0702]");
     refused(&canary(&["--interval", "soon"]), 2, "`interval` of the deployment: `soon` is no duration");
