@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use stagewright_end_to_end::serving::{Reply, Serving, read_reply, send};
 use stagewright_end_to_end::{Place, config, guests};
+use stagewright_services::postgres::Cluster;
 
 use crate::follow::blobs;
 use crate::{MODEL, copy, trained};
@@ -231,6 +232,61 @@ fn a_canary_that_fails_is_given_up_by_the_server() {
     assert_eq!(bed.server.stop().code, Some(0));
 }
 
+/// Predicts with some keys, and posts what became of each request: `label` names the outcome of an
+/// arm. Returns the number of requests of the second arm.
+fn ask_and_post(bed: &Bed, keys: std::ops::Range<u32>, label: fn(&str) -> &'static str) -> usize {
+    let of = |key: u32| {
+        let reply = predict(&bed.server, &key.to_string(), &bed.ordinary);
+        assert_eq!(reply.status, 200, "{}", reply.text());
+        let id = reply.header("x-request-id").expect("an identifier").to_owned();
+        (json!({ "request_id": id, "label": label(&arm(&reply)) }), arm(&reply).starts_with("v2"))
+    };
+    let (outcomes, tried): (Vec<Value>, Vec<bool>) = keys.map(of).unzip();
+    let posted = bed.server.post("/outcomes", &outcomes.into());
+    assert_eq!(posted.status, 200, "{}", posted.text());
+    tried.into_iter().filter(|tried| *tried).count()
+}
+
+// invariant: Outcomes that are posted by request id count for the version and arm that answered,
+// and a canary whose outcomes break a bound is aborted.
+#[test]
+fn outcomes_count_for_their_arm_and_a_bound_on_them_ends_a_canary() {
+    let bed = Bed::new();
+    let test = json!({
+        "experiment_name": "second", "reason": "a test",
+        "variants": {
+            "control": { "model_version": 1, "traffic_percentage": 50 },
+            "treatment": { "model_version": 2, "traffic_percentage": 50 },
+        },
+        "metrics": { "primary": "conversion_rate", "secondary": ["error_rate"] },
+        "duration_days": 14, "min_sample_size": 10, "positive_label": "Yes",
+    });
+    let started = bed.operate("", &test);
+    assert_eq!(started.status, 201, "{}", started.text());
+    bed.until_share(0.5);
+    let treated = ask_and_post(&bed, 0..60, |arm| if arm == "v2.treatment" { "Yes" } else { "No" });
+    let status = bed.status();
+    let of = |arm: usize, name: &str| status["arms"][arm][name].as_u64().map(|number| number as usize);
+    assert!(treated > 10 && treated < 50, "{treated}");
+    assert_eq!([of(0, "outcomes"), of(1, "outcomes")], [Some(60 - treated), Some(treated)], "{status}");
+    assert_eq!([of(0, "positives"), of(1, "positives")], [Some(0), Some(treated)], "{status}");
+    // Its days have not passed, whatever the outcomes are.
+    let early = bed.operate("/advance", &json!({}));
+    assert_eq!((early.status, &early.json()["error"]["code"]), (409, &json!("not_now")), "{}", early.text());
+    assert_eq!(bed.operate("/abort", &json!({ "reason": "enough" })).status, 200);
+    bed.until_ended("aborted");
+
+    let bound = json!({ "figure": "positive_rate", "positive_label": "Yes", "min_outcomes": 10, "at_least": 0.5 });
+    let plan = json!({ "strategy": "canary", "version": 2, "shares": [50, 100], "guard": { "outcome": bound } });
+    assert_eq!(bed.operate("", &plan).status, 201);
+    bed.until_share(0.5);
+    let tried = ask_and_post(&bed, 0..60, |arm| if arm == "v2.canary" { "No" } else { "Yes" });
+    assert!(tried > 10, "{tried}");
+    let ended = bed.until_ended("aborted");
+    assert!(ended["end_reason"].as_str().is_some_and(|it| it.contains("positive_rate")), "{ended}");
+    assert_eq!(bed.server.stop().code, Some(0));
+}
+
 #[test]
 fn a_schedule_leads_to_the_promotion_without_anybody() {
     let bed = Bed::new();
@@ -384,6 +440,51 @@ fn another_champion_ends_a_deployment() {
     }
     assert!(arms(&bed.server, &bed.ordinary).values().all(|arm| arm == "v3"));
     assert_eq!(bed.server.stop().code, Some(0));
+}
+
+// invariant: as `a_canary_is_carried_to_its_promotion_by_every_server`
+#[test]
+#[ignore = "needs PostgreSQL"]
+fn servers_of_a_postgresql_registry_agree() {
+    let (place, cluster) = (Place::new(), Cluster::start());
+    let registry = cluster.create_database();
+    let shared = ["--registry", registry.as_str()];
+    let gates = |auc: &'static str| ["--set", auc, "--set", "gates.minimum.accuracy=0.5"];
+    let logistic = ["--set", "training.component=train-logistic"];
+    place.churn(1500, &[&shared[..], &gates("gates.minimum.roc_auc=0.5"), &logistic].concat()).expect(0);
+    let boosted = ["--set", "training.n_estimators=20"];
+    place.churn(1500, &[&shared[..], &gates("gates.minimum.roc_auc=0.999"), &boosted].concat()).expect(4);
+    let run = |arguments: &[&str]| place.run(&[arguments, &shared].concat()).expect(0);
+    run(&["models", "approve", &format!("{MODEL}/2"), "--reason", "to be tried"]);
+    let csv = place.path().join("customers.csv").display().to_string();
+    run(&["artifacts", "export", "ingestion.table", "--output", &csv]);
+    let text = std::fs::read_to_string(&csv).expect("customers");
+    let ordinary: String = text.lines().take(2).map(|line| format!("{line}\n")).collect();
+
+    let servers = [(); 2].map(|()| Serving::start(&place, &[&[MODEL], &shared[..]].concat()));
+    run(&[&["deploy"], &canary("2", "50,100")[..]].concat());
+    servers.iter().for_each(|server| until_share(server, 0.5));
+    let [one, other] = [&servers[0], &servers[1]].map(|server| arms(server, ordinary.as_bytes()));
+    assert_eq!(one, other);
+    let canaries = one.values().filter(|arm| *arm == "v2.canary").count();
+    let path = format!("/models/{MODEL}/deployment");
+    let began = Instant::now();
+    while servers[0].get(&path).json()["arms"][1]["requests"].as_u64() != Some(2 * canaries as u64) {
+        assert!(began.elapsed() < SOON, "{}", servers[0].get(&path).text());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    for _ in 0..2 {
+        let advanced = servers[1].post(&format!("{path}/advance"), &json!({}));
+        assert_eq!(advanced.status, 200, "{}", advanced.text());
+    }
+    for server in servers {
+        while server.get("/").json()["version"] != 2 || !server.get("/").json()["deployment"].is_null() {
+            assert!(began.elapsed() < SOON, "{}", server.get("/").text());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(arms(&server, ordinary.as_bytes()).values().all(|arm| arm == "v2"));
+        assert_eq!(server.stop().code, Some(0));
+    }
 }
 
 #[test]
