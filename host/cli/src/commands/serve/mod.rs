@@ -132,7 +132,7 @@ fn follow(
     wanted.iter().map(start).collect()
 }
 
-/// What a server stands on. It needs no registry: one that is away does not keep a server from
+/// The ground of a server. It needs no registry: one that is away does not keep a server from
 /// starting, because the versions that were verified last are in the home.
 struct Ground {
     sandbox: Sandbox,
