@@ -62,8 +62,10 @@ impl<'a> Trial<'a> {
         }
     }
 
-    fn requests(&self) -> u64 {
-        self.counts.map_or(0, |counts| counts.requests)
+    /// Returns the number of requests of the step that did not fail. A schedule counts these alone:
+    /// without a bound on errors, it would lead a version into production that fails every request.
+    fn answered(&self) -> u64 {
+        self.counts.map_or(0, |counts| counts.requests.saturating_sub(counts.errors))
     }
 
     /// Returns the figures of the step for the audit.
@@ -77,21 +79,23 @@ impl<'a> Trial<'a> {
 
 /// Returns the bound that the candidate breaks, with the figures.
 pub(crate) fn breach(guard: &Guard, trial: &Trial<'_>) -> Option<String> {
-    if let Some(counts) = trial.counts
-        && counts.requests >= guard.min_requests
-    {
+    if let Some(counts) = trial.counts {
         if let Some(most) = guard.max_error_rate
+            && counts.requests >= guard.min_requests
             && let Some(rate) = counts.error_rate()
             && rate > most.get()
         {
             let (rate, most) = (percent(rate), percent(most.get()));
             return Some(format!("the error rate is {rate} of {} requests, above {most}", counts.requests));
         }
+        // Refused requests have no latency, and those whose client hung up have nothing else.
+        let timed = counts.latencies.iter().map(|(_, answers)| answers).sum::<u64>();
         if let Some(most) = guard.max_p99
+            && timed >= guard.min_requests
             && let Some(p99) = counts.latency_quantile_us(0.99)
             && u128::from(p99) > most.0.as_micros()
         {
-            return Some(format!("the p99 of {} requests is {}, above {most}", counts.requests, latency(p99)));
+            return Some(format!("the p99 of {timed} requests is {}, above {most}", latency(p99)));
         }
     }
     guard.outcome.as_ref().and_then(|bound| outcome_breach(bound, trial))
@@ -126,8 +130,9 @@ fn outcome_breach(bound: &OutcomeBound, trial: &Trial<'_>) -> Option<String> {
 /// Returns what the guard still waits for, without which a schedule does not advance.
 pub(crate) fn missing(guard: &Guard, trial: &Trial<'_>) -> Vec<String> {
     let mut missing = Vec::new();
-    if trial.requests() < guard.min_requests {
-        missing.push(format!("{} of {} requests were answered in this step", trial.requests(), guard.min_requests));
+    let answered = trial.answered();
+    if answered < guard.min_requests {
+        missing.push(format!("{answered} of {} requests were answered in this step", guard.min_requests));
     }
     if let Some(bound) = &guard.outcome {
         let least = bound.min_outcomes;

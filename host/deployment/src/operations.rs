@@ -181,10 +181,18 @@ pub fn finish_promoted(registry: &Registry, model: &str, number: u32, reason: &s
     }
 }
 
-/// Ends the active deployment: the champion answers everything again.
+/// Ends the active deployment: the champion answers everything again. If the candidate is champion
+/// already, there is nothing to give up, and the deployment is finished.
 ///
 /// # Errors
 /// [`DeploymentError::NoneActive`], or another [`StoreError`].
 pub fn abort(registry: &Registry, model: &str, reason: &str) -> Result<Deployment, StoreError> {
+    if let Some(deployment) = registry.active_deployment(model)?
+        && let Some(candidate) = deployment.arms.last().map(|arm| arm.version)
+        && registry.alias(model, CHAMPION)? == Some(candidate)
+    {
+        let reason = format!("version {candidate} is champion");
+        return finish_promoted(registry, model, deployment.number, &reason);
+    }
     registry.abort_deployment(model, None, reason)
 }

@@ -80,7 +80,7 @@ fn nothing_is_judged_by_too_little_by_another_step_or_by_another_arm() {
         stay_reason(decided(&guarded(), 10 * MINUTE_MS, counts, outcomes))
     };
     let few = "step 1 of 3 (5 %): 99 of 100 requests were answered in this step";
-    assert_eq!(waits(&[counts("canary", 0, 99, 99, 90_000)], &calm()), few);
+    assert_eq!(waits(&[counts("canary", 0, 99, 0, 90_000)], &calm()), few);
     let none = "step 1 of 3 (5 %): 0 of 100 requests were answered in this step";
     assert_eq!(waits(&[counts("canary", 1, 500, 500, 90_000), counts("control", 0, 500, 500, 90_000)], &calm()), none);
     let fine = [counts("canary", 0, 500, 0, 1_000)];
@@ -91,6 +91,28 @@ fn nothing_is_judged_by_too_little_by_another_step_or_by_another_arm() {
     // Outcomes of an earlier canary of another version, and of requests without a deployment.
     let others = [tally("canary", 7, 500, 0), OutcomeTally { arm: None, ..tally("", 2, 500, 0) }];
     assert!(waits(&fine, &others).contains("0 of 20 outcomes of the candidate"));
+}
+
+// invariant: A schedule leads no version into production by requests that failed.
+#[test]
+fn a_schedule_without_bounds_does_not_advance_by_requests_that_failed() {
+    let plan = json!({"strategy": "canary", "version": 2, "shares": [5, 100], "interval": "10 min"});
+    let decision = |errors| decided(&plan, DAY_MS, &[counts("canary", 0, 1_000, errors, 1_000)], &[]);
+    let few = "step 1 of 2 (5 %): 99 of 100 requests were answered in this step";
+    assert_eq!(stay_reason(decision(901)), few);
+    assert!(matches!(decision(900), Decision::Advance { .. }));
+}
+
+// A client that hangs up leaves the time that it had waited, and no request. One that is refused
+// leaves a request, and no time.
+#[test]
+fn a_percentile_is_judged_by_as_many_latencies() {
+    let with_latencies = |requests, latencies: u64| {
+        let counts = ArmCounts { latencies: vec![(51_000, latencies)], ..counts("canary", 0, requests, 0, 1_000) };
+        decided(&guarded(), 0, &[counts], &calm())
+    };
+    assert_eq!(abort_reason(with_latencies(0, 100)), "the p99 of 100 requests is 51 ms, above 50 ms");
+    assert!(matches!(with_latencies(500, 99), Decision::Stay { .. }));
 }
 
 #[test]

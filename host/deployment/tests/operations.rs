@@ -293,6 +293,19 @@ fn the_positive_outcome_is_the_positive_class_of_the_model_unless_the_plan_names
     assert!(wrong.starts_with("`guard.outcome.positive_label`"), "{wrong}");
 }
 
+#[test]
+fn a_candidate_that_is_champion_already_cannot_be_given_up() {
+    let world = World::new();
+    world.start(&canary()).unwrap();
+    // Promoted, and the process that would have ended the deployment is not that far.
+    world.promote(2).unwrap();
+    let ended = abort(&world.home.registry, MODEL, "too slow").unwrap();
+    assert_eq!(
+        (ended.status, ended.end_reason.as_deref()),
+        (DeploymentStatus::Finished, Some("version 2 is champion"))
+    );
+}
+
 /// A plan of a newer release is shown and can be aborted, but not advanced.
 #[test]
 fn a_plan_that_is_not_understood_can_be_aborted() {

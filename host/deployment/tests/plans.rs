@@ -96,6 +96,8 @@ fn every_mistake_is_refused_by_its_field_with_a_remedy() {
         (with(canary(), "/interval", json!("1 ms")), "a step takes from 1 s"),
         (with(canary(), "/interval", json!("400 d")), "a step takes from 1 s"),
         (with(canary(), "/guard", json!({"max_p99": 50})), "`guard.max_p99`"),
+        (with(canary(), "/guard", json!({"max_p99": "0 ms"})), "from 1 ms to 1 h"),
+        (with(canary(), "/guard", json!({"max_p99": "2 h"})), "from 1 ms to 1 h"),
         (with(canary(), "/guard", json!({"max_error": 0.1})), "unknown field `max_error`"),
         (with(canary(), "/guard", json!({"max_error_rate": 5})), "5 is not from 0 to 1"),
         (with(canary(), "/guard", json!({"min_requests": 0})), "`guard.min_requests`"),

@@ -8,6 +8,8 @@ use crate::units::{Rate, Span};
 /// The label of a positive outcome where neither the plan nor the model names one. An outcome
 /// without a label is positive if its value is above 0.
 pub const DEFAULT_POSITIVE: &str = "1";
+/// The longest bound of a latency, in milliseconds: an hour.
+const MAX_P99_MS: u128 = 3_600_000;
 /// The most bytes of a label, as the registry has it.
 const MAX_LABEL: usize = 256;
 
@@ -15,8 +17,8 @@ const MAX_LABEL: usize = 256;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Guard {
-    /// The requests that the candidate answers in a step before its rates are judged, and before a
-    /// schedule advances it.
+    /// The requests of the candidate in a step before its rates are judged. A schedule advances it
+    /// after as many that did not fail.
     pub min_requests: u64,
     /// The largest share of the candidate's requests that may fail, in the present step.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -43,6 +45,12 @@ impl Guard {
                 "no request would be judged",
                 "write 1 or more: the requests that show whether the version works",
             ));
+        }
+        if let Some(Span(longest)) = self.max_p99
+            && !(1..=MAX_P99_MS).contains(&longest.as_millis())
+        {
+            let hint = "write a duration such as 50 ms, or leave the bound out";
+            return Err(PlanError::new("guard.max_p99", "a bound of latencies is from 1 ms to 1 h", hint));
         }
         self.outcome.as_ref().map_or(Ok(()), OutcomeBound::check)
     }

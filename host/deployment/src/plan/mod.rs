@@ -191,6 +191,12 @@ impl Plan {
         }
     }
 
+    /// Returns whether outcomes break a bound of the plan. Otherwise [`decide`](crate::decide) does
+    /// the same whatever they are; only its reason may tell of them.
+    pub fn judges_outcomes(&self) -> bool {
+        self.guard().is_some_and(|guard| guard.outcome.is_some())
+    }
+
     /// Returns the label of a positive outcome, for the registry's tallies.
     pub fn positive_label(&self) -> &str {
         self.named_label().unwrap_or(DEFAULT_POSITIVE)

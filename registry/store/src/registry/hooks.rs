@@ -8,7 +8,8 @@
 //!
 //! A process holds a hook until a time, so that one that died holds nobody up for long. Clocks of
 //! hosts differ, and a process may be slower than it promised; then two tell of the same change.
-//! Moving a place never moves it back.
+//! A time that is farther away than anybody may hold a hook was set by a clock that was wrong, and
+//! does not count. Moving a place never moves it back.
 
 use serde::Serialize;
 
@@ -20,6 +21,10 @@ use crate::registry::names::random_id;
 
 /// The most characters of a failure's reason that are kept.
 const LONGEST_REASON: usize = 500;
+
+/// The longest time for which a hook is held, in milliseconds: two hours. An attempt takes an hour
+/// at most.
+const LONGEST_HOLD_MS: i64 = 2 * 3_600_000;
 
 /// How a champion changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
@@ -171,29 +176,20 @@ impl Registry {
         })
     }
 
-    /// Takes a hook until a time, in milliseconds since the epoch. `None` if another process holds
-    /// it, or it was never begun.
+    /// Takes a hook until a time, in milliseconds since the epoch, for two hours at most. `None` if
+    /// another process holds it, or it was never begun.
     ///
     /// # Errors
     /// [`StoreError::ReadOnly`] or [`StoreError::Database`].
     pub fn hold_hook(&self, name: &str, until_ms: i64) -> Result<Option<HeldHook>, StoreError> {
         let holder = random_id()?;
         self.write("take a hook", Scope::Runs, |connection| {
+            let now = now_ms();
+            let longest = now.saturating_add(LONGEST_HOLD_MS);
             let update = "UPDATE hooks SET holder = ?2, held_until_ms = ?3
-                WHERE name = ?1 AND (held_until_ms IS NULL OR held_until_ms < ?4)";
-            let taken = connection.execute(update, values![name, &holder, until_ms, now_ms()])?;
+                WHERE name = ?1 AND (held_until_ms IS NULL OR held_until_ms < ?4 OR held_until_ms > ?5)";
+            let taken = connection.execute(update, values![name, &holder, until_ms.min(longest), now, longest])?;
             Ok((taken == 1).then(|| HeldHook { name: name.to_owned(), holder }))
-        })
-    }
-
-    /// Holds a hook for longer. Returns whether this process still had it.
-    ///
-    /// # Errors
-    /// [`StoreError::ReadOnly`] or [`StoreError::Database`].
-    pub fn hold_longer(&self, held: &HeldHook, until_ms: i64) -> Result<bool, StoreError> {
-        let update = "UPDATE hooks SET held_until_ms = ?3 WHERE name = ?1 AND holder = ?2";
-        self.write("hold a hook", Scope::Runs, |connection| {
-            Ok(connection.execute(update, values![&held.name, &held.holder, until_ms])? == 1)
         })
     }
 

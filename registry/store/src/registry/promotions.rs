@@ -296,6 +296,22 @@ impl Registry {
         models::touch(connection, model)
     }
 
+    /// Undoes what is intended with a version, and is not completed yet.
+    pub(super) fn undo_intended(
+        &self,
+        connection: &mut Connection,
+        (model, version): (&str, u32),
+        reason: &str,
+    ) -> Outcome<()> {
+        let query = format!(
+            "SELECT {COLUMNS} WHERE registered_models.name = ?1 AND promoted.version = ?2 AND state = 'intended'"
+        );
+        for row in connection.query(&query, values![model, version])? {
+            self.undo(connection, &promotion(&row)?, reason)?;
+        }
+        Ok(())
+    }
+
     fn undo(&self, connection: &mut Connection, promotion: &Promotion, reason: &str) -> Outcome<()> {
         let update = "UPDATE promotions SET state = 'undone', ended_ms = ?2 WHERE id = ?1";
         connection.execute(update, values![&promotion.id, now_ms()])?;

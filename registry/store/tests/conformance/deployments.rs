@@ -6,7 +6,7 @@ use std::thread;
 use serde_json::json;
 use stagewright_store::{
     ArmCounts, Deployment, DeploymentArm, DeploymentError, DeploymentRevision, DeploymentStatus, DeploymentStep,
-    DeploymentStrategy, NewDeployment, StoreError,
+    DeploymentStrategy, NewDeployment, PromotionRequest, StoreError,
 };
 
 use crate::world::World;
@@ -28,7 +28,12 @@ pub(crate) fn canary() -> NewDeployment {
 }
 
 pub(crate) fn step(step: u32, canary: f64) -> DeploymentStep {
-    DeploymentStep { step, shares: vec![1.0 - canary, canary], state: json!({"calm": true}), reason: "no errors".into() }
+    DeploymentStep {
+        step,
+        shares: vec![1.0 - canary, canary],
+        state: json!({"calm": true}),
+        reason: "no errors".into(),
+    }
 }
 
 /// Returns the refusal of a change.
@@ -89,10 +94,7 @@ pub(crate) fn a_deployment_goes_from_step_to_step_and_ends(world: &World) {
     let first = "canary 1, step 0: control = version 1 (95 %), canary = version 2 (5 %)";
     let next = "canary 1, step 1: control = version 1 (75 %), canary = version 2 (25 %)";
     let states: Vec<_> = told.iter().map(|it| (it.old_state.as_deref(), it.new_state.as_deref())).collect();
-    assert_eq!(
-        states,
-        [(None, Some(first)), (Some(first), Some(next)), (Some(next), Some("canary 1, finished"))]
-    );
+    assert_eq!(states, [(None, Some(first)), (Some(first), Some(next)), (Some(next), Some("canary 1, finished"))]);
 }
 
 pub(crate) fn a_model_has_one_active_deployment(world: &World) {
@@ -161,6 +163,39 @@ pub(crate) fn an_end_that_names_no_revision_ends_the_active_deployment(world: &W
     assert!(matches!(world.registry.abort_deployment("nobody", None, ""), Err(StoreError::NoModel { .. })));
     assert_eq!(world.registry.active_deployment("nobody").unwrap(), None);
     assert!(matches!(world.registry.deployments("nobody", None), Err(StoreError::NoModel { .. })));
+}
+
+// invariant: A candidate whose deployment is aborted does not become champion by a promotion that
+// was under way.
+pub(crate) fn an_abort_undoes_the_promotion_of_the_candidate_that_is_under_way(world: &World) {
+    let registry = &world.registry;
+    world.approved("churn");
+    world.promote("churn", 1);
+    for _ in 0..2 {
+        world.approved("churn");
+    }
+    let begin = |version| {
+        let (destination, reason) = ("file:///production".to_owned(), "every step went well".to_owned());
+        let request = PromotionRequest { destination, expected: Some(Some(1)), reason };
+        registry.begin_promotion("churn", version, &request).unwrap()
+    };
+    registry.start_deployment("churn", &canary()).unwrap();
+    let (other, under_way) = (begin(3), begin(2));
+    registry.abort_deployment("churn", None, "too slow").unwrap();
+    let refused = registry.complete_promotion(&under_way.id).unwrap_err();
+    assert!(matches!(refused, StoreError::PromotionEnded { state: "undone", .. }), "{refused}");
+    assert_eq!(world.champion("churn"), Some(1));
+    let entries = registry.audit_of("churn", Some(2)).unwrap();
+    let undone: Vec<_> = entries.iter().filter(|it| it.action == "promotion.undone").collect();
+    assert_eq!(undone.iter().map(|it| it.reason.as_str()).collect::<Vec<_>>(), ["its deployment was aborted"]);
+    // That of another version goes on, and so does one at whose completion the deployment ends.
+    registry.start_deployment("churn", &canary()).unwrap();
+    let completed = begin(2);
+    registry.complete_promotion(&completed.id).unwrap();
+    registry.abort_deployment("churn", None, "too late").unwrap();
+    registry.finish_promotion(&completed.id).unwrap();
+    assert_eq!(world.champion("churn"), Some(2));
+    assert!(matches!(registry.complete_promotion(&other.id), Err(StoreError::AliasMoved { .. })));
 }
 
 pub(crate) fn what_is_no_deployment_is_refused(world: &World) {

@@ -143,6 +143,7 @@ conformance! {
         a_model_has_one_active_deployment,
         a_step_is_made_only_from_the_revision_that_was_looked_at,
         an_end_that_names_no_revision_ends_the_active_deployment,
+        an_abort_undoes_the_promotion_of_the_candidate_that_is_under_way,
         what_is_no_deployment_is_refused,
         a_version_of_an_active_deployment_is_not_deleted,
         a_deployment_follows_its_model_to_its_new_name_and_goes_with_it,

@@ -115,7 +115,9 @@ impl Registry {
         self.end_deployment(model, at, (DeploymentStatus::Finished, "deployment.finished"), reason)
     }
 
-    /// Gives up a deployment, under the same condition as [`Registry::finish_deployment`].
+    /// Gives up a deployment, under the same condition as [`Registry::finish_deployment`]. A
+    /// promotion of its candidate that is under way is undone: nobody gives a version up to see it
+    /// become champion once its copy is complete.
     ///
     /// # Errors
     /// As [`Registry::finish_deployment`].
@@ -184,6 +186,9 @@ impl Registry {
             connection.execute(update, values![id, status.name(), now_ms(), &*self.actor, reason])?;
             let after = numbered(connection, model, before.number)?.1;
             self.audit_deployment(connection, action, (Some(&before), &after), reason)?;
+            if let (DeploymentStatus::Aborted, Some(candidate)) = (status, before.candidate()) {
+                self.undo_intended(connection, (model, candidate), "its deployment was aborted")?;
+            }
             Ok(after)
         })
     }
