@@ -25,14 +25,14 @@ pub struct LastVerified {
     folder: PathBuf,
 }
 
-/// What a version was served for.
+/// The origin, model and name under which a version was served.
 #[derive(Debug, Clone, Copy)]
 pub struct VersionKey<'a> {
     /// The name of the origin: versions of one place must not be served for another.
     pub place: &'a str,
     /// The model's name.
     pub model: &'a str,
-    /// What was asked for: an alias, or a number.
+    /// The alias or the number that was asked for.
     pub asked: &'a str,
 }
 

@@ -31,8 +31,8 @@ impl WarmRows {
         Some(Self { rows: synthetic_rows(&features)?, are_made_up: true })
     }
 
-    /// Predicts the rows with a session that was just opened. Returns a session that can answer, for
-    /// which `open` is called again if the session refused made-up values and ended.
+    /// Predicts the rows with a session that was just opened. Returns a session that can answer,
+    /// for which `open` is called again if the session refused made-up values and ended.
     ///
     /// # Errors
     /// The model does not predict rows of its own evaluation, or fails for another reason than the

@@ -15,7 +15,7 @@ use super::fault::{Overloaded, PoolFault};
 /// How long a request waits before the thread that stands by takes it.
 const STANDBY_AFTER: Duration = Duration::from_millis(3);
 
-/// What a thread answers to a request.
+/// The answer of a thread to a request.
 type Answer = Result<Predicted, PoolFault>;
 
 /// The values of the rows of a request, and the rows.

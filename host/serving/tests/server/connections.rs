@@ -114,7 +114,7 @@ const IDLE: usize = 10_000;
 /// The address of the server, for the process that keeps idle connections.
 const IDLE_CLIENT: &str = "STAGEWRIGHT_IDLE_CLIENT";
 
-/// What that process says once all its connections are open.
+/// The line that this process prints once all its connections are open.
 const ALL_ARE_OPEN: &str = "all are open";
 
 // The clients are a process of their own: their descriptors and their memory are not the server's.
