@@ -141,7 +141,13 @@ pub fn advance<E: From<OperationError>>(
         Move::Step(step) => registry.advance_deployment(model, deployment.at(), &step).map_err(store),
         Move::Finish { reason } => finish_promoted(registry, model, deployment.number, &reason).map_err(store),
         Move::Promote { reason } => {
-            promote(&candidate(&deployment, &plan, reason.clone()))?;
+            if let Err(error) = promote(&candidate(&deployment, &plan, reason.clone())) {
+                // A server that promotes it at the same time may have been faster.
+                let champion = registry.alias(model, CHAMPION).map_err(store)?;
+                if champion != Some(plan.candidate()) {
+                    return Err(error);
+                }
+            }
             finish_promoted(registry, model, deployment.number, &reason).map_err(store)
         }
     }

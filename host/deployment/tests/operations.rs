@@ -294,6 +294,21 @@ fn the_positive_outcome_is_the_positive_class_of_the_model_unless_the_plan_names
 }
 
 #[test]
+fn a_command_that_a_server_overtakes_ends_the_deployment_too() {
+    let world = World::new();
+    world.start(&canary()).unwrap();
+    let registry = &world.home.registry;
+    advance(registry, MODEL, "", support::START_MS, none).unwrap();
+    let overtaken = |_: &Candidate| {
+        world.promote(2)?;
+        let (model, alias) = (MODEL.to_owned(), CHAMPION.to_owned());
+        Err(OperationError::from(StoreError::AliasMoved { model, alias, expected: Some(1), actual: Some(2) }))
+    };
+    let ended = advance(registry, MODEL, "enough", support::START_MS, overtaken).unwrap();
+    assert_eq!((ended.status, ended.end_reason.as_deref()), (DeploymentStatus::Finished, Some("enough")));
+}
+
+#[test]
 fn a_candidate_that_is_champion_already_cannot_be_given_up() {
     let world = World::new();
     world.start(&canary()).unwrap();

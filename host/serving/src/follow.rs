@@ -250,8 +250,13 @@ impl Following {
             let reason = reason.clone();
             return Err(self.give_up(&deployment, reason));
         }
-        let load =
-            |all: Vec<OfferedVersion>| all.iter().map(|offered| self.loaded(offered)).collect::<Result<Vec<_>, _>>();
+        // The champion may have been loaded just now, and answer nobody yet.
+        let is_champion = |it: &OfferedVersion| it.version == champion.version && it.contents == champion.contents;
+        let one = |offered: &OfferedVersion| match is_champion(offered) {
+            true => Ok(champion.clone()),
+            false => self.loaded(offered),
+        };
+        let load = |all: Vec<OfferedVersion>| all.iter().map(one).collect::<Result<Vec<_>, _>>();
         match versions.and_then(load) {
             Ok(loaded) => {
                 let live = Live::new(deployment, &loaded, &self.model.ledger, before.as_deref());

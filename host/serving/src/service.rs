@@ -209,9 +209,10 @@ impl Service {
         let shadow = route.shadow().map(|shadow| (shadow, rows.batch.clone()));
         let logged = route.version.log.as_ref().map(|_| LoggedRows::of(&rows));
         let (version, count) = (&route.version, rows.rows());
+        let waiting = route.waiting(began);
         let predicted = tokio::time::timeout(version.deadline, version.pool.predict(rows.batch)).await;
         let predicted = predicted.map_err(|_| PredictFault::Deadline).and_then(|predicted| Ok(predicted?));
-        route.count(began, count, predicted.is_err());
+        waiting.end(count, predicted.is_err());
         let values = match predicted {
             Ok(values) => values,
             Err(fault) => {
@@ -240,10 +241,13 @@ impl Service {
         let Some(live) = shadow.live().cloned() else { return };
         let Some(mirror) = &live.mirror else { return };
         let reads_otherwise = shadow.first_that_reads_otherwise().is_some();
-        let bytes = batch.get_array_memory_size();
-        let rows = move || match reads_otherwise {
-            true => decode(&shadow).ok().map(|(rows, _)| rows.batch),
-            false => Some(batch),
+        let bytes = batch.get_array_memory_size() + size_of_val(values);
+        // Of the rows and the body that they were read from, a copy holds what it needs alone.
+        let batch = (!reads_otherwise).then_some(batch);
+        let decode = reads_otherwise.then_some(decode);
+        let rows = move || match decode {
+            Some(decode) => decode(&shadow).ok().map(|(rows, _)| rows.batch),
+            None => batch,
         };
         let (version, values) = (version.clone(), values.to_vec());
         mirror.send(RequestCopy { rows, is_long: is_long && reads_otherwise, bytes, version, values }, &self.metrics);

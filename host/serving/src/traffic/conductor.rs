@@ -8,17 +8,18 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use stagewright_deployment::{
-    Candidate, Decision, Observed, OperationError, Plan, candidate, decide, finish_promoted, observe,
+use stagewright_deployment::{Candidate, Decision, Observed, OperationError, Plan, candidate, decide, finish_promoted};
+use stagewright_store::{
+    ArmCounts, CHAMPION, Deployment, DeploymentError, DeploymentStatus, OutcomeTally, Registry, StoreError,
 };
-use stagewright_store::{ArmCounts, CHAMPION, Deployment, DeploymentError, DeploymentStatus, Registry, StoreError};
 
 use super::live::Live;
 use super::mirror::TallyCounts;
-use super::operations::{Operations, now_ms};
+use super::operations::{Operations, PromotionFault, now_ms};
 use crate::served_model::ServedModel;
 
 /// The time between two looks.
@@ -29,6 +30,10 @@ const NOTE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The time after which a promotion that failed is tried again.
 const RETRY_PROMOTION: Duration = Duration::from_secs(30);
+
+/// The part of the time that may be spent on tallies of outcomes, as a divisor. A tally reads every
+/// outcome since the start, of which there may be millions.
+const TALLY_SHARE: u32 = 10;
 
 /// How long the end of a server waits for the last counts to be added.
 const LAST_COUNTS: Duration = Duration::from_secs(5);
@@ -79,23 +84,46 @@ struct Conducted {
     unsaved: HashMap<u32, Vec<ArmCounts>>,
     /// The counts of a shadow's copies that the registry has, its deployment, and since when.
     noted: (u32, TallyCounts, Instant),
+    /// The promotion that is under way.
+    promotion: Option<PromotionUnderWay>,
     /// When a promotion failed, and of which deployment.
     failed: Option<(u32, Instant)>,
+    /// The outcomes that were tallied last.
+    tallied: Option<Tallied>,
     /// The problem that was told last.
     told: Option<String>,
+}
+
+/// A promotion on a thread of its own. It may copy a large version to a slow place, and neither the
+/// bounds of this deployment nor those of another model wait for that.
+struct PromotionUnderWay {
+    candidate: Candidate,
+    thread: JoinHandle<Result<(), PromotionFault>>,
+}
+
+/// The outcomes of a deployment.
+struct Tallied {
+    number: u32,
+    at: Instant,
+    /// How long the tally took.
+    took: Duration,
+    outcomes: Vec<OutcomeTally>,
 }
 
 impl Conducted {
     fn new(model: Arc<ServedModel>, operations: &Arc<Operations>) -> Self {
         let noted = (0, TallyCounts::default(), Instant::now());
-        Self { model, operations: operations.clone(), unsaved: HashMap::new(), noted, failed: None, told: None }
+        let (promotion, failed, tallied, told) = Default::default();
+        let (operations, unsaved) = (operations.clone(), HashMap::new());
+        Self { model, operations, unsaved, noted, promotion, failed, tallied, told }
     }
 
     fn carry_on(&mut self) {
         let counted = self.add_counts().map_err(|error| error.to_string());
+        let promoted = self.end_promotion().map_err(|error| error.to_string());
         let number = self.model.status().deployment.map(|deployment| deployment.number);
         let judged = number.map_or(Ok(()), |number| self.judge(number).map_err(|error| error.to_string()));
-        let problem = counted.and(judged).err();
+        let problem = counted.and(promoted).and(judged).err();
         if let Some(problem) = problem.as_ref().filter(|problem| Some(*problem) != self.told.as_ref()) {
             tracing::warn!("model `{}`: its deployment is not carried on: {problem}", self.model.name);
         }
@@ -139,14 +167,15 @@ impl Conducted {
             return Ok(());
         }
         let plan = Plan::of(&deployment)?;
-        let (counts, outcomes) = observe(&registry, &deployment, &plan)?;
+        let counts = registry.arm_counts(&model, number)?;
+        let outcomes = self.outcomes(&registry, &deployment, &plan)?;
         let champion = registry.alias(&model, CHAMPION)?;
         let observed = Observed { champion, counts: &counts, outcomes: &outcomes, now_ms: now_ms() };
         let decision = decide(&deployment, &plan, &observed);
         let (at, reason) = (deployment.at(), decision.reason().to_owned());
         let done = match decision {
             Decision::Stay { .. } => return self.note_copies(&registry, &deployment),
-            Decision::Promote { .. } => return self.promote(&registry, &candidate(&deployment, &plan, reason)),
+            Decision::Promote { .. } => return self.promote(candidate(&deployment, &plan, reason)),
             Decision::Advance { step } => registry.advance_deployment(&model, at, &step),
             Decision::Finish { .. } => registry.finish_deployment(&model, Some(at), &reason),
             Decision::Abort { .. } => registry.abort_deployment(&model, Some(at), &reason),
@@ -160,27 +189,88 @@ impl Conducted {
         Ok(())
     }
 
-    /// Promotes a candidate, and finishes its deployment.
-    fn promote(&mut self, registry: &Registry, candidate: &Candidate) -> Result<(), OperationError> {
-        let Candidate { model, number, reason, .. } = candidate;
-        if self.failed.is_some_and(|(failed, at)| failed == *number && at.elapsed() < RETRY_PROMOTION) {
+    /// Returns the outcomes of a deployment, if they decide something. Those of a moment ago are
+    /// taken if a tally takes long.
+    fn outcomes(
+        &mut self,
+        registry: &Registry,
+        deployment: &Deployment,
+        plan: &Plan,
+    ) -> Result<Vec<OutcomeTally>, StoreError> {
+        if !plan.judges_outcomes() {
+            return Ok(Vec::new());
+        }
+        let number = deployment.number;
+        let is_new = |it: &&Tallied| it.number == number && it.at.elapsed() < it.took * TALLY_SHARE;
+        if let Some(Tallied { outcomes, .. }) = self.tallied.as_ref().filter(is_new) {
+            return Ok(outcomes.clone());
+        }
+        let began = Instant::now();
+        let outcomes = registry.outcome_tallies(&deployment.model, deployment.started_ms, plan.positive_label())?;
+        let (at, took) = (Instant::now(), began.elapsed());
+        self.tallied = Some(Tallied { number, at, took, outcomes: outcomes.clone() });
+        Ok(outcomes)
+    }
+
+    /// Begins to promote a candidate, unless that is under way or has failed a moment ago.
+    fn promote(&mut self, candidate: Candidate) -> Result<(), OperationError> {
+        let number = candidate.number;
+        let has_failed = self.failed.is_some_and(|(failed, at)| failed == number && at.elapsed() < RETRY_PROMOTION);
+        if self.promotion.is_some() || has_failed {
             return Ok(());
         }
-        match self.operations.promote(candidate) {
-            Ok(()) => {
-                finish_promoted(registry, model, *number, reason)?;
-                tracing::info!("model `{model}`: deployment {number}: {reason}");
-            }
-            Err(fault) if fault.is_final => {
-                tracing::error!("model `{model}`: deployment {number} is aborted: {fault}");
-                registry.abort_deployment(model, None, &fault.to_string())?;
-            }
-            Err(fault) => {
-                tracing::error!("model `{model}`: deployment {number}: {fault}; it is tried again");
-                self.failed = Some((*number, Instant::now()));
+        let (operations, asked) = (self.operations.clone(), candidate.clone());
+        match std::thread::Builder::new().name("promote".into()).spawn(move || operations.promote(&asked)) {
+            Ok(thread) => self.promotion = Some(PromotionUnderWay { candidate, thread }),
+            Err(error) => {
+                tracing::error!("model `{}`: deployment {number}: no thread promotes: {error}", candidate.model);
+                self.failed = Some((number, Instant::now()));
             }
         }
         Ok(())
+    }
+
+    /// Finishes the deployment whose promotion has ended, if one has.
+    fn end_promotion(&mut self) -> Result<(), OperationError> {
+        let ended = self.promotion.take_if(|promotion| promotion.thread.is_finished());
+        let Some(PromotionUnderWay { candidate, thread }) = ended else { return Ok(()) };
+        let panicked = |_| PromotionFault { reason: "the promotion panicked".to_owned(), is_final: false };
+        let promoted = thread.join().map_err(panicked).flatten();
+        let Candidate { model, number, reason, .. } = &candidate;
+        match promoted {
+            Ok(()) => {
+                finish_promoted(&self.operations.registry()?, model, *number, reason)?;
+                tracing::info!("model `{model}`: deployment {number}: {reason}");
+                Ok(())
+            }
+            Err(fault) => {
+                self.failed = Some((*number, Instant::now()));
+                self.not_promoted(&candidate, &fault)
+            }
+        }
+    }
+
+    /// Aborts the deployment of a candidate that must not become champion. If another server has
+    /// promoted it meanwhile, which is how two that promote at once end, there is nothing to abort.
+    fn not_promoted(
+        &self,
+        Candidate { model, version, number, .. }: &Candidate,
+        fault: &PromotionFault,
+    ) -> Result<(), OperationError> {
+        let registry = self.operations.registry()?;
+        let deployment = registry.deployment(model, *number)?;
+        if deployment.status != DeploymentStatus::Active || registry.alias(model, CHAMPION)? == Some(*version) {
+            return Ok(());
+        }
+        if !fault.is_final {
+            tracing::error!("model `{model}`: deployment {number}: {fault}; it is tried again");
+            return Ok(());
+        }
+        tracing::error!("model `{model}`: deployment {number} is aborted: {fault}");
+        match registry.abort_deployment(model, Some(deployment.at()), &fault.to_string()) {
+            Err(StoreError::Deployment(DeploymentError::Changed { .. } | DeploymentError::Ended { .. })) => Ok(()),
+            aborted => Ok(aborted.map(drop)?),
+        }
     }
 
     /// Adds what became of a shadow's copies on this server to the deployment's notes.
@@ -216,14 +306,4 @@ fn added(state: &Value, more: &TallyCounts) -> Value {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn notes_of_several_servers_add_up_and_keep_the_rest() {
-        let one = TallyCounts { compared: 5, different: 1, dropped: 0 };
-        let both =
-            added(&added(&json!({ "kept": true }), &one), &TallyCounts { compared: 2, different: 2, dropped: 3 });
-        assert_eq!(both, json!({ "kept": true, "compared_rows": 7, "different_rows": 3, "dropped": 3 }));
-    }
-}
+mod tests;

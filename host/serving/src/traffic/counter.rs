@@ -29,15 +29,26 @@ pub(crate) struct Counter {
 impl Counter {
     /// Counts a request that an arm answered or failed.
     pub(crate) fn observe(&self, latency: Duration, rows: u64, is_error: bool) {
-        let microseconds = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        let bucket = self.latencies.partition_point(|(bound, _)| *bound < microseconds);
-        self.latencies[bucket].1.fetch_add(1, Ordering::Relaxed);
+        self.observe_latency(latency);
         self.rows.fetch_add(rows, Ordering::Relaxed);
         self.requests.fetch_add(1, Ordering::Relaxed);
         if is_error {
             // After the request, so that there are never more errors than requests.
             self.errors.fetch_add(1, Ordering::Release);
         }
+    }
+
+    /// Counts the time that a client waited before it hung up. That is no failure, since clients
+    /// hang up for reasons of their own; but a version that answers too late to be waited for must
+    /// not look like one that nobody asks.
+    pub(crate) fn observe_given_up(&self, waited: Duration) {
+        self.observe_latency(waited);
+    }
+
+    fn observe_latency(&self, latency: Duration) {
+        let microseconds = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        let bucket = self.latencies.partition_point(|(bound, _)| *bound < microseconds);
+        self.latencies[bucket].1.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a request that was refused for its values. It took no time of the model.
@@ -92,7 +103,7 @@ impl Ledger {
             // Looked at first: whoever drops it later has counted by then, or is seen next time.
             let is_used = Arc::strong_count(counter) > 1;
             let counts = counter.take();
-            if counts.requests > 0 {
+            if counts.requests > 0 || !counts.latencies.is_empty() {
                 taken.entry(counter.deployment).or_default().push(counts);
             }
             is_used

@@ -6,6 +6,7 @@ use std::time::Instant;
 use axum::http::HeaderMap;
 use stagewright_data::{DecodedRequest, RequestDecoder};
 
+use super::counter::Counter;
 use super::live::{KeySource, Live};
 use super::live_arm::LiveArm;
 use crate::arm::Arm;
@@ -104,6 +105,11 @@ impl Route {
         self.chosen.is_some().then(Instant::now)
     }
 
+    /// Returns what counts the request for its arm once it ends, or its client hangs up.
+    pub(crate) fn waiting(&self, began: Option<Instant>) -> Waiting<'_> {
+        Waiting(self.part().map(|part| &*part.counter).zip(began))
+    }
+
     /// Counts the request for its arm.
     pub(crate) fn count(&self, began: Option<Instant>, rows: usize, is_error: bool) {
         if let (Some(part), Some(began)) = (self.part(), began) {
@@ -116,5 +122,56 @@ impl Route {
         if let Some(part) = self.part() {
             part.counter.observe_refused();
         }
+    }
+}
+
+/// A request that its arm is answering. If this is dropped, its client has hung up.
+pub(crate) struct Waiting<'a>(Option<(&'a Counter, Instant)>);
+
+impl Waiting<'_> {
+    /// Counts the request as answered, or failed.
+    pub(crate) fn end(mut self, rows: usize, is_error: bool) {
+        if let Some((counter, began)) = self.0.take() {
+            counter.observe(began.elapsed(), rows as u64, is_error);
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some((counter, began)) = self.0 {
+            counter.observe_given_up(began.elapsed());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::traffic::Ledger;
+
+    // invariant: A version that answers too late to be waited for is judged by the time that its
+    // clients waited.
+    #[tokio::test]
+    async fn a_client_that_hangs_up_leaves_the_time_that_it_waited() {
+        let ledger = Ledger::default();
+        let counter = ledger.counter(1, 0, "canary", None);
+        let began = Instant::now().checked_sub(Duration::from_secs(20)).unwrap();
+        let answering = async {
+            let waiting = Waiting(Some((&*counter, began)));
+            std::future::pending::<()>().await;
+            waiting.end(1, false);
+        };
+        // The time is over at once: the future is dropped, as that of a closed connection is.
+        assert!(tokio::time::timeout(Duration::ZERO, answering).await.is_err());
+        let taken = ledger.take();
+        assert_eq!((taken[&1][0].requests, taken[&1][0].errors), (0, 0));
+        assert_eq!(taken[&1][0].latencies, [(u64::MAX, 1)]);
+        Waiting(Some((&*counter, began))).end(3, true);
+        let taken = ledger.take();
+        assert_eq!((taken[&1][0].requests, taken[&1][0].errors, taken[&1][0].rows), (1, 1, 3));
+        assert_eq!(taken[&1][0].latencies, [(u64::MAX, 1)], "it is counted once");
     }
 }

@@ -178,6 +178,10 @@ fn a_canary_is_carried_to_its_promotion_by_every_server() {
     for server in [&bed.server, &other] {
         until_share(server, 1.0);
         assert!(arms(server, &bed.ordinary).values().all(|arm| arm == "v2.canary"));
+        // A server that starts during a deployment loads the champion once, as others do.
+        let metrics = server.get("/metrics").text().to_owned();
+        let loads = format!("stagewright_swaps_total{{model=\"{MODEL}\",result=\"swapped\"}} 1");
+        assert!(metrics.lines().any(|line| line == loads), "{metrics}");
     }
     let promoted = bed.operate("/advance", &json!({ "reason": "it went well" }));
     assert_eq!((promoted.status, &promoted.json()["status"]), (200, &json!("finished")), "{}", promoted.text());
