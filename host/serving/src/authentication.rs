@@ -4,9 +4,10 @@
 //! of them, byte by byte to the end, so that the time says nothing about how far one agrees.
 
 use std::fmt;
+use std::net::IpAddr;
 
-use axum::http::header::AUTHORIZATION;
-use axum::http::{HeaderMap, Method};
+use axum::http::header::{AUTHORIZATION, ORIGIN};
+use axum::http::{HeaderMap, Method, Uri};
 use sha2::{Digest as _, Sha256};
 use subtle::{Choice, ConditionallySelectable as _, ConstantTimeEq as _};
 
@@ -221,11 +222,17 @@ pub(crate) enum Denial {
     UnknownToken,
     /// Its token has not this role.
     NoRole(Role),
+    /// It changes something, needs no token, and a page of a site with a name sends it.
+    NamedSite,
 }
 
-/// Decides whether a request is admitted. Without tokens, everybody is.
+/// Decides whether a request is admitted. Without tokens, everybody is who is no page of a foreign
+/// site.
 pub(crate) fn admit(tokens: Option<&Tokens>, access: Access, headers: &HeaderMap) -> Result<(), Denial> {
-    let Some(tokens) = tokens else { return Ok(()) };
+    let Some(tokens) = tokens else {
+        let is_change = matches!(access, Access::Role(Role::Admin | Role::Outcomes));
+        return if is_change && is_of_named_site(headers) { Err(Denial::NamedSite) } else { Ok(()) };
+    };
     if access == Access::Everybody {
         return Ok(());
     }
@@ -242,6 +249,22 @@ pub(crate) fn admit(tokens: Option<&Tokens>, access: Access, headers: &HeaderMap
     }
 }
 
+/// Returns whether a page of a site with a name sends a request.
+///
+/// A browser asks before it sends JSON to a foreign server, but not if the name of the page's own
+/// site has come to mean the address of this server, which that site can arrange. A browser names
+/// the site with every request that is not a mere read. A page at an address, or at `localhost`, is
+/// foreign, or this server's own.
+fn is_of_named_site(headers: &HeaderMap) -> bool {
+    let Some(origin) = headers.get(ORIGIN) else { return false };
+    let site = origin.to_str().ok().and_then(|origin| origin.parse::<Uri>().ok());
+    let is_address = |host: &str| {
+        let bare = host.trim_start_matches('[').trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok()
+    };
+    !site.as_ref().and_then(Uri::host).is_some_and(is_address)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -251,6 +274,31 @@ mod tests {
 
     fn headers(value: &str) -> HeaderMap {
         HeaderMap::from_iter([(AUTHORIZATION, value.parse().expect("a value"))])
+    }
+
+    // invariant: A page of a foreign site cannot change a deployment, or post outcomes, by giving its
+    // own name the address of a server that asks nobody for a token.
+    #[test]
+    fn a_site_that_takes_the_address_of_the_server_is_refused() {
+        let of = |origin: &str| HeaderMap::from_iter([(ORIGIN, origin.parse().expect("a value"))]);
+        for role in [Role::Admin, Role::Outcomes] {
+            let ask = |headers: &HeaderMap| admit(None, Access::Role(role), headers);
+            for named in ["http://evil.example:8000", "https://localhost.evil.example", "null", "", "http://", "a b"] {
+                assert_eq!(ask(&of(named)), Err(Denial::NamedSite), "{named}");
+                // The page can write this header too.
+                let with_token =
+                    of(named).into_iter().chain(headers("Bearer x")).filter_map(|(name, value)| Some((name?, value)));
+                assert_eq!(ask(&HeaderMap::from_iter(with_token)), Err(Denial::NamedSite), "{named}");
+            }
+            for own in ["http://127.0.0.1:8000", "http://[::1]:8000", "http://localhost:8000", "https://LOCALHOST"] {
+                assert_eq!(ask(&of(own)), Ok(()), "{own}");
+            }
+            assert_eq!(ask(&HeaderMap::new()), Ok(()), "a program");
+        }
+        assert_eq!(admit(None, Access::Role(Role::Predict), &of("http://evil.example")), Ok(()));
+        let mut console = headers(&format!("Bearer {OPS}"));
+        console.insert(ORIGIN, "https://console.example".parse().expect("a value"));
+        assert_eq!(admit(Some(&tokens()), Access::Role(Role::Admin), &console), Ok(()), "it has a token");
     }
 
     fn tokens() -> Tokens {

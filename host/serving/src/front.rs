@@ -146,6 +146,7 @@ impl Front {
             Denial::NoToken => Refusal::unauthorized("a token is needed"),
             Denial::UnknownToken => Refusal::unauthorized("the token is not known"),
             Denial::NoRole(role) => Refusal::forbidden(role.name()),
+            Denial::NamedSite => Refusal::of_named_site(),
         })?;
         let is_plain = |encoding: &HeaderValue| encoding.as_bytes().eq_ignore_ascii_case(b"identity");
         if headers.get_all(CONTENT_ENCODING).iter().all(is_plain) { Ok(()) } else { Err(Refusal::encoding()) }

@@ -55,6 +55,12 @@ impl Refusal {
         Self { is_temporary: true, ..self }
     }
 
+    pub(crate) fn of_named_site() -> Self {
+        let message = "a page of a site with a name cannot change this on a server without tokens";
+        Self::new(StatusCode::FORBIDDEN, "forbidden", message)
+            .with_hint("send it by a program, or give the server tokens: `--tokens-file FILE`")
+    }
+
     pub(crate) fn unauthorized(message: &'static str) -> Self {
         let hint = "send the header `Authorization: Bearer TOKEN`";
         Self::new(StatusCode::UNAUTHORIZED, "unauthorized", message).with_hint(hint)

@@ -22,6 +22,9 @@ use crate::request_id::RequestId;
 use crate::service::{Failure, Service, off_thread_if};
 use crate::traffic::{OperationFault, Operations, PromotionFault};
 
+/// The most bytes of a body. The registry takes no longer plan.
+const LONGEST_BODY: usize = 64 << 10;
+
 /// The most bytes of a reason.
 const LONGEST_REASON: usize = 2000;
 
@@ -121,6 +124,10 @@ fn read(headers: &HeaderMap, body: &[u8]) -> Result<(String, Map<String, Value>)
         let text = "the content type is not application/json\nhint: send `Content-Type: application/json`";
         return Err(Refusal::of_text(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_content_type", text));
     }
+    if body.len() > LONGEST_BODY {
+        let text = "the body has more than 64 KiB\nhint: a plan has a few lines";
+        return Err(Refusal::of_text(StatusCode::PAYLOAD_TOO_LARGE, "too_large", text));
+    }
     if body.trim_ascii().is_empty() {
         return Ok(Default::default());
     }
@@ -208,6 +215,8 @@ mod tests {
         for wrong in [&b"[]"[..], b"{", br#"{"reason": 1}"#] {
             assert_eq!(read(&json, wrong).unwrap_err().status, StatusCode::BAD_REQUEST);
         }
+        let long = format!("{{\"reason\": \"x\", \"shares\": [{}1]}}", "1,".repeat(LONGEST_BODY));
+        assert_eq!(read(&json, long.as_bytes()).unwrap_err().status, StatusCode::PAYLOAD_TOO_LARGE);
         let unknown = read_reason(&json, br#"{"because": "x"}"#).unwrap_err();
         assert!(unknown.message.contains("`because`") && unknown.hint.is_some(), "{unknown:?}");
     }
