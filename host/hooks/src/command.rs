@@ -4,13 +4,15 @@
 //! the variables that the file names and the event's id, and in a process group of its own, which
 //! is ended with it: after its time, or when it has ended and left something behind.
 
+use std::fs::File;
 use std::io::{PipeReader, Read as _, Seek as _, Write as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{MemfdFlags, memfd_create};
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, kill_process_group, set_parent_process_death_signal, waitid,
 };
@@ -32,6 +34,10 @@ const MOST_SHOWN: usize = 300;
 
 /// The time between two looks at a program.
 const LOOK: Duration = Duration::from_millis(20);
+
+/// How long a program that was killed may take to end. One with other rights than this process
+/// (`sudo`), or one that the system does not let go, may never.
+const ENDING: Duration = Duration::from_secs(5);
 
 /// The end of a program.
 enum End {
@@ -60,7 +66,14 @@ pub(crate) fn run(
     let end = watch(&child, &mut output, &mut kept, deadline, stop).map_err(cannot);
     // Before the program is waited for: until then nobody else has the number of its group.
     let _ = kill_process_group(id(&child), Signal::KILL);
-    let status = child.wait().map_err(cannot)?;
+    // One that has left its group.
+    let _ = child.kill();
+    let Some(status) = ended(&mut child, ENDING).map_err(cannot)? else {
+        // Whoever promotes or serves does not wait for it.
+        let wait = move || drop(child.wait());
+        let _ = std::thread::Builder::new().name("hook-end".into()).spawn(wait);
+        return Err(Failure::refused(format!("{program} cannot be ended, and still runs")));
+    };
     let end = end?;
     while kept.len() < MOST_KEPT && read(&mut output, &mut kept, Duration::ZERO).map_err(cannot)? {}
     let text = String::from_utf8_lossy(&kept);
@@ -75,15 +88,15 @@ pub(crate) fn run(
     }
 }
 
-/// Starts the program, with the event in a file that has no name: a program that does not read its
-/// input holds nobody up.
+/// Starts the program, with the event in a file in memory: a program that does not read its input
+/// holds nobody up, and no folder has to be writable.
 fn start(
     target: &HookCommand,
     event: &Event,
     body: &[u8],
     variables: &Variables,
 ) -> std::io::Result<(Child, PipeReader)> {
-    let mut input = tempfile::tempfile()?;
+    let mut input = File::from(memfd_create("event", MemfdFlags::CLOEXEC)?);
     input.write_all(body)?;
     input.rewind()?;
     let (reader, writer) = std::io::pipe()?;
@@ -92,13 +105,36 @@ fn start(
     command.envs(target.variables.iter().filter_map(|name| Some((name, variables(name)?))));
     command.env(EVENT_ID, &event.id);
     command.stdin(input).stdout(writer.try_clone()?).stderr(Stdio::from(writer)).process_group(0);
-    // SAFETY: between fork and exec, the closure makes one system call, `prctl`, and allocates
-    // nothing. The program ends with the thread that started it, which waits for it.
+    // SAFETY: between fork and exec, the closure makes two system calls and allocates nothing. The
+    // program ends with the thread that started it, which waits for it.
     unsafe {
-        command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+        command.pre_exec(|| {
+            close_others();
+            Ok(set_parent_process_death_signal(Some(Signal::KILL))?)
+        });
     }
     // The command holds the other end of the pipe, and goes here.
     Ok((command.spawn()?, reader))
+}
+
+/// Has the program start without the descriptors that this process was started with. A kernel
+/// before 5.11 keeps them.
+fn close_others() {
+    const FIRST: libc::c_uint = 3;
+    // SAFETY: no memory is passed. The descriptors stay open here, and close with `exec`.
+    unsafe { libc::syscall(libc::SYS_close_range, FIRST, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+}
+
+/// Waits for a program that ends. Returns `None` if it did not within a time.
+fn ended(child: &mut Child, within: Duration) -> std::io::Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + within;
+    loop {
+        let status = child.try_wait()?;
+        if status.is_some() || Instant::now() >= deadline {
+            return Ok(status);
+        }
+        std::thread::sleep(LOOK);
+    }
 }
 
 /// Reads what the program writes, until it ends or has to.
@@ -159,4 +195,19 @@ fn is_closed(output: &PipeReader) -> std::io::Result<bool> {
 
 fn id(child: &Child) -> Pid {
     Pid::from_child(child)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // invariant: A program of a hook that cannot be ended holds up neither a promotion nor a
+    // server.
+    #[test]
+    fn a_program_that_does_not_end_is_not_waited_for() {
+        let mut child = Command::new("/bin/sleep").arg("1000").spawn().expect("a program");
+        assert!(ended(&mut child, Duration::from_millis(50)).expect("a look").is_none());
+        child.kill().expect("a signal");
+        assert!(ended(&mut child, Duration::from_secs(60)).expect("a look").is_some());
+    }
 }

@@ -5,6 +5,7 @@
 //! place where it was, and the next one tells the hook again.
 
 use std::fmt;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -29,6 +30,10 @@ const ALLOWANCE: Duration = Duration::from_secs(30);
 /// Whoever promotes moves the pointer within seconds. After this, the event says that it was not
 /// moved.
 const SETTLING: Duration = Duration::from_secs(120);
+
+/// How much longer than the longest pause the next attempt may be away: clocks of machines differ.
+/// One that is farther away was set by a clock that was wrong.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// The time between two looks at something that another process does.
 const LOOK: Duration = Duration::from_millis(100);
@@ -170,31 +175,41 @@ impl Delivery<'_> {
 
     /// Tells the hook of the next change.
     fn step(&self, is_eager: bool, stop: &AtomicBool) -> Result<Step, StoreError> {
-        let progress = self.progress()?;
-        let Some(change) = self.next(progress.place)? else { return Ok(Step::AllTold) };
-        let now = now_ms();
-        if !is_eager && progress.next_ms > now {
-            return Ok(Step::Wait(Problem::Later { pause: milliseconds(progress.next_ms - now) }));
+        if let ControlFlow::Break(step) = self.due(is_eager)? {
+            return Ok(step);
         }
-        let is_followed = change.destinations.iter().all(|destination| destination.is_done);
-        if !is_followed && now - change.entry.at_ms < SETTLING.as_millis() as i64 {
-            let event = Event::of(self.registry, &change)?.title();
-            return Ok(Step::Wait(Problem::Settling { event }));
-        }
-        let until = now + (self.section.timeout + ALLOWANCE).as_millis() as i64;
+        let until = now_ms() + (self.section.timeout + ALLOWANCE).as_millis() as i64;
         let Some(held) = self.registry.hold_hook(&self.section.name, until)? else {
             return Ok(Step::Wait(Problem::Held));
         };
-        let step = self.tell(&held, stop);
+        let step = self.tell(&held, is_eager, stop);
         self.registry.release_hook(held)?;
         step
     }
 
+    /// Returns the change that the hook is to be told of now, and the attempts at it that failed.
+    fn due(&self, is_eager: bool) -> Result<ControlFlow<Step, (ChampionChange, u32)>, StoreError> {
+        let HookProgress { place, failures, next_ms, .. } = self.progress()?;
+        let Some(change) = self.next(place)? else { return Ok(ControlFlow::Break(Step::AllTold)) };
+        let now = now_ms();
+        if let Some(pause) = left(next_ms, now).filter(|_| !is_eager) {
+            return Ok(ControlFlow::Break(Step::Wait(Problem::Later { pause })));
+        }
+        let is_followed = change.destinations.iter().all(|destination| destination.is_done);
+        if !is_followed && is_settling(change.entry.at_ms, now) {
+            let event = Event::of(self.registry, &change)?.title();
+            return Ok(ControlFlow::Break(Step::Wait(Problem::Settling { event })));
+        }
+        Ok(ControlFlow::Continue((change, failures)))
+    }
+
     /// Tells the hook of the next change, while this process holds it.
-    fn tell(&self, held: &HeldHook, stop: &AtomicBool) -> Result<Step, StoreError> {
-        // Whoever held it before may have told it of the change.
-        let progress = self.progress()?;
-        let Some(change) = self.next(progress.place)? else { return Ok(Step::AllTold) };
+    fn tell(&self, held: &HeldHook, is_eager: bool, stop: &AtomicBool) -> Result<Step, StoreError> {
+        // Whoever held it before may have told it of the change, or failed just now.
+        let (change, failures) = match self.due(is_eager)? {
+            ControlFlow::Continue(due) => due,
+            ControlFlow::Break(step) => return Ok(step),
+        };
         let event = Event::of(self.registry, &change)?;
         let name = &self.section.name;
         match attempt(self.section, &event, self.variables, stop) {
@@ -205,7 +220,7 @@ impl Delivery<'_> {
             }
             Err(Failure::NotHere(reason)) => Ok(Step::Wait(Problem::NotHere { reason })),
             Err(Failure::Refused { reason, after }) => {
-                let pause = pause(progress.failures).max(after.unwrap_or_default());
+                let pause = pause(failures).max(after.unwrap_or_default());
                 self.registry.hook_failed(held, now_ms() + pause.as_millis() as i64, &reason)?;
                 Ok(Step::Wait(Problem::Failed { event: event.title(), reason, pause }))
             }
@@ -228,15 +243,11 @@ impl Delivery<'_> {
     /// Returns the next change that the hook wants to be told of. Those that it does not want are
     /// passed over for good.
     fn next(&self, mut place: u64) -> Result<Option<ChampionChange>, StoreError> {
-        let HookSection { name, events, models, .. } = self.section;
-        let is_wanted = |change: &ChampionChange| {
-            (events.is_empty() || events.contains(&change.kind))
-                && (models.is_empty() || models.contains(&change.entry.model))
-        };
+        let HookSection { name, .. } = self.section;
         loop {
             let changes = self.registry.champion_changes(place, AT_ONCE)?;
             let Some(last) = changes.last().map(|change| change.entry.seq) else { return Ok(None) };
-            let found = changes.iter().position(is_wanted);
+            let found = changes.iter().position(|change| self.section.wants(change));
             let passed = match found {
                 Some(at) => at.checked_sub(1).map(|before| changes[before].entry.seq),
                 None => Some(last),
@@ -283,8 +294,16 @@ fn pause(failures: u32) -> Duration {
     FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_PAUSE)
 }
 
-fn milliseconds(number: i64) -> Duration {
-    Duration::from_millis(u64::try_from(number).unwrap_or_default())
+/// Returns the time until the next attempt; `None` if it is due.
+fn left(next_ms: i64, now: i64) -> Option<Duration> {
+    let left = Duration::from_millis(u64::try_from(next_ms.saturating_sub(now)).unwrap_or_default());
+    (!left.is_zero() && left <= LONGEST_PAUSE + CLOCKS_DIFFER).then_some(left)
+}
+
+/// Returns whether the pointer at a production location may still follow a change of this time. One
+/// of a time that is far ahead was made by a clock that was wrong.
+fn is_settling(at_ms: i64, now: i64) -> bool {
+    u128::from(now.abs_diff(at_ms)) < SETTLING.as_millis()
 }
 
 fn now_ms() -> i64 {
@@ -300,5 +319,20 @@ mod tests {
     fn pauses_double_and_end_at_ten_minutes() {
         let pauses: Vec<u64> = [0, 1, 2, 10, 11, 200, u32::MAX].map(|it| pause(it).as_millis() as u64).into();
         assert_eq!(pauses, [500, 1000, 2000, 512_000, 600_000, 600_000, 600_000]);
+    }
+
+    // invariant: A clock that was wrong does not keep a hook from being told once it is right.
+    #[test]
+    fn times_that_are_far_ahead_hold_nothing_up() {
+        let (now, day) = (1_795_000_000_000, 86_400_000);
+        assert_eq!(left(now + 1500, now), Some(Duration::from_millis(1500)));
+        assert_eq!(left(now + 600_000, now), Some(LONGEST_PAUSE));
+        for next in [0, now - day, now, now + day, i64::MAX] {
+            assert_eq!(left(next, now), None, "{next}");
+        }
+        assert!(is_settling(now - 1000, now) && is_settling(now + 1000, now));
+        for at in [i64::MIN, 0, now - day, now + day, i64::MAX] {
+            assert!(!is_settling(at, now), "{at}");
+        }
     }
 }

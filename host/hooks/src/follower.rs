@@ -20,6 +20,10 @@ pub type OpenRegistry = dyn Fn() -> Result<Registry, StoreError> + Send + Sync;
 /// lacks.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// The time between two looks at what another process does. There may be many servers, and the
+/// registry is everybody's.
+const OTHERS: Duration = Duration::from_secs(1);
+
 /// The time between two looks at whether the program ends.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -133,7 +137,10 @@ impl Following {
                 None
             }
             Some(problem) => {
-                let pause = problem.pause().unwrap_or(RETRY);
+                let pause = match problem {
+                    Problem::Held | Problem::Settling { .. } => OTHERS,
+                    _ => problem.pause().unwrap_or(RETRY),
+                };
                 if !matches!(problem, Problem::Held | Problem::Later { .. } | Problem::Settling { .. }) {
                     self.note(&problem.to_string());
                 }
@@ -159,5 +166,37 @@ impl Following {
         while !self.is_over() && Instant::now() < end {
             std::thread::sleep(LOOK.min(end.saturating_duration_since(Instant::now())));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stagewright_manifest::{HookCommand, HookTarget};
+
+    use super::*;
+
+    #[test]
+    fn what_another_process_does_is_looked_at_each_second() {
+        let command = HookCommand { program: "/bin/true".into(), arguments: Vec::new(), variables: Vec::new() };
+        let section = HookSection {
+            name: "ci".into(),
+            target: HookTarget::Command(command),
+            events: Vec::new(),
+            models: Vec::new(),
+            timeout: Duration::from_secs(60),
+        };
+        let mut following = Following {
+            section,
+            variables: Arc::new(|_: &str| None),
+            open: Arc::new(|| Err(StoreError::NoRegistry { place: "/nowhere".into() })),
+            stop: Arc::default(),
+            told: String::new(),
+        };
+        let mut pause =
+            |problem| following.look_at(Report { name: "ci".into(), delivered: Vec::new(), problem: Some(problem) });
+        assert_eq!(pause(Problem::Held), Some(OTHERS));
+        assert_eq!(pause(Problem::Settling { event: "promoted churn/1".into() }), Some(OTHERS));
+        let soon = Duration::from_millis(500);
+        assert_eq!(pause(Problem::Later { pause: soon }), Some(soon));
     }
 }

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use stagewright_store::ChampionChangeKind;
+use stagewright_store::{ChampionChange, ChampionChangeKind};
 
 use crate::http_grant::HttpGrant;
 use crate::names::Identifier;
@@ -82,6 +82,12 @@ pub struct HookCommand {
 }
 
 impl HookSection {
+    /// Returns whether the hook is told of a change.
+    pub fn wants(&self, change: &ChampionChange) -> bool {
+        let is_of_kind = self.events.is_empty() || self.events.contains(&change.kind);
+        is_of_kind && (self.models.is_empty() || self.models.contains(&change.entry.model))
+    }
+
     /// Reads all hooks.
     pub(crate) fn read_all(section: &Section<'_>) -> Vec<Self> {
         let hooks: Vec<Self> = section.items().filter_map(|(name, item)| Self::read(name, &item)).collect();

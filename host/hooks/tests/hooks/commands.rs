@@ -44,6 +44,24 @@ fn a_program_gets_the_event_and_the_variables_that_the_operator_names() {
     assert_eq!(text(place.path().join("pwd")).trim(), "/");
 }
 
+// invariant: A command of a hook gets no descriptor that this process was started with.
+#[test]
+fn a_program_gets_no_descriptor_of_this_process() {
+    let place = Place::new();
+    let secret = place.path().join("secret");
+    std::fs::write(&secret, "nobody may see this").expect("a file");
+    let opened = std::fs::File::open(&secret).expect("a file");
+    // As a program that started this one might have left it.
+    let inherited = rustix::io::dup(&opened).expect("a descriptor");
+    let number = std::os::fd::AsRawFd::as_raw_fd(&inherited);
+    let reads = format!("cat /proc/self/fd/{number} > \"$1/seen\" 2>/dev/null; exit 0");
+    let hooks = place.hooks(&script(&place, &reads, "env = [\"PATH\"]"));
+    place.promote("churn");
+    let report = place.deliver(&hooks, 0).remove(0);
+    assert_eq!(report.delivered.len(), 1, "{report:?}");
+    assert_eq!(text(place.path().join("seen")), "");
+}
+
 #[test]
 fn a_program_that_fails_is_told_again_and_its_output_is_cut_and_escaped() {
     let place = Place::new();
