@@ -4,7 +4,7 @@
 //! If the registry is away, whoever posts is told to try again: of each request the first outcome
 //! counts, so that posting twice does no harm, and nothing has to be kept here.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -89,8 +89,7 @@ impl OutcomeRecorder {
     pub fn start(open: Box<OpenRegistry>) -> std::io::Result<Self> {
         let (sender, postings) = sync_channel(MOST_POSTINGS);
         let waiting = Arc::new(AtomicUsize::new(0));
-        let recording =
-            Recording { open, registry: None, failed: None, tasks: HashMap::new(), waiting: waiting.clone() };
+        let recording = Recording { open, registry: None, failed: None, tasks: Tasks::new(), waiting: waiting.clone() };
         std::thread::Builder::new().name("outcomes".into()).spawn(move || recording.run(&postings))?;
         Ok(Self { sender, waiting })
     }
@@ -125,10 +124,14 @@ struct Recording {
     registry: Option<Registry>,
     /// The time at which the registry was away.
     failed: Option<Instant>,
-    /// The tasks of versions, which do not change.
-    tasks: HashMap<(String, u32), Task>,
+    tasks: Tasks,
     waiting: Arc<AtomicUsize>,
 }
+
+/// The tasks of versions, which do not change, by model, number and time of the version. A model
+/// that was deleted and made anew has the same numbers at other times. `None`: the version's
+/// contents say nothing.
+type Tasks = HashMap<(String, u32, i64), Option<Task>>;
 
 impl Recording {
     fn run(mut self, postings: &Receiver<Posting>) {
@@ -187,12 +190,17 @@ impl Recording {
             None => (self.open)()?,
         };
         let registry = self.registry.insert(registry);
+        // Read once: whoever posts chooses the versions that outcomes name.
+        let versions: BTreeMap<u32, i64> = registry.version_numbers(model)?.into_iter().collect();
         let mut results: Vec<Option<OutcomeResult>> = Vec::new();
         let (mut places, mut fresh) = (Vec::new(), Vec::new());
         for posted in postings.iter().flat_map(|posting| posting.outcomes.iter()) {
-            let checked = match posted {
-                Ok(outcome) => check(registry, &mut self.tasks, model, outcome)?,
-                Err(result) => Some(result.clone()),
+            let checked = match (posted, posted.as_ref().map(|outcome| versions.get(&outcome.version))) {
+                (Ok(outcome), Ok(Some(made_ms))) => {
+                    check(task(registry, &mut self.tasks, (model, outcome.version, *made_ms))?, outcome)
+                }
+                (Err(result), _) => Some(result.clone()),
+                (Ok(_), _) => Some(OutcomeResult::UnknownVersion),
             };
             if let (None, Ok(outcome)) = (&checked, posted) {
                 places.push(results.len());
@@ -200,19 +208,11 @@ impl Recording {
             }
             results.push(checked);
         }
-        while !fresh.is_empty() {
-            match registry.post_outcomes(model, &fresh, MAX_OUTCOMES) {
-                Ok(recorded) => {
-                    places.iter().zip(recorded).for_each(|(place, result)| results[*place] = Some(told(result)));
-                    break;
-                }
-                Err(StoreError::BadOutcome { index, problem }) if index < fresh.len() => {
-                    fresh.remove(index);
-                    results[places.remove(index)] = Some(OutcomeResult::Invalid { message: problem });
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        let recorded = match fresh.is_empty() {
+            true => Vec::new(),
+            false => registry.post_outcomes(model, &fresh, MAX_OUTCOMES)?,
+        };
+        places.iter().zip(recorded).for_each(|(place, result)| results[*place] = Some(told(result)));
         let unrecorded = || OutcomeResult::Invalid { message: "it was not recorded".to_owned() };
         Ok(results.into_iter().map(|result| result.unwrap_or_else(unrecorded)).collect())
     }
@@ -226,29 +226,35 @@ fn told(posting: OutcomePosting) -> OutcomeResult {
     }
 }
 
-/// Checks an outcome by the version that it names. Returns its result if it cannot be recorded.
-fn check(
+/// Returns the task of a version of a model that was made at a time; `None` if its contents say
+/// nothing, or it has gone.
+fn task<'t>(
     registry: &Registry,
-    tasks: &mut HashMap<(String, u32), Task>,
-    model: &str,
-    outcome: &NewOutcome,
-) -> Result<Option<OutcomeResult>, StoreError> {
-    let key = (model.to_owned(), outcome.version);
+    tasks: &'t mut Tasks,
+    (model, version, made_ms): (&str, u32, i64),
+) -> Result<Option<&'t Task>, StoreError> {
+    let key = (model.to_owned(), version, made_ms);
     if !tasks.contains_key(&key) {
-        let contents = match registry.version(model, outcome.version) {
+        let contents = match registry.version(model, version) {
             Ok(version) => version.contents,
-            Err(StoreError::NoVersion { .. }) => return Ok(Some(OutcomeResult::UnknownVersion)),
+            Err(StoreError::NoVersion { .. }) => return Ok(None),
             Err(error) => return Err(error),
-        };
-        let Ok(contents) = serde_json::from_value::<RegisteredModel>(contents) else {
-            return Ok(Some(OutcomeResult::UnknownVersion));
         };
         if tasks.len() >= MOST_VERSIONS {
             tasks.clear();
         }
-        tasks.insert(key.clone(), contents.task);
+        let contents = serde_json::from_value::<RegisteredModel>(contents);
+        tasks.insert(key.clone(), contents.ok().map(|contents| contents.task));
     }
-    Ok(tasks.get(&key).and_then(|task| misfit(task, outcome)))
+    Ok(tasks.get(&key).and_then(Option::as_ref))
+}
+
+/// Checks an outcome by the task of its version. Returns its result if it cannot be recorded.
+fn check(task: Option<&Task>, outcome: &NewOutcome) -> Option<OutcomeResult> {
+    let Some(task) = task else { return Some(OutcomeResult::UnknownVersion) };
+    let misfit = misfit(task, outcome);
+    // One that the registry refuses would have it refuse all that it is posted with.
+    misfit.or_else(|| outcome.check().err().map(|message| OutcomeResult::Invalid { message }))
 }
 
 /// Returns why an outcome is none that the task may have.
@@ -341,6 +347,44 @@ mod tests {
         let registry = Registry::open(&path).expect("a registry");
         let page = Page { limit: 10, offset: 0 };
         assert_eq!(registry.outcomes("churn", 0, page).expect("outcomes"), []);
+    }
+
+    // invariant: An outcome that is wrong costs no other one that is posted with it, and versions
+    // that a client makes up are not looked for one by one.
+    #[test]
+    fn outcomes_are_told_one_by_one_and_a_model_made_anew_has_versions_of_its_own() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let opened = Registry::open_as(registry(folder.path()), OpenMode::Serving).expect("a registry");
+        let made_ms = opened.version_numbers("churn").expect("numbers")[0].1;
+        let binary = Task::Binary { negative: "No".into(), positive: "Yes".into() };
+        let mut recording = Recording {
+            open: Box::new(|| panic!("it is open")),
+            registry: Some(opened),
+            failed: None,
+            // That of a model of the same name, which was deleted.
+            tasks: Tasks::from([(("churn".into(), 1, made_ms - 1), Some(binary.clone()))]),
+            waiting: Arc::default(),
+        };
+        let posted = vec![
+            Ok(outcome("a", 1, Some("Yes"))),
+            Ok(outcome("b", 1, Some("Maybe"))),
+            Ok(NewOutcome { value: Some(1e300), ..outcome("c", 1, None) }),
+            Err(OutcomeResult::MalformedId),
+            Ok(outcome("d", 77, Some("Yes"))),
+            Ok(outcome("e", 1, Some("No"))),
+        ];
+        let record = |recording: &mut Recording| {
+            let (reply, _) = oneshot::channel();
+            let posting = Posting { model: "churn".into(), outcomes: Arc::new(posted.clone()), reply };
+            recording.record(&[posting]).expect("results")
+        };
+        assert_eq!(record(&mut recording)[0], OutcomeResult::UnknownVersion, "its contents say nothing");
+        recording.tasks.insert(("churn".into(), 1, made_ms), Some(binary));
+        let results = record(&mut recording);
+        let whole = [0, 3, 4, 5].map(|place| results[place].clone());
+        use OutcomeResult::{Invalid, MalformedId, Recorded, UnknownLabel, UnknownVersion};
+        assert_eq!(whole, [Recorded, MalformedId, UnknownVersion, Recorded]);
+        assert!(matches!(&results[1..3], [UnknownLabel { .. }, Invalid { message }] if message.contains("1e100")));
     }
 
     #[tokio::test]

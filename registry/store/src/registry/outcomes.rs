@@ -58,6 +58,16 @@ pub struct NewOutcome {
     pub at_ms: i64,
 }
 
+impl NewOutcome {
+    /// Checks the limits of the fields, as [`Registry::post_outcomes`] does.
+    ///
+    /// # Errors
+    /// What is beyond them, for whoever posts it.
+    pub fn check(&self) -> Result<(), String> {
+        check_one(self, now_ms())
+    }
+}
+
 /// The result of posting an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -196,6 +196,19 @@ impl Registry {
         })
     }
 
+    /// Returns the number of each version of a model, and when it was made, in milliseconds since
+    /// the epoch. The two together differ from those of a model of the same name that was deleted.
+    ///
+    /// # Errors
+    /// [`StoreError::NoModel`] or [`StoreError::Database`].
+    pub fn version_numbers(&self, model: &str) -> Result<Vec<(u32, i64)>, StoreError> {
+        self.read("read the numbers of versions", |connection| {
+            let id = ids::model(connection, model)?;
+            let query = "SELECT version, created_ms FROM versions WHERE model = ?1 ORDER BY version";
+            connection.query(query, values![id])?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
+        })
+    }
+
     /// Returns one version of a model.
     ///
     /// # Errors

@@ -34,6 +34,8 @@ const LOCKS: i32 = 0x7374_6167;
 const MODELS: i32 = 0;
 /// How long a server may take to accept a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the system of a server may leave what was sent unconfirmed.
+const UNANSWERED: Duration = Duration::from_secs(60);
 /// The settings of each connection. A statement that waits longer than this for others indicates a
 /// fault.
 const SESSION_SETTINGS: &str =
@@ -68,6 +70,11 @@ impl Server {
                 .keepalives_idle(Duration::from_secs(30))
                 .keepalives_interval(Duration::from_secs(10))
                 .keepalives_retries(3);
+        }
+        if config.get_tcp_user_timeout().is_none() {
+            // Keepalives do not help while a statement is on its way: the system would send it
+            // again and again for a quarter of an hour.
+            config.tcp_user_timeout(UNANSWERED);
         }
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
@@ -224,5 +231,19 @@ impl<'a> FromSql<'a> for Value {
 
     fn accepts(ty: &Type) -> bool {
         *ty == Type::BOOL || <Self as ToSql>::accepts(ty)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    // invariant: A statement to a PostgreSQL server that has vanished fails within minutes.
+    #[test]
+    fn what_is_sent_is_confirmed_within_a_time_that_the_url_may_choose() {
+        let timeout = |url: &str| Server::parse(url, None).expect("a URL").config.get_tcp_user_timeout().copied();
+        assert_eq!(timeout("postgres://ada@db.example.org/registry"), Some(UNANSWERED));
+        let own = timeout("postgres://ada@db.example.org/registry?tcp_user_timeout=5");
+        assert_eq!(own, Some(Duration::from_secs(5)));
     }
 }
