@@ -8,7 +8,7 @@ use super::entry::Entry;
 use super::folder::ModelFiles;
 
 /// The most requests that wait for the writer.
-const MOST_ENTRIES: usize = 16_384;
+pub(super) const MOST_ENTRIES: usize = 16_384;
 
 /// The most bytes of requests that wait, or of which the writer did not make columns yet.
 const MOST_BYTES: usize = 128 << 20;

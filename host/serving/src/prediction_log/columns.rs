@@ -67,7 +67,7 @@ pub(super) struct Columns {
 
 impl Columns {
     /// Returns the columns that a policy lets be logged. Without a key, columns that it masks are
-    /// left out.
+    /// left out. If the signature lacks one that it masks, all are.
     pub(super) fn new(
         files: Arc<ModelFiles>,
         (model, version): (&str, u32),
@@ -76,7 +76,8 @@ impl Columns {
         policy: &LogPolicy,
         mask: Option<Arc<MaskKey>>,
     ) -> Self {
-        let is_told = |name: &str| !policy.masks(name) || mask.is_some();
+        let is_covered = policy.covers(signature);
+        let is_told = |name: &str| is_covered && (!policy.masks(name) || mask.is_some());
         let logged = |place, name: &str| Logged { place, name: name.to_owned(), is_masked: policy.masks(name) };
         let mut fields = fixed_columns();
         let (mut features, mut identifiers) = (Vec::new(), Vec::new());

@@ -4,7 +4,7 @@
 //! the disk. So no reader meets half a file, and a server that is killed leaves nothing but a
 //! temporary file, which the next one removes. Several servers may write to a folder.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
@@ -106,7 +106,9 @@ impl ModelFiles {
     pub(super) fn publish(&self, name: LogName, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<u64> {
         create_private(&self.folder)?;
         let temporary = self.folder.join(format!(".{name}.part"));
-        let whole = File::create(&temporary).and_then(|file| {
+        // One that could not be removed, or a link that somebody put there and that is not followed.
+        let _ = fs::remove_file(&temporary);
+        let whole = OpenOptions::new().write(true).create_new(true).open(&temporary).and_then(|file| {
             write(&file)?;
             file.sync_all()?;
             fs::rename(&temporary, self.path(name))?;
@@ -128,8 +130,12 @@ impl ModelFiles {
     }
 
     /// Removes files that are older than allowed, and then the oldest until there is room for
-    /// `more` bytes.
+    /// `more` bytes. Nothing is removed for what never finds room.
     pub(super) fn make_room(&self, more: u64, now_ms: i64) -> io::Result<()> {
+        if more > self.most_bytes {
+            let problem = format!("they take {more} bytes, and all files of the log {} at most", self.most_bytes);
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+        }
         let keep_ms = i64::try_from(self.keep.as_millis()).unwrap_or(i64::MAX);
         let files = list(&self.folder)?;
         let mut bytes: u64 = files.iter().map(|file| file.bytes).sum();

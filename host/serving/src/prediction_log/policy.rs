@@ -76,6 +76,13 @@ impl LogPolicy {
         feature.or_else(identifier).or_else(masked)
     }
 
+    /// Returns whether a signature has all columns that are masked. Where one is missing, nobody
+    /// knows under which name its values come: no column of such a version is logged.
+    pub fn covers(&self, signature: &Signature) -> bool {
+        let has = |name: &String| signature.fields.fields().iter().any(|field| field.name == *name);
+        self.mask.iter().all(has)
+    }
+
     /// Returns the columns that are no features and that the operator allows, in their order.
     pub fn allowed<'a>(&'a self, signature: &'a Signature) -> Vec<&'a Field> {
         let fields = signature.fields.fields().iter();

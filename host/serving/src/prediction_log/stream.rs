@@ -30,6 +30,9 @@ const ENTRY_BYTES: usize = 16 << 20;
 /// The bytes of columns that become a piece at once.
 const CHUNK_BYTES: usize = 32 << 20;
 
+/// The most pieces of a file. A reader opens all of an hour at once.
+pub(super) const MOST_PIECES: u32 = 120;
+
 /// The most rows of a row group.
 const GROUP_ROWS: usize = 128 << 10;
 
@@ -70,11 +73,13 @@ impl Stream {
     pub(super) fn take(&mut self, entry: Entry, now_ms: i64) -> usize {
         self.entry_bytes += entry.bytes;
         self.entries.push(entry);
-        if self.entries.len() < ENTRIES && self.entry_bytes < ENTRY_BYTES {
+        // A small log has small pieces, so that each finds room.
+        let most = self.files.most_file_bytes() as usize;
+        if self.entries.len() < ENTRIES && self.entry_bytes < ENTRY_BYTES.min(most) {
             return 0;
         }
         let freed = self.make_columns();
-        if self.chunk_bytes >= CHUNK_BYTES {
+        if self.chunk_bytes >= CHUNK_BYTES.min(most) {
             self.write_piece(now_ms);
         }
         freed
@@ -89,9 +94,9 @@ impl Stream {
         freed
     }
 
-    /// Returns whether the pieces are large enough for a file.
+    /// Returns whether the pieces are large or many enough for a file.
     pub(super) fn is_full(&self) -> bool {
-        self.piece_bytes >= self.files.most_file_bytes()
+        self.piece_bytes >= self.files.most_file_bytes() || self.pieces >= MOST_PIECES
     }
 
     fn make_columns(&mut self) -> usize {

@@ -24,6 +24,8 @@ use super::request::{LoggedRequest, LoggedRows};
 use super::writer::Writer;
 use super::{LogPolicy, PredictionLog};
 
+mod limits;
+
 /// An hour, in hours since the epoch.
 const HOUR: i64 = 490_000;
 
@@ -144,6 +146,11 @@ fn roles_and_the_operator_decide_which_columns_are_logged() {
     // Without a key, what should be hashed is left out.
     let masked = LogPolicy { mask: vec!["email".into()], ..all.clone() };
     assert_eq!(names(&masked, None), ["feature_tenure", "feature_plan"]);
+    // What a column that is not there should hide may have another name.
+    let key = Arc::new(MaskKey::open(&folder.path().join("mask.key")).expect("a key"));
+    assert_eq!(names(&masked, Some(key.clone())), ["feature_tenure", "feature_plan", "feature_email"]);
+    let misspelt = LogPolicy { mask: vec!["email".into(), "emial".into()], ..some.clone() };
+    assert_eq!(names(&misspelt, Some(key)), [""; 0]);
     for (policy, problem) in [
         (LogPolicy { mask: vec!["emial".into()], ..all.clone() }, Some("`log.mask` names `emial`")),
         (some, Some("`log.features` names `id`")),
@@ -284,6 +291,16 @@ fn temporary_files_of_a_killed_server_go_and_those_of_a_living_one_stay() {
     assert_eq!(names(&place), [".2026-05-13T11-7f3a9c22-0.parquet.part", ".notes.part"]);
 }
 
+/// Rows of a kilobyte each that does not compress.
+fn noise(count: usize) -> LoggedRows {
+    let mut rows = rows(&vec![1; count], &vec![0.5; count]);
+    let mut arrays = rows.batch.columns().to_vec();
+    let text = |_| Some((0..960).map(|_| fastrand::alphanumeric()).collect::<String>());
+    arrays[2] = Arc::new((0..count).map(text).collect::<StringArray>());
+    rows.batch = RecordBatch::try_new(rows.batch.schema(), arrays).expect("rows");
+    rows
+}
+
 #[test]
 fn the_oldest_files_go_when_they_are_too_many_or_too_old() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -293,17 +310,7 @@ fn the_oldest_files_go_when_they_are_too_many_or_too_old() {
     let bytes = || list(folder.path()).expect("files").iter().map(|file| file.bytes).sum::<u64>();
     let mut writer = writer();
     for minute in 0..60 {
-        // Random text, which does not compress.
-        let emails: StringArray = (0..60).map(|_| Some(format!("{:032x}", fastrand::u128(..)).repeat(30))).collect();
-        let mut rows = rows(&vec![1; 60], &[0.5; 60]);
-        let mut arrays = rows.batch.columns().to_vec();
-        let distinct = emails.iter().flatten().map(|text| {
-            let noise: String = (0..960).map(|_| fastrand::alphanumeric()).collect();
-            noise + &text[..1]
-        });
-        arrays[2] = Arc::new(distinct.map(Some).collect::<StringArray>());
-        rows.batch = RecordBatch::try_new(rows.batch.schema(), arrays).expect("rows");
-        writer.take(entry(&columns, request(minute, Some(rows))), NOW);
+        writer.take(entry(&columns, request(minute, Some(noise(60)))), NOW);
         writer.flush(NOW);
         // A file that is being put together is there beside its pieces for a moment only.
         assert!(bytes() <= policy.most_bytes, "{} bytes", bytes());

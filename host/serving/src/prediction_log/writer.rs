@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::channel::Channel;
+use super::channel::{Channel, MOST_ENTRIES};
 use super::entry::Entry;
 use super::name::{HOUR_MS, LogName};
 use super::stream::Stream;
@@ -38,15 +38,11 @@ impl Writer {
         let mut next_flush = Instant::now() + FLUSH;
         let mut next_tidy = Instant::now() + TIDY;
         loop {
-            match requests.recv_timeout(next_flush.saturating_duration_since(Instant::now())) {
-                Ok(first) => {
-                    let rest = std::iter::from_fn(|| requests.try_recv().ok());
-                    let now_ms = now_ms();
-                    std::iter::once(first).chain(rest).flatten().for_each(|entry| self.take(*entry, now_ms));
-                }
-                Err(RecvTimeoutError::Timeout) => {}
+            let taken = match requests.recv_timeout(next_flush.saturating_duration_since(Instant::now())) {
+                Ok(first) => self.take_waiting(first, requests),
+                Err(RecvTimeoutError::Timeout) => 0,
                 Err(RecvTimeoutError::Disconnected) => return self.end(now_ms()),
-            }
+            };
             if self.channel.is_closed() {
                 // Those that were sent while the end began.
                 let last = std::iter::from_fn(|| requests.try_recv().ok()).flatten();
@@ -62,8 +58,19 @@ impl Writer {
                 self.tidy(now_ms());
                 next_tidy = Instant::now() + TIDY;
             }
-            std::thread::sleep(PAUSE);
+            if taken < MOST_ENTRIES {
+                std::thread::sleep(PAUSE);
+            }
         }
+    }
+
+    /// Takes the requests that wait, but no more than may wait at once: where they come faster than
+    /// they are taken, files have to be written all the same. Returns how many messages there were.
+    pub(super) fn take_waiting(&mut self, first: Option<Box<Entry>>, requests: &Receiver<Option<Box<Entry>>>) -> usize {
+        let now_ms = now_ms();
+        let rest = std::iter::from_fn(|| requests.try_recv().ok());
+        let waiting = std::iter::once(first).chain(rest).take(MOST_ENTRIES);
+        waiting.map(|entry| entry.into_iter().for_each(|entry| self.take(*entry, now_ms))).count()
     }
 
     /// Takes a request.

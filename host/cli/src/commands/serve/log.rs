@@ -76,7 +76,9 @@ pub(super) fn check(log: &ModelLog, model: &str, offered: &OfferedVersion) -> an
 /// runs is served all the same: it may have lost a column on purpose, and what it lacks is not
 /// logged.
 pub(super) fn warn(log: &ModelLog, model: &str, offered: &OfferedVersion) {
-    if let Some(problem) = log.policy().problem(&offered.contents.signature) {
-        tracing::warn!("model `{model}` version {}: {problem}", offered.version);
+    let signature = &offered.contents.signature;
+    if let Some(problem) = log.policy().problem(signature) {
+        let rest = if log.policy().covers(signature) { "" } else { "; none of its columns is logged" };
+        tracing::warn!("model `{model}` version {}: {problem}{rest}", offered.version);
     }
 }
