@@ -67,6 +67,17 @@ pub(crate) fn version_of(
     session: impl Fn() -> Box<dyn ModelSession> + Send + Sync + 'static,
 ) -> Arc<ServedVersion> {
     let fields = features.iter().map(|name| Field::new(*name, DataType::Float64)).collect();
+    version_with(number, fields, options, deadline, session)
+}
+
+/// As [`version_of`], with features of any types.
+pub(crate) fn version_with(
+    number: u32,
+    fields: Vec<Field>,
+    options: PoolOptions,
+    deadline: Duration,
+    session: impl Fn() -> Box<dyn ModelSession> + Send + Sync + 'static,
+) -> Arc<ServedVersion> {
     let signature = Signature::new(fields).expect("a signature");
     let digest = Digest::of(b"numbers").to_string();
     let component = json!({ "name": "made-up", "digest": digest, "stubs": [], "parameters": {} });
@@ -113,17 +124,25 @@ impl Running {
 
     /// Starts a server of a version.
     pub(crate) fn serving(version: Arc<ServedVersion>, change: impl FnOnce(&mut ServerOptions)) -> Self {
+        Self::with_service(version, change, |service| service)
+    }
+
+    /// Starts a server of a version, whose service has more parts.
+    pub(crate) fn with_service(
+        version: Arc<ServedVersion>,
+        change: impl FnOnce(&mut ServerOptions),
+        complete: impl FnOnce(Service) -> Service,
+    ) -> Self {
         let mut options = ServerOptions::at(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0));
         change(&mut options);
         let (stop, stopped) = oneshot::channel::<()>();
         let (ready, address) = std::sync::mpsc::channel();
         let model = Arc::new(ServedModel::new("numbers"));
         model.replace(version);
-        let served = model.clone();
+        let service = Arc::new(complete(Service::new([model.clone()])));
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
             runtime.expect("a runtime").block_on(async move {
-                let service = Arc::new(Service::new([served]));
                 let server = Server::bind(service, options).await.expect("a server");
                 ready.send((server.address(), server.reload())).expect("a listener");
                 server.run(async { drop(stopped.await) }).await

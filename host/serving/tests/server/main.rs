@@ -6,6 +6,7 @@ mod connections;
 mod deployments;
 mod draining;
 mod exposition;
+mod mutated;
 mod shadows;
 mod smuggling;
 mod transport;
