@@ -276,8 +276,8 @@ mod tests {
         HeaderMap::from_iter([(AUTHORIZATION, value.parse().expect("a value"))])
     }
 
-    // invariant: A page of a foreign site cannot change a deployment, or post outcomes, by giving its
-    // own name the address of a server that asks nobody for a token.
+    // invariant: A page of a foreign site cannot change a deployment, or post outcomes, by giving
+    // its own name the address of a server that asks nobody for a token.
     #[test]
     fn a_site_that_takes_the_address_of_the_server_is_refused() {
         let of = |origin: &str| HeaderMap::from_iter([(ORIGIN, origin.parse().expect("a value"))]);
