@@ -173,6 +173,15 @@ impl Delivery<'_> {
         }
     }
 
+    /// Passes over the next change. Returns it.
+    pub(crate) fn skip(&self) -> Result<Option<ChampionChange>, StoreError> {
+        let change = self.next(self.progress()?.place)?;
+        if let Some(change) = &change {
+            self.registry.hook_told(&self.section.name, change.entry.seq, false)?;
+        }
+        Ok(change)
+    }
+
     /// Tells the hook of the next change.
     fn step(&self, is_eager: bool, stop: &AtomicBool) -> Result<Step, StoreError> {
         if let ControlFlow::Break(step) = self.due(is_eager)? {

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use stagewright_manifest::HookSection;
-use stagewright_store::{Registry, StoreError};
+use stagewright_store::{ChampionChange, Registry, StoreError};
 
 use crate::delivery::{Delivery, Patience, Report};
 use crate::secret::Variables;
@@ -63,6 +63,19 @@ impl Hooks {
                 .map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             reports.collect()
         })
+    }
+
+    /// Passes over the next change that each hook is to be told of, for good. Returns it, by the
+    /// name of the hook; `None` if it was told of everything.
+    ///
+    /// # Errors
+    /// [`StoreError::ReadOnly`], [`StoreError::Database`] or [`StoreError::BadRecord`].
+    pub fn skip(&self, registry: &Registry) -> Result<Vec<(String, Option<ChampionChange>)>, StoreError> {
+        let skip = |section: &HookSection| {
+            let delivery = Delivery { section, registry, variables: &*self.variables };
+            Ok((section.name.clone(), delivery.skip()?))
+        };
+        self.sections.iter().map(skip).collect()
     }
 
     pub(crate) fn variables(&self) -> Arc<Variables> {

@@ -1,6 +1,5 @@
 //! `hooks`: lists hooks, shows how far they were told, and tells them.
 
-use anyhow::Context as _;
 use stagewright_hooks::{Hooks, Report};
 use stagewright_manifest::{HookSection, HookTarget, Operator};
 use stagewright_store::{ChampionChange, HookProgress, Registry};
@@ -26,8 +25,7 @@ pub(crate) fn hooks_command(location: &HomeLocation, command: &HooksCommand) -> 
         }
         HooksCommand::Skip { name } => {
             let hooks = chosen(&operator, std::slice::from_ref(name))?;
-            let section = hooks.sections().first().context("a hook of this name")?;
-            skip(&location.existing()?.registry, section)
+            skip(&location.existing()?.registry, &hooks)
         }
     }
 }
@@ -164,25 +162,15 @@ fn tell(registry: &Registry, hooks: &Hooks, is_json: bool) -> anyhow::Result<Exi
     ))
 }
 
-/// Passes over the next change that the hook is to be told of, and those before it that it never
-/// is.
-fn skip(registry: &Registry, section: &HookSection) -> anyhow::Result<ExitCode> {
-    const AT_ONCE: usize = 64;
-    let name = &section.name;
-    registry.begin_hooks(&[name], None)?;
-    let mut place = registry.hooks()?.into_iter().find(|hook| hook.name == *name).map_or(0, |hook| hook.place);
-    loop {
-        let changes = registry.champion_changes(place, AT_ONCE)?;
-        let Some(last) = changes.last() else { break };
-        if let Some(change) = changes.iter().find(|change| section.wants(change)) {
-            let ChampionChange { kind, entry, .. } = change;
-            registry.hook_told(name, entry.seq, false)?;
-            let version = entry.version.map(|version| format!("/{version}")).unwrap_or_default();
-            println!("hook `{name}` will not be told of `{} {}{version}`", kind.name(), entry.model);
-            return Ok(ExitCode::Done);
+fn skip(registry: &Registry, hooks: &Hooks) -> anyhow::Result<ExitCode> {
+    for (name, change) in hooks.skip(registry)? {
+        match change {
+            Some(ChampionChange { kind, entry, .. }) => {
+                let version = entry.version.map(|version| format!("/{version}")).unwrap_or_default();
+                println!("hook `{name}` will not be told of `{} {}{version}`", kind.name(), entry.model);
+            }
+            None => println!("hook `{name}` was told of everything"),
         }
-        place = last.entry.seq;
     }
-    println!("hook `{name}` was told of everything");
     Ok(ExitCode::Done)
 }

@@ -142,6 +142,21 @@ fn a_hook_is_told_of_the_events_and_models_that_it_asks_for() {
 }
 
 #[test]
+fn an_event_that_is_passed_over_is_one_that_the_hook_asks_for() {
+    let place = Place::new();
+    let receiver = Receiver::start(|_| TAKEN);
+    let hooks = place.hooks(&receiver.hook("ci", "models = [\"churn\"]"));
+    place.promote("loyalty");
+    place.promote("churn");
+    place.promote("churn");
+    let skip = || hooks.skip(&place.registry).expect("a registry").remove(0).1;
+    let skipped = skip().map(|change| (change.entry.model, change.entry.version));
+    assert_eq!(skipped, Some(("churn".to_owned(), Some(1))));
+    assert_eq!(place.deliver(&hooks, ENOUGH)[0].delivered, ["promoted churn/2"]);
+    assert_eq!((skip(), receiver.versions()), (None, vec![2]));
+}
+
+#[test]
 fn an_event_waits_until_the_production_location_follows() {
     let place = Place::new();
     let receiver = Receiver::start(|_| TAKEN);
