@@ -106,7 +106,7 @@ impl ModelFiles {
     pub(super) fn publish(&self, name: LogName, write: impl FnOnce(&File) -> io::Result<()>) -> io::Result<u64> {
         create_private(&self.folder)?;
         let temporary = self.folder.join(format!(".{name}.part"));
-        // One that could not be removed, or a link that somebody put there and that is not followed.
+        // One that could not be removed, or a link that somebody put there: it is not followed.
         let _ = fs::remove_file(&temporary);
         let whole = OpenOptions::new().write(true).create_new(true).open(&temporary).and_then(|file| {
             write(&file)?;
