@@ -62,7 +62,11 @@ impl Conductor {
             while stopped.recv_timeout(INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 conducted.iter_mut().for_each(Conducted::carry_on);
             }
-            conducted.iter_mut().for_each(|it| drop(it.add_counts()));
+            for it in &mut conducted {
+                // What the registry does not take now is lost with the server.
+                let _ = it.add_counts();
+                let _ = it.note_last_copies();
+            }
         };
         std::thread::Builder::new().name("conduct".into()).spawn(run)?;
         Ok(Self { stop: Some(stop), ended })
@@ -174,7 +178,7 @@ impl Conducted {
         let decision = decide(&deployment, &plan, &observed);
         let (at, reason) = (deployment.at(), decision.reason().to_owned());
         let done = match decision {
-            Decision::Stay { .. } => return self.note_copies(&registry, &deployment),
+            Decision::Stay { .. } => return self.note_copies(&registry, &deployment, NOTE_INTERVAL),
             Decision::Promote { .. } => return self.promote(candidate(&deployment, &plan, reason)),
             Decision::Advance { step } => registry.advance_deployment(&model, at, &step),
             Decision::Finish { .. } => registry.finish_deployment(&model, Some(at), &reason),
@@ -273,15 +277,33 @@ impl Conducted {
         }
     }
 
-    /// Adds what became of a shadow's copies on this server to the deployment's notes.
-    fn note_copies(&mut self, registry: &Registry, deployment: &Deployment) -> Result<(), OperationError> {
+    /// Adds what became of a shadow's copies since the last note, before the server ends.
+    fn note_last_copies(&mut self) -> Result<(), OperationError> {
+        let Some(live) = self.model.live().filter(|live| live.mirror.is_some()) else { return Ok(()) };
+        let registry = self.operations.registry()?;
+        let deployment = registry.deployment(&self.model.name, live.deployment.number)?;
+        match deployment.status {
+            DeploymentStatus::Active => self.note_copies(&registry, &deployment, Duration::ZERO),
+            _ => Ok(()),
+        }
+    }
+
+    /// Adds what became of a shadow's copies on this server to the deployment's notes, if the last
+    /// note is as old as `interval`. The first one is made at once.
+    fn note_copies(
+        &mut self,
+        registry: &Registry,
+        deployment: &Deployment,
+        interval: Duration,
+    ) -> Result<(), OperationError> {
         let live = self.model.live().filter(|live| live.deployment.number == deployment.number);
         let Some(now) = live.as_deref().and_then(Live::tally) else { return Ok(()) };
         if self.noted.0 != deployment.number {
             self.noted = (deployment.number, TallyCounts::default(), Instant::now());
         }
         let (_, noted, at) = &self.noted;
-        if *noted == now || at.elapsed() < NOTE_INTERVAL {
+        let is_first = *noted == TallyCounts::default();
+        if *noted == now || (!is_first && at.elapsed() < interval) {
             return Ok(());
         }
         let state = added(&deployment.state, &now.since(noted));
