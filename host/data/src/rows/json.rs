@@ -24,6 +24,10 @@ impl RowsBuilder<'_> {
                     self.scan_object(scanner, &mut members, &mut order)?;
                     match members.wrapped(self.plan).map_err(Halt::Fault)? {
                         Some(rows) => {
+                            // In a row, such a name is a fault of the row.
+                            if let Some(error) = &members.unreadable {
+                                return Err(Halt::Fault(DataFault::new(format!("the text is not JSON: {error}"))));
+                            }
                             let unknown = members.take_unknown();
                             if !unknown.is_empty() {
                                 self.collect_unknown(unknown);

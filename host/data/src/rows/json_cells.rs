@@ -4,7 +4,7 @@ use crate::error::DataFault;
 use crate::json::{self, Halt, Kind, NotJson, Raw, Scanner, Unread};
 use crate::rows::RowsBuilder;
 
-/// The most dimensions of a tensor.
+/// The most dimensions of the values of a tensor, below the array of all of them.
 const MAX_DIMENSIONS: usize = 16;
 
 /// How many more names than the signature has may come.
@@ -112,7 +112,7 @@ impl RowsBuilder<'_> {
             found += 1;
             Ok(())
         };
-        json::read_array(values.as_bytes(), "values", |scanner| each_value(scanner, MAX_DIMENSIONS, &mut take))?;
+        json::read_array(values.as_bytes(), "values", |scanner| each_value(scanner, Some(MAX_DIMENSIONS), &mut take))?;
         if found != wanted {
             let message = format!("there are {found} values, and {rows} rows of {columns} features need {wanted}");
             return Err(Unread::Fault(DataFault::new(message)));
@@ -139,7 +139,7 @@ impl RowsBuilder<'_> {
                 found += 1;
                 if self.is_done() { Err(Halt::Done) } else { Ok(()) }
             };
-            let dimensions = if is_tensor { MAX_DIMENSIONS } else { 0 };
+            let dimensions = is_tensor.then_some(MAX_DIMENSIONS);
             let read =
                 json::read_array(values.as_bytes(), "values", |scanner| each_value(scanner, dimensions, &mut take));
             read.map_err(|unread| unread.in_column(name))?;
@@ -169,15 +169,16 @@ fn column_name(name: Raw<'_>) -> Result<String, Halt> {
     name.string().map(Into::into).map_err(unread)
 }
 
-/// Reads a value, or the values in an array of at most this many dimensions.
+/// Reads a value, or with `dimensions` the values of an array that has at most so many more. Without
+/// them, an array is a value itself.
 fn each_value<'a>(
     scanner: &mut Scanner<'a>,
-    dimensions: usize,
+    dimensions: Option<usize>,
     take: &mut impl FnMut(Raw<'a>) -> Result<(), Halt>,
 ) -> Result<(), Halt> {
-    if dimensions > 0 && scanner.peek() == Some(b'[') {
-        scanner.elements(|scanner| each_value(scanner, dimensions - 1, take))
-    } else {
-        take(scanner.value()?)
-    }
+    let Some(left) = dimensions.filter(|_| scanner.peek() == Some(b'[')) else { return take(scanner.value()?) };
+    let left = left
+        .checked_sub(1)
+        .ok_or_else(|| Halt::Fault(DataFault::new(format!("the values have more than {MAX_DIMENSIONS} dimensions"))))?;
+    scanner.elements(|scanner| each_value(scanner, Some(left), take))
 }

@@ -36,6 +36,9 @@ fn an_object_with_rows_is_a_row_where_it_has_a_feature_or_rows_is_a_column() {
         message(plain.json(br#"{"rows": {"tenure": 1}}"#)),
         "column `rows`: `{\"tenure\": 1}` is not an array of rows"
     );
+    // A name with half of a surrogate pair is no JSON, beside rows as in a row.
+    let half = message(plain.json(br#"{"rows": [], "\ud800": 1}"#));
+    assert!(half.starts_with("the text is not JSON: unexpected end of hex escape"), "{half}");
     let refusing = decoder(RequestOptions { unknown_fields: UnknownFields::Refuse, ..RequestOptions::default() });
     let unknown = "the model has no field of this name; leave it out";
     assert_eq!(told(refusing.json(text.as_bytes())), [field(0, "rows", unknown)]);
@@ -375,9 +378,14 @@ fn columns_of_values_have_as_many_as_there_are_rows() {
     );
     let found = message(decoder.json_columns(1, &[a, column("b", "[1", false)]));
     assert_eq!(found, "column `b`: the text is not JSON: EOF while parsing a list at line 1 column 2");
-    // More dimensions than a tensor has are a value again.
-    let deep = format!("{}1{}", "[".repeat(100), "]".repeat(100));
-    assert_eq!(told(decoder.json_columns(1, &[column("a", &deep, true), column("b", "[1]", true)])).len(), 1);
+    // An array of a tensor is never a value, however deep it is.
+    let [deepest, deeper] = [17, 18].map(|depth| format!("{}1{}", "[".repeat(depth), "]".repeat(depth)));
+    for (name, other) in [("a", "b"), ("b", "a")] {
+        let other = column(other, "[1]", true);
+        assert_eq!(decoder.json_columns(1, &[column(name, &deepest, true), other]).unwrap().rows(), 1);
+        let found = message(decoder.json_columns(1, &[column(name, &deeper, true), other]));
+        assert_eq!(found, format!("column `{name}`: the values have more than 16 dimensions"));
+    }
 }
 
 #[test]
