@@ -16,7 +16,7 @@ use crate::{MODEL, copy, trained};
 
 /// The longest time until something that happens by itself has happened. What is promised is a
 /// second or a few; the machine may be busy with other tests.
-const SOON: Duration = Duration::from_secs(60);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
 
 /// Returns a home with a champion, version 1, and two approved versions: version 2, and version 3,
 /// which traps at rows that no training had. It is made once and copied.
@@ -47,16 +47,16 @@ pub(crate) fn approved() -> Place {
 }
 
 /// A server and its clients.
-struct Bed {
-    place: Place,
-    server: Serving,
+pub(crate) struct Bed {
+    pub(crate) place: Place,
+    pub(crate) server: Serving,
     /// A customer, and one that no training had, as CSV.
-    ordinary: Vec<u8>,
-    outlier: Vec<u8>,
+    pub(crate) ordinary: Vec<u8>,
+    pub(crate) outlier: Vec<u8>,
 }
 
 impl Bed {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let place = approved();
         let server = Serving::start(&place, &[MODEL]);
         let text = std::fs::read_to_string(place.path().join("customers.csv")).expect("customers");
@@ -74,23 +74,23 @@ impl Bed {
     }
 
     /// Asks an operator's path.
-    fn operate(&self, path: &str, body: &Value) -> Reply {
+    pub(crate) fn operate(&self, path: &str, body: &Value) -> Reply {
         self.server.post(&format!("/models/{MODEL}/deployment{path}"), body)
     }
 
-    fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         self.server.get(&format!("/models/{MODEL}/deployment")).json()
     }
 
     /// Waits until the server carries out a step in which the candidate has this share.
     #[track_caller]
-    fn until_share(&self, share: f64) {
+    pub(crate) fn until_share(&self, share: f64) {
         until_share(&self.server, share);
     }
 
     /// Waits until the deployment has ended. Returns it.
     #[track_caller]
-    fn until_ended(&self, status: &str) -> Value {
+    pub(crate) fn until_ended(&self, status: &str) -> Value {
         let began = Instant::now();
         while self.status()["status"] == "active" {
             assert!(began.elapsed() < SOON, "{}", self.status());
@@ -106,7 +106,7 @@ impl Bed {
     }
 
     /// Returns the reasons of the steps in the audit.
-    fn audit(&self, action: &str) -> Vec<String> {
+    pub(crate) fn audit(&self, action: &str) -> Vec<String> {
         let history = self.place.run(&["models", "history", MODEL, "--json"]).expect(0).json();
         let entries = history.as_array().expect("entries").iter().filter(|entry| entry["action"] == action);
         entries.map(|entry| entry["reason"].as_str().unwrap_or_default().to_owned()).collect()
@@ -123,13 +123,13 @@ fn until_share(server: &Serving, share: f64) {
 }
 
 /// Predicts for a customer with a key.
-fn predict(server: &Serving, key: &str, body: &[u8]) -> Reply {
+pub(crate) fn predict(server: &Serving, key: &str, body: &[u8]) -> Reply {
     let key = format!("X-Routing-Key: {key}");
     server.ask("POST", "/predict", &["content-type: text/csv", &key], body)
 }
 
 /// Returns the part of a request's identifier that names version and arm: `v2.canary`.
-fn arm(reply: &Reply) -> String {
+pub(crate) fn arm(reply: &Reply) -> String {
     let id = reply.header("x-request-id").expect("an identifier");
     id.split_once('.').map_or_else(String::new, |(_, arm)| arm.to_owned())
 }
@@ -195,44 +195,6 @@ fn a_canary_is_carried_to_its_promotion_by_every_server() {
         assert!(arms(server, &bed.ordinary).values().all(|arm| arm == "v2"));
     }
     assert_eq!(bed.audit("deployment.finished"), ["it went well"]);
-    assert_eq!(bed.server.stop().code, Some(0));
-}
-
-// invariant: A canary that breaks a bound is aborted by the server, with the reason in the audit,
-// and the champion answers everything again.
-#[test]
-fn a_canary_that_fails_is_given_up_by_the_server() {
-    let bed = Bed::new();
-    let plan = json!({
-        "strategy": "canary", "version": 3, "shares": [50, 100], "reason": "a test",
-        "guard": { "min_requests": 20, "max_error_rate": "10 %" },
-    });
-    let started = bed.operate("", &plan);
-    assert_eq!((started.status, &started.json()["status"]), (201, &json!("active")), "{}", started.text());
-    bed.until_share(0.5);
-    let (began, mut key, mut failed) = (Instant::now(), 0, 0);
-    while bed.status()["status"] == "active" {
-        assert!(began.elapsed() < SOON, "{}", bed.status());
-        for _ in 0..10 {
-            key += 1;
-            let reply = predict(&bed.server, &key.to_string(), &bed.outlier);
-            match (reply.status, arm(&reply).as_str()) {
-                (200, "v1.control" | "v1") => {}
-                (500, "v3.canary") => failed += 1,
-                other => panic!("{other:?}: {}", reply.text()),
-            }
-        }
-    }
-    assert!(failed >= 10, "{failed}");
-    let ended = bed.until_ended("aborted");
-    for key in 0..40 {
-        let reply = predict(&bed.server, &key.to_string(), &bed.outlier);
-        assert_eq!((reply.status, arm(&reply).as_str()), (200, "v1"), "{}", reply.text());
-    }
-    let reasons = bed.audit("deployment.aborted");
-    assert_eq!(reasons.len(), 1);
-    assert_eq!(ended["end_reason"], reasons[0].as_str());
-    assert!(reasons[0].contains("10 %"), "{reasons:?}");
     assert_eq!(bed.server.stop().code, Some(0));
 }
 

@@ -1,5 +1,6 @@
 //! The program as a model server.
 
+mod bounds;
 mod compatibility;
 mod deployments;
 mod follow;
