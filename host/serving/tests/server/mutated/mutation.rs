@@ -1,5 +1,7 @@
 //! Changes of valid requests, as careless and hostile clients make them.
 
+#![expect(clippy::ptr_arg, reason = "all changes have one type")]
+
 use std::ops::Range;
 
 use arrow_ipc::root_as_message;

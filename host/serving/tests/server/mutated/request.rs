@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 
 use crate::bed::{Reply, ask};
 
-/// What a body consists of.
+/// The parts of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     /// JSON or CSV.
