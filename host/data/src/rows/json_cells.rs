@@ -169,8 +169,8 @@ fn column_name(name: Raw<'_>) -> Result<String, Halt> {
     name.string().map(Into::into).map_err(unread)
 }
 
-/// Reads a value, or with `dimensions` the values of an array that has at most so many. Without them,
-/// an array is a value itself.
+/// Reads a value, or with `dimensions` the values of an array that has at most so many. Without
+/// them, an array is a value itself.
 fn each_value<'a>(
     scanner: &mut Scanner<'a>,
     dimensions: Option<usize>,
