@@ -166,7 +166,7 @@ fn milliseconds(duration: Duration) -> f64 {
 }
 
 fn point(name: &str, step: u64) -> MetricPoint {
-    MetricPoint { name: name.to_owned(), value: step as f64, step: step as i64, at_ms: None }
+    MetricPoint { name: name.to_owned(), value: step as f64, step: step as i64, ..MetricPoint::default() }
 }
 
 fn new_run() -> NewRun {

@@ -162,8 +162,8 @@ impl Run {
         let point = |(name, value): (String, Option<f64>)| MetricPoint {
             name,
             value: value.unwrap_or(f64::NAN),
-            step: 0,
             at_ms: Some(at_ms),
+            ..MetricPoint::default()
         };
         let points: Vec<MetricPoint> = results_of(evaluated).into_iter().map(point).collect();
         Ok(self.request.home.registry.log_batch(&self.id, &points, &[], &[])?)

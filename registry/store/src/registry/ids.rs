@@ -1,8 +1,9 @@
-//! The database's row ids of models and versions, looked up by name and number.
+//! The database's row ids of models, versions and logged models, looked up by name and number.
 
 use crate::database::{Connection, Outcome, values};
 use crate::error::StoreError;
 use crate::registry::names::shortened;
+use crate::registry::tracking_error::TrackingError;
 
 /// Returns the row id of the model of this name, if there is one.
 pub(super) fn find_model(connection: &mut Connection, name: &str) -> Outcome<Option<i64>> {
@@ -49,11 +50,36 @@ pub(super) fn version(connection: &mut Connection, name: &str, version: u32) -> 
     Err(StoreError::NoVersion { model: shortened(name), version }.into())
 }
 
-/// Returns the row id and the number of the version in production, if there is one.
+/// As [`version`], of a version that its pipeline registered; [`TrackingError::Foreign`] if a client
+/// did, so that it can be neither run, judged, deployed nor promoted.
+pub(super) fn own_version(connection: &mut Connection, name: &str, version: u32) -> Outcome<i64> {
+    let id = self::version(connection, name, version)?;
+    if is_foreign(connection, id)? {
+        return Err(StoreError::from(TrackingError::Foreign { model: name.to_owned(), version }).into());
+    }
+    Ok(id)
+}
+
+/// Returns whether a client registered the version with this row id.
+pub(super) fn is_foreign(connection: &mut Connection, version: i64) -> Outcome<bool> {
+    Ok(connection.one("SELECT is_foreign FROM versions WHERE id = ?1", values![version])?.get(0)?)
+}
+
+/// Returns the row id of a logged model, or [`TrackingError::NoLoggedModel`].
+pub(super) fn logged_model(connection: &mut Connection, model_id: &str) -> Outcome<i64> {
+    let query = "SELECT id FROM logged_models WHERE model_id = ?1 AND deleted_ms IS NULL";
+    match connection.first(query, values![model_id])? {
+        Some(row) => Ok(row.get(0)?),
+        None => Err(StoreError::from(TrackingError::NoLoggedModel { model_id: shortened(model_id) }).into()),
+    }
+}
+
+/// Returns the row id and the number of the champion, if there is one. Versions of clients in
+/// production are none.
 pub(super) fn champion(connection: &mut Connection, model: &str) -> Outcome<Option<(i64, u32)>> {
     let query =
         "SELECT versions.id, version FROM versions JOIN registered_models ON registered_models.id = versions.model
-        WHERE name = ?1 AND stage = 'production'";
+        WHERE name = ?1 AND stage = 'production' AND versions.is_foreign = 0";
     let row = connection.first(query, values![model])?;
     row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
 }

@@ -13,7 +13,8 @@ use crate::registry::ids;
 use crate::registry::lifecycle_stage::LifecycleStage;
 
 impl Registry {
-    /// Moves a version to a stage other than production.
+    /// Moves a version to a stage other than production. A client's version may be in production
+    /// before.
     ///
     /// # Errors
     /// [`StoreError::IsChampion`] if it is in production, where another version must replace it;
@@ -25,6 +26,9 @@ impl Registry {
         }
         self.write("move a version to another stage", Scope::Models, |connection| {
             let id = ids::version(connection, model, version)?;
+            if ids::is_foreign(connection, id)? {
+                return self.move_foreign(connection, id, (model, version), to, reason);
+            }
             let from = stage_of(connection, id)?;
             if from == LifecycleStage::Production {
                 let action = if to == LifecycleStage::Archived { "archived" } else { "moved" };

@@ -318,7 +318,7 @@ fn every_statement_is_prepared_once_and_there_is_no_needless_round_trip() {
     let registry = Registry::connect(&url).unwrap();
     let home = tempfile::tempdir().unwrap();
     let artifacts = ArtifactStore::open(home.path()).unwrap();
-    let point = MetricPoint { name: "loss".into(), value: 0.5, step: 0, at_ms: None };
+    let point = MetricPoint { name: "loss".into(), value: 0.5, ..MetricPoint::default() };
     let run = registry.begin_run(&new_run("churn")).unwrap();
     registry.log_metric(&run, &point).unwrap();
     registry.create_version(&artifacts, "churn", &version(), &unnumbered).unwrap();

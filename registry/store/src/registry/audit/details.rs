@@ -60,6 +60,10 @@ pub(super) fn of(
         let id: i64 = found.get(0)?;
         let is_new = matches!(action, "version.registered" | "version.recorded");
         let mut parts = of_version(connection, id)?;
+        // A migration to format 4 records versions before there is a table of foreign ones.
+        if action != "version.recorded" {
+            parts.extend(foreign_of(connection, id)?);
+        }
         if is_new || action == "version.rows-added" {
             parts.insert("rows".to_owned(), rows_of(connection, id)?);
         }
@@ -124,6 +128,13 @@ pub(super) fn of_version(connection: &mut Connection, id: i64) -> Outcome<Parts>
         parts.insert(part.to_owned(), digest(connection, query, id)?);
     }
     Ok(parts)
+}
+
+/// Returns the part that only a client's version has: its source, and the digest of its files.
+pub(super) fn foreign_of(connection: &mut Connection, version: i64) -> Outcome<Option<(String, String)>> {
+    let query = "SELECT source, run_link, model_id, digest FROM foreign_versions WHERE id = ?1";
+    let row = connection.first(query, values![version])?;
+    Ok(row.map(|row| ("source".to_owned(), digest_of(&[plain(row.values())]))))
 }
 
 /// Returns the parts of each verdict about a version, oldest first.

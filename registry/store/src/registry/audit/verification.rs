@@ -227,6 +227,7 @@ fn compare_version(
     id: i64,
 ) -> Outcome<()> {
     let mut found = details::of_version(connection, id)?;
+    found.extend(details::foreign_of(connection, id)?);
     if expected.parts.contains_key("rows") {
         found.insert("rows".to_owned(), details::rows_of(connection, id)?);
     }
