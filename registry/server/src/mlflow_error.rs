@@ -87,10 +87,6 @@ impl MlflowError {
         Self::new(ErrorCode::ResourceDoesNotExist, message)
     }
 
-    pub(crate) fn exists(message: impl Into<String>) -> Self {
-        Self::new(ErrorCode::ResourceAlreadyExists, message)
-    }
-
     pub(crate) fn into_response(self) -> Response<Body> {
         let body = json!({ "error_code": self.code.name(), "message": self.message });
         let mut response = Response::new(Body::from(body.to_string()));

@@ -74,7 +74,11 @@ pub(crate) async fn receive(app: &Arc<App>, path: String, mut body: Body) -> Res
         }
     }
     let registry = app.registry.clone();
-    app.pool.run(move || Ok(drop(upload.finish(&registry, &path)?))).await
+    let finish = move || {
+        upload.finish(&registry, &path)?;
+        Ok(())
+    };
+    app.pool.run(finish).await
 }
 
 /// Returns the bytes of a file as the body of an answer.

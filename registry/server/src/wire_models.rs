@@ -187,7 +187,7 @@ fn metric_of<'a>(model: &'a LoggedModel, of_model: &'a LoggedModelMetric) -> Wir
         dataset_name: dataset.map(|dataset| dataset.name.as_str()),
         dataset_digest: dataset.map(|dataset| dataset.digest.as_str()),
         model_id: Some(&model.model_id),
-        run_id: of_model.run_id.as_ref().map(RunId::as_str),
+        run_id: Some(of_model.run_id.as_str()),
         ..WireMetric::from(&of_model.metric)
     }
 }

@@ -171,7 +171,11 @@ pub(crate) async fn delete(State(app): State<Arc<App>>, Path(path): Path<String>
         Err(error) => return error.into_response(),
     };
     let registry = app.registry.clone();
-    done(app.pool.run(move || Ok(drop(registry.delete_client_files(&path)?))).await)
+    let delete = move || {
+        registry.delete_client_files(&path)?;
+        Ok(())
+    };
+    done(app.pool.run(delete).await)
 }
 
 fn done(done: Result<(), MlflowError>) -> Response<Body> {

@@ -169,8 +169,8 @@ fn search_datasets(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
         .iter()
         .map(|summary| WireSummary {
             experiment_id: summary.experiment_id.to_string(),
-            name: &summary.name,
-            digest: &summary.digest,
+            name: &summary.dataset.name,
+            digest: &summary.dataset.digest,
             context: summary.context.as_deref(),
         })
         .collect();

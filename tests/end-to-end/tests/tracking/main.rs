@@ -1,0 +1,8 @@
+//! The program as a tracking server.
+
+mod artifacts;
+mod frame;
+mod lost;
+mod pipelines;
+mod server;
+mod session;
