@@ -90,6 +90,22 @@ impl Registry {
         })
     }
 
+    /// Checks that a pipeline may register versions of a model, if there is one of this name.
+    ///
+    /// # Errors
+    /// [`TrackingError::ForeignModel`] if clients registered its versions, or
+    /// [`StoreError::Database`].
+    pub fn check_own_model(&self, model: &str) -> Result<(), StoreError> {
+        self.read("look at a model", |connection| {
+            let query = "SELECT EXISTS (SELECT 1 FROM versions JOIN registered_models
+                ON registered_models.id = versions.model WHERE name = ?1 AND versions.is_foreign = 1)";
+            if connection.one(query, values![model])?.get(0)? {
+                return Err(StoreError::from(TrackingError::ForeignModel { model: model.to_owned() }).into());
+            }
+            Ok(())
+        })
+    }
+
     /// Moves a client's version to another stage. With `archive_existing`, the versions that are in
     /// staging or production before are archived when another one comes there.
     ///

@@ -5,7 +5,7 @@ use crate::error::StoreError;
 use crate::registry::handle::Registry;
 use crate::registry::metric::LoggedMetric;
 use crate::registry::run_id::RunId;
-use crate::registry::runs;
+use crate::registry::{logging, runs};
 
 /// The most runs whose values are returned at once: MLflow's limit.
 const MAX_RUNS: usize = 100;
@@ -33,12 +33,15 @@ pub struct RunPoint {
 }
 
 impl Registry {
-    /// Returns every value of a metric of a run, in the order of logging.
+    /// Returns every value of a metric of a run that is not deleted, in the order of logging.
     ///
     /// # Errors
     /// [`StoreError::NoRun`] or [`StoreError::Database`].
     pub fn metric_history(&self, run_id: &RunId, name: &str) -> Result<Vec<LoggedMetric>, StoreError> {
-        Ok(self.metric_history_page(run_id, name, None, usize::MAX)?.points)
+        self.read("read a metric's history", |connection| {
+            let run = logging::active(connection, run_id)?;
+            Ok(page(connection, (run, name), None, usize::MAX)?.points)
+        })
     }
 
     /// Returns a page of the values of a metric of a run, deleted or not, in the order of logging:
@@ -55,15 +58,7 @@ impl Registry {
     ) -> Result<MetricHistory, StoreError> {
         self.read("read a metric's history", |connection| {
             let run = runs::number_of(connection, run_id)?;
-            let query = format!("SELECT {COLUMNS} AND id > ?3 ORDER BY id LIMIT ?4");
-            let limit = limit.max(1);
-            // One more shows whether there is another page.
-            let asked = values![run, name, after.unwrap_or(i64::MIN), limit.saturating_add(1)];
-            let mut rows = connection.query(&query, asked)?;
-            let has_more = rows.len() > limit;
-            rows.truncate(limit);
-            let next = if has_more { rows.last().map(|row| row.get(4)).transpose()? } else { None };
-            Ok(MetricHistory { points: rows.iter().map(point).collect::<Outcome<_>>()?, next })
+            page(connection, (run, name), after, limit)
         })
     }
 
@@ -131,6 +126,24 @@ impl Registry {
             Ok(found)
         })
     }
+}
+
+/// Returns a page of the values of a metric of the run with this row id.
+fn page(
+    connection: &mut Connection,
+    (run, name): (i64, &str),
+    after: Option<i64>,
+    limit: usize,
+) -> Outcome<MetricHistory> {
+    let query = format!("SELECT {COLUMNS} AND id > ?3 ORDER BY id LIMIT ?4");
+    let limit = limit.max(1);
+    // One more shows whether there is another page.
+    let asked = values![run, name, after.unwrap_or(i64::MIN), limit.saturating_add(1)];
+    let mut rows = connection.query(&query, asked)?;
+    let has_more = rows.len() > limit;
+    rows.truncate(limit);
+    let next = if has_more { rows.last().map(|row| row.get(4)).transpose()? } else { None };
+    Ok(MetricHistory { points: rows.iter().map(point).collect::<Outcome<_>>()?, next })
 }
 
 /// Returns at most `most` of these steps, evenly chosen, and the last one. MLflow's rule.

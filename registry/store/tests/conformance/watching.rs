@@ -114,7 +114,7 @@ pub(crate) fn a_watch_ends_when_a_newer_program_converts_the_tables(world: &Worl
         let refused = watch.wait(Duration::from_millis(300)).unwrap_err();
         assert!(matches!(refused, StoreError::TooNew { found: 99, .. }), "{refused}");
     }
-    format(8);
+    format(9);
     assert!(watch.wait(LONG).unwrap(), "what happened meanwhile is told");
 }
 
