@@ -1,20 +1,28 @@
 //! `models`: lists, shows, promotes, exports and deletes registered models.
 
+#[cfg(feature = "pipelines")]
 mod attest;
+#[cfg(feature = "pipelines")]
 mod card;
 mod check_isolation;
+#[cfg(feature = "pipelines")]
 mod decide;
 pub(super) mod history;
 pub(super) mod list;
+mod outcomes;
+#[cfg(feature = "pipelines")]
 pub(super) mod promote;
+#[cfg(feature = "pipelines")]
 mod retire;
 mod show;
+#[cfg(feature = "pipelines")]
 mod transfer;
 pub(super) mod version;
 
 use stagewright_store::{CHAMPION, Home, LifecycleStage, Verdict};
 
 use crate::arguments::{ModelsArguments, ModelsCommand};
+#[cfg(feature = "pipelines")]
 use crate::commands::{compare, search};
 use crate::error_code::ErrorCode;
 use crate::exit_code::ExitCode;
@@ -27,6 +35,7 @@ pub(crate) fn models(location: &HomeLocation, arguments: &ModelsArguments) -> an
     use ModelsCommand as Ask;
     // A host that only predicts has no home before its first import.
     let home = match &arguments.command {
+        #[cfg(feature = "pipelines")]
         Some(Ask::Import { .. }) => location.open()?,
         _ => location.existing()?,
     };
@@ -34,28 +43,44 @@ pub(crate) fn models(location: &HomeLocation, arguments: &ModelsArguments) -> an
         None => list::list(&home, arguments.json.json),
         Some(Ask::List(json)) => list::list(&home, json.json),
         Some(Ask::Show { model, json }) => show::show(&home, model, json.json),
+        #[cfg(feature = "pipelines")]
         Some(Ask::Compare { models, html, json }) => compare::models(&home, models, html.as_deref(), json.json),
+        #[cfg(feature = "pipelines")]
         Some(Ask::Card { model, output, json }) => card::card(&home, model, output.as_deref(), json.json),
+        #[cfg(feature = "pipelines")]
         Some(Ask::Attest { model, key, output }) => attest::attest(&home, model, key.as_deref(), output.as_deref()),
+        Some(Ask::Outcomes(arguments)) => outcomes::outcomes(&home, arguments),
+        #[cfg(feature = "pipelines")]
         Some(Ask::Approve(decision)) => decide::decide(&home, Verdict::Approved, decision),
+        #[cfg(feature = "pipelines")]
         Some(Ask::Reject(decision)) => decide::decide(&home, Verdict::Rejected, decision),
+        #[cfg(feature = "pipelines")]
         Some(Ask::Promote { model, expected, reason, destination, json }) => {
             let version = find_version(&home, model, CHAMPION)?;
             promote::promote(&home, &version, *expected, reason, destination, json.json)
         }
+        #[cfg(feature = "pipelines")]
         Some(Ask::Rollback { model, reason, destination, json }) => {
             promote::rollback(&home, model, reason, destination, json.json)
         }
+        #[cfg(feature = "pipelines")]
         Some(Ask::Retire(retirement)) => retire::retire(&home, retirement),
+        #[cfg(feature = "pipelines")]
         Some(Ask::Transition { model, stage, reason }) => transition(&home, model, stage, reason),
+        #[cfg(feature = "pipelines")]
         Some(Ask::Tag { model, tags, remove }) => tag(&home, model, tags, remove),
+        #[cfg(feature = "pipelines")]
         Some(Ask::Alias { model, alias, expected, remove }) => set_alias(&home, model, alias, *expected, *remove),
+        #[cfg(feature = "pipelines")]
         Some(Ask::Search(search)) => search::versions(&home, search),
         Some(Ask::History { model, at, json }) => history::history(&home, model, at.as_deref(), json.json),
+        #[cfg(feature = "pipelines")]
         Some(Ask::Export { model, destination, json }) => transfer::export(&home, model, destination, json.json),
+        #[cfg(feature = "pipelines")]
         Some(Ask::Import { model, register_name, signatures, destination, json }) => {
             transfer::import(&home, model, register_name.as_deref(), signatures, destination, json.json)
         }
+        #[cfg(feature = "pipelines")]
         Some(Ask::Delete { model, reason }) => delete(&home, model, reason),
         Some(Ask::CheckIsolation { model, json }) => check_isolation::check_isolation(location, model, json.json),
     }
