@@ -46,10 +46,10 @@ impl Registry {
     /// [`StoreError::NoVersion`], [`StoreError::NoModel`] or [`StoreError::Database`].
     pub fn delete_version(&self, model: &str, version: u32, reason: &str) -> Result<(), StoreError> {
         self.write("delete a model version", Scope::Models, |connection| {
-            let id = ids::version(connection, model, version)?;
+            let (id, is_foreign) = ids::version_and_kind(connection, model, version)?;
             let stage: LifecycleStage =
                 connection.one("SELECT stage FROM versions WHERE id = ?1", values![id])?.parsed(0)?;
-            if stage == LifecycleStage::Production && !ids::is_foreign(connection, id)? {
+            if stage == LifecycleStage::Production && !is_foreign {
                 let model = model.to_owned();
                 return Err(StoreError::IsChampion { model, version, action: "deleted" }.into());
             }

@@ -12,7 +12,7 @@ use crate::registry::foreign_source::{self, ForeignState};
 use crate::registry::handle::{Registry, now_ms};
 use crate::registry::lifecycle_stage::LifecycleStage;
 use crate::registry::models::{self, Model, NewModel};
-use crate::registry::names::{check_client_name, check_key};
+use crate::registry::names::{check_client_name, check_key, shortened};
 use crate::registry::run_id::RunId;
 use crate::registry::tracking_error::TrackingError;
 use crate::registry::transitions::stage_of;
@@ -63,8 +63,11 @@ impl Registry {
     pub fn create_foreign_version(&self, model: &str, new: &NewForeignVersion) -> Result<ModelVersion, StoreError> {
         check(new)?;
         self.write("register a model version", Scope::Models, |connection| {
-            let model_id = ids::model(connection, model)?;
-            foreign_source::claim(connection, model_id, model, true)?;
+            let found = ids::find_model_and_kind(connection, model)?;
+            let (model_id, is_foreign) = found.ok_or_else(|| StoreError::NoModel { model: shortened(model) })?;
+            if !is_foreign {
+                foreign_source::claim(connection, model_id, model, true)?;
+            }
             if let Some(logged) = &new.model_id {
                 ids::logged_model(connection, logged)?;
             }
@@ -225,11 +228,10 @@ impl Registry {
 
 /// Returns the row id of a client's version.
 fn foreign_version(connection: &mut Connection, model: &str, version: u32) -> Outcome<i64> {
-    let id = ids::version(connection, model, version)?;
-    if ids::is_foreign(connection, id)? {
-        return Ok(id);
+    match ids::version_and_kind(connection, model, version)? {
+        (id, true) => Ok(id),
+        _ => Err(StoreError::from(TrackingError::NotForeign { model: model.to_owned(), version }).into()),
     }
-    Err(StoreError::from(TrackingError::NotForeign { model: model.to_owned(), version }).into())
 }
 
 fn check(new: &NewForeignVersion) -> Result<(), StoreError> {

@@ -61,15 +61,11 @@ pub enum ForeignState {
     Changed,
 }
 
-/// Checks that a model takes versions of this kind, and records it. The first version decides.
+/// Turns a model of the other kind into one that takes versions of this kind, if it has none yet:
+/// the first version decides.
 pub(super) fn claim(connection: &mut Connection, id: i64, model: &str, is_foreign: bool) -> Outcome<()> {
-    let query = "SELECT is_foreign, EXISTS (SELECT 1 FROM versions WHERE versions.model = registered_models.id)
-        FROM registered_models WHERE id = ?1";
-    let row = connection.one(query, values![id])?;
-    if row.get::<bool>(0)? == is_foreign {
-        return Ok(());
-    }
-    if row.get(1)? {
+    let has_versions = "SELECT EXISTS (SELECT 1 FROM versions WHERE model = ?1)";
+    if connection.one(has_versions, values![id])?.get(0)? {
         let model = model.to_owned();
         let refused =
             if is_foreign { TrackingError::PipelineModel { model } } else { TrackingError::ForeignModel { model } };

@@ -11,6 +11,12 @@ pub(super) fn find_model(connection: &mut Connection, name: &str) -> Outcome<Opt
     Ok(row.map(|row| row.get(0)).transpose()?)
 }
 
+/// As [`find_model`], with whether clients register its versions.
+pub(super) fn find_model_and_kind(connection: &mut Connection, name: &str) -> Outcome<Option<(i64, bool)>> {
+    let row = connection.first("SELECT id, is_foreign FROM registered_models WHERE name = ?1", values![name])?;
+    row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
+}
+
 /// Returns the row id of the model of this name, or [`StoreError::NoModel`].
 pub(super) fn model(connection: &mut Connection, name: &str) -> Outcome<i64> {
     Ok(find_model(connection, name)?.ok_or_else(|| StoreError::NoModel { model: shortened(name) })?)
@@ -41,10 +47,15 @@ fn locked_model(connection: &mut Connection, name: &str, lock: &str) -> Outcome<
 
 /// Returns the row id of a version, or [`StoreError::NoModel`] or [`StoreError::NoVersion`].
 pub(super) fn version(connection: &mut Connection, name: &str, version: u32) -> Outcome<i64> {
-    let query = "SELECT versions.id FROM versions JOIN registered_models ON registered_models.id = versions.model
-        WHERE name = ?1 AND version = ?2";
+    Ok(version_and_kind(connection, name, version)?.0)
+}
+
+/// As [`version`], with whether a client registered it.
+pub(super) fn version_and_kind(connection: &mut Connection, name: &str, version: u32) -> Outcome<(i64, bool)> {
+    let query = "SELECT versions.id, versions.is_foreign FROM versions
+        JOIN registered_models ON registered_models.id = versions.model WHERE name = ?1 AND version = ?2";
     if let Some(row) = connection.first(query, values![name, version])? {
-        return Ok(row.get(0)?);
+        return Ok((row.get(0)?, row.get(1)?));
     }
     model(connection, name)?;
     Err(StoreError::NoVersion { model: shortened(name), version }.into())
@@ -53,16 +64,10 @@ pub(super) fn version(connection: &mut Connection, name: &str, version: u32) -> 
 /// As [`version`], of a version that its pipeline registered; [`TrackingError::Foreign`] if a client
 /// did, so that it can be neither run, judged, deployed nor promoted.
 pub(super) fn own_version(connection: &mut Connection, name: &str, version: u32) -> Outcome<i64> {
-    let id = self::version(connection, name, version)?;
-    if is_foreign(connection, id)? {
-        return Err(StoreError::from(TrackingError::Foreign { model: name.to_owned(), version }).into());
+    match version_and_kind(connection, name, version)? {
+        (id, false) => Ok(id),
+        _ => Err(StoreError::from(TrackingError::Foreign { model: name.to_owned(), version }).into()),
     }
-    Ok(id)
-}
-
-/// Returns whether a client registered the version with this row id.
-pub(super) fn is_foreign(connection: &mut Connection, version: i64) -> Outcome<bool> {
-    Ok(connection.one("SELECT is_foreign FROM versions WHERE id = ?1", values![version])?.get(0)?)
 }
 
 /// Returns the row id of a logged model, or [`TrackingError::NoLoggedModel`].

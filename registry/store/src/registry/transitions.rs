@@ -25,8 +25,8 @@ impl Registry {
             return Err(StoreError::NeedsPromotion { model: model.to_owned(), version });
         }
         self.write("move a version to another stage", Scope::Models, |connection| {
-            let id = ids::version(connection, model, version)?;
-            if ids::is_foreign(connection, id)? {
+            let (id, is_foreign) = ids::version_and_kind(connection, model, version)?;
+            if is_foreign {
                 return self.move_foreign(connection, id, (model, version), to, reason);
             }
             let from = stage_of(connection, id)?;

@@ -315,9 +315,11 @@ fn insert(
     sizes: &[u64],
     numbering: Numbering<'_>,
 ) -> Outcome<u32> {
-    let model_id = match ids::find_model(connection, model)? {
-        Some(id) => {
-            foreign_source::claim(connection, id, model, false)?;
+    let model_id = match ids::find_model_and_kind(connection, model)? {
+        Some((id, is_foreign)) => {
+            if is_foreign {
+                foreign_source::claim(connection, id, model, false)?;
+            }
             id
         }
         None => models::create(registry, connection, model)?,

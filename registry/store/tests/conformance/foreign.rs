@@ -84,7 +84,7 @@ pub(crate) fn a_version_of_a_client_is_neither_judged_nor_deployed_nor_promoted_
     assert_eq!(registry.model("churn").unwrap().champion, None);
     assert_eq!((registry.alias("churn", "champion").unwrap(), registry.champion_at("churn", i64::MAX).unwrap()), (None, None));
     assert_eq!(registry.champion_changes(0, 10).unwrap(), []);
-    assert_eq!(world.rows("SELECT champion FROM models"), [""]);
+    assert_eq!(world.rows("SELECT name, champion FROM models"), ["churn|"]);
 }
 
 pub(crate) fn a_model_has_versions_of_pipelines_or_of_clients(world: &World) {
