@@ -134,6 +134,9 @@ fn words_of_mlflow(error: &StoreError) -> Option<String> {
             format!("Model Version (name={model}, version={version}) not found")
         }
         StoreError::NoAlias { alias, .. } => format!("Registered model alias {alias} not found."),
+        StoreError::ReservedAlias { alias } if alias.starts_with(['v', 'V']) => {
+            format!("Version alias name '{alias}' is reserved.")
+        }
         StoreError::ReservedAlias { alias } => format!("'{alias}' alias name (case insensitive) is reserved."),
         StoreError::Tracking(TrackingError::NoLoggedModel { model_id }) => {
             format!("Logged model with ID '{model_id}' not found.")

@@ -52,6 +52,8 @@ pub(crate) struct WireExperiment<'a> {
     creation_time: i64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     tags: Vec<Pair<'a>>,
+    /// The only one of a server without workspaces.
+    workspace: &'static str,
 }
 
 impl<'a> From<&'a Experiment> for WireExperiment<'a> {
@@ -64,6 +66,7 @@ impl<'a> From<&'a Experiment> for WireExperiment<'a> {
             last_update_time: experiment.updated_ms,
             creation_time: experiment.created_ms,
             tags: pairs(&experiment.tags),
+            workspace: "default",
         }
     }
 }
@@ -74,7 +77,8 @@ pub(crate) struct WireRun<'a> {
     info: RunInfo<'a>,
     data: RunData<'a>,
     inputs: WireInputs<'a>,
-    outputs: WireOutputs<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outputs: Option<WireOutputs<'a>>,
 }
 
 /// The facts of a run.
@@ -185,8 +189,15 @@ impl<'a> From<&'a Run> for WireRun<'a> {
                 tags,
             },
             inputs: inputs(&run.inputs),
-            outputs: WireOutputs { model_outputs: run.inputs.outputs.iter().map(output).collect() },
+            outputs: Some(WireOutputs { model_outputs: run.inputs.outputs.iter().map(output).collect() }),
         }
+    }
+}
+
+impl WireRun<'_> {
+    /// Returns a run that has just begun, of which MLflow tells no outputs.
+    pub(crate) fn just_begun(self) -> Self {
+        Self { outputs: None, ..self }
     }
 }
 

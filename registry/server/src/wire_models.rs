@@ -125,10 +125,8 @@ struct LoggedModelInfo<'a> {
     last_updated_timestamp_ms: i64,
     artifact_uri: &'a str,
     status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model_type: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    source_run_id: Option<&'a str>,
+    model_type: &'a str,
+    source_run_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     status_message: Option<&'a str>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -167,8 +165,8 @@ impl<'a> From<&'a LoggedModel> for WireLoggedModel<'a> {
                     LoggedModelStatus::Ready => "LOGGED_MODEL_READY",
                     LoggedModelStatus::Failed => "LOGGED_MODEL_UPLOAD_FAILED",
                 },
-                model_type: model.model_type.as_deref(),
-                source_run_id: model.source_run.as_ref().map(RunId::as_str),
+                model_type: model.model_type.as_deref().unwrap_or_default(),
+                source_run_id: model.source_run.as_ref().map_or("", RunId::as_str),
                 status_message: model.status_message.as_deref(),
                 tags: pairs(&model.tags),
                 registrations: model.registrations.iter().map(registration).collect(),

@@ -60,7 +60,7 @@ fn create(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     let name = fields.required("name")?;
     let tags = fields.pairs("tags")?;
     let location = fields.filled("artifact_location")?;
-    check_length("'name'", name, 500)?;
+    check_length("name", name, 500)?;
     tags.iter().try_for_each(|(_, value)| check_length("value", value, MOST_TAG_VALUE))?;
     location.map_or(Ok(()), check_location)?;
     let id = app.registry.create_experiment_at(name, location, &tags)?;
@@ -70,7 +70,7 @@ fn create(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
 /// Checks where clients are told to put artifacts. The server itself follows it only below its own
 /// artifacts.
 fn check_location(location: &str) -> Result<(), MlflowError> {
-    check_length("'artifact_location'", location, MOST_LOCATION)?;
+    check_length("artifact_location", location, MOST_LOCATION)?;
     let refuse = |problem: &str| {
         let shown = Untrusted::new(location).cut(200);
         Err(MlflowError::invalid(format!("Invalid artifact location: '{shown}'. {problem}")))
@@ -111,18 +111,25 @@ fn search(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
 
 fn update(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     let (id, name) = (experiment_id(fields)?, fields.required("new_name")?);
-    check_length("'name'", name, 500)?;
+    check_length("name", name, 500)?;
     app.registry.rename_experiment_numbered(id, name)?;
     reply(&Empty {})
 }
 
 fn delete(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
-    app.registry.delete_experiment_numbered(experiment_id(fields)?, true)?;
-    reply(&Empty {})
+    set_deleted(app, experiment_id(fields)?, true)
 }
 
 fn restore(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
-    app.registry.delete_experiment_numbered(experiment_id(fields)?, false)?;
+    set_deleted(app, experiment_id(fields)?, false)
+}
+
+/// Deletes or restores an experiment. One that is in that state already counts as missing.
+fn set_deleted(app: &App, id: i64, deleted: bool) -> Result<Reply, MlflowError> {
+    if app.registry.experiment_numbered(id)?.deleted_ms.is_some() == deleted {
+        return Err(StoreError::NoExperiment { name: id.to_string() }.into());
+    }
+    app.registry.delete_experiment_numbered(id, deleted)?;
     reply(&Empty {})
 }
 

@@ -70,10 +70,7 @@ pub(super) fn check_length(what: &str, text: &str, most: usize) -> Result<(), Ml
     if text.len() <= most || text.chars().count() <= most {
         return Ok(());
     }
-    Err(MlflowError::invalid(format!(
-        "{what} exceeds the maximum length of {most} characters: '{}'",
-        Untrusted::new(text).cut(100)
-    )))
+    Err(MlflowError::invalid(format!("'{what}' exceeds the maximum length of {most} characters")))
 }
 
 /// Checks the name of a metric, a parameter or a tag. Some clients make files of these.
@@ -82,14 +79,16 @@ pub(super) fn check_key(path: &str, key: &str) -> Result<(), MlflowError> {
     let is_allowed =
         |character: char| character.is_alphanumeric() || matches!(character, '_' | '/' | '.' | '-' | ' ' | ':');
     let leads_elsewhere = key.starts_with('/') || key.split('/').any(|part| matches!(part, "" | "." | ".."));
-    if key.chars().all(is_allowed) && !leads_elsewhere {
+    let problem = if leads_elsewhere {
+        "Names may be treated as files in certain cases, and must not resolve to other names when treated as such."
+    } else if key.chars().all(is_allowed) {
         return Ok(());
-    }
-    Err(MlflowError::invalid(format!(
-        "Invalid value {} for parameter '{path}' supplied: Names may only contain alphanumerics, underscores (_), \
-         dashes (-), periods (.), spaces ( ), colon(:) and slashes (/), and must be a relative path without '..'.",
-        serde_json::Value::from(key)
-    )))
+    } else {
+        "Names may only contain alphanumerics, underscores (_), dashes (-), periods (.), spaces ( ), colon(:) and \
+         slashes (/)."
+    };
+    let shown = serde_json::Value::from(key);
+    Err(MlflowError::invalid(format!("Invalid value {shown} for parameter '{path}' supplied: {problem}")))
 }
 
 /// Cuts a value as MLflow does, to a number of characters.

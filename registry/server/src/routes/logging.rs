@@ -34,9 +34,24 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 fn log_metric(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
-    let point = metric(fields, "key")?;
-    app.registry.log_batch(&run_id(fields)?, &[point], &[], &[])?;
+    let point = metric(fields, "name")?;
+    let run_id = run_id(fields)?;
+    logged(app, &run_id, app.registry.log_batch(&run_id, &[point], &[], &[]))?;
     reply(&Empty {})
+}
+
+/// Returns the result of logging. A run that is deleted is no run to the registry, and to clients one
+/// that takes nothing.
+fn logged<T>(app: &App, run_id: &RunId, result: Result<T, StoreError>) -> Result<T, MlflowError> {
+    result.map_err(|error| {
+        let is_deleted = matches!(error, StoreError::NoRun { .. })
+            && app.registry.run(run_id.as_str()).is_ok_and(|run| run.deleted_ms.is_some());
+        if is_deleted {
+            let state = "must be in the 'active' state. Current state is deleted.";
+            return MlflowError::invalid(format!("The run {run_id} {state}"));
+        }
+        error.into()
+    })
 }
 
 /// Reads a value of a metric. `path` names its key in messages.
@@ -47,8 +62,8 @@ fn metric(fields: &Fields, path: &str) -> Result<MetricPoint, MlflowError> {
     let at_ms = fields.integer("timestamp")?.ok_or_else(|| fields.missing("timestamp"))?;
     if at_ms < 0 {
         return Err(MlflowError::invalid(format!(
-            "Got invalid timestamp {at_ms} for metric '{name}' (value={value}). Timestamp must be a nonnegative long \
-             (64-bit integer)"
+            "Invalid value {at_ms} for parameter 'timestamp' supplied: metric '{name}' (value={value}). Timestamp must \
+             be a nonnegative long (64-bit integer) "
         )));
     }
     let dataset = match (fields.filled("dataset_name")?, fields.filled("dataset_digest")?) {
@@ -70,7 +85,7 @@ fn log_parameter(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     check_key("key", key)?;
     let mut value = fields.text("value")?.unwrap_or_default().to_owned();
     truncated(&mut value, MOST_PARAMETER);
-    app.registry.log_batch(&run_id, &[], &[(key.to_owned(), value)], &[])?;
+    logged(app, &run_id, app.registry.log_batch(&run_id, &[], &[(key.to_owned(), value)], &[]))?;
     reply(&Empty {})
 }
 
@@ -96,7 +111,7 @@ fn log_batch(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
         truncated(value, MOST_PARAMETER);
     }
     check_distinct(&parameters)?;
-    app.registry.log_batch(&run_id, &points, &parameters, &tags)?;
+    logged(app, &run_id, app.registry.log_batch(&run_id, &points, &parameters, &tags))?;
     rename_by(app, &run_id, &tags)?;
     reply(&Empty {})
 }
@@ -130,7 +145,7 @@ fn set_tag(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     let mut value = fields.text("value")?.unwrap_or_default().to_owned();
     truncated(&mut value, MOST_TAG_VALUE);
     let tags = [(key.to_owned(), value)];
-    app.registry.log_batch(&run_id, &[], &[], &tags)?;
+    logged(app, &run_id, app.registry.log_batch(&run_id, &[], &[], &tags))?;
     rename_by(app, &run_id, &tags)?;
     reply(&Empty {})
 }
@@ -142,7 +157,7 @@ fn delete_tag(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
             Err(MlflowError::missing(format!("No tag with name: {name} in run with id {run_id}")))
         }
         done => {
-            done?;
+            logged(app, &run_id, done)?;
             reply(&Empty {})
         }
     }
@@ -155,7 +170,7 @@ fn log_inputs(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     let models = models.iter().map(|model| Ok(model.required("model_id")?.to_owned()));
     let models = models.collect::<Result<Vec<String>, MlflowError>>()?;
     check_number(datasets.len().max(models.len()))?;
-    app.registry.log_inputs(&run_id, &datasets, &models)?;
+    logged(app, &run_id, app.registry.log_inputs(&run_id, &datasets, &models))?;
     reply(&Empty {})
 }
 
@@ -172,11 +187,11 @@ fn dataset_input(fields: &Fields) -> Result<DatasetInput, MlflowError> {
     let (name, digest) = (dataset.required("name")?, dataset.required("digest")?);
     let (source_type, source) = (dataset.required("source_type")?, dataset.required("source")?);
     let (schema, profile) = (dataset.text("schema")?, dataset.text("profile")?);
-    check_length("'dataset.name'", name, 500)?;
-    check_length("'dataset.digest'", digest, 36)?;
-    check_length("'dataset.source'", source, 65_535)?;
-    check_length("'dataset.schema'", schema.unwrap_or_default(), 1_048_575)?;
-    check_length("'dataset.profile'", profile.unwrap_or_default(), 16_777_215)?;
+    check_length("dataset.name", name, 500)?;
+    check_length("dataset.digest", digest, 36)?;
+    check_length("dataset.source", source, 65_535)?;
+    check_length("dataset.schema", schema.unwrap_or_default(), 1_048_575)?;
+    check_length("dataset.profile", profile.unwrap_or_default(), 16_777_215)?;
     Ok(DatasetInput {
         dataset: Dataset {
             name: name.to_owned(),
@@ -202,7 +217,7 @@ fn log_outputs(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
         Ok(ModelOutput { model_id, step: model.integer("step")?.unwrap_or_default() })
     };
     let models = models.iter().map(output).collect::<Result<Vec<_>, MlflowError>>()?;
-    app.registry.log_outputs(&run_id, &models)?;
+    logged(app, &run_id, app.registry.log_outputs(&run_id, &models))?;
     reply(&Empty {})
 }
 
@@ -222,6 +237,6 @@ fn log_model(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     let mut history: Vec<Value> = history.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
     history.push(model);
     let value = Value::Array(history).to_string();
-    app.registry.log_batch(&run_id, &[], &[], &[(MODELS_TAG.to_owned(), value)])?;
+    logged(app, &run_id, app.registry.log_batch(&run_id, &[], &[], &[(MODELS_TAG.to_owned(), value)]))?;
     reply(&Empty {})
 }

@@ -58,16 +58,20 @@ fn answer(version: &ModelVersion) -> Result<Reply, MlflowError> {
 
 fn create(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     let (name, source) = (fields.required("name")?, fields.required("source")?);
-    let run_id = fields.filled("run_id")?.map(parsed_run_id).transpose()?;
+    let mut run_id = fields.filled("run_id")?.map(parsed_run_id).transpose()?;
     sources::check(source, run_id.as_ref())?;
     let owned = |text: Option<&str>| text.map(ToOwned::to_owned);
     // A source that is a logged model names it.
     let of_source = source.strip_prefix("models:/").filter(|id| id.starts_with("m-") && !id.contains(['/', '@']));
+    let model_id = fields.filled("model_id")?.or(of_source);
+    if let (None, Some(model_id)) = (&run_id, model_id) {
+        run_id = app.registry.logged_model(model_id)?.source_run;
+    }
     let new = NewForeignVersion {
         source: source.to_owned(),
         run_id,
         run_link: owned(fields.filled("run_link")?),
-        model_id: owned(fields.filled("model_id")?.or(of_source)),
+        model_id: owned(model_id),
         description: fields.text("description")?.unwrap_or_default().to_owned(),
         tags: fields.pairs("tags")?,
     };

@@ -73,7 +73,7 @@ fn answer(app: &App, model: &Model) -> Result<Reply, MlflowError> {
 
 /// Checks tags of models and versions.
 pub(super) fn check_tags(tags: &[(String, String)]) -> Result<(), MlflowError> {
-    tags.iter().try_for_each(|(_, value)| check_length("'value'", value, MOST_TAG_VALUE))
+    tags.iter().try_for_each(|(_, value)| check_length("value", value, MOST_TAG_VALUE))
 }
 
 fn create(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
@@ -139,7 +139,7 @@ pub(super) fn stage(text: &str) -> Result<LifecycleStage, MlflowError> {
 fn set_tag(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     let (name, key) = (fields.required("name")?, fields.required("key")?);
     let value = fields.text("value")?.unwrap_or_default();
-    check_length("'value'", value, MOST_TAG_VALUE)?;
+    check_length("value", value, MOST_TAG_VALUE)?;
     app.registry.tag_model(name, key, Some(value))?;
     reply(&Empty {})
 }

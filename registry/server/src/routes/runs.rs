@@ -80,14 +80,14 @@ fn create(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
         (Some(name), _) => name.to_owned(),
         (None, _) => run_names::random(),
     };
-    check_length("'run_name'", &name, MOST_NAME)?;
-    check_length("'user_id'", user, MOST_NAME)?;
+    check_length("run_name", &name, MOST_NAME)?;
+    check_length("user_id", user, MOST_NAME)?;
     tags.retain(|(key, _)| key != RUN_NAME_TAG);
     tags.push((RUN_NAME_TAG.to_owned(), name.clone()));
     let started_ms = fields.integer("start_time")?.filter(|time| *time > 0);
     let new = NewClientRun { experiment_id, name, user: user.to_owned(), started_ms, tags };
     let run = app.registry.begin_client_run(&new)?;
-    reply(&One { run: (&run).into() })
+    reply(&One { run: WireRun::from(&run).just_begun() })
 }
 
 /// Returns the run of this identifier.
@@ -111,7 +111,7 @@ fn update(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     ];
     let name = fields.filled("run_name")?.map(ToOwned::to_owned);
     if let Some(name) = &name {
-        check_length("'run_name'", name, MOST_NAME)?;
+        check_length("run_name", name, MOST_NAME)?;
     }
     let update = RunUpdate {
         status: fields.choice("status", &statuses)?,
