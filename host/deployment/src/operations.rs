@@ -61,6 +61,7 @@ pub fn check(registry: &Registry, model: &str, request: &Json) -> Result<Plan, O
 fn approved(registry: &Registry, model: &str, plan: &Plan) -> Result<u32, OperationError> {
     let (model_name, candidate) = (|| model.to_owned(), plan.candidate());
     let version = registry.version(model, candidate)?;
+    version.check_runnable()?;
     let Some(champion) = registry.alias(model, CHAMPION)? else {
         return Err(OperationError::NoChampion { model: model_name(), candidate });
     };

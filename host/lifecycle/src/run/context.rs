@@ -122,6 +122,8 @@ impl Run {
     /// Records the beginning of a run.
     pub(crate) fn begin(request: Request, span: &Span) -> Result<Self, RunError> {
         let manifest = &request.manifest;
+        // Its candidate would be refused only after the training.
+        request.home.registry.check_own_model(manifest.model.as_str())?;
         let parameters = manifest.stages.iter().flat_map(|stage| {
             let parameters = manifest.parameters_of(stage);
             let description = &request.components[&stage.name].description;

@@ -74,8 +74,9 @@ impl RegistryOrigin {
 
     fn offer(&mut self, version: u32) -> Result<OfferedVersion, OriginError> {
         let model = self.model.clone();
-        let contents = self.registry()?.version(&model, version)?.contents;
-        let contents: RegisteredModel = serde_json::from_value(contents).map_err(|reason| OriginError::Contents {
+        let registered = self.registry()?.version(&model, version)?;
+        registered.check_runnable()?;
+        let contents: RegisteredModel = serde_json::from_value(registered.contents).map_err(|reason| OriginError::Contents {
             model,
             version,
             problem: reason.to_string(),

@@ -20,8 +20,13 @@ pub struct LoggedModelMetric {
 
 /// Updates the metrics of the logged models that points of a run name.
 pub(super) fn insert(connection: &mut Connection, run_id: &RunId, points: &[MetricPoint], now: i64) -> Outcome<()> {
+    let rank = |point: &MetricPoint| {
+        let value = Some(point.value).filter(|value| !value.is_nan());
+        (point.step, point.at_ms.unwrap_or(now), value)
+    };
     let mut models: BTreeMap<&str, i64> = BTreeMap::new();
-    let mut last: BTreeMap<(i64, &str, &str, &str), (i64, i64, f64)> = BTreeMap::new();
+    // Sorted, since loggers that lock rows in different orders would wait for each other.
+    let mut last: BTreeMap<(i64, &str, Option<&DatasetName>), &MetricPoint> = BTreeMap::new();
     for point in points {
         let Some(model_id) = point.model_id.as_deref() else { continue };
         let model = match models.get(model_id) {
@@ -29,13 +34,9 @@ pub(super) fn insert(connection: &mut Connection, run_id: &RunId, points: &[Metr
             None => ids::logged_model(connection, model_id)?,
         };
         models.insert(model_id, model);
-        let dataset = point.dataset.as_ref();
-        let named = dataset.map_or(("", ""), |dataset| (dataset.name.as_str(), dataset.digest.as_str()));
-        let value = (point.step, point.at_ms.unwrap_or(now), point.value);
-        let rank = |(step, at_ms, value): (i64, i64, f64)| (step, at_ms, Some(value).filter(|value| !value.is_nan()));
-        let kept = last.entry((model, &point.name, named.0, named.1)).or_insert(value);
-        if rank(value) > rank(*kept) {
-            *kept = value;
+        let kept = last.entry((model, &point.name, point.dataset.as_ref())).or_insert(point);
+        if rank(point) > rank(kept) {
+            *kept = point;
         }
     }
     let last: Vec<_> = last.into_iter().collect();
@@ -47,9 +48,10 @@ pub(super) fn insert(connection: &mut Connection, run_id: &RunId, points: &[Metr
             OR ((excluded.step, excluded.at_ms) = (logged_model_metrics.step, logged_model_metrics.at_ms)
                 AND (logged_model_metrics.value IS NULL OR excluded.value > logged_model_metrics.value))";
     let shared = values![run_id.as_str()];
-    rows::insert_all(connection, (insert, replace), shared, &last, |(key, (step, at_ms, value)), row| {
-        let (model, name, dataset, digest) = *key;
-        row.extend_from_slice(values![model, name, dataset, digest, *value, *step, *at_ms]);
+    rows::insert_all(connection, (insert, replace), shared, &last, |((model, name, dataset), point), row| {
+        let (dataset, digest) = dataset.map_or(("", ""), |it| (it.name.as_str(), it.digest.as_str()));
+        let at_ms = point.at_ms.unwrap_or(now);
+        row.extend_from_slice(values![*model, *name, dataset, digest, point.value, point.step, at_ms]);
     })?;
     Ok(())
 }

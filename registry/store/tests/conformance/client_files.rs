@@ -50,7 +50,7 @@ pub(crate) fn a_file_is_read_back_as_it_was_uploaded_and_replaced(world: &World)
     assert!(!world.artifacts.contains(ArtifactKind::Blob, &Digest::of(b"dropped")));
 }
 
-// invariant: The host trusts no byte of a file: a damaged file is an error.
+// invariant: A damaged artifact is never served. Making it again repairs it.
 pub(crate) fn a_file_whose_bytes_were_changed_is_not_served(world: &World) {
     let file = uploaded(world, "0/a", b"content");
     let path = world.artifacts.path(ArtifactKind::Blob, &file.digest);

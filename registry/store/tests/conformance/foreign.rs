@@ -221,7 +221,7 @@ pub(crate) fn models_of_clients_are_tagged_described_searched_and_deleted(world:
     assert_eq!(world.rows("SELECT count(*) FROM foreign_versions"), ["0"]);
 }
 
-// invariant: The audit names what was changed without it.
+// invariant: as `a_changed_verdict_is_named`
 pub(crate) fn a_changed_source_is_named_by_the_audit(world: &World) {
     registered(world, "churn");
     world.registry.verify_audit().unwrap();

@@ -34,9 +34,9 @@ pub(crate) fn datasets_and_models_of_a_run_are_read_back(world: &World) {
     };
     let (input, early, late) = (model("input"), model("early"), model("late"));
     let datasets = [used("rows", "d1", "train"), used("rows", "d2", "eval")];
-    registry.log_inputs(&run.run_id, &datasets, &[input.clone()]).unwrap();
+    registry.log_inputs(&run.run_id, &datasets, std::slice::from_ref(&input)).unwrap();
     // Again, with another tag.
-    registry.log_inputs(&run.run_id, &[used("rows", "d1", "test")], &[input.clone()]).unwrap();
+    registry.log_inputs(&run.run_id, &[used("rows", "d1", "test")], std::slice::from_ref(&input)).unwrap();
     let made = |model_id: &str, step| ModelOutput { model_id: model_id.into(), step };
     registry.log_outputs(&run.run_id, &[made(&late, 20), made(&early, 10)]).unwrap();
     let found = registry.run(run.run_id.as_str()).unwrap().inputs;

@@ -98,7 +98,8 @@ pub(super) fn of_model(connection: &mut Connection, id: i64) -> Outcome<Parts> {
 /// the database has the table of clients' versions.
 pub(super) fn of_version(connection: &mut Connection, id: i64, has_sources: bool) -> Outcome<Parts> {
     // One query for all that is in one row: each query is a round trip to a server.
-    const COLUMNS: &str = "SELECT stage, verdict, judged_against, semantic_version, run_id, created_ms, actor, contents,
+    const COLUMNS: &str =
+        "SELECT stage, verdict, judged_against, semantic_version, run_id, created_ms, actor, contents,
         parts, published, description, reason, judged_ms, stage_ms, withdrawn, followed";
     let row = if has_sources {
         &format!(
