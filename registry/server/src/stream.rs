@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use stagewright_store::{OpenFile, Upload};
+use stagewright_store::Upload;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -81,9 +81,8 @@ pub(crate) async fn receive(app: &Arc<App>, path: String, mut body: Body) -> Res
     app.pool.run(finish).await
 }
 
-/// Returns the bytes of a file as the body of an answer.
-pub(crate) fn send(app: Arc<App>, mut file: OpenFile) -> Body {
-    let size = file.size();
+/// Returns the bytes of a file of this size as the body of an answer.
+pub(crate) fn send(app: Arc<App>, size: u64, mut file: Box<dyn Read + Send>) -> Body {
     // One piece waits here while the next is read.
     let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(1);
     tokio::spawn(async move {

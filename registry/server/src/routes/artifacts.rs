@@ -10,9 +10,10 @@ use axum::extract::{Path, Request, State};
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Response};
 use serde::Serialize;
-use stagewright_store::{FileEntry, proxied_path};
+use stagewright_store::{FileEntry, StoreError, TrackingError, proxied_path};
 use stagewright_text::Untrusted;
 
+use super::run_files::{self, Opened};
 use super::runs::found;
 use super::sources;
 use crate::app::App;
@@ -49,11 +50,15 @@ struct Files {
 fn entries(app: &App, folder: &str) -> Result<Vec<FileEntry>, MlflowError> {
     let mut found: Vec<FileEntry> = Vec::new();
     loop {
-        let after = found.last().map(|entry| entry.name.clone());
+        let after = found.last().map(FileEntry::place);
         let page = app.registry.client_files(folder, after.as_deref(), PAGE)?;
         let is_last = page.len() < PAGE;
         found.extend(page);
         if is_last {
+            // A client may add files to the run of a pipeline.
+            found.extend(run_files::entries(app, folder)?);
+            found.sort_by(|one, other| one.name.cmp(&other.name));
+            found.dedup_by(|one, other| one.name == other.name);
             return Ok(found);
         }
         if found.len() >= MOST {
@@ -136,14 +141,14 @@ async fn send(
     let on = app.clone();
     let opened = app.pool.run(move || {
         let path = find(&on)?;
-        let file = on.registry.open_client_file(&on.artifacts, &path)?;
+        let file = opened(&on, &path)?;
         Ok((path, file))
     });
     let (path, file) = match opened.await {
         Ok(opened) => opened,
         Err(error) => return error.into_response(),
     };
-    let mut response = Response::new(stream::send(app, file));
+    let mut response = Response::new(stream::send(app, file.bytes, file.reader));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type(&path)));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
@@ -151,6 +156,17 @@ async fn send(
         headers.insert(CONTENT_DISPOSITION, attachment);
     }
     response
+}
+
+/// Opens the file of a client, or else of a pipeline's run.
+fn opened(app: &App, path: &str) -> Result<Opened, MlflowError> {
+    match app.registry.open_client_file(&app.artifacts, path) {
+        Ok(file) => Ok(Opened { bytes: file.size(), reader: Box::new(file) }),
+        Err(error @ StoreError::Tracking(TrackingError::NoFile { .. })) => {
+            run_files::open(app, path)?.ok_or_else(|| error.into())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Stores a file.

@@ -9,6 +9,7 @@ mod metrics;
 mod model_versions;
 mod promotion;
 mod registered_models;
+mod run_files;
 mod runs;
 mod server_info;
 mod sources;

@@ -6,3 +6,4 @@ mod lost;
 mod pipelines;
 mod server;
 mod session;
+mod shared;

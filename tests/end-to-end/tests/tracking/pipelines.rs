@@ -1,5 +1,7 @@
 //! Runs and models of pipelines, as clients of the tracking server see them, and the reverse.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 use stagewright_end_to_end::Place;
 
@@ -38,7 +40,35 @@ fn runs_and_models_of_pipelines_are_there_for_clients() {
     };
     assert_eq!((&version["current_stage"], &version["run_id"]), (&json!("Production"), &run["info"]["run_id"]));
 
-    // A client cannot add to it, nor end its run.
+    // What its stages made is there as files, which a client may add to.
+    let at = |id: &Value| id.as_str().expect("an identifier").to_owned();
+    let (experiment, run_id) = (at(&run["info"]["experiment_id"]), at(&run["info"]["run_id"]));
+    let listed = |path: &str| {
+        let files = server.get(&format!("/api/2.0/mlflow/artifacts/list?run_id={run_id}&path={path}")).done();
+        let files = files["files"].as_array().expect("files").clone();
+        files.iter().map(|file| file["path"].as_str().expect("a path").to_owned()).collect::<Vec<_>>()
+    };
+    assert!(listed("").contains(&"evaluation".to_owned()), "{:?}", listed(""));
+    let root = format!("/api/2.0/mlflow-artifacts/artifacts/{experiment}/{run_id}/artifacts");
+    let mut endings = BTreeSet::new();
+    for stage in listed("") {
+        for path in listed(&stage) {
+            let file = server.get(&format!("{root}/{path}"));
+            assert!(file.status == 200 && !file.body.is_empty(), "{path}: {}", file.status);
+            match path.rsplit_once('.').map(|(_, ending)| ending) {
+                Some("json") => drop(file.json()),
+                Some("parquet") => assert!(file.body.starts_with(b"PAR1") && file.body.ends_with(b"PAR1"), "{path}"),
+                _ => {}
+            }
+            endings.extend(path.rsplit_once('.').map(|(_, ending)| ending.to_owned()));
+        }
+    }
+    assert!(["json", "parquet"].iter().all(|ending| endings.contains(*ending)), "{endings:?}");
+    server.ask("PUT", &format!("{root}/note.txt"), &[], b"looked at").done();
+    assert!(listed("").contains(&"note.txt".to_owned()) && listed("").contains(&"training".to_owned()));
+    server.get(&format!("{root}/training/missing.bin")).refused(404, "RESOURCE_DOES_NOT_EXIST");
+
+    // A client cannot add to its model, nor end its run.
     let foreign = json!({ "name": MODEL, "source": "s3://bucket/model" });
     server.post("model-versions/create", &foreign).refused(400, "INVALID_PARAMETER_VALUE");
     let killed = json!({ "run_id": run["info"]["run_id"], "status": "KILLED" });

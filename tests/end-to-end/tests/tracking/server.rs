@@ -46,7 +46,12 @@ impl Answer {
 impl Server {
     /// Starts a server over the home of a place.
     pub(super) fn start(place: &Place) -> Self {
-        let mut command = place.command(&["server", "--port", "0"]);
+        Self::start_with(place, &[])
+    }
+
+    /// Starts a server with more arguments.
+    pub(super) fn start_with(place: &Place, more: &[&str]) -> Self {
+        let mut command = place.command(&[more, &["server", "--port", "0"]].concat());
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
         let mut address = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut address).expect("a line");
