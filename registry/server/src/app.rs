@@ -1,4 +1,4 @@
-//! What every request works with.
+//! The registry, the artifacts and the bounds that every request works with.
 
 use std::time::Duration;
 
@@ -12,7 +12,8 @@ use crate::pool::Pool;
 pub struct HttpLimits {
     /// The most bytes of a JSON body.
     pub body_bytes: usize,
-    /// The most bytes of the JSON bodies of all requests together.
+    /// The most bytes of the JSON bodies of all requests together. What is read from them takes
+    /// some times as much.
     pub bodies_bytes: usize,
     /// The most bytes of an artifact.
     pub artifact_bytes: u64,
@@ -32,7 +33,7 @@ impl Default for HttpLimits {
     fn default() -> Self {
         Self {
             body_bytes: 16 << 20,
-            bodies_bytes: 256 << 20,
+            bodies_bytes: 64 << 20,
             artifact_bytes: 1 << 40,
             header_bytes: 256 << 10,
             idle_time: Duration::from_secs(60),

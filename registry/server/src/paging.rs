@@ -3,7 +3,7 @@
 use crate::mlflow_error::MlflowError;
 use crate::request::Fields;
 
-/// What a token begins with, so that one of another server is told from ours.
+/// The beginning of our tokens, by which one of another server is told from them.
 const MARK: &str = "at-";
 
 /// A page that a client asks for.

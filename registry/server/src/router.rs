@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::extract::{RawPathParams, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, Method, Response};
-use axum::routing::{MethodFilter, get, on};
+use axum::routing::{MethodFilter, get, on, post};
 
 use crate::app::App;
 use crate::mlflow_error::{ErrorCode, MlflowError};
@@ -36,6 +36,10 @@ pub(crate) fn router(app: Arc<App>) -> Router {
         let file = get(routes::download).put(routes::upload).delete(routes::delete);
         router = router.route(&format!("{artifacts}/{{*path}}"), file);
     }
+    // Of pages alone.
+    let router = router
+        .route("/ajax-api/2.0/mlflow/upload-artifact", post(routes::upload_of_run))
+        .route("/ajax-api/2.0/mlflow/logged-models/{model_id}/artifacts/files", get(routes::download_of_logged_model));
     router.fallback(nothing).with_state(app)
 }
 
@@ -99,7 +103,8 @@ mod tests {
         (status, String::from_utf8(bytes.to_vec()).expect("text"))
     }
 
-    // invariant: No request of the JSON interface is the tracking server's fault, whatever it lacks.
+    // invariant: No request of the JSON interface is the tracking server's fault, whatever it
+    // lacks.
     #[tokio::test]
     async fn whatever_a_request_lacks_is_no_fault_of_the_server() {
         let folder = tempfile::tempdir().expect("a folder");

@@ -28,6 +28,9 @@ use crate::router::router;
 /// The least buffer for a head that hyper takes.
 const LEAST_HEADER_BYTES: usize = 8 << 10;
 
+/// Descriptors that are left for everything but connections: the registry, and files on their way.
+const OTHER_DESCRIPTORS: usize = 256;
+
 /// How long nothing is accepted after the system refused.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -96,7 +99,7 @@ pub struct Server {
     drain: Duration,
 }
 
-/// What every request passes.
+/// The way of every request.
 struct Front {
     origins: Origins,
     router: Router,
@@ -128,7 +131,8 @@ impl Server {
             .map_err(|error| ServerError::Failed(io::Error::other(error)))??;
         let app = Arc::new(App::new(registry, artifacts, limits, promote));
         let front = Arc::new(Front { origins: Origins { is_loopback, hosts }, router: router(app) });
-        let slots = Arc::new(Semaphore::new(limits.connections.clamp(1, Semaphore::MAX_PERMITS)));
+        let connections = descriptors_for(limits.connections);
+        let slots = Arc::new(Semaphore::new(connections.clamp(1, Semaphore::MAX_PERMITS)));
         Ok(Self { listener, address, front, slots, limits, drain })
     }
 
@@ -203,4 +207,20 @@ impl Front {
         headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("SAMEORIGIN"));
         response
     }
+}
+
+/// Returns how many connections the process has descriptors for, at most as many as are asked for.
+/// Raises the process's limit as far as it may be.
+fn descriptors_for(connections: usize) -> usize {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = connections.saturating_add(OTHER_DESCRIPTORS) as u64;
+    let mut limit = getrlimit(Resource::Nofile);
+    if limit.current.is_some_and(|current| current < wanted) {
+        let current = Some(limit.maximum.map_or(wanted, |most| most.min(wanted)));
+        if setrlimit(Resource::Nofile, Rlimit { current, ..limit }).is_ok() {
+            limit.current = current;
+        }
+    }
+    let allowed = limit.current.map_or(u64::MAX, |current| current.saturating_sub(OTHER_DESCRIPTORS as u64).max(1));
+    usize::try_from(allowed).unwrap_or(usize::MAX).min(connections)
 }

@@ -123,6 +123,20 @@ pub(crate) async fn download_of_run(State(app): State<Arc<App>>, request: Reques
     .await
 }
 
+/// Sends a file of a logged model, to pages.
+pub(crate) async fn download_of_logged_model(
+    State(app): State<Arc<App>>,
+    Path(model_id): Path<String>,
+    request: Request,
+) -> Response<Body> {
+    let fields = Fields::of_query(request.uri().query().unwrap_or_default());
+    send(app, move |app| {
+        let path = checked(fields.required("artifact_file_path")?)?;
+        below(&app.registry.logged_model(&model_id)?.artifact_uri, path)
+    })
+    .await
+}
+
 /// Sends a file of a model version, to pages.
 pub(crate) async fn download_of_version(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
     let fields = Fields::of_query(request.uri().query().unwrap_or_default());
@@ -177,6 +191,20 @@ pub(crate) async fn upload(State(app): State<Arc<App>>, Path(path): Path<String>
         Err(error) => Err(error),
     };
     done(stored)
+}
+
+/// Stores a file of a run, for pages.
+pub(crate) async fn upload_of_run(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
+    let fields = Fields::of_query(request.uri().query().unwrap_or_default());
+    let on = app.clone();
+    let path = app.pool.run(move || {
+        let path = checked(fields.required("path")?)?;
+        below(&found(&on, &fields)?.artifact_uri, path)
+    });
+    done(match path.await {
+        Ok(path) => stream::receive(&app, path, request.into_body()).await,
+        Err(error) => Err(error),
+    })
 }
 
 /// Deletes a file, or a folder with all that is in it.

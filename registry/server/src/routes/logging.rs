@@ -40,8 +40,8 @@ fn log_metric(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     reply(&Empty {})
 }
 
-/// Returns the result of logging. A run that is deleted is no run to the registry, and to clients one
-/// that takes nothing.
+/// Returns the result of logging. A run that is deleted is no run to the registry, and to clients
+/// one that takes nothing.
 fn logged<T>(app: &App, run_id: &RunId, result: Result<T, StoreError>) -> Result<T, MlflowError> {
     result.map_err(|error| {
         let is_deleted = matches!(error, StoreError::NoRun { .. })

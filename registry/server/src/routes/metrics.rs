@@ -11,7 +11,7 @@ use crate::paging::{position, token};
 use crate::request::Fields;
 use crate::wire::WireMetric;
 
-/// The most values of an answer that asks for no number of them. What is beyond is on the next page.
+/// The most values of an answer where no number is asked for. Further ones are on the next page.
 const MOST: usize = 100_000;
 /// The most values of several runs.
 const MOST_BULK: usize = 25_000;

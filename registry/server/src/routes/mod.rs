@@ -16,7 +16,9 @@ mod sources;
 
 use crate::operation::Route;
 
-pub(crate) use artifacts::{delete, download, download_of_run, download_of_version, upload};
+pub(crate) use artifacts::{
+    delete, download, download_of_logged_model, download_of_run, download_of_version, upload, upload_of_run,
+};
 pub(crate) use server_info::SERVER_INFO;
 
 /// Returns all operations of the JSON interface below `/api/2.0`.

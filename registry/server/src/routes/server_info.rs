@@ -1,4 +1,4 @@
-//! What this server offers beyond the least.
+//! The operation by which clients learn what this server offers beyond the least.
 
 use axum::http::Method;
 use serde::Serialize;

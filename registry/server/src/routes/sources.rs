@@ -31,11 +31,11 @@ pub(super) fn of_version(app: &App, fields: &Fields) -> Result<String, MlflowErr
     followed(app, &wire_models::source(&version))
 }
 
-/// Follows `runs:/RUN/PATH`, `models:/m-ID`, `models:/NAME/VERSION` and `models:/NAME@ALIAS` to where
-/// the files are.
+/// Follows `runs:/RUN/PATH`, `models:/m-ID`, `models:/NAME/VERSION` and `models:/NAME@ALIAS` to
+/// where the files are.
 ///
 /// # Errors
-/// What a reference names does not exist, or references go round in a circle.
+/// A reference names nothing, or references go round in a circle.
 pub(super) fn followed(app: &App, source: &str) -> Result<String, MlflowError> {
     let mut at = source.to_owned();
     for _ in 0..MOST_REFERENCES {

@@ -37,6 +37,20 @@ fn files_come_back_as_they_were_and_are_listed_by_folder() {
     assert_eq!(listed("1/a/b"), json!({ "files": [{ "path": "empty", "is_dir": false }] }));
     assert_eq!(listed("1/nothing"), json!({}));
 
+    // The paths of pages.
+    let run = server.post("runs/create", &json!({ "experiment_id": "0" })).done();
+    let run = run["run"]["info"]["run_id"].as_str().expect("a run").to_owned();
+    let upload = |path: &str| format!("/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run}&path={path}");
+    server.ask("POST", &upload("p/a.svg"), &[("content-type", "image/svg+xml")], b"<svg/>").done();
+    server.ask("POST", &upload("../a.svg"), &[], b"<svg/>").refused(400, "INVALID_PARAMETER_VALUE");
+    let page = server.get(&format!("/get-artifact?run_uuid={run}&path=p/a.svg"));
+    assert_eq!((page.status, page.body.as_slice()), (200, &b"<svg/>"[..]));
+    let model = server.post("logged-models", &json!({ "experiment_id": "0", "name": "m" })).done();
+    let model = model["model"]["info"]["model_id"].as_str().expect("a model").to_owned();
+    server.ask("PUT", &format!("{ROOT}/0/models/{model}/artifacts/MLmodel"), &[], b"flavors: {}").done();
+    let files = format!("/ajax-api/2.0/mlflow/logged-models/{model}/artifacts/files?artifact_file_path=MLmodel");
+    assert_eq!(server.get(&files).body, b"flavors: {}");
+
     // A second upload replaces the first, and a deletion leaves the others.
     server.ask("PUT", &format!("{ROOT}/1/z"), &[], b"other").done();
     assert_eq!(server.get(&format!("{ROOT}/1/z")).body, b"other");
