@@ -29,6 +29,7 @@ pub struct Model {
     /// Its tags, by name.
     pub tags: Vec<(String, String)>,
     /// Whether clients register its versions, which Stagewright neither runs nor promotes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub is_foreign: bool,
 }
 
