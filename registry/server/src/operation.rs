@@ -119,6 +119,7 @@ async fn whole<'a>(
     };
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if let Some(size) = declared.filter(|size| *size > most as u64) {
+        stream::discard(&mut body, app).await;
         return Err(too_large(size));
     }
     let expected = declared.map_or(most, |size| size as usize);
@@ -129,6 +130,7 @@ async fn whole<'a>(
         let mut bytes = Vec::with_capacity(declared.map_or(0, |size| size as usize));
         while let Some(piece) = stream::next(&mut body, app).await? {
             if bytes.len() + piece.len() > most {
+                stream::discard(&mut body, app).await;
                 return Err(too_large((bytes.len() + piece.len()) as u64));
             }
             bytes.extend_from_slice(&piece);

@@ -19,6 +19,9 @@ use crate::mlflow_error::{ErrorCode, MlflowError};
 /// Bytes that are read or written at once.
 const PIECE: usize = 1 << 20;
 
+/// The most bytes of a refused body that are read. The connection ends before a longer one.
+const MOST_DISCARDED: u64 = 64 << 20;
+
 /// Returns the next bytes of a body; `None` at its end.
 ///
 /// # Errors
@@ -45,16 +48,31 @@ pub(crate) async fn next(body: &mut Body, app: &App) -> Result<Option<Bytes>, Ml
     }
 }
 
+/// Reads the rest of the body of a request that is refused, if it is not too long. A client that
+/// still sends would see a broken connection in place of the answer, and would begin again.
+pub(crate) async fn discard(body: &mut Body, app: &App) {
+    let mut left = MOST_DISCARDED;
+    if body.size_hint().lower() > left {
+        return;
+    }
+    while let Ok(Some(bytes)) = next(body, app).await {
+        left = left.saturating_sub(bytes.len() as u64);
+        if left == 0 {
+            return;
+        }
+    }
+}
+
 /// Stores the body of a request as a file. It appears when all of it has come.
 ///
 /// # Errors
 /// The client or the store failed, or the body is too large.
-pub(crate) async fn receive(app: &Arc<App>, path: String, mut body: Body) -> Result<(), MlflowError> {
+pub(crate) async fn receive(app: &Arc<App>, path: String, body: &mut Body) -> Result<(), MlflowError> {
     let artifacts = app.artifacts.clone();
     let mut upload = app.pool.run(move || Ok(artifacts.upload()?)).await?;
     let mut gathered = BytesMut::new();
     loop {
-        let bytes = next(&mut body, app).await?;
+        let bytes = next(body, app).await?;
         let is_last = bytes.is_none();
         gathered.extend_from_slice(&bytes.unwrap_or_default());
         if upload.bytes() + gathered.len() as u64 > app.limits.artifact_bytes {

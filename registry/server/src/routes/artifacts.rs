@@ -185,12 +185,12 @@ fn opened(app: &App, path: &str) -> Result<Opened, MlflowError> {
 
 /// Stores a file.
 pub(crate) async fn upload(State(app): State<Arc<App>>, Path(path): Path<String>, request: Request) -> Response<Body> {
-    let stored = match checked(&path) {
+    let path = match checked(&path) {
         Ok("") => Err(MlflowError::invalid("Invalid path")),
-        Ok(path) => stream::receive(&app, path.to_owned(), request.into_body()).await,
+        Ok(path) => Ok(path.to_owned()),
         Err(error) => Err(error),
     };
-    done(stored)
+    store(&app, path, request.into_body()).await
 }
 
 /// Stores a file of a run, for pages.
@@ -201,10 +201,19 @@ pub(crate) async fn upload_of_run(State(app): State<Arc<App>>, request: Request)
         let path = checked(fields.required("path")?)?;
         below(&found(&on, &fields)?.artifact_uri, path)
     });
-    done(match path.await {
-        Ok(path) => stream::receive(&app, path, request.into_body()).await,
+    store(&app, path.await, request.into_body()).await
+}
+
+/// Stores a body at a path, or tells why there is none.
+async fn store(app: &Arc<App>, path: Result<String, MlflowError>, mut body: Body) -> Response<Body> {
+    let stored = match path {
+        Ok(path) => stream::receive(app, path, &mut body).await,
         Err(error) => Err(error),
-    })
+    };
+    if stored.is_err() {
+        stream::discard(&mut body, app).await;
+    }
+    done(stored)
 }
 
 /// Deletes a file, or a folder with all that is in it.

@@ -89,6 +89,9 @@ fn bodies_beyond_the_limits_are_refused() {
     let run = run["run"]["info"]["run_id"].as_str().expect("a run").to_owned();
     let long = "x".repeat(1_100_000);
     server.post("runs/log-batch", &json!({ "run_id": run, "long": long })).refused(413, "MAX_BLOCK_SIZE_EXCEEDED");
+    // The answer comes even to a client that does not read before it has sent everything.
+    let path = "/api/2.0/mlflow-artifacts/artifacts/a%5cb";
+    server.ask("PUT", path, &[], &vec![1; 20_000_000]).refused(400, "INVALID_PARAMETER_VALUE");
     let metric = |at: usize| json!({ "key": "a", "value": at, "timestamp": 1, "step": at });
     let batch = |size: usize| json!({ "run_id": run, "metrics": (0..size).map(metric).collect::<Vec<_>>() });
     server.post("runs/log-batch", &batch(1_001)).refused(400, "INVALID_PARAMETER_VALUE");
