@@ -16,7 +16,7 @@ use stagewright_promotion::promote::PromoteError;
 use stagewright_runtime::{Refusal, RuntimeError};
 #[cfg(feature = "pipelines")]
 use stagewright_server::ServerError as TrackingServerError;
-use stagewright_serving::ServerError;
+use stagewright_serving::{OriginError, ServerError};
 use stagewright_store::{DAMAGED_HINT, DISK_FULL_HINT, DeploymentError, StoreError, TrackingError, is_disk_full};
 
 use crate::error_code::ErrorCode;
@@ -218,6 +218,10 @@ pub(crate) fn classify(error: &anyhow::Error) -> (ErrorCode, Option<String>) {
         }
         if cause.downcast_ref::<PlanError>().is_some() {
             return (ErrorCode::DeploymentPlan, None);
+        }
+        // Its own text is that of the registry's error, which is no cause of it.
+        if let Some(OriginError::Store(error)) = cause.downcast_ref::<OriginError>() {
+            return (store_code(error), None);
         }
         if let Some(error) = cause.downcast_ref::<StoreError>() {
             return (store_code(error), None);
