@@ -59,7 +59,7 @@ fn files_come_back_as_they_were_and_are_listed_by_folder() {
     assert_eq!(server.get(&format!("{ROOT}/1/a/x.bin")).body, bytes);
 }
 
-// invariant: A path of an artifact leads nowhere else, however it is encoded.
+// invariant: as `paths_that_lead_elsewhere_are_refused_however_they_are_encoded`
 #[test]
 fn paths_that_lead_elsewhere_are_refused() {
     let place = Place::new();

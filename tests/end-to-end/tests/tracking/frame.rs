@@ -26,7 +26,7 @@ fn a_server_tells_that_it_lives_and_what_it_is() {
     assert_eq!(default, same);
 }
 
-// invariant: A fault that stays has no status for which clients repeat the request.
+// invariant: as `only_faults_that_pass_have_a_status_that_clients_repeat`
 #[test]
 fn wrong_requests_get_an_answer_that_clients_do_not_repeat() {
     let place = Place::new();
@@ -63,7 +63,7 @@ fn wrong_requests_get_an_answer_that_clients_do_not_repeat() {
     }
 }
 
-// invariant: A page of another site cannot change anything through a user's browser.
+// invariant: as `changes_from_pages_of_other_sites_are_refused`
 #[test]
 fn requests_of_pages_of_other_sites_are_refused() {
     let place = Place::new();

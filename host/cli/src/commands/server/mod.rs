@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::arguments::ServerArguments;
 use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
+use crate::{hooks, installation};
 
 pub(crate) fn server(location: &HomeLocation, arguments: &ServerArguments) -> anyhow::Result<ExitCode> {
     let home = location.open()?;
@@ -20,6 +21,8 @@ pub(crate) fn server(location: &HomeLocation, arguments: &ServerArguments) -> an
     if arguments.insecure && !arguments.host.is_loopback() {
         tracing::warn!("everybody who reaches {} may change everything", options.address);
     }
+    // Promotions that clients ask for are changes of champions.
+    let hooks = hooks::follow(location, &installation::operator()?)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Before readiness is told, so that a signal never finds the server unprepared.
@@ -29,8 +32,10 @@ pub(crate) fn server(location: &HomeLocation, arguments: &ServerArguments) -> an
         if !server.run(stop).await {
             tracing::warn!("connections were cut off, because the time to end had passed");
         }
-        Ok(ExitCode::Done)
-    })
+        anyhow::Ok(())
+    })?;
+    drop(hooks);
+    Ok(ExitCode::Done)
 }
 
 /// Returns what completes with the first signal that ends the server. The second ends the process
