@@ -14,8 +14,10 @@ use stagewright_manifest::{Condition, ManifestError};
 use stagewright_promotion::PromotionError;
 use stagewright_promotion::promote::PromoteError;
 use stagewright_runtime::{Refusal, RuntimeError};
-use stagewright_serving::ServerError;
-use stagewright_store::{DAMAGED_HINT, DISK_FULL_HINT, DeploymentError, StoreError, is_disk_full};
+#[cfg(feature = "pipelines")]
+use stagewright_server::ServerError as TrackingServerError;
+use stagewright_serving::{OriginError, ServerError};
+use stagewright_store::{DAMAGED_HINT, DISK_FULL_HINT, DeploymentError, StoreError, TrackingError, is_disk_full};
 
 use crate::error_code::ErrorCode;
 use crate::exit_code::ExitCode;
@@ -198,6 +200,10 @@ pub(crate) fn classify(error: &anyhow::Error) -> (ErrorCode, Option<String>) {
         if let Some(error) = cause.downcast_ref::<ServerError>() {
             return server_code(error);
         }
+        #[cfg(feature = "pipelines")]
+        if let Some(error) = cause.downcast_ref::<TrackingServerError>() {
+            return tracking_server_code(error);
+        }
         if let Some(error) = cause.downcast_ref::<DataError>() {
             return (data_code(error), None);
         }
@@ -212,6 +218,10 @@ pub(crate) fn classify(error: &anyhow::Error) -> (ErrorCode, Option<String>) {
         }
         if cause.downcast_ref::<PlanError>().is_some() {
             return (ErrorCode::DeploymentPlan, None);
+        }
+        // Its own text is that of the registry's error, which is no cause of it.
+        if let Some(OriginError::Store(error)) = cause.downcast_ref::<OriginError>() {
+            return (store_code(error), None);
         }
         if let Some(error) = cause.downcast_ref::<StoreError>() {
             return (store_code(error), None);
@@ -240,6 +250,22 @@ fn server_code(error: &ServerError) -> (ErrorCode, Option<String>) {
             (ErrorCode::ServerFiles, "mend the file: `stagewright explain SW1003` says what each has to contain")
         }
         ServerError::Failed(error) => return (io_code(error), None),
+    };
+    (code, Some(hint.to_owned()))
+}
+
+#[cfg(feature = "pipelines")]
+fn tracking_server_code(error: &TrackingServerError) -> (ErrorCode, Option<String>) {
+    let (code, hint) = match error {
+        TrackingServerError::Open { .. } => (
+            ErrorCode::TrackingServerOpen,
+            "listen on 127.0.0.1, or accept that everybody may change everything: --insecure",
+        ),
+        TrackingServerError::Listen { .. } => {
+            (ErrorCode::ListenFailed, "choose another port, such as --port 5001, or an address of this machine")
+        }
+        TrackingServerError::Failed(error) => return (io_code(error), None),
+        TrackingServerError::Store(error) => return (store_code(error), None),
     };
     (code, Some(hint.to_owned()))
 }
@@ -354,6 +380,7 @@ fn store_code(error: &StoreError) -> ErrorCode {
         StoreError::PromotionRunning { .. } | StoreError::CollectionRunning { .. } => ErrorCode::PromotionRunning,
         StoreError::RetirementUnfinished { .. } => ErrorCode::PointerBehind,
         StoreError::Deployment(error) => deployment_code(error),
+        StoreError::Tracking(error) => tracking_code(error),
         StoreError::NoRegistry { .. } => ErrorCode::NoHome,
         StoreError::ReadOnly { .. } | StoreError::TooOld { .. } => ErrorCode::RegistryOnlyRead,
         // Programs that use the store as a library meet these; no command leads to them.
@@ -386,6 +413,22 @@ fn deployment_code(error: &DeploymentError) -> ErrorCode {
         DeploymentError::VersionDeployed { .. } => ErrorCode::VersionDeployed,
         // Whoever starts a deployment makes its arms, and checks what it was told before.
         DeploymentError::Invalid { .. } => ErrorCode::Unexpected,
+    }
+}
+
+fn tracking_code(error: &TrackingError) -> ErrorCode {
+    match error {
+        TrackingError::Foreign { .. } | TrackingError::ForeignModel { .. } => ErrorCode::ForeignModel,
+        TrackingError::BadModelName { .. } => ErrorCode::BadName,
+        // Clients of the tracking server meet these; no command leads to them.
+        TrackingError::RunOfPipeline { .. }
+        | TrackingError::BadFilePath { .. }
+        | TrackingError::PathTaken { .. }
+        | TrackingError::NoFile { .. }
+        | TrackingError::NoLoggedModel { .. }
+        | TrackingError::BadLoggedModelName { .. }
+        | TrackingError::PipelineModel { .. }
+        | TrackingError::NotForeign { .. } => ErrorCode::Unexpected,
     }
 }
 

@@ -151,6 +151,7 @@ error_codes! {
     DeploymentPlan "0735" Usage,
     DeploymentChampion "0736" Usage,
     NoVerdictYet "0737" Rejected,
+    ForeignModel "0738" Usage,
     // Production and the champion.
     Destination "0801" Usage,
     Credentials "0802" Usage,
@@ -181,6 +182,7 @@ error_codes! {
     ServerOpen "1001" Usage,
     ListenFailed "1002" Usage,
     ServerFiles "1003" Usage,
+    TrackingServerOpen "1004" Usage,
 }
 
 impl ErrorCode {

@@ -75,6 +75,7 @@ fn classes(contents: &Json) -> (Vec<&str>, Option<&str>) {
 fn approved(registry: &Registry, model: &str, plan: &Plan) -> Result<u32, OperationError> {
     let (model_name, candidate) = (|| model.to_owned(), plan.candidate());
     let version = registry.version(model, candidate)?;
+    version.check_runnable()?;
     let Some(champion) = registry.alias(model, CHAMPION)? else {
         return Err(OperationError::NoChampion { model: model_name(), candidate });
     };

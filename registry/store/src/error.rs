@@ -8,7 +8,7 @@ use stagewright_text::Untrusted;
 use crate::artifact::ArtifactKind;
 use crate::database::DatabaseError;
 use crate::digest::Digest;
-use crate::registry::{AuditDifference, DeploymentError, JudgedAgainst};
+use crate::registry::{AuditDifference, DeploymentError, JudgedAgainst, TrackingError};
 use crate::schema::SchemaError;
 use crate::search::SearchError;
 
@@ -536,6 +536,9 @@ pub enum StoreError {
     /// A deployment cannot be started, changed or found.
     #[error(transparent)]
     Deployment(#[from] DeploymentError),
+    /// The registry refuses a request of a client of the tracking server.
+    #[error(transparent)]
+    Tracking(#[from] TrackingError),
     /// An outcome cannot be recorded.
     #[error("outcome {index} cannot be recorded: {problem}")]
     BadOutcome {

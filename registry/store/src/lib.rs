@@ -27,7 +27,7 @@
 //! // A run: begun, logged to, finished, then found by a metric.
 //! let run = NewRun { experiment: "demo".into(), pipeline: "churn".into(), ..NewRun::default() };
 //! let run_id = home.registry.begin_run(&run)?;
-//! let auc = MetricPoint { name: "roc_auc".into(), value: 0.91, step: 0, at_ms: None };
+//! let auc = MetricPoint { name: "roc_auc".into(), value: 0.91, ..MetricPoint::default() };
 //! home.registry.log_metric(&run_id, &auc)?;
 //! home.registry.finish_run(&run_id, RunStatus::Finished, None)?;
 //!
@@ -67,8 +67,8 @@ mod table;
 mod write_beneath;
 
 pub use artifact::{
-    ArtifactKind, ArtifactStore, Blob, BlobWriter, CollectedArtifact, Document, SharedArtifact, SharedArtifacts,
-    Staging, UnknownKind,
+    ArtifactKind, ArtifactStore, Blob, BlobWriter, CollectedArtifact, Document, OpenFile, SharedArtifact,
+    SharedArtifacts, Staging, UnknownKind, Upload,
 };
 pub use batch_fault::{BatchFault, BatchProblem};
 pub use database::DatabaseError;
@@ -80,13 +80,17 @@ pub use home::Home;
 pub use packed::{CANONICAL_NAN, MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 pub use registry::{
     ArmCounts, ArtifactRecord, ArtifactUse, AuditCheck, AuditDifference, AuditEntry, CACHED, CHAMPION, ChampionChange,
-    ChampionChangeKind, ChangedDestination, Deployment, DeploymentArm, DeploymentError, DeploymentRevision,
-    DeploymentStatus, DeploymentStep, DeploymentStrategy, Experiment, FAILED, FINISHED, HeldHook, HookProgress,
-    ImportedRun, InputRecord, JudgedAgainst, LifecycleStage, LogLine, LoggedMetric, MAX_OUTCOMES, MAX_OUTCOMES_AT_ONCE,
-    MetricPoint, MetricRecord, Model, ModelVersion, NewDeployment, NewModel, NewOutcome, NewRun, NewVerdict,
-    NewVersion, Numbering, OpenMode, OutcomePosting, OutcomeTally, PERSON, Page, Promotion, PromotionRequest,
-    PromotionState, RecordedOutcome, Reference, Registration, Registry, RegistryWatch, RowMemory, Run, RunId,
-    RunStatus, SOURCE_TAG, StageRecord, UseKind, Verdict, VerdictReason, VersionVerdict, ViewType,
+    ChampionChangeKind, ChangedDestination, ClientFile, Dataset, DatasetInput, DatasetName, DatasetSummary, Deployment,
+    DeploymentArm, DeploymentError, DeploymentRevision, DeploymentStatus, DeploymentStep, DeploymentStrategy,
+    Experiment, FAILED, FINISHED, FileEntry, ForeignSource, ForeignState, HeldHook, HookProgress, ImportedRun,
+    InputRecord, JudgedAgainst, LifecycleStage, LogLine, LoggedMetric, LoggedModel, LoggedModelMetric,
+    LoggedModelOrder, LoggedModelSearch, LoggedModelStatus, MAX_OUTCOMES, MAX_OUTCOMES_AT_ONCE, MetricHistory,
+    MetricPoint, MetricRecord, Model, ModelOutput, ModelVersion, NewClientRun, NewDeployment, NewForeignVersion,
+    NewLoggedModel, NewModel, NewOutcome, NewRun, NewVerdict, NewVersion, Numbering, OfDataset, OpenMode,
+    OutcomePosting, OutcomeTally, PERSON, Page, Promotion, PromotionRequest, PromotionState, RecordedOutcome,
+    Reference, Registration, Registry, RegistryWatch, RowMemory, Run, RunId, RunInputs, RunPoint, RunStatus, RunUpdate,
+    SOURCE_TAG, StageRecord, TrackingError, UseKind, Verdict, VerdictReason, VersionVerdict, ViewType, check_file_path,
+    proxied_path,
 };
 pub use schema::{DataType, Field, MAX_NAME_BYTES, Role, Schema, SchemaError, UnknownName};
 pub use table::{ExportFile, Formulas, ParquetExport, Table, TableWriter, export_bytes, export_csv, export_parquet};

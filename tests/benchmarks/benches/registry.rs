@@ -14,7 +14,8 @@ use stagewright_benchmarks::{Result, cpu, median, setting, write_json};
 use stagewright_services::postgres::{Cluster, Durability};
 use stagewright_store::search::{Entity, Filter, OrderBy};
 use stagewright_store::{
-    ArtifactKind, Home, MetricPoint, NewRun, NewVersion, Page, Reference, Registry, RunId, ViewType, fsyncs,
+    ArtifactKind, Home, MetricPoint, NewClientRun, NewRun, NewVersion, Page, Reference, Registry, RunId, ViewType,
+    fsyncs,
 };
 
 /// The binary's allocator.
@@ -69,6 +70,18 @@ fn changes(home: &Home, repeat: u64) -> Result<Value> {
         let points: Vec<MetricPoint> = (0..100).map(|metric| point(&format!("metric {metric}"), step)).collect();
         Ok(registry.log_batch(&run, &points, &[], &[])?)
     })?;
+    let points =
+        |step| -> Vec<MetricPoint> { (0..1000).map(|metric| point(&format!("metric {metric}"), step)).collect() };
+    result["log_batch_1000"] = measured("log 1000 metrics at once", repeat / 20, |step| {
+        Ok(registry.log_batch(&run, &points(step), &[], &[])?)
+    })?;
+    let client = NewClientRun {
+        experiment_id: registry.create_experiment("clients", &[])?,
+        tags: (0..5).map(|number| (format!("tag {number}"), number.to_string())).collect(),
+        ..NewClientRun::default()
+    };
+    result["create_client_run"] =
+        measured("begin a client's run", repeat, |_| Ok(registry.begin_client_run(&client).map(drop)?))?;
     let version = new_version(home)?;
     result["create_version"] = measured("create a version", repeat, |_| {
         Ok(registry.create_version(&home.artifacts, "churn", &version, &|_| None).map(drop)?)
@@ -166,7 +179,7 @@ fn milliseconds(duration: Duration) -> f64 {
 }
 
 fn point(name: &str, step: u64) -> MetricPoint {
-    MetricPoint { name: name.to_owned(), value: step as f64, step: step as i64, at_ms: None }
+    MetricPoint { name: name.to_owned(), value: step as f64, step: step as i64, ..MetricPoint::default() }
 }
 
 fn new_run() -> NewRun {

@@ -9,6 +9,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ("stagewright-metric-names", &[]),
     ("stagewright-store", &["stagewright-text", "stagewright-metric-names"]),
     ("stagewright-promotion", &["stagewright-store"]),
+    ("stagewright-server", &["stagewright-text", "stagewright-store"]),
     ("stagewright-data", &["stagewright-text", "stagewright-store"]),
     (
         "stagewright-manifest",
@@ -68,6 +69,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "stagewright-lifecycle",
             "stagewright-hooks",
             "stagewright-serving",
+            "stagewright-server",
             "stagewright-runtime",
         ],
     ),

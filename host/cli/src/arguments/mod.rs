@@ -12,6 +12,8 @@ mod json;
 mod probe;
 mod registry;
 mod serve;
+#[cfg(feature = "pipelines")]
+mod server;
 
 pub(crate) use changes::Changes;
 pub(crate) use deploy::{DeployCommand, DeployStartArguments};
@@ -23,6 +25,8 @@ pub(crate) use registry::{
     OutcomesArguments, PolicyName, RetireArguments, RunsArguments, RunsCommand, SearchArguments,
 };
 pub(crate) use serve::{IsolationArgument, ServeArguments};
+#[cfg(feature = "pipelines")]
+pub(crate) use server::ServerArguments;
 
 /// Runs machine-learning lifecycles as pipelines of sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
@@ -113,6 +117,9 @@ pub(crate) enum Command {
     Predict(PredictArguments),
     /// Serves predictions over HTTP.
     Serve(ServeArguments),
+    /// Runs the tracking server: clients of MLflow log to it, search it and load from it.
+    #[cfg(feature = "pipelines")]
+    Server(ServerArguments),
     /// Starts, advances, aborts and shows deployments: the ways in which a version takes over from
     /// the champion, step by step.
     #[cfg(feature = "pipelines")]

@@ -44,6 +44,8 @@ mod runs;
 #[cfg(feature = "pipelines")]
 mod search;
 mod serve;
+#[cfg(feature = "pipelines")]
+mod server;
 mod shell_files;
 #[cfg(feature = "pipelines")]
 mod sign;
@@ -95,6 +97,8 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Gc(arguments) => gc::gc(location, &arguments),
         Command::Predict(arguments) => predict::predict(location, &arguments),
         Command::Serve(arguments) => serve::serve(location, &arguments),
+        #[cfg(feature = "pipelines")]
+        Command::Server(arguments) => server::server(location, &arguments),
         #[cfg(feature = "pipelines")]
         Command::Deploy(command) => deploy::deploy(location, &command),
         #[cfg(feature = "pipelines")]

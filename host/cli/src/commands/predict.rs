@@ -55,6 +55,7 @@ pub(crate) fn predict(location: &HomeLocation, arguments: &PredictArguments) -> 
     let operator = installation::operator()?;
     let project = Project::open_with(location, &operator, arguments.workers)?;
     let version = find_version(&project.home, &arguments.model, CHAMPION)?;
+    version.check_runnable()?;
     let model: RegisteredModel =
         serde_json::from_value(version.contents.clone()).context("the registered model cannot be read")?;
     let keep = kept_names(&arguments.keep, &model.task)?;

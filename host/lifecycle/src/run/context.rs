@@ -122,6 +122,8 @@ impl Run {
     /// Records the beginning of a run.
     pub(crate) fn begin(request: Request, span: &Span) -> Result<Self, RunError> {
         let manifest = &request.manifest;
+        // Its candidate would be refused only after the training.
+        request.home.registry.check_own_model(manifest.model.as_str())?;
         let parameters = manifest.stages.iter().flat_map(|stage| {
             let parameters = manifest.parameters_of(stage);
             let description = &request.components[&stage.name].description;
@@ -162,8 +164,8 @@ impl Run {
         let point = |(name, value): (String, Option<f64>)| MetricPoint {
             name,
             value: value.unwrap_or(f64::NAN),
-            step: 0,
             at_ms: Some(at_ms),
+            ..MetricPoint::default()
         };
         let points: Vec<MetricPoint> = results_of(evaluated).into_iter().map(point).collect();
         Ok(self.request.home.registry.log_batch(&self.id, &points, &[], &[])?)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::model::RegisteredModel;
 use stagewright_promotion::PromotionError;
-use stagewright_store::{ArtifactStore, Deployment, Digest, StoreError};
+use stagewright_store::{ArtifactStore, Deployment, Digest, StoreError, TrackingError};
 
 #[cfg(test)]
 pub(crate) use location::COPIES_STAY_FOR;
@@ -139,7 +139,9 @@ impl OriginError {
     /// Returns the version that the place names and that cannot be used, if it is known.
     pub(crate) fn unusable_version(&self) -> Option<u32> {
         match self {
-            Self::Contents { version, .. } => Some(*version),
+            Self::Contents { version, .. }
+            // The registry answered.
+            | Self::Store(StoreError::Tracking(TrackingError::Foreign { version, .. })) => Some(*version),
             _ => None,
         }
     }

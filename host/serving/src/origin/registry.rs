@@ -74,19 +74,18 @@ impl RegistryOrigin {
 
     fn offer(&mut self, version: u32) -> Result<OfferedVersion, OriginError> {
         let model = self.model.clone();
-        let contents = self.registry()?.version(&model, version)?.contents;
-        let contents: RegisteredModel = serde_json::from_value(contents).map_err(|reason| OriginError::Contents {
-            model,
-            version,
-            problem: reason.to_string(),
-        })?;
+        let registered = self.registry()?.version(&model, version)?;
+        registered.check_runnable()?;
+        let contents: RegisteredModel = serde_json::from_value(registered.contents)
+            .map_err(|reason| OriginError::Contents { model, version, problem: reason.to_string() })?;
         Ok(OfferedVersion { version, contents, artifacts: self.artifacts.clone() })
     }
 
     /// Does what the registry is needed for. A failed connection is opened anew the next time.
     fn try_with<T>(&mut self, work: impl FnOnce(&mut Self) -> Result<T, OriginError>) -> Result<T, OriginError> {
         let done = work(self);
-        if matches!(done, Err(OriginError::Store(_))) {
+        // A refusal is an answer.
+        if matches!(&done, Err(OriginError::Store(error)) if !matches!(error, StoreError::Tracking(_))) {
             (self.registry, self.watch) = (None, None);
         }
         done
@@ -149,7 +148,7 @@ impl VersionOrigin for RegistryOrigin {
 
 #[cfg(test)]
 mod tests {
-    use stagewright_store::{NewVersion, OpenMode};
+    use stagewright_store::{NewForeignVersion, NewModel, NewVersion, OpenMode};
 
     use super::*;
 
@@ -191,5 +190,25 @@ mod tests {
         // A registry that is away is looked at, and opened again.
         origin.watch = None;
         assert!(origin.wait(Duration::from_millis(1)));
+    }
+
+    // invariant: No version that a client registered becomes champion, or is run, judged or
+    // deployed.
+    #[test]
+    fn a_version_that_a_client_registered_is_not_served() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("stagewright.db");
+        let registry = Registry::open(&path).expect("a registry");
+        let artifacts = ArtifactStore::open(folder.path().join("artifacts")).expect("a store");
+        registry.create_foreign_model("churn", &NewModel::default()).expect("a model");
+        registry.create_foreign_version("churn", &NewForeignVersion::default()).expect("a version");
+        registry.force_alias("churn", CHAMPION, Some(1)).expect("an alias");
+        let open = Box::new(move || Registry::open_as(&path, OpenMode::Serving));
+        let selector = Selector::Alias(CHAMPION.into());
+        let mut origin = RegistryOrigin::new(open, artifacts, "churn".into(), selector);
+        let refused = origin.current().expect_err("a client's version");
+        assert!(refused.to_string().contains("was registered by an MLflow client"), "{refused}");
+        assert_eq!(refused.unusable_version(), Some(1));
+        assert!(origin.registry.is_some(), "the registry answered, so that its connection is kept");
     }
 }

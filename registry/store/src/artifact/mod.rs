@@ -7,6 +7,7 @@
 //!
 //! - [`store`]: [`ArtifactStore`], which finds, opens and verifies artifacts
 //! - [`staging`]: [`Staging`], which publishes new ones; [`staged`]: their files before that
+//! - [`upload`]: bytes that arrive in pieces from a client
 //! - [`blob`]: blobs and documents (tables are in [`crate::table`])
 //! - [`shared`]: a place that several machines reach; [`sharing`]: sending there, fetching from
 //!   there
@@ -24,6 +25,7 @@ mod sharing;
 mod staged;
 mod staging;
 mod store;
+mod upload;
 
 pub use blob::{Blob, BlobWriter, Document};
 pub use garbage::CollectedArtifact;
@@ -32,3 +34,4 @@ pub use shared::{SharedArtifact, SharedArtifacts};
 pub(crate) use staged::{RemoveOnDrop, StagedFile, StagedFiles};
 pub use staging::Staging;
 pub use store::ArtifactStore;
+pub use upload::{OpenFile, Upload};

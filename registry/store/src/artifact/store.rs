@@ -251,7 +251,7 @@ impl ArtifactStore {
         self.inner.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn open_file(&self, kind: ArtifactKind, digest: &Digest) -> Result<(File, PathBuf), StoreError> {
+    pub(super) fn open_file(&self, kind: ArtifactKind, digest: &Digest) -> Result<(File, PathBuf), StoreError> {
         let path = self.path(kind, digest);
         let opened = match open_regular(&path) {
             // A collection may remove it between fetching and opening. Then it is missing after

@@ -2,7 +2,8 @@
 //!
 //! `champion` is not stored as an alias. It is the version in production, so that alias and
 //! lifecycle stage cannot disagree, and it moves by promotion alone
-//! ([`crate::registry::promotions`]).
+//! ([`crate::registry::promotions`]). Of a model whose versions clients register, it is an alias
+//! like others.
 
 use crate::database::{Connection, Outcome, Scope, values};
 use crate::error::StoreError;
@@ -70,6 +71,12 @@ impl Registry {
             return Err(StoreError::NoAlias { model: model.to_owned(), alias: shortened(alias) }.into());
         }
         let id = ids::model(connection, model)?;
+        if alias.eq_ignore_ascii_case(CHAMPION) {
+            let is_foreign = "SELECT is_foreign FROM registered_models WHERE id = ?1";
+            if !connection.one(is_foreign, values![id])?.get::<bool>(0)? {
+                return Err(StoreError::ReservedAlias { alias: alias.to_owned() }.into());
+            }
+        }
         match new {
             Some(new) => {
                 let version = ids::version(connection, model, new)?;
@@ -95,27 +102,24 @@ fn pointed_to(connection: &mut Connection, model: &str, alias: &str) -> Outcome<
 }
 
 fn pointed_to_if_any(connection: &mut Connection, model: &str, alias: &str) -> Outcome<Option<u32>> {
-    let row = if alias == CHAMPION {
-        let query = "SELECT version FROM versions JOIN registered_models ON registered_models.id = versions.model
-            WHERE name = ?1 AND stage = 'production'";
-        connection.first(query, values![model])?
-    } else {
-        let query = "SELECT versions.version FROM version_aliases
-            JOIN versions ON versions.id = version_aliases.version
-            JOIN registered_models ON registered_models.id = version_aliases.model WHERE name = ?1 AND alias = ?2";
-        connection.first(query, values![model, alias])?
-    };
-    Ok(row.map(|row| row.get(0)).transpose()?)
+    if alias == CHAMPION
+        && let Some((_, version)) = ids::champion(connection, model)?
+    {
+        return Ok(Some(version));
+    }
+    let query = "SELECT versions.version FROM version_aliases
+        JOIN versions ON versions.id = version_aliases.version
+        JOIN registered_models ON registered_models.id = version_aliases.model WHERE name = ?1 AND alias = ?2";
+    Ok(connection.first(query, values![model, alias])?.map(|row| row.get(0)).transpose()?)
 }
 
-/// Checks the name of an alias. `latest` and `v1` mean versions to MLflow's clients; `champion`
-/// moves by promotion.
+/// Checks the name of an alias. `latest` and `v1` mean versions to MLflow's clients.
 fn check_alias(alias: &str) -> Result<(), StoreError> {
     check_name("alias", alias)?;
     let lower = alias.to_ascii_lowercase();
     let numbered =
         lower.strip_prefix('v').is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|it| it.is_ascii_digit()));
-    if lower == CHAMPION || lower == "latest" || numbered {
+    if lower == "latest" || numbered {
         return Err(StoreError::ReservedAlias { alias: alias.to_owned() });
     }
     Ok(())

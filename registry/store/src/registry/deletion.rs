@@ -19,7 +19,7 @@ impl Registry {
         self.write("delete a model", Scope::Models, |connection| {
             // Servers that post outcomes or counters meanwhile were faster, or find no model.
             let id = ids::model_to_delete(connection, name)?;
-            let query = "SELECT version FROM versions WHERE model = ?1 AND stage = 'production'";
+            let query = "SELECT version FROM versions WHERE model = ?1 AND stage = 'production' AND is_foreign = 0";
             if let Some(row) = connection.first(query, values![id])? {
                 let (model, version) = (name.to_owned(), row.get(0)?);
                 return Err(StoreError::IsChampion { model, version, action: "deleted" }.into());
@@ -46,10 +46,10 @@ impl Registry {
     /// [`StoreError::NoVersion`], [`StoreError::NoModel`] or [`StoreError::Database`].
     pub fn delete_version(&self, model: &str, version: u32, reason: &str) -> Result<(), StoreError> {
         self.write("delete a model version", Scope::Models, |connection| {
-            let id = ids::version(connection, model, version)?;
+            let (id, is_foreign) = ids::version_and_kind(connection, model, version)?;
             let stage: LifecycleStage =
                 connection.one("SELECT stage FROM versions WHERE id = ?1", values![id])?.parsed(0)?;
-            if stage == LifecycleStage::Production {
+            if stage == LifecycleStage::Production && !is_foreign {
                 let model = model.to_owned();
                 return Err(StoreError::IsChampion { model, version, action: "deleted" }.into());
             }
@@ -90,6 +90,7 @@ fn remove_version(connection: &mut Connection, id: i64, model: &str) -> Outcome<
     ] {
         connection.execute(&format!("DELETE FROM {table} WHERE version = ?1"), values![id])?;
     }
+    connection.execute("DELETE FROM foreign_versions WHERE id = ?1", values![id])?;
     connection.execute("DELETE FROM versions WHERE id = ?1", values![id])?;
     Ok(())
 }

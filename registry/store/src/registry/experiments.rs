@@ -6,6 +6,7 @@ use crate::database::{Connection, Outcome, Row, Scope, values};
 use crate::error::StoreError;
 use crate::registry::handle::{Registry, now_ms};
 use crate::registry::names::{check_key, shortened};
+use crate::registry::rows;
 
 /// The most bytes in an experiment's name: MLflow's limit.
 const MAX_NAME_BYTES: usize = 500;
@@ -25,9 +26,27 @@ pub struct Experiment {
     pub deleted_ms: Option<i64>,
     /// Its tags, by name.
     pub tags: Vec<(String, String)>,
+    /// Where the files of its runs are, as its creator said; `None`: with this server.
+    #[serde(skip)]
+    pub artifact_location: Option<String>,
 }
 
-const COLUMNS: &str = "id, name, created_ms, updated_ms, deleted_ms FROM experiments";
+impl Experiment {
+    /// Returns the URI of the folder with the files of its runs.
+    pub fn artifact_uri(&self) -> String {
+        artifact_root(self.id, self.artifact_location.as_deref())
+    }
+}
+
+/// Returns the URI of the folder with the files of an experiment's runs.
+pub(super) fn artifact_root(experiment: i64, location: Option<&str>) -> String {
+    location.map_or_else(|| format!("mlflow-artifacts:/{experiment}"), str::to_owned)
+}
+
+/// The table of the tags, and its column of the experiment.
+pub(super) const TAGS: (&str, &str) = ("experiment_tags", "experiment");
+
+const COLUMNS: &str = "id, name, created_ms, updated_ms, deleted_ms, artifact_location FROM experiments";
 
 impl Registry {
     /// Creates an experiment. Returns its number.
@@ -36,21 +55,33 @@ impl Registry {
     /// [`StoreError::ExperimentExists`], [`StoreError::BadExperimentName`], [`StoreError::BadKey`]
     /// or [`StoreError::Database`].
     pub fn create_experiment(&self, name: &str, tags: &[(String, String)]) -> Result<i64, StoreError> {
+        self.create_experiment_at(name, None, tags)
+    }
+
+    /// As [`Registry::create_experiment`], with the URI of the folder for the files of its runs.
+    /// Without one, they are with this server.
+    ///
+    /// # Errors
+    /// As [`Registry::create_experiment`].
+    pub fn create_experiment_at(
+        &self,
+        name: &str,
+        artifact_location: Option<&str>,
+        tags: &[(String, String)],
+    ) -> Result<i64, StoreError> {
         check_experiment(name)?;
         for (tag, value) in tags {
             check_key("tag", tag, value)?;
         }
+        check_key("experiment", "artifact_location", artifact_location.unwrap_or_default())?;
         self.write("create an experiment", Scope::Runs, |connection| {
-            let now = now_ms();
-            let insert = "INSERT INTO experiments (name, created_ms, updated_ms) VALUES (?1, ?2, ?2)
-                ON CONFLICT DO NOTHING RETURNING id";
-            let Some(row) = connection.first(insert, values![name, now])? else {
+            let insert = "INSERT INTO experiments (name, created_ms, updated_ms, artifact_location)
+                VALUES (?1, ?2, ?2, ?3) ON CONFLICT DO NOTHING RETURNING id";
+            let Some(row) = connection.first(insert, values![name, now_ms(), artifact_location])? else {
                 return Err(StoreError::ExperimentExists { name: shortened(name) }.into());
             };
             let id = row.get(0)?;
-            for (tag, value) in tags {
-                set_tag(connection, id, tag, value)?;
-            }
+            rows::set_pairs(connection, TAGS, id, tags)?;
             Ok(id)
         })
     }
@@ -115,15 +146,25 @@ impl Registry {
         self.write("tag an experiment", Scope::Runs, |connection| {
             let row = connection.first("SELECT id FROM experiments WHERE name = ?1", values![name])?;
             let row = row.ok_or_else(|| StoreError::NoExperiment { name: shortened(name) })?;
-            set_tag(connection, row.get(0)?, tag, value)
+            rows::set_pairs(connection, TAGS, row.get(0)?, &[(tag.to_owned(), value.to_owned())])
         })
     }
 }
 
-/// Returns the experiment with this number.
+/// Returns the experiment with this number, or [`StoreError::NoExperiment`].
 pub(super) fn numbered(connection: &mut Connection, number: i64) -> Outcome<Experiment> {
-    let row = connection.one(&format!("SELECT {COLUMNS} WHERE id = ?1"), values![number])?;
+    let row = connection.first(&format!("SELECT {COLUMNS} WHERE id = ?1"), values![number])?;
+    let row = row.ok_or_else(|| StoreError::NoExperiment { name: number.to_string() })?;
     experiment(connection, &row)
+}
+
+/// As [`numbered`]; [`StoreError::ExperimentDeleted`] if it is deleted.
+pub(super) fn active(connection: &mut Connection, number: i64) -> Outcome<Experiment> {
+    let found = numbered(connection, number)?;
+    match found.deleted_ms {
+        None => Ok(found),
+        Some(_) => Err(StoreError::ExperimentDeleted { name: shortened(&found.name) }.into()),
+    }
 }
 
 /// Returns the number of the experiment of this name, which is created if missing.
@@ -155,15 +196,9 @@ fn experiment(connection: &mut Connection, row: &Row) -> Outcome<Experiment> {
         created_ms: row.get(2)?,
         updated_ms: row.get(3)?,
         deleted_ms: row.get(4)?,
+        artifact_location: row.get(5)?,
         tags: tags.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Outcome<_>>()?,
     })
-}
-
-fn set_tag(connection: &mut Connection, experiment: i64, name: &str, value: &str) -> Outcome<()> {
-    let upsert = "INSERT INTO experiment_tags (experiment, name, value) VALUES (?1, ?2, ?3)
-        ON CONFLICT (experiment, name) DO UPDATE SET value = excluded.value";
-    connection.execute(upsert, values![experiment, name, value])?;
-    Ok(())
 }
 
 fn changed(rows: u64, name: &str) -> Outcome<()> {

@@ -1,13 +1,20 @@
-//! The database's row ids of models and versions, looked up by name and number.
+//! The database's row ids of models, versions and logged models, looked up by name and number.
 
 use crate::database::{Connection, Outcome, values};
 use crate::error::StoreError;
 use crate::registry::names::shortened;
+use crate::registry::tracking_error::TrackingError;
 
 /// Returns the row id of the model of this name, if there is one.
 pub(super) fn find_model(connection: &mut Connection, name: &str) -> Outcome<Option<i64>> {
     let row = connection.first("SELECT id FROM registered_models WHERE name = ?1", values![name])?;
     Ok(row.map(|row| row.get(0)).transpose()?)
+}
+
+/// As [`find_model`], with whether clients register its versions.
+pub(super) fn find_model_and_kind(connection: &mut Connection, name: &str) -> Outcome<Option<(i64, bool)>> {
+    let row = connection.first("SELECT id, is_foreign FROM registered_models WHERE name = ?1", values![name])?;
+    row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
 }
 
 /// Returns the row id of the model of this name, or [`StoreError::NoModel`].
@@ -40,20 +47,44 @@ fn locked_model(connection: &mut Connection, name: &str, lock: &str) -> Outcome<
 
 /// Returns the row id of a version, or [`StoreError::NoModel`] or [`StoreError::NoVersion`].
 pub(super) fn version(connection: &mut Connection, name: &str, version: u32) -> Outcome<i64> {
-    let query = "SELECT versions.id FROM versions JOIN registered_models ON registered_models.id = versions.model
-        WHERE name = ?1 AND version = ?2";
+    Ok(version_and_kind(connection, name, version)?.0)
+}
+
+/// As [`version`], with whether a client registered it.
+pub(super) fn version_and_kind(connection: &mut Connection, name: &str, version: u32) -> Outcome<(i64, bool)> {
+    let query = "SELECT versions.id, versions.is_foreign FROM versions
+        JOIN registered_models ON registered_models.id = versions.model WHERE name = ?1 AND version = ?2";
     if let Some(row) = connection.first(query, values![name, version])? {
-        return Ok(row.get(0)?);
+        return Ok((row.get(0)?, row.get(1)?));
     }
     model(connection, name)?;
     Err(StoreError::NoVersion { model: shortened(name), version }.into())
 }
 
-/// Returns the row id and the number of the version in production, if there is one.
+/// As [`version`], of a version that its pipeline registered; [`TrackingError::Foreign`] if a
+/// client did, so that it can be neither run, judged, deployed nor promoted.
+pub(super) fn own_version(connection: &mut Connection, name: &str, version: u32) -> Outcome<i64> {
+    match version_and_kind(connection, name, version)? {
+        (id, false) => Ok(id),
+        _ => Err(StoreError::from(TrackingError::Foreign { model: name.to_owned(), version }).into()),
+    }
+}
+
+/// Returns the row id of a logged model, or [`TrackingError::NoLoggedModel`].
+pub(super) fn logged_model(connection: &mut Connection, model_id: &str) -> Outcome<i64> {
+    let query = "SELECT id FROM logged_models WHERE model_id = ?1 AND deleted_ms IS NULL";
+    match connection.first(query, values![model_id])? {
+        Some(row) => Ok(row.get(0)?),
+        None => Err(StoreError::from(TrackingError::NoLoggedModel { model_id: shortened(model_id) }).into()),
+    }
+}
+
+/// Returns the row id and the number of the champion, if there is one. Versions of clients in
+/// production are none.
 pub(super) fn champion(connection: &mut Connection, model: &str) -> Outcome<Option<(i64, u32)>> {
     let query =
         "SELECT versions.id, version FROM versions JOIN registered_models ON registered_models.id = versions.model
-        WHERE name = ?1 AND stage = 'production'";
+        WHERE name = ?1 AND stage = 'production' AND versions.is_foreign = 0";
     let row = connection.first(query, values![model])?;
     row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
 }

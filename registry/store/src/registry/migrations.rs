@@ -11,7 +11,7 @@ use crate::registry::{audit, row_memory};
 
 /// The format that this program writes. It is in SQLite's `user_version` or PostgreSQL's table
 /// `stagewright_format`.
-const FORMAT: u32 = 8;
+const FORMAT: u32 = 9;
 
 const MIGRATIONS: [&str; FORMAT as usize] = [
     include_str!("migrations/1.sql"),
@@ -22,6 +22,7 @@ const MIGRATIONS: [&str; FORMAT as usize] = [
     include_str!("migrations/6.sql"),
     include_str!("migrations/7.sql"),
     include_str!("migrations/8.sql"),
+    include_str!("migrations/9.sql"),
 ];
 
 /// The format of `migrations/new.sql`, the tables of a new SQLite file, which later migrations are

@@ -6,22 +6,32 @@
 //!
 //! - [`handle`]: the type itself; [`open`]: opening it; [`migrations`]: its tables
 //! - runs: [`runs`], [`logging`], [`stages`], [`experiments`], [`imports`]
+//! - what clients of the tracking server log: [`client_runs`], [`experiments_by_number`],
+//!   [`metric_history`], [`run_inputs`], [`client_files`], [`logged_models`],
+//!   [`logged_model_metrics`], [`logged_model_search`]
 //! - models: [`models`], [`versions`], [`row_memory`], [`verdicts`], [`transitions`], [`aliases`],
-//!   [`promotions`], [`retirement`], [`collections`], [`deletion`]
+//!   [`promotions`], [`retirement`], [`collections`], [`deletion`]; those that clients register:
+//!   [`foreign`], [`foreign_source`]
 //! - what serves: [`deployments`], [`outcomes`], [`refusals`], [`watch`]
 //! - who is told of changes of champions: [`hooks`]
 //! - across: [`audit`], [`search`], [`lineage`], [`reachable`] (what garbage collection must leave)
-//! - below all of them: [`ids`] (rows by name), [`names`] (what may be a name)
+//! - below all of them: [`ids`] (rows by name), [`names`] (what may be a name), [`rows`] (many rows
+//!   in one statement), [`metric`], [`tracking_error`]
 //!
 //! Why a database and not files? Consecutive version numbers, compare-and-set of aliases and
 //! searches need transactions. SQLite needs nothing to be installed on an edge host.
 
 mod aliases;
 mod audit;
+mod client_files;
+mod client_runs;
 mod collections;
 mod deletion;
 mod deployments;
 mod experiments;
+mod experiments_by_number;
+mod foreign;
+mod foreign_source;
 mod handle;
 mod hooks;
 mod ids;
@@ -29,7 +39,12 @@ mod imports;
 mod judgement;
 mod lifecycle_stage;
 mod lineage;
+mod logged_model_metrics;
+mod logged_model_search;
+mod logged_models;
 mod logging;
+mod metric;
+mod metric_history;
 mod migrations;
 mod models;
 mod names;
@@ -42,11 +57,14 @@ mod references;
 mod refusals;
 mod retirement;
 mod row_memory;
+mod rows;
 mod run_id;
+mod run_inputs;
 mod runs;
 mod search;
 mod search_query;
 mod stages;
+mod tracking_error;
 mod transitions;
 mod verdicts;
 mod version_metrics;
@@ -54,18 +72,26 @@ mod versions;
 mod watch;
 
 pub use audit::{AuditCheck, AuditDifference, AuditEntry};
+pub use client_files::{ClientFile, FileEntry, check_file_path, proxied_path};
+pub use client_runs::{NewClientRun, RunUpdate};
 pub use deployments::{
     ArmCounts, Deployment, DeploymentArm, DeploymentError, DeploymentRevision, DeploymentStatus, DeploymentStep,
     DeploymentStrategy, NewDeployment,
 };
 pub use experiments::Experiment;
+pub use foreign::NewForeignVersion;
+pub use foreign_source::{ForeignSource, ForeignState};
 pub use handle::Registry;
 pub use hooks::{ChampionChange, ChampionChangeKind, ChangedDestination, HeldHook, HookProgress};
 pub use imports::ImportedRun;
 pub use judgement::{JudgedAgainst, Verdict};
 pub use lifecycle_stage::LifecycleStage;
 pub use lineage::{ArtifactUse, UseKind};
-pub use logging::{LoggedMetric, MetricPoint};
+pub use logged_model_metrics::LoggedModelMetric;
+pub use logged_model_search::{LoggedModelOrder, LoggedModelSearch, OfDataset};
+pub use logged_models::{LoggedModel, LoggedModelStatus, NewLoggedModel};
+pub use metric::{DatasetName, LoggedMetric, MetricPoint};
+pub use metric_history::{MetricHistory, RunPoint};
 pub use models::{Model, NewModel};
 pub use names::CHAMPION;
 pub use open::OpenMode;
@@ -74,10 +100,12 @@ pub use promotion_record::{Promotion, PromotionRequest, PromotionState};
 pub use references::Reference;
 pub use row_memory::RowMemory;
 pub use run_id::RunId;
+pub use run_inputs::{Dataset, DatasetInput, DatasetSummary, ModelOutput, RunInputs};
 pub use runs::{NewRun, Run, RunStatus};
 pub use search::ViewType;
 pub use search_query::Page;
 pub use stages::{ArtifactRecord, CACHED, FAILED, FINISHED, InputRecord, LogLine, MetricRecord, StageRecord};
+pub use tracking_error::TrackingError;
 pub use verdicts::{NewVerdict, PERSON, VerdictReason, VersionVerdict};
 pub use versions::{ModelVersion, NewVersion, Numbering, Registration, SOURCE_TAG};
 pub use watch::RegistryWatch;

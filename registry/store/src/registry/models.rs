@@ -7,7 +7,7 @@ use crate::error::StoreError;
 use crate::registry::audit::NewEntry;
 use crate::registry::handle::{Registry, now_ms};
 use crate::registry::ids;
-use crate::registry::names::{CHAMPION, check_key, check_name, shortened};
+use crate::registry::names::{CHAMPION, check_client_name, check_key, check_name, shortened};
 
 /// A model: a name for a series of versions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -28,6 +28,9 @@ pub struct Model {
     pub aliases: Vec<(String, u32)>,
     /// Its tags, by name.
     pub tags: Vec<(String, String)>,
+    /// Whether clients register its versions, which Stagewright neither runs nor promotes.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_foreign: bool,
 }
 
 /// The facts about a model that is registered before it has a version.
@@ -40,9 +43,9 @@ pub struct NewModel {
 }
 
 const COLUMNS: &str = "registered_models.id, name, registered_models.description, registered_models.created_ms, \
-     registered_models.updated_ms, last_version, champion.version \
+     registered_models.updated_ms, last_version, champion.version, registered_models.is_foreign \
      FROM registered_models LEFT JOIN versions champion \
-     ON champion.model = registered_models.id AND champion.stage = 'production'";
+     ON champion.model = registered_models.id AND champion.stage = 'production' AND champion.is_foreign = 0";
 
 impl Registry {
     /// Registers a model without versions.
@@ -56,16 +59,7 @@ impl Registry {
             check_key("tag", tag, value)?;
         }
         self.write("register a model", Scope::Models, |connection| {
-            if ids::find_model(connection, name)?.is_some() {
-                return Err(StoreError::ModelExists { model: name.to_owned() }.into());
-            }
-            let id = insert(connection, name)?;
-            let update = "UPDATE registered_models SET description = ?2 WHERE id = ?1";
-            connection.execute(update, values![id, &model.description])?;
-            for (tag, value) in &model.tags {
-                set_tag(connection, id, tag, value)?;
-            }
-            self.audit(connection, &NewEntry::about("model.registered", name, None))
+            insert_new(self, connection, name, model, false).map(drop)
         })
     }
 
@@ -111,9 +105,14 @@ impl Registry {
     /// [`StoreError::NoModel`], [`StoreError::ModelExists`], [`StoreError::BadName`] or
     /// [`StoreError::Database`].
     pub fn rename_model(&self, name: &str, new: &str) -> Result<(), StoreError> {
-        check_name("model", new)?;
         self.write("rename a model", Scope::Models, |connection| {
             let id = ids::model(connection, name)?;
+            let is_foreign = "SELECT is_foreign FROM registered_models WHERE id = ?1";
+            if connection.one(is_foreign, values![id])?.get(0)? {
+                check_client_name(new)?;
+            } else {
+                check_name("model", new)?;
+            }
             if name != new && ids::find_model(connection, new)?.is_some() {
                 return Err(StoreError::ModelExists { model: new.to_owned() }.into());
             }
@@ -170,6 +169,27 @@ pub(super) fn create(registry: &Registry, connection: &mut Connection, name: &st
     Ok(id)
 }
 
+/// Registers a model by hand. Returns its row id.
+pub(super) fn insert_new(
+    registry: &Registry,
+    connection: &mut Connection,
+    name: &str,
+    model: &NewModel,
+    is_foreign: bool,
+) -> Outcome<i64> {
+    if ids::find_model(connection, name)?.is_some() {
+        return Err(StoreError::ModelExists { model: name.to_owned() }.into());
+    }
+    let id = insert(connection, name)?;
+    let update = "UPDATE registered_models SET description = ?2, is_foreign = ?3 WHERE id = ?1";
+    connection.execute(update, values![id, &model.description, is_foreign])?;
+    for (tag, value) in &model.tags {
+        set_tag(connection, id, tag, value)?;
+    }
+    registry.audit(connection, &NewEntry::about("model.registered", name, None))?;
+    Ok(id)
+}
+
 fn insert(connection: &mut Connection, name: &str) -> Outcome<i64> {
     // The version numbers of a deleted model of this name are not used again: a production location
     // may still have them.
@@ -215,5 +235,6 @@ fn complete(connection: &mut Connection, row: &Row) -> Outcome<Model> {
         champion,
         aliases,
         tags: tags.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect::<Outcome<_>>()?,
+        is_foreign: row.get(7)?,
     })
 }

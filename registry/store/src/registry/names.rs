@@ -1,12 +1,16 @@
 //! Checks of names and identifiers, and how errors quote them.
 
 use crate::error::StoreError;
+use crate::registry::tracking_error::TrackingError;
 
 /// The alias of the version that is in production.
 pub const CHAMPION: &str = "champion";
 
 /// The most bytes in the name of a model or an alias.
 const MAX_NAME_BYTES: usize = 128;
+
+/// The most bytes in the name of a model that a client registers.
+const MAX_CLIENT_NAME_BYTES: usize = 256;
 
 /// The most bytes in the name of a tag, a parameter or a metric: MLflow's limit.
 const MAX_TAG_NAME: usize = 250;
@@ -23,6 +27,15 @@ pub(super) fn check_name(what: &'static str, name: &str) -> Result<(), StoreErro
     } else {
         Err(StoreError::BadName { what, name: shortened(name) })
     }
+}
+
+/// Checks the name of a model that a client registers: MLflow's rule, with an end.
+pub(super) fn check_client_name(name: &str) -> Result<(), StoreError> {
+    let is_odd = |letter: char| letter.is_control() || matches!(letter, '/' | ':');
+    if name.trim().is_empty() || name.len() > MAX_CLIENT_NAME_BYTES || name.contains(is_odd) {
+        return Err(TrackingError::BadModelName { name: shortened(name) }.into());
+    }
+    Ok(())
 }
 
 /// Checks the name and the value of a tag, a parameter or a metric: free text within limits.

@@ -117,7 +117,8 @@ impl Registry {
     /// Ends what processes that have died left unfinished: runs, promotions, collections.
     fn settle_abandoned(&self) -> Result<(), StoreError> {
         let owners: Vec<String> = self.read("look for abandoned runs", |connection| {
-            let owners = "SELECT owner FROM runs WHERE status = 'running'
+            // Runs of clients belong to no process.
+            let owners = "SELECT owner FROM runs WHERE status = 'running' AND owner <> ''
                 UNION SELECT owner FROM promotions WHERE state = 'intended' UNION SELECT owner FROM collections";
             connection.query(owners, &[])?.iter().map(|row| Ok(row.get(0)?)).collect()
         })?;

@@ -166,7 +166,7 @@ impl Registry {
                 let (expected, actual) = (promotion.expected, champion.map(|(_, version)| version));
                 return Err(StoreError::AliasMoved { model, alias, expected, actual }.into());
             }
-            let number = ids::version(connection, model, version)?;
+            let number = ids::own_version(connection, model, version)?;
             self.replace_champion(connection, &promotion, number, champion)?;
             complete(connection, &id, PromotionState::Finished)
         })
@@ -231,7 +231,7 @@ impl Registry {
         request: &PromotionRequest,
         rollback: bool,
     ) -> Outcome<Promotion> {
-        let number = ids::version(connection, model, version)?;
+        let number = ids::own_version(connection, model, version)?;
         let champion = champion(connection, model)?;
         check_verdict(connection, number, (model, version), champion, rollback)?;
         let collecting = "SELECT EXISTS (SELECT 1 FROM collections WHERE destination = ?1)";
@@ -241,7 +241,7 @@ impl Registry {
         let expected = match request.expected {
             None => champion.map(|(id, _)| id),
             Some(None) => None,
-            Some(Some(expected)) => Some(ids::version(connection, model, expected)?),
+            Some(Some(expected)) => Some(ids::own_version(connection, model, expected)?),
         };
         connection.execute(
             "INSERT INTO promotions (id, model, version, expected, rollback, destination, state, owner, actor, reason, began_ms)

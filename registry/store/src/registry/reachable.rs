@@ -1,18 +1,20 @@
-//! The artifacts that garbage collection must keep: those that a run, a version or a promotion
-//! refers to.
+//! The artifacts that garbage collection must keep: those that a run, a version, a promotion or a
+//! client's file refers to.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
 use crate::artifact::ArtifactKind;
-use crate::database::{Outcome, values};
+use crate::database::{Connection, Outcome, values};
 use crate::digest::Digest;
 use crate::error::StoreError;
+use crate::registry::foreign_source;
 use crate::registry::handle::{Registry, now_ms};
 
 impl Registry {
-    /// Returns the digests of all artifacts that versions and verdicts refer to, and that runs made
-    /// or read, with their components. Deleted runs do not count.
+    /// Returns the digests of all artifacts that versions and verdicts refer to, that runs made or
+    /// read, with their components, and that clients uploaded. Deleted runs and logged models do
+    /// not count, unless a version that a client registered has its source there.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -47,6 +49,7 @@ impl Registry {
             for row in connection.query(unlisted, &[])? {
                 reachable.extend(digests_in(&row.get::<String>(0)?));
             }
+            add_client_files(connection, since, &mut reachable)?;
             Ok(reachable)
         })
     }
@@ -59,7 +62,8 @@ impl Registry {
     pub(crate) fn bytes_of(&self, kind: ArtifactKind, digest: &Digest) -> Result<Option<u64>, StoreError> {
         self.read("look for the length of an artifact", |connection| {
             let query = "SELECT bytes FROM stage_outputs WHERE digest = ?1 AND kind = ?2
-                UNION ALL SELECT bytes FROM version_artifacts WHERE digest = ?1 AND kind = ?2 LIMIT 1";
+                UNION ALL SELECT bytes FROM version_artifacts WHERE digest = ?1 AND kind = ?2
+                UNION ALL SELECT bytes FROM client_files WHERE digest = ?1 AND ?2 = 'blob' LIMIT 1";
             let row = connection.first(query, values![*digest, kind.name()])?;
             Ok(row.map(|row| row.get(0)).transpose()?)
         })
@@ -75,6 +79,7 @@ impl Registry {
         self.read("look for what only records of runs reach", |connection| {
             let mut needed = HashSet::new();
             let referred = "SELECT digest FROM version_artifacts UNION SELECT digest FROM verdict_artifacts
+                UNION SELECT digest FROM client_files
                 UNION SELECT stage_outputs.digest FROM stage_outputs JOIN stages ON stages.id = stage_outputs.stage
                     JOIN runs ON runs.id = stages.run WHERE runs.status = 'running'
                 UNION SELECT stage_inputs.digest FROM stage_inputs JOIN stages ON stages.id = stage_inputs.stage
@@ -109,6 +114,42 @@ impl Registry {
             connection.query(query, values![destination])?.iter().map(|row| Ok(row.parsed(0)?)).collect()
         })
     }
+}
+
+/// Adds the digests of the files that clients uploaded, but for those of runs and logged models
+/// that were deleted before `since`.
+fn add_client_files(connection: &mut Connection, since: i64, reachable: &mut HashSet<Digest>) -> Outcome<()> {
+    let deleted = "SELECT run_id FROM runs WHERE deleted_ms <= ?1 AND owner = ''
+        UNION ALL SELECT model_id FROM logged_models WHERE deleted_ms <= ?1";
+    let mut deleted: HashSet<String> =
+        connection.query(deleted, values![since])?.iter().map(|row| row.get(0)).collect::<Result<_, _>>()?;
+    if !deleted.is_empty() {
+        for row in connection.query("SELECT DISTINCT source FROM foreign_versions", &[])? {
+            if let Some(owner) = foreign_source::folder_of(connection, &row.get::<String>(0)?)?.and_then(owner_of) {
+                deleted.remove(&owner);
+            }
+        }
+    }
+    if deleted.is_empty() {
+        for row in connection.query("SELECT DISTINCT digest FROM client_files", &[])? {
+            reachable.insert(row.parsed(0)?);
+        }
+        return Ok(());
+    }
+    for row in connection.query("SELECT path, digest FROM client_files", &[])? {
+        if !owner_of(row.get(0)?).is_some_and(|owner| deleted.contains(&owner)) {
+            reachable.insert(row.parsed(1)?);
+        }
+    }
+    Ok(())
+}
+
+/// Returns the run or the logged model whose folder of files a path is, or lies in: the part before
+/// `artifacts`.
+fn owner_of(path: String) -> Option<String> {
+    let parts: Vec<&str> = path.split('/').collect();
+    let place = parts.iter().position(|part| *part == "artifacts")?;
+    place.checked_sub(1).map(|before| parts[before].to_owned())
 }
 
 fn digests_in(text: &str) -> impl Iterator<Item = Digest> + '_ {

@@ -8,11 +8,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::database::{Connection, Outcome, Row, Scope, values};
 use crate::error::StoreError;
-use crate::registry::experiments;
 use crate::registry::handle::{Registry, now_ms};
-use crate::registry::logging::LoggedMetric;
+use crate::registry::metric::LoggedMetric;
 use crate::registry::names::{check_key, shortened};
 use crate::registry::run_id::{RunId, is_hex};
+use crate::registry::run_inputs::{self, RunInputs};
+use crate::registry::{experiments, rows};
 
 /// The status of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -113,11 +114,26 @@ pub struct Run {
     pub deleted_ms: Option<i64>,
     /// Why it failed.
     pub error: Option<serde_json::Value>,
+    /// The number of its experiment.
+    #[serde(skip)]
+    pub experiment_id: i64,
+    /// The URI of the folder with its files.
+    #[serde(skip)]
+    pub artifact_uri: String,
+    /// Whether a client logs it. No process of Stagewright carries it out.
+    #[serde(skip)]
+    pub is_client: bool,
+    /// The datasets and models that it used and made.
+    #[serde(skip)]
+    pub inputs: RunInputs,
 }
+
+/// The owner of runs that clients log: no process, so that they end with none.
+pub(super) const CLIENT: &str = "";
 
 /// The columns that [`run_from_row`] reads.
 const COLUMNS: &str = "runs.id, run_id, runs.name, pipeline, experiments.name, actor, seed, manifest, config, status, \
-     started_ms, ended_ms, runs.deleted_ms, error FROM runs JOIN experiments ON experiments.id = runs.experiment";
+     started_ms, ended_ms, runs.deleted_ms, error, runs.experiment, artifact_location, owner FROM runs JOIN experiments ON experiments.id = runs.experiment";
 
 /// The number of runs whose parameters, tags and metrics are read with one query each.
 const PIECE: usize = 500;
@@ -218,21 +234,28 @@ impl Registry {
     }
 
     /// Deletes a run so that it can be restored, or restores it. Artifacts that only deleted runs
-    /// refer to are garbage.
+    /// refer to are garbage. A run of a client can be deleted while it runs.
     ///
     /// # Errors
     /// [`StoreError::NoRun`], [`StoreError::RunRunning`] or [`StoreError::Database`].
     pub fn delete_run(&self, run_id: &RunId, deleted: bool) -> Result<(), StoreError> {
         self.write("delete a run", Scope::Runs, |connection| {
-            let row = connection.first("SELECT status FROM runs WHERE run_id = ?1", values![run_id.as_str()])?;
+            let row = connection.first("SELECT status, owner FROM runs WHERE run_id = ?1", values![run_id.as_str()])?;
             let row = row.ok_or_else(|| StoreError::NoRun { id: run_id.to_string() })?;
-            if row.parsed::<RunStatus>(0)? == RunStatus::Running {
+            if row.parsed::<RunStatus>(0)? == RunStatus::Running && row.get::<String>(1)? != CLIENT {
                 return Err(StoreError::RunRunning { id: run_id.to_string() }.into());
             }
             let update = "UPDATE runs SET deleted_ms = ?2 WHERE run_id = ?1";
             connection.execute(update, values![run_id.as_str(), deleted.then(now_ms)])?;
             Ok(())
         })
+    }
+
+    /// Returns the run with this row id.
+    pub(super) fn run_numbered(connection: &mut Connection, number: i64) -> Outcome<Run> {
+        let row = connection.one(&format!("SELECT {COLUMNS} WHERE runs.id = ?1"), values![number])?;
+        let found = complete(connection, std::slice::from_ref(&row))?.pop();
+        found.ok_or_else(|| crate::database::Failure::Record(format!("run {number} is not in its own table")))
     }
 
     /// Returns the runs with these row ids, in this order.
@@ -247,6 +270,13 @@ impl Registry {
         }
         Ok(runs)
     }
+}
+
+/// Returns the row id of a run, whatever its state.
+pub(super) fn number_of(connection: &mut Connection, run_id: &RunId) -> Outcome<i64> {
+    let row = connection.first("SELECT id FROM runs WHERE run_id = ?1", values![run_id.as_str()])?;
+    let row = row.ok_or_else(|| StoreError::NoRun { id: run_id.to_string() })?;
+    Ok(row.get(0)?)
 }
 
 /// Returns the row id of a running run, which cannot end before the transaction does.
@@ -301,16 +331,8 @@ pub(super) fn insert_run(
     )?;
     let Some(inserted) = inserted else { return Err(StoreError::RunExists { id: run_id.to_string() }.into()) };
     let id: i64 = inserted.get(0)?;
-    for (table, pairs) in [("parameters", &run.parameters), ("run_tags", &run.tags)] {
-        let upsert = format!(
-            "INSERT INTO {table} (run, name, value) VALUES (?1, ?2, ?3)
-             ON CONFLICT (run, name) DO UPDATE SET value = excluded.value"
-        );
-        for (name, value) in pairs {
-            connection.execute(&upsert, values![id, name, value])?;
-        }
-    }
-    Ok(())
+    rows::set_pairs(connection, ("parameters", "run"), id, &run.parameters)?;
+    rows::set_pairs(connection, ("run_tags", "run"), id, &run.tags)
 }
 
 fn listed(numbers: &[i64]) -> String {
@@ -332,11 +354,13 @@ fn complete(connection: &mut Connection, rows: &[Row]) -> Outcome<Vec<Run>> {
         for row in connection.query_once(&query, &[])? {
             metrics.entry(row.get(0)?).or_default().push(LoggedMetric::from_row(&row, 1)?);
         }
+        let mut inputs = run_inputs::of_runs(connection, &among, piece.iter().map(is_client))?;
         for (id, row) in numbers.iter().zip(piece) {
             runs.push(Run {
                 parameters: parameters.remove(id).unwrap_or_default(),
                 tags: tags.remove(id).unwrap_or_default(),
                 metrics: metrics.remove(id).unwrap_or_default(),
+                inputs: inputs.remove(id).unwrap_or_default(),
                 ..run_from_row(row)?
             });
         }
@@ -351,6 +375,17 @@ fn pairs(connection: &mut Connection, table: &str, among: &str) -> Outcome<HashM
         found.entry(row.get(0)?).or_default().push((row.get(1)?, row.get(2)?));
     }
     Ok(found)
+}
+
+/// Returns whether the run of a row is a client's.
+fn is_client(row: &Row) -> Outcome<bool> {
+    Ok(row.get::<String>(16)? == CLIENT)
+}
+
+fn artifact_uri(row: &Row) -> Outcome<String> {
+    let location: Option<String> = row.get(15)?;
+    let root = experiments::artifact_root(row.get(14)?, location.as_deref());
+    Ok(format!("{}/{}/artifacts", root.trim_end_matches('/'), row.get::<String>(1)?))
 }
 
 /// Reads a run without its rows in other tables.
@@ -372,5 +407,9 @@ fn run_from_row(row: &Row) -> Outcome<Run> {
         ended_ms: row.get(11)?,
         deleted_ms: row.get(12)?,
         error: row.optional_json(13)?,
+        experiment_id: row.get(14)?,
+        artifact_uri: artifact_uri(row)?,
+        is_client: is_client(row)?,
+        inputs: RunInputs::default(),
     })
 }

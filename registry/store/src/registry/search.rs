@@ -45,16 +45,47 @@ impl Registry {
         view: ViewType,
         page: Page,
     ) -> Result<Vec<Run>, StoreError> {
+        self.search_runs_where(filter, order, view, page, |query| match experiments {
+            None => "experiments.deleted_ms IS NULL".into(),
+            Some(names) => format!("experiments.name IN ({})", query.list(names)),
+        })
+    }
+
+    /// Returns the runs of the experiments with these numbers, deleted or not, that satisfy a
+    /// filter, in order.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] or [`StoreError::BadRecord`].
+    pub fn search_runs_in(
+        &self,
+        experiments: &[i64],
+        filter: &Filter,
+        order: &OrderBy,
+        view: ViewType,
+        page: Page,
+    ) -> Result<Vec<Run>, StoreError> {
+        if experiments.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.search_runs_where(filter, order, view, page, |_| {
+            let numbers: Vec<String> = experiments.iter().map(i64::to_string).collect();
+            format!("runs.experiment IN ({})", numbers.join(", "))
+        })
+    }
+
+    fn search_runs_where(
+        &self,
+        filter: &Filter,
+        order: &OrderBy,
+        view: ViewType,
+        page: Page,
+        condition: impl FnOnce(&mut Query) -> String,
+    ) -> Result<Vec<Run>, StoreError> {
         self.read("search runs", |connection| {
             let mut query = Query::new(Entity::Runs, connection.is_sqlite());
             query.conditions.extend(view.condition("runs.deleted_ms"));
-            match experiments {
-                None => query.conditions.push("experiments.deleted_ms IS NULL".into()),
-                Some(names) => {
-                    let names = query.list(names);
-                    query.conditions.push(format!("experiments.name IN ({names})"));
-                }
-            }
+            let condition = condition(&mut query);
+            query.conditions.push(condition);
             let numbers = query.row_ids(connection, filter, order, page)?;
             Self::runs_numbered(connection, &numbers)
         })

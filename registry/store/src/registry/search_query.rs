@@ -50,7 +50,7 @@ impl Tables {
                 parameters: "version_parameters",
                 tags: "version_tags",
             },
-            // The grammar has no metrics and parameters for these.
+            // The grammar has no metrics and parameters for these two.
             Entity::RegisteredModels => Self {
                 from: "registered_models",
                 id: "registered_models.id",
@@ -67,6 +67,14 @@ impl Tables {
                 parameters: "",
                 tags: "experiment_tags",
             },
+            Entity::LoggedModels => Self {
+                from: "logged_models",
+                id: "logged_models.id",
+                owner: "model",
+                metrics: "logged_model_metrics",
+                parameters: "logged_model_parameters",
+                tags: "logged_model_tags",
+            },
         }
     }
 }
@@ -81,8 +89,10 @@ pub(super) struct Query {
     joined: Vec<(String, String)>,
     /// Metrics that have several names, with the names that any record uses.
     logged: Vec<(String, Vec<String>)>,
+    /// The condition on the rows of metrics that count, of logged models.
+    pub(super) counted: String,
     pub(super) conditions: Vec<String>,
-    order: Vec<String>,
+    pub(super) order: Vec<String>,
     parameters: Vec<Value>,
 }
 
@@ -95,6 +105,7 @@ impl Query {
             joins: String::new(),
             joined: Vec::new(),
             logged: Vec::new(),
+            counted: String::new(),
             conditions: Vec::new(),
             order: Vec::new(),
             parameters: Vec::new(),
@@ -128,7 +139,7 @@ impl Query {
     }
 
     /// Adds a parameter with a value. Returns its place in the statement.
-    fn value(&mut self, value: impl Into<Value>) -> String {
+    pub(super) fn value(&mut self, value: impl Into<Value>) -> String {
         self.parameters.push(value.into());
         format!("?{}", self.parameters.len())
     }
@@ -140,6 +151,15 @@ impl Query {
 
     fn add(&mut self, clause: &Clause) {
         let condition = match &clause.key {
+            // It may have several rows: one a dataset and run.
+            Key::Metric(name) if self.entity == Entity::LoggedModels => {
+                let place = self.value(name);
+                let condition = self.compare("value", Kind::Number, &clause.comparison);
+                let counted = &self.counted;
+                format!(
+                    "logged_models.id IN (SELECT model FROM logged_model_metrics WHERE name = {place} AND {condition}{counted})"
+                )
+            }
             Key::Metric(name) => {
                 let alias = self.metric(name);
                 self.compare(&format!("{alias}.value"), Kind::Number, &clause.comparison)
@@ -173,6 +193,9 @@ impl Query {
     /// alone.
     fn look_up(&mut self, connection: &mut Connection, key: &Key) -> Outcome<()> {
         let Key::Metric(name) = key else { return Ok(()) };
+        if self.entity == Entity::LoggedModels {
+            return Ok(());
+        }
         let Some(names) = stagewright_metric_names::names(name) else { return Ok(()) };
         if self.logged.iter().any(|(known, _)| known == name) {
             return Ok(());
@@ -234,7 +257,7 @@ impl Query {
     /// Returns a condition on the aliases of a version, including `champion`.
     fn alias(&mut self, comparison: &Comparison) -> String {
         const ALIASES: &str = "(SELECT alias FROM version_aliases WHERE version_aliases.version = versions.id
-            UNION ALL SELECT 'champion' WHERE versions.stage = 'production') named";
+            UNION ALL SELECT 'champion' WHERE versions.stage = 'production' AND versions.is_foreign = 0) named";
         let (sign, positive) = match comparison {
             Comparison::NotEqual(text) => ("NOT ", Comparison::Equal(text.clone())),
             Comparison::NotIn(texts) => ("NOT ", Comparison::In(texts.clone())),
@@ -246,17 +269,28 @@ impl Query {
         format!("{sign}EXISTS (SELECT 1 FROM {ALIASES} WHERE {condition})")
     }
 
-    /// Returns a condition on the table that a run ingested.
+    /// Returns a condition on the datasets of a run: the table that a pipeline ingested, or those
+    /// that a client logged.
     fn dataset(&mut self, field: DatasetField, comparison: &Comparison) -> String {
-        let column = match field {
-            DatasetField::Name => "runs.pipeline",
-            DatasetField::Digest => "ingested.digest",
-            DatasetField::Context => "'train'",
+        let (ingested, logged) = match field {
+            DatasetField::Name => ("runs.pipeline", "datasets.name"),
+            DatasetField::Digest => ("ingested.digest", "datasets.digest"),
+            DatasetField::Context => ("'train'", "used.value"),
         };
-        let condition = self.compare(column, Kind::Text, comparison);
+        let of_pipeline = self.compare(ingested, Kind::Text, comparison);
+        let of_client = self.compare(logged, Kind::Text, comparison);
+        let from = match field {
+            DatasetField::Name | DatasetField::Digest => {
+                "run_datasets used JOIN datasets ON datasets.id = used.dataset WHERE used.run = runs.id"
+            }
+            DatasetField::Context => {
+                "run_dataset_tags used WHERE used.run = runs.id AND used.name = 'mlflow.data.context'"
+            }
+        };
         format!(
-            "EXISTS (SELECT 1 FROM stage_outputs ingested JOIN stages ON stages.id = ingested.stage
-             WHERE stages.run = runs.id AND stages.name = 'ingestion' AND ingested.name = 'table' AND {condition})"
+            "(EXISTS (SELECT 1 FROM {from} AND {of_client})
+             OR EXISTS (SELECT 1 FROM stage_outputs ingested JOIN stages ON stages.id = ingested.stage
+             WHERE stages.run = runs.id AND stages.name = 'ingestion' AND ingested.name = 'table' AND {of_pipeline}))"
         )
     }
 
@@ -278,10 +312,19 @@ impl Query {
         }
     }
 
-    fn add_order(&mut self, key: &Key, descending: bool) {
+    pub(super) fn add_order(&mut self, key: &Key, descending: bool) {
         let direction = if descending { "DESC" } else { "ASC" };
         let Tables { id, owner, .. } = self.tables;
         match key {
+            Key::Metric(name) if self.entity == Entity::LoggedModels => {
+                let place = self.value(name);
+                let counted = &self.counted;
+                let last = format!(
+                    "(SELECT value FROM logged_model_metrics WHERE model = logged_models.id AND name = {place}{counted}
+                      ORDER BY at_ms DESC, step DESC, run LIMIT 1)"
+                );
+                self.order.push(format!("({last} IS NULL), {last} {direction}"));
+            }
             Key::Metric(name) => {
                 if let Some((_, alias)) = self.joined.iter().find(|(joined, _)| joined == name) {
                     // A filter compares it, so that it exists and is not NaN.
@@ -334,7 +377,8 @@ impl Query {
             (Entity::Runs, A::UserId) => "runs.actor",
             (Entity::Runs, A::Status) => "upper(runs.status)",
             (Entity::Runs, A::ArtifactUri) => {
-                "('mlflow-artifacts:/' || runs.experiment || '/' || runs.run_id || '/artifacts')"
+                "(coalesce(rtrim(experiments.artifact_location, '/'), 'mlflow-artifacts:/' || runs.experiment)
+                  || '/' || runs.run_id || '/artifacts')"
             }
             (Entity::Runs, A::StartTime | A::CreationTime) => "runs.started_ms",
             (Entity::Runs, A::EndTime) => "runs.ended_ms",
@@ -350,11 +394,21 @@ impl Query {
             (Entity::ModelVersions, A::CreationTime) => "versions.created_ms",
             (Entity::ModelVersions, A::LastUpdateTime) => "versions.updated_ms",
             (Entity::ModelVersions, A::SourcePath) => {
-                "('models:/' || registered_models.name || '/' || versions.version)"
+                "coalesce((SELECT source FROM foreign_versions WHERE foreign_versions.id = versions.id),
+                  'models:/' || registered_models.name || '/' || versions.version)"
             }
             (Entity::ModelVersions, A::Stage) => "(upper(substr(versions.stage, 1, 1)) || substr(versions.stage, 2))",
             (Entity::ModelVersions, A::Verdict) => "versions.verdict",
             (Entity::ModelVersions, A::SemanticVersion) => "versions.semantic_version",
+            (Entity::LoggedModels, A::ModelId) => "logged_models.model_id",
+            (Entity::LoggedModels, A::ModelType) => "logged_models.model_type",
+            (Entity::LoggedModels, A::SourceRunId) => "logged_models.source_run",
+            (Entity::LoggedModels, A::Status) => {
+                "(CASE logged_models.status WHEN 'failed' THEN 'UPLOAD_FAILED' ELSE upper(logged_models.status) END)"
+            }
+            (Entity::LoggedModels, A::CreationTime) => "logged_models.created_ms",
+            (Entity::LoggedModels, A::LastUpdateTime) => "logged_models.updated_ms",
+            (Entity::LoggedModels, _) => "logged_models.name",
             // A model's name; the grammar has no other attribute here.
             _ => "registered_models.name",
         }
@@ -391,6 +445,8 @@ fn is_nullable(entity: Entity, attribute: Attribute) -> bool {
     use Attribute as A;
     matches!(
         (entity, attribute),
-        (Entity::Runs, A::EndTime | A::Pipeline) | (Entity::ModelVersions, A::RunId | A::Verdict | A::SemanticVersion)
+        (Entity::Runs, A::EndTime | A::Pipeline)
+            | (Entity::ModelVersions, A::RunId | A::Verdict | A::SemanticVersion)
+            | (Entity::LoggedModels, A::ModelType | A::SourceRunId)
     )
 }

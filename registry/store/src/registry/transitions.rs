@@ -13,7 +13,8 @@ use crate::registry::ids;
 use crate::registry::lifecycle_stage::LifecycleStage;
 
 impl Registry {
-    /// Moves a version to a stage other than production.
+    /// Moves a version to a stage other than production. A client's version may be in production
+    /// before.
     ///
     /// # Errors
     /// [`StoreError::IsChampion`] if it is in production, where another version must replace it;
@@ -24,7 +25,10 @@ impl Registry {
             return Err(StoreError::NeedsPromotion { model: model.to_owned(), version });
         }
         self.write("move a version to another stage", Scope::Models, |connection| {
-            let id = ids::version(connection, model, version)?;
+            let (id, is_foreign) = ids::version_and_kind(connection, model, version)?;
+            if is_foreign {
+                return self.move_foreign(connection, id, (model, version), to, reason);
+            }
             let from = stage_of(connection, id)?;
             if from == LifecycleStage::Production {
                 let action = if to == LifecycleStage::Archived { "archived" } else { "moved" };

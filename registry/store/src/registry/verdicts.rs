@@ -124,7 +124,8 @@ impl Registry {
     /// Nothing is recorded on an error: [`StoreError::ChampionChanged`] if `judged_against` is not
     /// the current champion, [`StoreError::IsChampion`] if the version is in production, because it
     /// cannot be judged against itself; [`StoreError::Incomplete`] if an artifact that explains the
-    /// verdict is missing or damaged in `artifacts`; [`StoreError::NoModel`],
+    /// verdict is missing or damaged in `artifacts`; [`crate::TrackingError::Foreign`],
+    /// [`StoreError::NoModel`],
     /// [`StoreError::NoVersion`], [`StoreError::BadKey`] or [`StoreError::Database`].
     pub fn record_verdict(
         &self,
@@ -138,7 +139,7 @@ impl Registry {
         }
         let sizes = references::sizes(artifacts, model, &verdict.references)?;
         self.write("record a verdict", Scope::Models, |connection| {
-            let id = ids::version(connection, model, version)?;
+            let id = ids::own_version(connection, model, version)?;
             let champion = ids::champion(connection, model)?;
             if champion.is_some_and(|(number, _)| number == id) {
                 return Err(StoreError::IsChampion { model: model.to_owned(), version, action: "judged" }.into());

@@ -13,6 +13,7 @@ use crate::database::{Connection, Outcome, Row, Scope, values};
 use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::registry::audit::NewEntry;
+use crate::registry::foreign_source::{self, ForeignSource};
 use crate::registry::handle::{Registry, now_ms};
 use crate::registry::judgement::{JudgedAgainst, Verdict};
 use crate::registry::lifecycle_stage::LifecycleStage;
@@ -20,7 +21,8 @@ use crate::registry::names::{CHAMPION, check_key, check_name, shortened};
 use crate::registry::references::{self, Reference};
 use crate::registry::row_memory::{self, RowMemory};
 use crate::registry::run_id::RunId;
-use crate::registry::{ids, models, version_metrics};
+use crate::registry::tracking_error::TrackingError;
+use crate::registry::{ids, models, rows, version_metrics};
 
 /// The facts known when a version is registered.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -116,12 +118,32 @@ pub struct ModelVersion {
     pub parameters: Vec<(String, String)>,
     /// Its tags, by name.
     pub tags: Vec<(String, String)>,
+    /// Where its files are, if a client registered it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub foreign: Option<ForeignSource>,
 }
+
+impl ModelVersion {
+    /// Checks that a pipeline registered it, so that it can be run, judged and deployed.
+    ///
+    /// # Errors
+    /// [`TrackingError::Foreign`] if a client registered it.
+    pub fn check_runnable(&self) -> Result<(), StoreError> {
+        match self.foreign {
+            None => Ok(()),
+            Some(_) => Err(TrackingError::Foreign { model: self.model.clone(), version: self.version }.into()),
+        }
+    }
+}
+
+/// The table of the tags, and its column of the version.
+const TAGS: (&str, &str) = ("version_tags", "version");
 
 const COLUMNS: &str = "versions.id, version, semantic_version, run_id, versions.created_ms, versions.updated_ms, actor, \
      versions.description, contents, verdict, reason, judged_ms, stage, stage_ms, withdrawn, registered_models.name, \
-     judged_against, parts, published \
-     FROM versions JOIN registered_models ON registered_models.id = versions.model";
+     judged_against, parts, published, versions.is_foreign, source, run_link, model_id, foreign_versions.digest \
+     FROM versions JOIN registered_models ON registered_models.id = versions.model \
+     LEFT JOIN foreign_versions ON foreign_versions.id = versions.id";
 
 impl Registry {
     /// Registers an existing version from elsewhere, with its metrics. The model is created if
@@ -217,8 +239,7 @@ impl Registry {
     pub fn version(&self, model: &str, version: u32) -> Result<ModelVersion, StoreError> {
         self.read("read a model version", |connection| {
             let id = ids::version(connection, model, version)?;
-            let row = connection.one(&format!("SELECT {COLUMNS} WHERE versions.id = ?1"), values![id])?;
-            complete(connection, &row)
+            numbered(connection, id)
         })
     }
 
@@ -247,7 +268,7 @@ impl Registry {
             let query = "SELECT value FROM version_tags WHERE version = ?1 AND name = ?2";
             let old: Option<String> = connection.first(query, values![id, tag])?.map(|row| row.get(0)).transpose()?;
             match (value, &old) {
-                (Some(value), _) => set_tag(connection, id, tag, value)?,
+                (Some(value), _) => rows::set_pairs(connection, TAGS, id, &[(tag.to_owned(), value.to_owned())])?,
                 (None, Some(_)) => {
                     let delete = "DELETE FROM version_tags WHERE version = ?1 AND name = ?2";
                     connection.execute(delete, values![id, tag])?;
@@ -263,13 +284,14 @@ impl Registry {
 
     /// Returns the versions with these row ids, in this order.
     pub(super) fn versions_numbered(connection: &mut Connection, numbers: &[i64]) -> Outcome<Vec<ModelVersion>> {
-        let query = format!("SELECT {COLUMNS} WHERE versions.id = ?1");
-        let version = |number: &i64| {
-            let row = connection.one(&query, values![*number])?;
-            complete(connection, &row)
-        };
-        numbers.iter().map(version).collect()
+        numbers.iter().map(|number| numbered(connection, *number)).collect()
     }
+}
+
+/// Returns the version with this row id.
+pub(super) fn numbered(connection: &mut Connection, number: i64) -> Outcome<ModelVersion> {
+    let row = connection.one(&format!("SELECT {COLUMNS} WHERE versions.id = ?1"), values![number])?;
+    complete(connection, &row)
 }
 
 /// Returns a version of a model with these parts, with its row id: the champion if possible, else
@@ -306,8 +328,13 @@ fn insert(
     sizes: &[u64],
     numbering: Numbering<'_>,
 ) -> Outcome<u32> {
-    let model_id = match ids::find_model(connection, model)? {
-        Some(id) => id,
+    let model_id = match ids::find_model_and_kind(connection, model)? {
+        Some((id, is_foreign)) => {
+            if is_foreign {
+                foreign_source::claim(connection, id, model, false)?;
+            }
+            id
+        }
         None => models::create(registry, connection, model)?,
     };
     let newest = "SELECT contents, semantic_version FROM versions WHERE model = ?1 AND semantic_version IS NOT NULL
@@ -358,10 +385,7 @@ fn insert_parts(connection: &mut Connection, id: i64, version: &NewVersion, size
     for (name, value) in &version.parameters {
         connection.execute(parameter, values![id, name, value])?;
     }
-    for (name, value) in &version.tags {
-        set_tag(connection, id, name, value)?;
-    }
-    Ok(())
+    rows::set_pairs(connection, TAGS, id, &version.tags)
 }
 
 /// Returns the aliases of a version, without `champion`, by name.
@@ -370,17 +394,11 @@ fn free_aliases(connection: &mut Connection, version: i64) -> Outcome<Vec<String
     connection.query(query, values![version])?.iter().map(|row| Ok(row.get(0)?)).collect()
 }
 
-fn set_tag(connection: &mut Connection, version: i64, name: &str, value: &str) -> Outcome<()> {
-    let upsert = "INSERT INTO version_tags (version, name, value) VALUES (?1, ?2, ?3)
-        ON CONFLICT (version, name) DO UPDATE SET value = excluded.value";
-    connection.execute(upsert, values![version, name, value])?;
-    Ok(())
-}
-
 fn complete(connection: &mut Connection, row: &Row) -> Outcome<ModelVersion> {
     let (id, stage): (i64, LifecycleStage) = (row.get(0)?, row.parsed(12)?);
     let mut aliases = free_aliases(connection, id)?;
-    if stage == LifecycleStage::Production {
+    let foreign = ForeignSource::from_row(row, 19)?;
+    if stage == LifecycleStage::Production && foreign.is_none() {
         aliases.push(CHAMPION.to_owned());
         aliases.sort();
     }
@@ -413,6 +431,7 @@ fn complete(connection: &mut Connection, row: &Row) -> Outcome<ModelVersion> {
         published_metrics: is_published.then(|| version_metrics::query(connection, published, id)).transpose()?,
         parameters: pairs(connection, "version_parameters", id)?,
         tags: pairs(connection, "version_tags", id)?,
+        foreign,
     })
 }
 

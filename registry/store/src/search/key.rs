@@ -21,11 +21,14 @@ pub enum Entity {
     RegisteredModels,
     /// Attributes and tags; metrics and parameters too, unlike MLflow's.
     ModelVersions,
+    /// Attributes, metrics, parameters and tags.
+    LoggedModels,
 }
 
 impl Entity {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Runs, Self::Experiments, Self::RegisteredModels, Self::ModelVersions];
+    pub const ALL: [Self; 5] =
+        [Self::Runs, Self::Experiments, Self::RegisteredModels, Self::ModelVersions, Self::LoggedModels];
 
     /// Returns the plural for messages: `model versions`.
     pub const fn name(self) -> &'static str {
@@ -34,6 +37,7 @@ impl Entity {
             Self::Experiments => "experiments",
             Self::RegisteredModels => "registered models",
             Self::ModelVersions => "model versions",
+            Self::LoggedModels => "logged models",
         }
     }
 
@@ -56,6 +60,7 @@ impl Entity {
                 Verdict,
                 SemanticVersion,
             ],
+            Self::LoggedModels => &[Name, ModelId, ModelType, Status, SourceRunId, CreationTime, LastUpdateTime],
         }
     }
 
@@ -64,7 +69,9 @@ impl Entity {
         match self {
             Self::Runs => &[Group::Attributes, Group::Metrics, Group::Params, Group::Tags, Group::Datasets],
             Self::Experiments | Self::RegisteredModels => &[Group::Attributes, Group::Tags],
-            Self::ModelVersions => &[Group::Attributes, Group::Metrics, Group::Params, Group::Tags],
+            Self::ModelVersions | Self::LoggedModels => {
+                &[Group::Attributes, Group::Metrics, Group::Params, Group::Tags]
+            }
         }
     }
 
@@ -122,7 +129,8 @@ pub enum Attribute {
     RunName,
     /// The user who started a run.
     UserId,
-    /// A run's status in MLflow's words: `RUNNING`, `FINISHED`, `FAILED`, `KILLED`, `SCHEDULED`.
+    /// A run's status in MLflow's words: `RUNNING`, `FINISHED`, `FAILED`, `KILLED`, `SCHEDULED`;
+    /// that of a logged model: `PENDING`, `READY`, `UPLOAD_FAILED`.
     Status,
     /// The location of a run's artifacts.
     ArtifactUri,
@@ -153,6 +161,12 @@ pub enum Attribute {
     Verdict,
     /// A model version's semantic version; null if it has none.
     SemanticVersion,
+    /// A logged model's identifier.
+    ModelId,
+    /// A logged model's kind, in its client's words; null if it gave none.
+    ModelType,
+    /// The run that made a logged model; null if none did.
+    SourceRunId,
 }
 
 impl Attribute {
@@ -177,6 +191,9 @@ impl Attribute {
             Self::Alias => "alias",
             Self::Verdict => "verdict",
             Self::SemanticVersion => "semantic_version",
+            Self::ModelId => "model_id",
+            Self::ModelType => "model_type",
+            Self::SourceRunId => "source_run_id",
         }
     }
 
@@ -185,8 +202,8 @@ impl Attribute {
         match self {
             Self::RunName => &["run name", "Run name", "Run Name"],
             Self::StartTime => &["created", "Created"],
-            Self::CreationTime => &["creation_timestamp"],
-            Self::LastUpdateTime => &["last_updated_timestamp", "timestamp"],
+            Self::CreationTime => &["creation_timestamp", "creation_timestamp_ms"],
+            Self::LastUpdateTime => &["last_updated_timestamp", "timestamp", "last_updated_timestamp_ms"],
             Self::VersionNumber => &["version"],
             Self::SourcePath => &["source"],
             Self::Stage => &["current_stage"],
@@ -201,7 +218,12 @@ impl Attribute {
             Self::StartTime | Self::EndTime | Self::CreationTime | Self::LastUpdateTime | Self::VersionNumber => {
                 Kind::Integer
             }
-            Self::Pipeline | Self::Alias | Self::Verdict | Self::SemanticVersion => Kind::OptionalText,
+            Self::Pipeline
+            | Self::Alias
+            | Self::Verdict
+            | Self::SemanticVersion
+            | Self::ModelType
+            | Self::SourceRunId => Kind::OptionalText,
             _ => Kind::Text,
         }
     }

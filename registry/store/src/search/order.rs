@@ -65,6 +65,7 @@ impl OrderBy {
             Entity::ModelVersions => {
                 &[(Attribute::LastUpdateTime, true), (Attribute::Name, false), (Attribute::VersionNumber, true)]
             }
+            Entity::LoggedModels => &[(Attribute::CreationTime, true), (Attribute::ModelId, false)],
         };
         for (attribute, descending) in own {
             let key = Key::Attribute(*attribute);

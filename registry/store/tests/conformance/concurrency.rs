@@ -67,7 +67,8 @@ pub(crate) fn sixty_four_loggers_in_two_processes_lose_no_metric(world: &World) 
 
 fn log_some(world: &World, run: &RunId, logger: usize) {
     for step in 0..POINTS {
-        let point = |name: String| MetricPoint { name, value: logger as f64, step, at_ms: Some(1) };
+        let point =
+            |name: String| MetricPoint { name, value: logger as f64, step, at_ms: Some(1), ..MetricPoint::default() };
         let metrics = [point("shared".into()), point(format!("own {logger}"))];
         let tags = [(format!("logger {logger}"), step.to_string())];
         world.registry.log_batch(run, &metrics, &[], &tags).unwrap();
@@ -156,7 +157,9 @@ fn promote_some(world: &World, promoter: u32) {
 const RACES: u32 = 20;
 
 // invariant: as `a_version_is_promoted_only_against_the_champion_that_it_was_judged_against`
-pub(crate) fn of_two_candidates_judged_against_one_champion_one_succeeds_it_and_the_other_is_judged_again(world: &World) {
+pub(crate) fn of_two_candidates_judged_against_one_champion_one_succeeds_it_and_the_other_is_judged_again(
+    world: &World,
+) {
     let mut champion = world.approved("churn");
     world.promote("churn", champion);
     for race in 0..RACES {

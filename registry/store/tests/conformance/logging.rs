@@ -6,7 +6,7 @@ use stagewright_store::{MetricPoint, RunId, RunStatus, StoreError};
 use crate::world::{World, new_run, nobody, pairs};
 
 fn point(value: f64, step: i64, at_ms: i64) -> MetricPoint {
-    MetricPoint { name: "loss".into(), value, step, at_ms: Some(at_ms) }
+    MetricPoint { name: "loss".into(), value, step, at_ms: Some(at_ms), ..MetricPoint::default() }
 }
 
 fn begun(world: &World) -> RunId {
@@ -154,7 +154,16 @@ pub(crate) fn loggers_in_opposite_orders_do_not_block_each_other(world: &World) 
             world.registry.log_batch(&run, &[], &[], &tags).unwrap();
         }
     };
-    std::thread::scope(|scope| [false, true, false, true].map(|reversed| scope.spawn({ let log = &log; move || log(reversed) })).map(drop));
+    std::thread::scope(|scope| {
+        [false, true, false, true]
+            .map(|reversed| {
+                scope.spawn({
+                    let log = &log;
+                    move || log(reversed)
+                })
+            })
+            .map(drop)
+    });
     assert_eq!(world.registry.metric_history(&run, "name 0").unwrap().len(), 100);
     assert_eq!(world.registry.run(run.as_str()).unwrap().parameters.len(), 501);
 }

@@ -4,11 +4,12 @@
 //! `sqlite::SUBJECT::TEST` and `postgres::SUBJECT::TEST`. A function that it does not list is dead
 //! code, which the build refuses. After each test the audit is verified, unless the test changed
 //! tables without the registry. Failures that only one of the databases can have are in
-//! [`migration`] and [`server`].
+//! [`migration`], [`migration_from_8`] and [`server`].
 
 // invariant: SQLite and PostgreSQL behave the same.
 
 mod migration;
+mod migration_from_8;
 #[cfg(feature = "postgres")]
 mod server;
 mod world;
@@ -70,6 +71,48 @@ conformance! {
         a_deleted_experiment_takes_no_runs_until_it_is_restored,
         tags_of_experiments_are_replaced,
         names_of_experiments_are_text_within_limits;
+    client_runs:
+        a_run_of_a_client_is_read_back_as_it_was_begun,
+        a_run_of_a_client_outlives_every_process,
+        a_client_ends_its_run_and_begins_it_again,
+        a_client_ends_no_run_of_a_pipeline,
+        experiments_are_named_by_number,
+        the_default_experiment_has_the_number_0,
+        an_experiment_named_default_gets_the_number_0_with_all_that_belongs_to_it;
+    histories:
+        a_batch_of_any_size_is_logged_whole,
+        parameters_of_a_batch_that_contradict_each_other_are_refused,
+        a_history_is_read_page_by_page,
+        histories_of_several_runs_are_read_at_once,
+        a_sample_of_histories_has_the_same_steps_in_every_run;
+    inputs:
+        datasets_and_models_of_a_run_are_read_back,
+        the_table_that_a_pipeline_ingested_is_its_dataset,
+        runs_are_found_by_the_datasets_that_clients_logged,
+        datasets_of_experiments_are_listed_once;
+    client_files:
+        a_file_is_read_back_as_it_was_uploaded_and_replaced,
+        a_file_whose_bytes_were_changed_is_not_served,
+        a_folder_is_listed_without_what_lies_deeper,
+        a_file_and_a_folder_have_different_paths,
+        files_are_deleted_alone_or_with_their_folder,
+        what_is_no_path_of_a_file_is_refused,
+        files_of_deleted_runs_are_garbage_unless_a_version_needs_them;
+    logged_models:
+        a_logged_model_goes_from_pending_to_ready,
+        what_is_no_logged_model_is_refused,
+        the_last_metric_of_a_logged_model_is_kept_by_dataset_and_run,
+        logged_models_are_found_by_metrics_parameters_tags_and_attributes,
+        a_logged_model_knows_the_versions_that_it_was_registered_as;
+    foreign:
+        a_version_of_a_client_is_read_back_as_it_was_registered,
+        a_version_of_a_client_is_neither_judged_nor_deployed_nor_promoted_nor_run,
+        a_model_has_versions_of_pipelines_or_of_clients,
+        versions_of_clients_go_through_stages_by_mlflows_rules,
+        champion_is_an_alias_of_a_clients_model,
+        a_version_is_pinned_to_its_files_when_they_are_there,
+        models_of_clients_are_tagged_described_searched_and_deleted,
+        a_changed_source_is_named_by_the_audit;
     stages:
         a_stage_is_read_back_as_it_was_recorded,
         a_stage_is_found_by_its_key_while_its_run_is_not_deleted,

@@ -42,7 +42,7 @@ const ROWS_2: &str = include_str!("format_2.sql");
 /// production, rejected), an alias, a promotion whose pointer was never moved, a renamed model.
 const SQLITE_7: &str = include_str!("format_7_sqlite.sql");
 #[cfg(feature = "postgres")]
-const POSTGRES_7: &str = include_str!("format_7_postgres.sql");
+pub(crate) const POSTGRES_7: &str = include_str!("format_7_postgres.sql");
 
 const RUN: &str = "aa00000000000000000000000000000f";
 
@@ -68,7 +68,7 @@ fn database_of_format_2() -> TempDir {
 }
 
 /// Returns a database as the program of format 7 left it.
-fn database_of_format_7() -> TempDir {
+pub(crate) fn database_of_format_7() -> TempDir {
     let directory = tempfile::tempdir().unwrap();
     let connection = rusqlite::Connection::open(directory.path().join("stagewright.db")).unwrap();
     connection.pragma_update(None, "foreign_keys", false).unwrap();
@@ -79,7 +79,7 @@ fn database_of_format_7() -> TempDir {
 
 /// Returns the statements of a migration in PostgreSQL's dialect.
 #[cfg(feature = "postgres")]
-fn for_postgres(sql: &str) -> String {
+pub(crate) fn for_postgres(sql: &str) -> String {
     let words = [
         (") STRICT, WITHOUT ROWID;", ");"),
         (") STRICT;", ");"),
@@ -304,17 +304,31 @@ fn what_format_1_left_is_worked_with() {
     world.registry.verify_audit().unwrap();
 }
 
-/// Turns a database of today's format with a stage into one of format 6, by removing what formats 7
-/// and 8 add.
+/// Turns a database of today's format with a stage into one of format 6, by removing what the
+/// formats after it add.
 fn back_to_format_6(world: &World, format: &str) -> (RunId, StageRecord) {
     let run = world.registry.begin_run(&new_run("churn")).unwrap();
     let stage = stage();
     world.registry.record_stage(&run, &stage, &[]).unwrap();
+    world.sql(BEFORE_FORMAT_9).unwrap();
     let tables = ["hooks", "outcome_counts", "outcomes", "deployment_latencies", "deployment_counters", "deployments"];
     let tables: String = tables.iter().map(|table| format!("DROP TABLE {table};")).collect();
     world.sql(&format!("DROP INDEX stages_by_digest; DROP INDEX audit_champions; {tables} {format}")).unwrap();
     (run, stage)
 }
+
+/// Removes what format 9 adds.
+const BEFORE_FORMAT_9: &str = "
+    DROP VIEW models; DROP INDEX one_champion; DROP TABLE foreign_versions; DROP TABLE client_files;
+    DROP TABLE run_models; DROP TABLE logged_model_metrics; DROP TABLE logged_model_tags;
+    DROP TABLE logged_model_parameters; DROP TABLE logged_models; DROP TABLE run_dataset_tags;
+    DROP TABLE run_datasets; DROP TABLE datasets;
+    ALTER TABLE versions DROP COLUMN is_foreign; ALTER TABLE registered_models DROP COLUMN is_foreign;
+    ALTER TABLE experiments DROP COLUMN artifact_location;
+    CREATE UNIQUE INDEX one_champion ON versions (model) WHERE stage = 'production';
+    CREATE VIEW models AS SELECT name, created_ms, last_version,
+        (SELECT version FROM versions WHERE versions.model = registered_models.id AND stage = 'production') AS champion
+    FROM registered_models;";
 
 fn kept_from_format_6(world: &World, (run, stage): (RunId, StageRecord)) {
     let registry = world.try_reopen().unwrap();
@@ -329,7 +343,7 @@ fn a_database_of_format_6_is_kept_and_finds_its_stages_by_component() {
     let before = back_to_format_6(&world, "PRAGMA user_version = 6");
     kept_from_format_6(&world, before);
     assert_eq!(world.rows("SELECT name FROM sqlite_schema WHERE name = 'stages_by_digest'"), ["stages_by_digest"]);
-    assert_eq!(world.rows("PRAGMA user_version"), ["8"]);
+    assert_eq!(world.rows("PRAGMA user_version"), ["9"]);
 }
 
 #[cfg(feature = "postgres")]
@@ -343,7 +357,7 @@ fn a_database_of_format_6_on_a_server_is_kept_and_finds_its_stages_by_component(
     let index =
         "SELECT indexname FROM pg_indexes WHERE indexname = 'stages_by_digest' AND schemaname = current_schema()";
     assert_eq!(world.rows(index), ["stages_by_digest"]);
-    assert_eq!(world.rows("SELECT format FROM stagewright_format"), ["8"]);
+    assert_eq!(world.rows("SELECT format FROM stagewright_format"), ["9"]);
 }
 
 /// Checks that everything of format 7 is still there, and that what format 8 adds works with it.
@@ -375,7 +389,7 @@ fn kept_from_format_7(world: &World) {
 #[test]
 fn a_database_of_format_7_is_kept_and_takes_deployments() {
     let world = World::in_file(database_of_format_7());
-    assert_eq!(world.rows("PRAGMA user_version"), ["8"]);
+    assert_eq!(world.rows("PRAGMA user_version"), ["9"]);
     kept_from_format_7(&world);
     assert_eq!(world.rows("PRAGMA foreign_key_check"), [""; 0]);
 }
@@ -388,9 +402,9 @@ fn a_database_of_format_7_on_a_server_is_kept_and_takes_deployments() {
     let url = cluster.create_database();
     cluster.psql(&url, POSTGRES_7).unwrap();
     let old = Registry::connect_as(&url, None, OpenMode::Reading).unwrap_err();
-    assert!(matches!(old, StoreError::TooOld { found: 7, known: 8, .. }), "{old}");
+    assert!(matches!(old, StoreError::TooOld { found: 7, known: 9, .. }), "{old}");
     let world = World::on_server(url);
-    assert_eq!(world.rows("SELECT format FROM stagewright_format"), ["8"]);
+    assert_eq!(world.rows("SELECT format FROM stagewright_format"), ["9"]);
     kept_from_format_7(&world);
 }
 
@@ -427,7 +441,7 @@ fn a_database_of_format_7_that_is_only_read_is_left_alone() {
     let before = fs::read(&path).unwrap();
     let refused = Registry::open_as(&path, OpenMode::Reading).unwrap_err();
     let text = format!(
-        "`{}` has format 7, and this program reads format 8\nhint: run `stagewright models` once as a user who may write \
+        "`{}` has format 7, and this program reads format 9\nhint: run `stagewright models` once as a user who may write \
          the registry: it converts the registry",
         path.display()
     );
@@ -484,7 +498,7 @@ fn a_database_of_a_newer_program_is_left_alone() {
     let path = world.home().join("stagewright.db");
     let before = fs::read(&path).unwrap();
     let refused = Registry::open(&path).unwrap_err();
-    assert!(matches!(refused, StoreError::TooNew { found: 99, known: 8, .. }), "{refused}");
+    assert!(matches!(refused, StoreError::TooNew { found: 99, known: 9, .. }), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 

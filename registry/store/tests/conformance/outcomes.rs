@@ -317,10 +317,12 @@ pub(crate) fn a_model_that_is_deleted_while_outcomes_are_posted_leaves_none(worl
                     for posting in 0.. {
                         let outcomes: Vec<NewOutcome> =
                             (0..20).map(|place| labelled(&format!("{number}-{posting}-{place}"), "yes")).collect();
+                        // Before the posting, which may be done before the model is deleted.
+                        let was_over = is_over.load(Ordering::Relaxed);
                         match registry.post_outcomes("churn", &outcomes, MAX_OUTCOMES) {
                             // Each has to have posted before the model is deleted.
                             Ok(_) if posting == 0 => begun.send(()).unwrap(),
-                            Ok(_) if is_over.load(Ordering::Relaxed) => {
+                            Ok(_) if was_over => {
                                 panic!("round {round}: the model is still there")
                             }
                             Ok(_) => {}

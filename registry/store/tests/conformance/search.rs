@@ -29,7 +29,7 @@ fn five_runs(world: &World) {
         };
         let id = world.registry.begin_run(&run).unwrap();
         if let Some(value) = auc {
-            let point = MetricPoint { name: "roc_auc".into(), value, step: 0, at_ms: Some(1) };
+            let point = MetricPoint { name: "roc_auc".into(), value, at_ms: Some(1), ..MetricPoint::default() };
             world.registry.log_metric(&id, &point).unwrap();
         }
     }
@@ -87,7 +87,7 @@ pub(crate) fn a_metric_is_found_by_each_of_its_names(world: &World) {
         let run = NewRun { name: name.into(), experiment: "churn".into(), ..NewRun::default() };
         let id = world.registry.begin_run(&run).unwrap();
         for (metric, value) in metrics {
-            let point = MetricPoint { name: (*metric).into(), value: *value, step: 0, at_ms: Some(1) };
+            let point = MetricPoint { name: (*metric).into(), value: *value, at_ms: Some(1), ..MetricPoint::default() };
             world.registry.log_metric(&id, &point).unwrap();
         }
     }
@@ -133,7 +133,10 @@ pub(crate) fn only_runs_of_these_experiments_are_found_and_deleted_ones_apart(wo
     let id = &runs.iter().find(|run| run.name == "c").unwrap().run_id;
     world.registry.finish_run(id, stagewright_store::RunStatus::Finished, None).unwrap();
     world.registry.delete_run(id, true).unwrap();
-    assert_eq!([search(None, ViewType::Active), search(None, ViewType::Deleted), search(None, ViewType::All)], ["abde", "c", "abcde"]);
+    assert_eq!(
+        [search(None, ViewType::Active), search(None, ViewType::Deleted), search(None, ViewType::All)],
+        ["abde", "c", "abcde"]
+    );
     world.registry.delete_experiment("other", true).unwrap();
     assert_eq!(search(None, ViewType::Active), "abd");
 }

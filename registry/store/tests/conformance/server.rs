@@ -285,7 +285,7 @@ fn tables_of_a_newer_program_are_left_alone() {
     let world = World::postgres();
     world.sql("UPDATE stagewright_format SET format = 99").unwrap();
     let refused = world.try_reopen().unwrap_err();
-    assert!(matches!(refused, StoreError::TooNew { found: 99, known: 8, .. }), "{refused}");
+    assert!(matches!(refused, StoreError::TooNew { found: 99, known: 9, .. }), "{refused}");
     assert_eq!(world.rows("SELECT format FROM stagewright_format"), ["99"]);
 }
 
@@ -318,7 +318,7 @@ fn every_statement_is_prepared_once_and_there_is_no_needless_round_trip() {
     let registry = Registry::connect(&url).unwrap();
     let home = tempfile::tempdir().unwrap();
     let artifacts = ArtifactStore::open(home.path()).unwrap();
-    let point = MetricPoint { name: "loss".into(), value: 0.5, step: 0, at_ms: None };
+    let point = MetricPoint { name: "loss".into(), value: 0.5, ..MetricPoint::default() };
     let run = registry.begin_run(&new_run("churn")).unwrap();
     registry.log_metric(&run, &point).unwrap();
     registry.create_version(&artifacts, "churn", &version(), &unnumbered).unwrap();

@@ -71,19 +71,13 @@ pub(crate) fn what_changes_no_model_wakes_nobody(world: &World) {
     let registry = world.reopened_as(OpenMode::Serving).unwrap();
     let mut watch = registry.watch().unwrap();
     let run = world.registry.begin_run(&new_run("churn")).unwrap();
-    let point = MetricPoint { name: "loss".into(), value: 0.5, step: 0, at_ms: None };
+    let point = MetricPoint { name: "loss".into(), value: 0.5, ..MetricPoint::default() };
     world.registry.log_metric(&run, &point).unwrap();
     world.registry.finish_run(&run, RunStatus::Finished, None).unwrap();
     let counts = ArmCounts { arm: "canary".into(), requests: 1, ..ArmCounts::default() };
     world.registry.add_arm_counts("churn", 1, &[counts]).unwrap();
-    let outcome = NewOutcome {
-        request_id: "r".into(),
-        version: 1,
-        arm: None,
-        label: Some("yes".into()),
-        value: None,
-        at_ms: 1,
-    };
+    let outcome =
+        NewOutcome { request_id: "r".into(), version: 1, arm: None, label: Some("yes".into()), value: None, at_ms: 1 };
     world.registry.post_outcomes("churn", &[outcome], MAX_OUTCOMES).unwrap();
     assert!(!watch.wait(SHORT).unwrap());
     // A read or a rolled-back transaction is no change either.
@@ -111,7 +105,8 @@ pub(crate) fn a_watch_ends_when_a_newer_program_converts_the_tables(world: &Worl
     let mut watch = world.registry.watch().unwrap();
     world.unjudged("churn");
     let format = |format: u32| {
-        let place = if world.is_on_server() { "UPDATE stagewright_format SET format =" } else { "PRAGMA user_version =" };
+        let place =
+            if world.is_on_server() { "UPDATE stagewright_format SET format =" } else { "PRAGMA user_version =" };
         world.sql(&format!("{place} {format}; UPDATE audit_head SET seq = seq")).unwrap();
     };
     format(99);
@@ -119,7 +114,7 @@ pub(crate) fn a_watch_ends_when_a_newer_program_converts_the_tables(world: &Worl
         let refused = watch.wait(Duration::from_millis(300)).unwrap_err();
         assert!(matches!(refused, StoreError::TooNew { found: 99, .. }), "{refused}");
     }
-    format(8);
+    format(9);
     assert!(watch.wait(LONG).unwrap(), "what happened meanwhile is told");
 }
 

@@ -53,6 +53,11 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "registry/store/tests/conformance/deployments.rs",
         "a_step_is_made_only_from_the_revision_that_was_looked_at",
     ),
+    (
+        "SW0738",
+        "registry/store/tests/conformance/foreign.rs",
+        "a_version_of_a_client_is_neither_judged_nor_deployed_nor_promoted_nor_run",
+    ),
     ("SW0804", "registry/promotion/tests/refusals.rs", "a_bucket_that_may_only_be_read_is_refused"),
     ("SW0806", "registry/promotion/tests/refusals.rs", "a_store_without_conditional_writes_is_refused"),
     ("SW0808", "registry/promotion/tests/refusals.rs", "a_lost_race_and_a_taken_version_are_reported"),

@@ -7,7 +7,12 @@ use stagewright_end_to_end::{Ended, Place};
 use crate::{Case, MODEL, provoke, trained};
 
 pub(crate) const CASES: &[Case] =
-    &[("SW1001", open_to_others), ("SW1002", address_that_is_taken), ("SW1003", token_that_is_short)];
+    &[
+        ("SW1001", open_to_others),
+        ("SW1002", address_that_is_taken),
+        ("SW1003", token_that_is_short),
+        ("SW1004", tracking_open_to_others),
+    ];
 
 #[test]
 fn errors_of_the_server() {
@@ -32,4 +37,8 @@ fn token_that_is_short() -> Ended {
     let place = trained();
     place.write("tokens", "short predict\n");
     serve(&place, &["--tokens-file", "tokens"])
+}
+
+fn tracking_open_to_others() -> Ended {
+    trained().run(&["server", "--host", "0.0.0.0", "--port", "0"])
 }

@@ -15,6 +15,7 @@ use crate::{provenance, trust};
 /// Writes the statement about a version, signed if there is a key.
 pub(super) fn attest(home: &Home, model: &str, key: Option<&Path>, output: Option<&Path>) -> anyhow::Result<ExitCode> {
     let version = find_version(home, model, CHAMPION)?;
+    version.check_runnable()?;
     let run = version.run_id.as_ref().map(|id| home.registry.run(id.as_str())).transpose()?;
     let run = run.ok_or_else(|| {
         let message = format!("no run on record made version {} of `{}`", version.version, version.model);

@@ -28,6 +28,7 @@ pub(super) fn check_isolation(location: &HomeLocation, model: &str, json: bool) 
     let operator = installation::operator()?;
     let project = Project::open_with(location, &operator, None)?;
     let version = find_version(&project.home, model, CHAMPION)?;
+    version.check_runnable()?;
     let contents: RegisteredModel =
         serde_json::from_value(version.contents).context("the registered model cannot be read")?;
     let recorded = [World::Transformation, World::Training].map(|world| (world, contents.limits_of(world)));

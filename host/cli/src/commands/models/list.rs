@@ -15,10 +15,11 @@ pub(super) fn list(home: &Home, json: bool) -> anyhow::Result<ExitCode> {
     }
     let mut shown = table(&["model", "latest version", "champion", "aliases", "changed (UTC)"]);
     for model in &models {
-        let free = model.aliases.iter().filter(|(alias, _)| alias != CHAMPION);
+        // Of a client's model, `champion` is an alias like others.
+        let free = model.aliases.iter().filter(|(alias, _)| model.is_foreign || alias != CHAMPION);
         let aliases: Vec<String> = free.map(|(alias, version)| format!("{alias} -> {version}")).collect();
         shown.add_row(vec![
-            model.name.clone(),
+            Untrusted::new(&model.name).to_string(),
             model.latest_version.to_string(),
             model.champion.map_or_else(|| "-".to_owned(), |version| version.to_string()),
             aliases.join(", "),
@@ -50,8 +51,14 @@ pub(crate) fn version_table(versions: &[ModelVersion], named: bool) -> Grid {
     let head = ["version", "semantic", "registered (UTC)", "verdict", "stage", "aliases", "component", "roc_auc"];
     let mut shown = table(&head);
     for version in versions {
-        let number = if named { format!("{}/{}", version.model, version.version) } else { version.version.to_string() };
+        let model = Untrusted::new(&version.model);
+        let number = if named { format!("{model}/{}", version.version) } else { version.version.to_string() };
         let component = version.parameters.iter().find(|(name, _)| name == "training.component");
+        let component = match &version.foreign {
+            Some(foreign) if foreign.is_verified() => "an MLflow client's".to_owned(),
+            Some(_) => "an MLflow client's, unverified".to_owned(),
+            None => component.map_or_else(String::new, |(_, component)| component.clone()),
+        };
         let auc = version.metrics.iter().find(|(name, _)| name == "roc_auc");
         shown.add_row(vec![
             number,
@@ -60,7 +67,7 @@ pub(crate) fn version_table(versions: &[ModelVersion], named: bool) -> Grid {
             version.verdict.map_or_else(|| "-".to_owned(), |verdict| verdict.name().to_owned()),
             version.stage.to_string(),
             version.aliases.join(", "),
-            component.map_or_else(String::new, |(_, component)| component.clone()),
+            component,
             auc.map_or_else(|| "-".to_owned(), |(_, auc)| format!("{auc:.4}")),
         ]);
     }

@@ -1,6 +1,6 @@
 //! `models show`: shows a model's versions, or one version.
 
-use stagewright_store::{CHAMPION, Home, ModelVersion, VersionVerdict};
+use stagewright_store::{CHAMPION, ForeignSource, Home, ModelVersion, VersionVerdict};
 use stagewright_text::Untrusted;
 
 use super::list::version_table;
@@ -14,6 +14,8 @@ pub(super) fn show(home: &Home, model: &str, json: bool) -> anyhow::Result<ExitC
         let version = find_version(home, model, CHAMPION)?;
         if json {
             print_json(&with_verdicts(home, &version)?)?;
+        } else if let Some(foreign) = &version.foreign {
+            show_foreign(&version, foreign)?;
         } else {
             show_version(home, &version)?;
         }
@@ -40,6 +42,31 @@ pub(super) fn with_verdicts(home: &Home, version: &ModelVersion) -> anyhow::Resu
     let verdicts = home.registry.verdicts(&version.model, version.version)?;
     shown["verdicts"] = verdicts.iter().map(verdict).collect::<anyhow::Result<Vec<_>>>()?.into();
     Ok(shown)
+}
+
+/// Shows a version that a client registered.
+fn show_foreign(version: &ModelVersion, foreign: &ForeignSource) -> anyhow::Result<()> {
+    println!(
+        "{} version {}, registered {} UTC by {}, an MLflow client",
+        Untrusted::new(&version.model),
+        version.version,
+        moment(version.created_ms),
+        Untrusted::new(if version.actor.is_empty() { "somebody" } else { &version.actor })
+    );
+    println!("stage           {}", version.stage);
+    println!("aliases         {}", version.aliases.join(", "));
+    println!("source          {}", Untrusted::new(&foreign.source));
+    match &foreign.digest {
+        Some(digest) => println!("files           {digest}"),
+        None => println!("files           unverified: the tracking server has seen none"),
+    }
+    if let Some(run) = &version.run_id {
+        println!("run             {run}");
+    }
+    for (name, value) in &version.tags {
+        println!("tag             {} = {}", Untrusted::new(name), Untrusted::new(value));
+    }
+    Ok(())
 }
 
 fn show_version(home: &Home, version: &ModelVersion) -> anyhow::Result<()> {

@@ -74,6 +74,7 @@ fn named(destination: &DestinationArguments) -> anyhow::Result<()> {
 pub(super) fn export(home: &Home, model: &str, to: &DestinationArguments, json: bool) -> anyhow::Result<ExitCode> {
     named(to)?;
     let version = find_version(home, model, CHAMPION)?;
+    version.check_runnable()?;
     let destination = production::to_write(home, None, to)?;
     let uploaded = destination.upload(&version_upload(&home.artifacts, &version)?, &|_, _| ())?;
     if json {

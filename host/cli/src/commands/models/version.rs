@@ -54,6 +54,7 @@ pub(crate) fn numbered(model: &str) -> anyhow::Result<Option<(&str, u32)>> {
 
 /// Returns the contents of a version, as they were registered.
 pub(crate) fn contents(version: &ModelVersion) -> anyhow::Result<RegisteredModel> {
+    version.check_runnable()?;
     serde_json::from_value(version.contents.clone()).map_err(|reason| {
         anyhow::anyhow!("version {} of model `{}` cannot be read: {reason}", version.version, version.model)
     })

@@ -58,8 +58,9 @@ pub(super) fn status(
     if candidate.version == Some(version) {
         return Ok(ChampionStatus::Itself { version });
     }
-    let contents = home.registry.version(name, version)?.contents;
-    let model: RegisteredModel = serde_json::from_value(contents).map_err(|reason| {
+    let champion = home.registry.version(name, version)?;
+    champion.check_runnable()?;
+    let model: RegisteredModel = serde_json::from_value(champion.contents).map_err(|reason| {
         StageFault::host(format!("cannot read the champion, version {version} of `{name}`: {reason}"))
     })?;
     let (transformation, training) = match load(run, &model, schema, task)? {

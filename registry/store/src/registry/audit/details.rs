@@ -59,7 +59,8 @@ pub(super) fn of(
     if let Some(found) = found {
         let id: i64 = found.get(0)?;
         let is_new = matches!(action, "version.registered" | "version.recorded");
-        let mut parts = of_version(connection, id)?;
+        // A migration to format 4 records versions before there is a table of clients' versions.
+        let mut parts = of_version(connection, id, action != "version.recorded")?;
         if is_new || action == "version.rows-added" {
             parts.insert("rows".to_owned(), rows_of(connection, id)?);
         }
@@ -93,11 +94,21 @@ pub(super) fn of_model(connection: &mut Connection, id: i64) -> Outcome<Parts> {
     ]))
 }
 
-/// Returns the parts of the version with this row id, without its rows.
-pub(super) fn of_version(connection: &mut Connection, id: i64) -> Outcome<Parts> {
+/// Returns the parts of the version with this row id, without its rows. `has_sources` says whether
+/// the database has the table of clients' versions.
+pub(super) fn of_version(connection: &mut Connection, id: i64, has_sources: bool) -> Outcome<Parts> {
     // One query for all that is in one row: each query is a round trip to a server.
-    let row = "SELECT stage, verdict, judged_against, semantic_version, run_id, created_ms, actor, contents, parts, published,
-            description, reason, judged_ms, stage_ms, withdrawn, followed FROM versions WHERE id = ?1";
+    const COLUMNS: &str =
+        "SELECT stage, verdict, judged_against, semantic_version, run_id, created_ms, actor, contents,
+        parts, published, description, reason, judged_ms, stage_ms, withdrawn, followed";
+    let row = if has_sources {
+        &format!(
+            "{COLUMNS}, source, run_link, model_id, foreign_versions.digest, is_foreign FROM versions
+             LEFT JOIN foreign_versions ON foreign_versions.id = versions.id WHERE versions.id = ?1"
+        )
+    } else {
+        &format!("{COLUMNS} FROM versions WHERE id = ?1")
+    };
     let row = connection.one(row, values![id])?;
     let verdict = match row.get::<Option<String>>(1)? {
         None => "not judged".to_owned(),
@@ -106,6 +117,10 @@ pub(super) fn of_version(connection: &mut Connection, id: i64) -> Outcome<Parts>
     let mut parts = Parts::from([("stage".to_owned(), row.get(0)?), ("verdict".to_owned(), verdict)]);
     for (part, columns) in [("record", 3..10), ("description", 10..11), ("judgement", 11..13), ("life", 13..16)] {
         parts.insert(part.to_owned(), digest_of(&[plain(&row.values()[columns])]));
+    }
+    // Only a client's version has this part: its source, and the digest of its files.
+    if has_sources && row.get(20)? {
+        parts.insert("source".to_owned(), digest_of(&[plain(&row.values()[16..20])]));
     }
     for (part, query) in [
         (

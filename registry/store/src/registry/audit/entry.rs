@@ -184,7 +184,10 @@ fn champion_before(connection: &mut Connection, model: &str, end: i64, at_ms: i6
         match (entry.action.as_str(), entry.old_state.as_deref(), entry.new_state.as_deref()) {
             ("version.transitioned", _, Some("production")) => champion = entry.version,
             ("version.transitioned" | "version.deleted", ..) if champion == entry.version => champion = None,
-            ("alias.moved", _, Some(state)) if state.starts_with("champion -> ") => champion = entry.version,
+            // Since format 2, only clients' versions have this alias.
+            ("alias.moved", _, Some(state)) if entry.details.is_none() && state.starts_with("champion -> ") => {
+                champion = entry.version
+            }
             ("model.deleted", ..) => champion = None,
             // The entry with the old name is the one before. Positions decrease with every name, so
             // that this ends.

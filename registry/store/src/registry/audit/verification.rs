@@ -226,7 +226,7 @@ fn compare_version(
     expected: &VersionState,
     id: i64,
 ) -> Outcome<()> {
-    let mut found = details::of_version(connection, id)?;
+    let mut found = details::of_version(connection, id, true)?;
     if expected.parts.contains_key("rows") {
         found.insert("rows".to_owned(), details::rows_of(connection, id)?);
     }

@@ -4,7 +4,9 @@
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeploymentError {
     /// Another deployment of the model is active.
-    #[error("deployment {number} of model `{model}` ({strategy}) is active already\nhint: `stagewright deploy status {model}` shows it; end it with `deploy advance` or `deploy abort`")]
+    #[error(
+        "deployment {number} of model `{model}` ({strategy}) is active already\nhint: `stagewright deploy status {model}` shows it; end it with `deploy advance` or `deploy abort`"
+    )]
     Active {
         /// The model's name.
         model: String,

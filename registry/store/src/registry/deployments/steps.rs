@@ -31,7 +31,7 @@ impl Registry {
                 return refuse(DeploymentError::Active { model, number, strategy });
             }
             for arm in &new.arms {
-                ids::version(connection, model, arm.version)?;
+                ids::own_version(connection, model, arm.version)?;
             }
             let last = "SELECT coalesce(max(number), 0) FROM deployments WHERE model = ?1";
             let number = connection.one(last, values![id])?.get::<u32>(0)? + 1;

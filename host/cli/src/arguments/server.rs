@@ -1,0 +1,23 @@
+//! The arguments of `server`.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub(crate) struct ServerArguments {
+    /// The address to listen on.
+    #[arg(long, value_name = "ADDRESS", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
+    pub(crate) host: IpAddr,
+    /// The port to listen on; 0 lets the system choose one.
+    #[arg(long, default_value_t = 5000)]
+    pub(crate) port: u16,
+    /// Listens on an address that other machines reach. The server asks nobody who they are, so
+    /// that all of them may change everything.
+    #[arg(long)]
+    pub(crate) insecure: bool,
+    /// A further name of this server, such as that of a proxy in front of it. Requests for other
+    /// names than `localhost` are refused on a loopback address. Repeatable.
+    #[arg(long, value_name = "HOST")]
+    pub(crate) allowed_host: Vec<String>,
+}

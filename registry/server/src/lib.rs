@@ -1,0 +1,36 @@
+//! The tracking server: MLflow's REST interface over the registry.
+//!
+//! Clients of MLflow log to it, search it and load from it unchanged. Their runs, models and files
+//! are in the same registry as those of pipelines, so that both sides see both.
+//!
+//! - [`Server`]: listens, limits and ends; [`ServerOptions`], [`HttpLimits`], [`ServerError`]
+//! - the frame: `router` (the one place where paths are mounted), `operation` (a JSON request from
+//!   its body to its answer), `request` (members by name and type), `paging`, `mlflow_error`,
+//!   `origin` (whose requests are answered), `pool` (threads that wait for the registry)
+//! - `routes`: the operations, one file a subject; `wire` and `wire_models`: records as JSON
+//! - artifacts: `stream` (pieces of bounded size, both ways), `artifact_path`, `media_type`
+//!
+//! Operations are plain functions that block, so that each is as easy to read as the call of the
+//! registry that it is. They run on a bounded number of threads. No request holds one of them while
+//! it waits for its client.
+
+mod app;
+mod artifact_path;
+mod media_type;
+mod mlflow_error;
+mod operation;
+mod origin;
+mod paging;
+mod pool;
+mod request;
+mod router;
+mod routes;
+mod run_names;
+mod server;
+mod stream;
+mod wire;
+mod wire_models;
+
+pub use app::{HttpLimits, Promote};
+pub use router::MLFLOW_VERSION;
+pub use server::{Server, ServerError, ServerOptions};

@@ -1,0 +1,134 @@
+//! The one place where paths are mounted.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{RawPathParams, Request, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, Method, Response};
+use axum::routing::{MethodFilter, get, on, post};
+
+use crate::app::App;
+use crate::mlflow_error::{ErrorCode, MlflowError};
+use crate::operation::{Route, answer};
+use crate::routes;
+
+/// The version of MLflow whose interface this is.
+pub const MLFLOW_VERSION: &str = "3.17.2";
+
+/// The places of the interface: that of clients, and that of pages.
+const PREFIXES: [&str; 2] = ["/api", "/ajax-api"];
+
+/// Returns the server's routes.
+pub(crate) fn router(app: Arc<App>) -> Router {
+    let mut router = Router::new()
+        .route("/health", get(|| async { text("OK") }))
+        .route("/version", get(|| async { text(MLFLOW_VERSION) }))
+        .route("/get-artifact", get(routes::download_of_run))
+        .route("/model-versions/get-artifact", get(routes::download_of_version));
+    for prefix in PREFIXES {
+        for route in routes::all() {
+            router = mount(router, &format!("{prefix}/2.0{}", route.path), &route);
+        }
+        router = mount(router, &format!("{prefix}/3.0/mlflow/server-info"), &routes::SERVER_INFO);
+        let artifacts = format!("{prefix}/2.0/mlflow-artifacts/artifacts");
+        let file = get(routes::download).put(routes::upload).delete(routes::delete);
+        router = router.route(&format!("{artifacts}/{{*path}}"), file);
+    }
+    // Of pages alone.
+    let router = router
+        .route("/ajax-api/2.0/mlflow/upload-artifact", post(routes::upload_of_run))
+        .route("/ajax-api/2.0/mlflow/logged-models/{model_id}/artifacts/files", get(routes::download_of_logged_model));
+    router.fallback(nothing).with_state(app)
+}
+
+fn mount(router: Router<Arc<App>>, path: &str, route: &Route) -> Router<Arc<App>> {
+    let what = (route.operation, route.most);
+    let handler = move |app: State<Arc<App>>, path: RawPathParams, request: Request| answer(app, path, request, what);
+    router.route(path, on(filter(&route.method), handler))
+}
+
+/// Returns the filter of one of the methods that routes have.
+fn filter(method: &Method) -> MethodFilter {
+    match *method {
+        Method::GET => MethodFilter::GET,
+        Method::PATCH => MethodFilter::PATCH,
+        Method::DELETE => MethodFilter::DELETE,
+        Method::PUT => MethodFilter::PUT,
+        _ => MethodFilter::POST,
+    }
+}
+
+/// Answers what this server does not have, such as MLflow's operations on traces and prompts. A
+/// client does not repeat a request that gets this answer.
+async fn nothing(request: Request) -> Response<Body> {
+    let (method, path) = (request.method(), request.uri().path());
+    let message = format!("This server has no endpoint {method} {}.", stagewright_text::Untrusted::new(path).cut(200));
+    MlflowError::new(ErrorCode::EndpointNotFound, message).into_response()
+}
+
+fn text(text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::from(text));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::StatusCode;
+    use stagewright_store::Home;
+    use tower::Service as _;
+
+    use super::*;
+    use crate::app::HttpLimits;
+
+    /// Requests that lack everything, have the wrong types, or name what does not exist.
+    const BODIES: [&str; 4] = [
+        "",
+        r#"{"name": [1], "run_id": {}, "experiment_id": 5, "key": true, "experiment_ids": "0", "version": [], "tags": 3}"#,
+        r#"{"name": "none", "run_id": "none", "experiment_id": "77", "experiment_ids": ["77"], "key": "k", "value": "1",
+            "version": "1", "alias": "a", "stage": "Production", "new_name": "b", "source": "s3://a/b",
+            "metric_key": "m", "timestamp": 1, "path": "a", "status": "FINISHED", "model_json": "{}", "models": [{}]}"#,
+        r#"{"name": "a\u0000b", "run_id": "\u0000", "experiment_name": "\u0000", "experiment_id": "-9223372036854775808",
+            "version": "4294967296", "key": "\u0000", "value": "\u0000", "filter": "\u0000", "path": "\u0000"}"#,
+    ];
+
+    async fn status(router: &Router, method: &Method, path: &str, body: &str) -> (StatusCode, String) {
+        let request = Request::builder().method(method).uri(path).header(CONTENT_TYPE, "application/json");
+        let request = request.body(Body::from(body.to_owned())).expect("a request");
+        let response = router.clone().call(request).await.expect("an answer");
+        let status = response.status();
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.expect("a body");
+        (status, String::from_utf8(bytes.to_vec()).expect("text"))
+    }
+
+    // invariant: No request of the JSON interface is the tracking server's fault, whatever it
+    // lacks.
+    #[tokio::test]
+    async fn whatever_a_request_lacks_is_no_fault_of_the_server() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = Home::open(folder.path()).expect("a home");
+        home.registry.ensure_default_experiment().expect("an experiment");
+        let app = App::new(home.registry, home.artifacts, HttpLimits::default(), None);
+        let router = router(Arc::new(app));
+        let mut seen = 0;
+        for route in routes::all() {
+            let path = route.path.replace("{model_id}", "m-0").replace("{tag_key}", "t");
+            for body in BODIES {
+                let query =
+                    if route.method == Method::GET { "?name=none&run_id=none&version=x&path=..&path=a" } else { "" };
+                for prefix in PREFIXES {
+                    let at = format!("{prefix}/2.0{path}{query}");
+                    let (status, answer) = status(&router, &route.method, &at, body).await;
+                    assert!(status.as_u16() < 500, "{} {at} {body}: {status} {answer}", route.method);
+                    assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{at}");
+                    assert!(!answer.contains("ENDPOINT_NOT_FOUND"), "{at} is not mounted");
+                    assert!(serde_json::from_str::<serde_json::Value>(&answer).is_ok(), "{at}: {answer}");
+                    seen += 1;
+                }
+            }
+        }
+        assert!(seen > 300, "{seen}");
+    }
+}

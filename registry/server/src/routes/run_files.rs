@@ -1,0 +1,101 @@
+//! The files of pipelines' runs: what their stages made, by stage and name.
+//!
+//! Clients find them where they expect a run's artifacts. They are not stored a second time:
+//! documents and states are sent as they are, tables are written as Parquet when a client asks.
+
+use std::fs::File;
+use std::io::{self, Cursor, Read};
+
+use stagewright_store::{ArtifactKind, ArtifactRecord, FileEntry, RunId, StageRecord, StoreError, export_parquet};
+
+use crate::app::App;
+use crate::mlflow_error::{ErrorCode, MlflowError};
+
+/// A file whose bytes can be read.
+pub(super) struct Opened {
+    pub(super) bytes: u64,
+    pub(super) reader: Box<dyn Read + Send>,
+}
+
+/// Returns the entries of a folder of a pipeline's run; none of any other path.
+pub(super) fn entries(app: &App, folder: &str) -> Result<Vec<FileEntry>, MlflowError> {
+    let Some((stages, rest)) = of_run(app, folder)? else { return Ok(Vec::new()) };
+    let made = stages.iter().filter(|stage| !stage.outputs.is_empty());
+    Ok(match rest {
+        "" => made.map(|stage| FileEntry { name: stage.name.clone(), is_folder: true, bytes: None }).collect(),
+        rest => made.filter(|stage| stage.name == rest).flat_map(|stage| &stage.outputs).map(entry).collect(),
+    })
+}
+
+/// Opens a file of a pipeline's run; `None` if there is none at this path.
+pub(super) fn open(app: &App, path: &str) -> Result<Option<Opened>, MlflowError> {
+    let Some((stages, rest)) = of_run(app, path)? else { return Ok(None) };
+    let Some((stage, name)) = rest.split_once('/') else { return Ok(None) };
+    let outputs = stages.iter().filter(|it| it.name == stage).flat_map(|it| &it.outputs);
+    outputs.into_iter().find(|output| file_name(output) == name).map(|output| opened(app, output)).transpose()
+}
+
+/// Splits the path of what a pipeline's run made into the stages of the run and the rest.
+fn of_run<'a>(app: &App, path: &'a str) -> Result<Option<(Vec<StageRecord>, &'a str)>, MlflowError> {
+    let mut parts = path.splitn(4, '/');
+    let (Some(experiment), Some(run_id), Some("artifacts")) = (parts.next(), parts.next(), parts.next()) else {
+        return Ok(None);
+    };
+    let Ok(run_id) = run_id.parse::<RunId>() else { return Ok(None) };
+    match app.registry.run(run_id.as_str()) {
+        Ok(run) if !run.is_client && run.experiment_id.to_string() == experiment => {
+            Ok(Some((app.registry.stages(&run_id)?, parts.next().unwrap_or_default())))
+        }
+        Ok(_) | Err(StoreError::NoRun { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Returns the name of an output as a file, with the ending of what it contains.
+fn file_name(output: &ArtifactRecord) -> String {
+    let ending = match (output.kind, output.media_type.split(';').next().unwrap_or_default()) {
+        (ArtifactKind::Table, _) => ".parquet",
+        (_, "application/json") => ".json",
+        (_, "text/html") => ".html",
+        (_, "image/svg+xml") => ".svg",
+        (_, "text/csv") => ".csv",
+        (_, "text/plain") => ".txt",
+        _ => ".bin",
+    };
+    if output.name.ends_with(ending) { output.name.clone() } else { format!("{}{ending}", output.name) }
+}
+
+fn entry(output: &ArtifactRecord) -> FileEntry {
+    // A table's file has its size when it is written.
+    let bytes = (output.kind != ArtifactKind::Table).then_some(output.bytes);
+    FileEntry { name: file_name(output), is_folder: false, bytes }
+}
+
+fn opened(app: &App, output: &ArtifactRecord) -> Result<Opened, MlflowError> {
+    let failed = |error: io::Error| {
+        tracing::error!("a file of a run cannot be read: {error}");
+        MlflowError::new(ErrorCode::TemporarilyUnavailable, "the server cannot read the file")
+    };
+    match output.kind {
+        ArtifactKind::Document => {
+            let document = app.artifacts.open_document(&output.digest, &output.media_type)?;
+            let bytes = document.bytes().to_vec();
+            Ok(Opened { bytes: bytes.len() as u64, reader: Box::new(Cursor::new(bytes)) })
+        }
+        ArtifactKind::Blob => {
+            let blob = app.artifacts.open_blob(&output.digest)?;
+            let file = File::open(blob.path()).map_err(failed)?;
+            Ok(Opened { bytes: blob.size(), reader: Box::new(file.take(blob.size())) })
+        }
+        ArtifactKind::Table => {
+            let table = app.artifacts.open_table(&output.digest)?;
+            let folder = tempfile::tempdir().map_err(failed)?;
+            let path = folder.path().join("table.parquet");
+            export_parquet(&table, &path).map_err(|error: StoreError| MlflowError::from(error))?;
+            // Its name goes with the folder; its bytes stay until they are sent.
+            let file = File::open(&path).map_err(failed)?;
+            let bytes = file.metadata().map_err(failed)?.len();
+            Ok(Opened { bytes, reader: Box::new(file.take(bytes)) })
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The errors of what clients of the tracking server ask for.
+
+/// The reason why the registry refuses a request of a client of the tracking server.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TrackingError {
+    /// A client tries to end a run that a process of Stagewright carries out.
+    #[error(
+        "run `{run}` belongs to the pipeline `{pipeline}`, whose process ends it\nhint: only its name can be changed"
+    )]
+    RunOfPipeline {
+        /// The run.
+        run: String,
+        /// The pipeline.
+        pipeline: String,
+    },
+    /// The text is not the path of a file.
+    #[error(
+        "`{path}` is not the path of a file\nhint: use names separated by `/`, without `..`, `.`, `\\`, empty names and control characters, 1024 bytes at most"
+    )]
+    BadFilePath {
+        /// The text, cut.
+        path: String,
+    },
+    /// A file and a folder cannot have the same path.
+    #[error("`{path}` is a {there}, so that no {wanted} can be there\nhint: use another path, or delete the {there}")]
+    PathTaken {
+        /// The path.
+        path: String,
+        /// `file` or `folder`.
+        there: &'static str,
+        /// `folder` or `file`.
+        wanted: &'static str,
+    },
+    /// No client uploaded a file to this path.
+    #[error("there is no file `{path}`")]
+    NoFile {
+        /// The path.
+        path: String,
+    },
+    /// There is no such logged model, or it was deleted.
+    #[error("no logged model `{model_id}`")]
+    NoLoggedModel {
+        /// The identifier.
+        model_id: String,
+    },
+    /// The name of a logged model is empty, too long or a path.
+    #[error(
+        "`{name}` cannot name a logged model\nhint: use 1 to 500 bytes without `/`, `:`, `.`, `%`, quotes and control characters"
+    )]
+    BadLoggedModelName {
+        /// The name, cut.
+        name: String,
+    },
+    /// The text cannot name a model that a client registers.
+    #[error("`{name}` cannot name a model\nhint: use 1 to 256 bytes without `/`, `:` and control characters")]
+    BadModelName {
+        /// The text, cut.
+        name: String,
+    },
+    /// A version that a client registered can be neither run nor promoted.
+    #[error(
+        "version {version} of model `{model}` was registered by an MLflow client: Stagewright keeps it, but neither runs, judges, deploys nor promotes it\nhint: load it with `mlflow.pyfunc.load_model(\"models:/{model}/{version}\")`, or train the model by a pipeline under another name"
+    )]
+    Foreign {
+        /// The model's name.
+        model: String,
+        /// The version.
+        version: u32,
+    },
+    /// A pipeline cannot register a version of a model whose versions clients registered.
+    #[error(
+        "the versions of model `{model}` were registered by MLflow clients, so that no pipeline can add one\nhint: give the pipeline's model another name"
+    )]
+    ForeignModel {
+        /// The model's name.
+        model: String,
+    },
+    /// A client cannot register a version of a pipeline's model.
+    #[error(
+        "the versions of model `{model}` are registered by its pipeline, so that no client can add one\nhint: register yours under another name"
+    )]
+    PipelineModel {
+        /// The model's name.
+        model: String,
+    },
+    /// A pipeline's version moves between stages by other rules than a client's.
+    #[error(
+        "version {version} of model `{model}` was registered by its pipeline\nhint: stagewright models promote {model}/{version}"
+    )]
+    NotForeign {
+        /// The model's name.
+        model: String,
+        /// The version.
+        version: u32,
+    },
+}

@@ -1,0 +1,107 @@
+//! Runs and models of pipelines, as clients of the tracking server see them, and the reverse.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+use stagewright_end_to_end::Place;
+
+use super::server::Server;
+
+/// The model of the pipeline.
+const MODEL: &str = "churn-classifier";
+
+fn trained(gates: &[&str]) -> Place {
+    let place = Place::new();
+    let gates: Vec<&str> = gates.iter().flat_map(|gate| ["--set", gate]).collect();
+    place.churn(1500, &[&gates[..], &["--set", "training.component=train-logistic"]].concat());
+    place
+}
+
+#[test]
+fn runs_and_models_of_pipelines_are_there_for_clients() {
+    let place = trained(&["gates.minimum.roc_auc=0.5", "gates.minimum.accuracy=0.5"]);
+    let server = Server::start(&place);
+    let found = server.post("experiments/search", &json!({ "max_results": 100 })).done();
+    let ids: Vec<&Value> =
+        found["experiments"].as_array().expect("experiments").iter().map(|it| &it["experiment_id"]).collect();
+    let runs = server.post("runs/search", &json!({ "experiment_ids": ids })).done();
+    let [run] = runs["runs"].as_array().expect("runs").as_slice() else { panic!("{runs}") };
+    assert_eq!((&run["info"]["status"], &run["info"]["lifecycle_stage"]), (&json!("FINISHED"), &json!("active")));
+    let has = |list: &str, key: &str| {
+        run["data"][list].as_array().expect("a list").iter().any(|entry| entry["key"].as_str() == Some(key))
+    };
+    assert!(has("tags", "mlflow.runName"), "{run}");
+    assert!(run["data"]["metrics"].as_array().is_some_and(|metrics| !metrics.is_empty()), "{run}");
+
+    let model = server.get(&format!("/api/2.0/mlflow/registered-models/get?name={MODEL}")).done();
+    assert_eq!(model["registered_model"]["aliases"], json!([{ "alias": "champion", "version": "1" }]));
+    let [version] = model["registered_model"]["latest_versions"].as_array().expect("versions").as_slice() else {
+        panic!("{model}")
+    };
+    assert_eq!((&version["current_stage"], &version["run_id"]), (&json!("Production"), &run["info"]["run_id"]));
+
+    // What its stages made is there as files, which a client may add to.
+    let at = |id: &Value| id.as_str().expect("an identifier").to_owned();
+    let (experiment, run_id) = (at(&run["info"]["experiment_id"]), at(&run["info"]["run_id"]));
+    let listed = |path: &str| {
+        let files = server.get(&format!("/api/2.0/mlflow/artifacts/list?run_id={run_id}&path={path}")).done();
+        let files = files["files"].as_array().expect("files").clone();
+        files.iter().map(|file| file["path"].as_str().expect("a path").to_owned()).collect::<Vec<_>>()
+    };
+    assert!(listed("").contains(&"evaluation".to_owned()), "{:?}", listed(""));
+    let root = format!("/api/2.0/mlflow-artifacts/artifacts/{experiment}/{run_id}/artifacts");
+    let mut endings = BTreeSet::new();
+    for stage in listed("") {
+        for path in listed(&stage) {
+            let file = server.get(&format!("{root}/{path}"));
+            assert!(file.status == 200 && !file.body.is_empty(), "{path}: {}", file.status);
+            match path.rsplit_once('.').map(|(_, ending)| ending) {
+                Some("json") => drop(file.json()),
+                Some("parquet") => assert!(file.body.starts_with(b"PAR1") && file.body.ends_with(b"PAR1"), "{path}"),
+                _ => {}
+            }
+            endings.extend(path.rsplit_once('.').map(|(_, ending)| ending.to_owned()));
+        }
+    }
+    assert!(["json", "parquet"].iter().all(|ending| endings.contains(*ending)), "{endings:?}");
+    server.ask("PUT", &format!("{root}/note.txt"), &[], b"looked at").done();
+    assert!(listed("").contains(&"note.txt".to_owned()) && listed("").contains(&"training".to_owned()));
+    server.get(&format!("{root}/training/missing.bin")).refused(404, "RESOURCE_DOES_NOT_EXIST");
+
+    // A client cannot add to its model, nor end its run.
+    let foreign = json!({ "name": MODEL, "source": "s3://bucket/model" });
+    server.post("model-versions/create", &foreign).refused(400, "INVALID_PARAMETER_VALUE");
+    let killed = json!({ "run_id": run["info"]["run_id"], "status": "KILLED" });
+    server.post("runs/update", &killed).refused(400, "INVALID_PARAMETER_VALUE");
+}
+
+// invariant: No client of the tracking server brings a version into production that its gates
+// refused.
+#[test]
+fn a_rejected_version_is_refused_with_the_reason() {
+    let place = trained(&["gates.minimum.roc_auc=0.999"]);
+    let server = Server::start(&place);
+    let to = |stage: &str| json!({ "name": MODEL, "version": "1", "stage": stage, "archive_existing_versions": false });
+    let told =
+        server.post("model-versions/transition-stage", &to("Production")).refused(400, "INVALID_PARAMETER_VALUE");
+    assert!(told.contains("rejected"), "{told}");
+    let alias = json!({ "name": MODEL, "alias": "champion", "version": "1" });
+    server.post("registered-models/alias", &alias).refused(400, "INVALID_PARAMETER_VALUE");
+    let staged = server.post("model-versions/transition-stage", &to("Staging")).done();
+    assert_eq!(staged["model_version"]["current_stage"], "Staging");
+    assert_eq!(server.get(&format!("/api/2.0/mlflow/registered-models/alias?name={MODEL}&alias=champion")).status, 400);
+}
+
+#[test]
+fn runs_of_clients_are_there_for_commands() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let run = server.post("runs/create", &json!({ "experiment_id": "0", "run_name": "of a client" })).done();
+    let run = run["run"]["info"]["run_id"].as_str().expect("a run").to_owned();
+    let metric = json!({ "run_id": run, "key": "auc", "value": 0.9, "timestamp": 1 });
+    server.post("runs/log-metric", &metric).done();
+    let listed = place.run(&["runs", "list", "--json"]).expect(0);
+    assert!(listed.stdout.contains(&run) && listed.stdout.contains("of a client"), "{}", listed.stdout);
+    let found = place.run(&["runs", "search", "metrics.auc > 0.8", "--json"]).expect(0);
+    assert!(found.stdout.contains(&run), "{}", found.stdout);
+}

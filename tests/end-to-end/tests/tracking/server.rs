@@ -1,0 +1,110 @@
+//! A tracking server, and a client without MLflow.
+
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use stagewright_end_to_end::Place;
+
+/// A server that runs until it is dropped, which ends it with `SIGKILL`.
+pub(super) struct Server {
+    child: Child,
+    pub(super) address: String,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: ureq::http::HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+impl Answer {
+    #[track_caller]
+    pub(super) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
+    }
+
+    /// Asserts that the request was carried out, and returns the JSON of the answer.
+    #[track_caller]
+    pub(super) fn done(&self) -> Value {
+        assert_eq!(self.status, 200, "{}", String::from_utf8_lossy(&self.body));
+        self.json()
+    }
+
+    /// Asserts that the request was refused with a status and a code. Returns the message.
+    #[track_caller]
+    pub(super) fn refused(&self, status: u16, code: &str) -> String {
+        let body = self.json();
+        assert_eq!((self.status, body["error_code"].as_str()), (status, Some(code)), "{body}");
+        body["message"].as_str().expect("a message").to_owned()
+    }
+}
+
+impl Server {
+    /// Starts a server over the home of a place.
+    pub(super) fn start(place: &Place) -> Self {
+        Self::start_with(place, &[])
+    }
+
+    /// Starts a server with more arguments.
+    pub(super) fn start_with(place: &Place, more: &[&str]) -> Self {
+        let mut command = place.command(&[more, &["server", "--port", "0"]].concat());
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
+        let mut address = String::new();
+        BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut address).expect("a line");
+        assert!(address.starts_with("http://127.0.0.1:"), "the server says {address:?}");
+        Self { child, address: address.trim().to_owned() }
+    }
+
+    /// The process.
+    pub(super) fn process(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(super) fn get(&self, path: &str) -> Answer {
+        self.ask("GET", path, &[], &[])
+    }
+
+    /// Posts JSON to a path below `/api/2.0/mlflow`.
+    pub(super) fn post(&self, path: &str, body: &Value) -> Answer {
+        let path = format!("/api/2.0/mlflow/{path}");
+        self.ask("POST", &path, &[("content-type", "application/json")], body.to_string().as_bytes())
+    }
+
+    pub(super) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        self.try_to_ask(method, path, headers, body).expect("an answer")
+    }
+
+    /// Asks, where the server may be gone.
+    pub(super) fn try_to_ask(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, ureq::Error> {
+        let agent: ureq::Agent = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(60)))
+            .build()
+            .into();
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.address));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut answer = agent.run(request.body(body.to_vec()).expect("a request"))?;
+        let headers = answer.headers().clone();
+        let body = answer.body_mut().with_config().limit(1 << 30).read_to_vec()?;
+        Ok(Answer { status: answer.status().as_u16(), headers, body })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
