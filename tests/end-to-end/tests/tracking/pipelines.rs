@@ -93,6 +93,22 @@ fn a_rejected_version_is_refused_with_the_reason() {
 }
 
 #[test]
+fn a_transition_of_an_approved_version_to_production_is_a_promotion() {
+    let place = trained(&["gates.minimum.roc_auc=0.5", "gates.minimum.accuracy=0.5"]);
+    place.run(&["models", "retire", MODEL, "--reason", "a pause"]).expect(0);
+    let server = Server::start(&place);
+    let alias = format!("/api/2.0/mlflow/registered-models/alias?name={MODEL}&alias=champion");
+    server.get(&alias).refused(400, "INVALID_PARAMETER_VALUE");
+    let production = json!({ "name": MODEL, "version": "1", "stage": "Production", "archive_existing_versions": true });
+    let moved = server.post("model-versions/transition-stage", &production).done();
+    assert_eq!(moved["model_version"]["current_stage"], "Production");
+    assert_eq!(server.get(&alias).done()["model_version"]["version"], "1");
+    let audit = place.run(&["audit", "list", "--json"]).expect(0);
+    assert!(audit.stdout.contains("by an MLflow client"), "{}", audit.stdout);
+    place.run(&["audit", "verify"]).expect(0);
+}
+
+#[test]
 fn runs_of_clients_are_there_for_commands() {
     let place = Place::new();
     let server = Server::start(&place);
