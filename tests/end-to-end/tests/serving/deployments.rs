@@ -69,7 +69,7 @@ impl Bed {
     }
 
     /// Runs a `deploy` command. Returns what it prints.
-    fn deploy(&self, arguments: &[&str]) -> Value {
+    pub(crate) fn deploy(&self, arguments: &[&str]) -> Value {
         self.place.run(&[&["deploy"], arguments, &["--json"]].concat()).expect(0).json()
     }
 
@@ -358,29 +358,6 @@ fn a_shadow_that_traps_costs_no_request() {
     bed.until_ended("finished");
     assert_eq!(bed.server.get("/").json()["version"], 1, "a shadow is promoted by nobody");
     assert_eq!(bed.server.stop().code, Some(0));
-}
-
-// What became of copies is noted now and then. A server that ends notes the rest.
-#[test]
-fn a_server_that_ends_loses_no_figure_of_a_shadow() {
-    let bed = Bed::new();
-    bed.deploy(&["start", MODEL, "--strategy", "shadow", "--version", "2"]);
-    bed.until_share(0.0);
-    let copies = |number: usize| {
-        let began = Instant::now();
-        let line = format!("stagewright_shadow_compared_rows_total{{model=\"{MODEL}\",version=\"2\"}} {number}");
-        while !bed.server.get("/metrics").text().lines().any(|found| found == line) {
-            assert!(began.elapsed() < SOON, "{line}: {}", bed.server.get("/metrics").text());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    };
-    for number in 1..=20 {
-        assert_eq!(predict(&bed.server, "a", &bed.ordinary).status, 200);
-        copies(number);
-    }
-    assert_eq!(bed.server.stop().code, Some(0));
-    let status = bed.place.run(&["deploy", "status", MODEL, "--json"]).expect(0).json();
-    assert_eq!(status["state"]["compared_rows"], 20, "{status}");
 }
 
 // invariant: A candidate that does not load answers nobody: the deployment is aborted, with the

@@ -6,6 +6,7 @@ mod deployments;
 mod follow;
 mod front;
 mod observed;
+mod shadows;
 
 use std::path::Path;
 use std::sync::OnceLock;
