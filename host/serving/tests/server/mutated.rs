@@ -54,7 +54,8 @@ impl ModelSession for First {
 /// The panics of the server and its threads.
 static PANICS: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts panics from now on, of all threads of this program but those of tests.
+/// Counts panics from now on, of all threads of this program, but those that tests make themselves:
+/// assertions that fail, and models that panic.
 ///
 /// The server's own hook comes before this one, and keeps those of its Arrow reader to itself: they
 /// are refusals.
@@ -66,9 +67,8 @@ fn count_panics() {
             if rows::is_reading() {
                 return;
             }
-            // Threads of tests have the paths of their tests as names.
-            let is_test = std::thread::current().name().is_some_and(|name| name.contains("::"));
-            PANICS.fetch_add(usize::from(!is_test), Ordering::Relaxed);
+            let is_own = panic.location().is_some_and(|place| place.file().contains("tests/server/"));
+            PANICS.fetch_add(usize::from(!is_own), Ordering::Relaxed);
             before(panic);
         }));
     });
