@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::build::{self, Built};
 use crate::edge;
-use crate::python::python;
+use crate::python::{mlflow, python};
 use crate::steps::{Result, Steps, run};
 use crate::workspace::{self, cargo};
 
@@ -70,6 +70,7 @@ fn tests(built: &Built) -> Result<()> {
     command.args(["test", "--release", "--workspace", "--no-fail-fast"]);
     command.env("STAGEWRIGHT_BIN", &built.binary).env("STAGEWRIGHT_GUESTS", &built.guests);
     command.env("STAGEWRIGHT_PYTHON", python_of_tests()?);
+    command.env("STAGEWRIGHT_MLFLOW_PYTHON", mlflow()?.join("python"));
     let mut left_out = vec![edge::TESTS[0], edge::TESTS[1], crate::soak::TEST];
     match std::env::var_os("STAGEWRIGHT_TEST_DATA").map(PathBuf::from) {
         Some(folder) => {

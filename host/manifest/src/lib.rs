@@ -121,7 +121,9 @@ pub use parameters::check_cost;
 pub use problem::{Condition, ManifestError, Problem, ProblemLocation};
 pub use production::{ProblemSection, ProductionSection};
 pub use retry::Retry;
-pub use serving::{IsolationPolicy, LoggedFeatures, PredictionLogSection, ServedModelSection, ServerSection, ServingFile};
+pub use serving::{
+    IsolationPolicy, LoggedFeatures, PredictionLogSection, ServedModelSection, ServerSection, ServingFile,
+};
 pub use signature::SignatureSection;
 pub use source::{HttpFormat, SourceLocation, SourceSection, SqliteRows, TOKEN_PREFIX, without_query};
 pub use split::SplitSection;

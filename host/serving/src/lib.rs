@@ -63,7 +63,8 @@ pub use handled::Handled;
 pub use last_verified::{LastVerified, VersionKey};
 pub use metrics::{ArmMetrics, Metrics, VersionMetrics};
 pub use origin::{
-    LocationOrigin, OfferedDeployment, OfferedVersion, OpenRegistry, OriginError, RecordedBlobs, RegistryOrigin, Selector, VersionOrigin,
+    LocationOrigin, OfferedDeployment, OfferedVersion, OpenRegistry, OriginError, RecordedBlobs, RegistryOrigin,
+    Selector, VersionOrigin,
 };
 pub use outcomes::OutcomeRecorder;
 pub use pool::{GATHERED_ROWS, OpenSession, Overloaded, Pool, PoolCounts, PoolFault, PoolOptions};
@@ -79,7 +80,5 @@ pub use served_version::{ModelLoader, ServedVersion, VersionOptions};
 pub use server::{HttpLimits, Reload, Server, ServerError, ServerOptions, TokenSource};
 pub use service::{Answer, Failure, Service};
 pub use tls::{TlsError, TlsFiles};
-pub use traffic::{
-    Conductor, LiveError, OpenSharedRegistry, OperationFault, Operations, Production, PromotionFault,
-};
+pub use traffic::{Conductor, LiveError, OpenSharedRegistry, OperationFault, Operations, Production, PromotionFault};
 pub use warm::sample_rows;

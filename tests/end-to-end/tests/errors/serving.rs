@@ -6,13 +6,12 @@ use stagewright_end_to_end::{Ended, Place};
 
 use crate::{Case, MODEL, provoke, trained};
 
-pub(crate) const CASES: &[Case] =
-    &[
-        ("SW1001", open_to_others),
-        ("SW1002", address_that_is_taken),
-        ("SW1003", token_that_is_short),
-        ("SW1004", tracking_open_to_others),
-    ];
+pub(crate) const CASES: &[Case] = &[
+    ("SW1001", open_to_others),
+    ("SW1002", address_that_is_taken),
+    ("SW1003", token_that_is_short),
+    ("SW1004", tracking_open_to_others),
+];
 
 #[test]
 fn errors_of_the_server() {
