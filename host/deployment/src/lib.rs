@@ -1,7 +1,7 @@
 //! Deployments: plans, who answers a request, when to advance and when to give up, A/B reports.
 //!
-//! This crate decides and carries nothing out. It has no threads, no network and no clock: whoever
-//! calls gives the time. Servers share requests by [`Assignment`] and act on [`decide`]. The
+//! This crate decides, and servers carry out. It has no threads, no network and no clock: the
+//! caller gives the time. Servers share requests by [`Assignment`] and act on [`decide`]. The
 //! command line and servers start and advance deployments for people by [`start`] and [`advance`].
 //!
 //! - [`Plan`]: what a deployment does, as its configuration in the registry has it

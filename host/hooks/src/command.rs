@@ -1,8 +1,8 @@
 //! Telling a program: it is run with the event on its standard input.
 //!
 //! It has the rights of this process, so only the operator's file names it. It begins in `/`, with
-//! the variables that the file names and the event's id, and in a process group of its own, which
-//! is ended with it: after its time, or when it has ended and left something behind.
+//! the variables that the file names and the event's id. Its process group is its own, and is ended
+//! after its time, or when the program has ended and left something behind.
 
 use std::fs::File;
 use std::io::{PipeReader, Read as _, Seek as _, Write as _};

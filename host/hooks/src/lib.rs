@@ -2,8 +2,8 @@
 //!
 //! The operator's file names them (`stagewright-manifest`). The registry (`stagewright-store`) has
 //! the changes, in the order of its audit, and remembers how far each hook was told. This crate
-//! makes the events, and delivers them: each at least once, in order, with growing pauses after
-//! failures. It decides nothing about models, and a failure of a hook changes none.
+//! makes the events. It delivers each at least once, in order, with growing pauses after failures.
+//! It decides nothing about models, and a failure of a hook changes no model.
 //!
 //! - [`Hooks`]: all hooks of a machine; [`Hooks::deliver`]: now, with patience
 //! - [`HookFollower`]: a thread for each hook, for programs that stay

@@ -84,9 +84,9 @@ pub struct ServedModelSection {
     pub max_rows: Option<u64>,
     /// The most rows that wait.
     pub max_queue: Option<u64>,
-    /// CPU time of one call.
+    /// CPU time of one request, in both components together.
     pub cpu: Option<Duration>,
-    /// Wall time of one call.
+    /// Wall time of one request, in both components together.
     pub wall: Option<Duration>,
     /// Bytes of memory of one instance.
     pub memory: Option<u64>,
@@ -97,7 +97,7 @@ pub struct ServedModelSection {
 /// Which predictions of a model are logged, and how much of them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct PredictionLogSection {
-    /// The share of requests, from 0 to 1. Requests that fail are logged always.
+    /// The share of requests that is logged, from 0 to 1. Requests that fail always are.
     pub rate: Option<f64>,
     /// The features that are logged.
     pub features: LoggedFeatures,

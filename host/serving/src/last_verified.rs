@@ -1,5 +1,5 @@
-//! The last version of each model that was loaded and verified, so that a server starts while its
-//! registry or bucket is away.
+//! The last version of each model that was loaded and verified, so that a server can start while
+//! its registry or bucket is away.
 
 use std::collections::HashSet;
 use std::fs;
