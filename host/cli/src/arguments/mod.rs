@@ -154,7 +154,12 @@ pub(crate) enum Command {
 impl Command {
     /// Returns whether the command goes on until it is told to end.
     pub(crate) fn is_server(&self) -> bool {
-        matches!(self, Self::Serve(_))
+        match self {
+            Self::Serve(_) => true,
+            #[cfg(feature = "pipelines")]
+            Self::Server(_) => true,
+            _ => false,
+        }
     }
 }
 

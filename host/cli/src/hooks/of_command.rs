@@ -56,7 +56,8 @@ impl HooksOfCommand {
 fn warn(report: &Report) {
     if let Some(problem) = &report.problem {
         tracing::warn!(
-            "hook `{}`: {problem}\nhint: a running `stagewright serve` goes on trying, and so does `stagewright hooks deliver`",
+            "hook `{}`: {problem}\nhint: a running `stagewright serve` or `stagewright server` goes on trying, and so \
+             does `stagewright hooks deliver`",
             report.name
         );
     }
