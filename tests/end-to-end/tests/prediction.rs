@@ -44,8 +44,8 @@ fn a_model_predicts_under_the_limits_that_it_was_trained_under() {
     // More than training takes, however slow the machine is, and less than so many rows take.
     let run = Place::new().churn(1500, &["--until", "transformation"]).expect(0).json();
     let used = run["stages"][2]["cpu_ms"].as_f64().expect("milliseconds");
-    let limit = format!("{} ms", 50 + 10 * used as u64);
-    let (place, input) = trained(&["--set", &format!("transformation.limits.cpu={limit}")], 300_000);
+    let limit = format!("{} ms", 20 + 3 * used as u64);
+    let (place, input) = trained(&["--set", &format!("transformation.limits.cpu={limit}")], 1_000_000);
     let input = input.display().to_string();
     let common = ["predict", "churn-classifier", "--json", "--input", input.as_str()];
     let predict = |more: &[&str]| place.run(&[&common[..], more].concat());
