@@ -424,6 +424,8 @@ fn tracking_code(error: &TrackingError) -> ErrorCode {
         TrackingError::RunOfPipeline { .. }
         | TrackingError::BadFilePath { .. }
         | TrackingError::PathTaken { .. }
+        | TrackingError::ReservedPath { .. }
+        | TrackingError::BadSource { .. }
         | TrackingError::NoFile { .. }
         | TrackingError::NoLoggedModel { .. }
         | TrackingError::BadLoggedModelName { .. }

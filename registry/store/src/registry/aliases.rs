@@ -56,7 +56,7 @@ impl Registry {
     /// # Errors
     /// [`StoreError::Database`].
     pub fn alias(&self, model: &str, alias: &str) -> Result<Option<u32>, StoreError> {
-        self.read("read an alias", |connection| pointed_to_if_any(connection, model, alias))
+        self.read("read an alias", |connection| ids::alias(connection, model, alias))
     }
 
     fn move_alias(
@@ -98,19 +98,7 @@ impl Registry {
 
 fn pointed_to(connection: &mut Connection, model: &str, alias: &str) -> Outcome<Option<u32>> {
     ids::model(connection, model)?;
-    pointed_to_if_any(connection, model, alias)
-}
-
-fn pointed_to_if_any(connection: &mut Connection, model: &str, alias: &str) -> Outcome<Option<u32>> {
-    if alias == CHAMPION
-        && let Some((_, version)) = ids::champion(connection, model)?
-    {
-        return Ok(Some(version));
-    }
-    let query = "SELECT versions.version FROM version_aliases
-        JOIN versions ON versions.id = version_aliases.version
-        JOIN registered_models ON registered_models.id = version_aliases.model WHERE name = ?1 AND alias = ?2";
-    Ok(connection.first(query, values![model, alias])?.map(|row| row.get(0)).transpose()?)
+    ids::alias(connection, model, alias)
 }
 
 /// Checks the name of an alias. `latest` and `v1` mean versions to MLflow's clients.

@@ -15,6 +15,8 @@ use crate::registry::tracking_error::TrackingError;
 
 /// The most bytes in a path.
 const MAX_PATH_BYTES: usize = 1024;
+/// The first part of the paths of pipelines' versions, beneath which no client can put files.
+pub(super) const RESERVED: &str = "stagewright";
 /// The number of files that are read at a time to list a folder.
 const PIECE: usize = 200;
 
@@ -62,17 +64,13 @@ pub fn check_file_path(path: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Returns the path at this server's proxy that a URI names: `mlflow-artifacts:/PATH`, with a host
-/// or without, or the URL of the proxy itself. `None` for a URI of another place.
+/// Returns the path at this server's proxy that a URI names: `mlflow-artifacts:/PATH`. `None` for a
+/// URI of another place. One with a host is that of another server.
 pub fn proxied_path(uri: &str) -> Option<String> {
-    let (scheme, rest) = uri.split_once(':')?;
-    let path = match scheme {
-        "mlflow-artifacts" => match rest.strip_prefix("//") {
-            Some(with_host) => with_host.split_once('/')?.1,
-            None => rest,
-        },
-        "http" | "https" => rest.split_once("/mlflow-artifacts/artifacts/")?.1,
-        _ => return None,
+    let rest = uri.strip_prefix("mlflow-artifacts:")?;
+    let path = match rest.strip_prefix("//") {
+        Some(with_host) => with_host.strip_prefix('/')?,
+        None => rest,
     };
     let path = path.trim_matches('/');
     check_file_path(path).ok()?;
@@ -84,11 +82,15 @@ impl Upload {
     /// there.
     ///
     /// # Errors
-    /// [`TrackingError::BadFilePath`], [`TrackingError::PathTaken`] if a folder has this path or a
+    /// [`TrackingError::BadFilePath`], [`TrackingError::ReservedPath`] if the file would pass for
+    /// one of a pipeline's version, [`TrackingError::PathTaken`] if a folder has this path or a
     /// file that of one of its folders, [`StoreError::Io`], [`StoreError::Shared`] or
     /// [`StoreError::Database`].
     pub fn finish(self, registry: &Registry, path: &str) -> Result<ClientFile, StoreError> {
         check_file_path(path)?;
+        if path.split('/').next() == Some(RESERVED) {
+            return Err(TrackingError::ReservedPath { path: shortened(path) }.into());
+        }
         let bytes = self.bytes();
         let digest = self.publish()?;
         registry.write("record a file", Scope::Runs, |connection| {

@@ -6,11 +6,10 @@
 use crate::database::{Scope, values};
 use crate::error::StoreError;
 use crate::registry::handle::{Registry, now_ms};
-use crate::registry::names::check_key;
+use crate::registry::names::{CLIENT, check_key};
 use crate::registry::run_id::RunId;
-use crate::registry::runs::{CLIENT, Run, RunStatus};
-use crate::registry::tracking_error::TrackingError;
-use crate::registry::{experiments, rows};
+use crate::registry::runs::{Run, RunStatus};
+use crate::registry::{experiments, logging, rows};
 
 /// The facts known when a client begins a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -92,19 +91,16 @@ impl Registry {
     /// out, only the name can be changed. Returns the run.
     ///
     /// # Errors
-    /// [`StoreError::NoRun`], [`TrackingError::RunOfPipeline`], [`StoreError::BadKeyValue`] or
-    /// [`StoreError::Database`].
+    /// [`StoreError::NoRun`], [`crate::TrackingError::RunOfPipeline`],
+    /// [`StoreError::BadKeyValue`] or [`StoreError::Database`].
     pub fn update_run(&self, run_id: &RunId, update: &RunUpdate) -> Result<Run, StoreError> {
         check_key("run", "name", update.name.as_deref().unwrap_or_default())?;
         self.write("change a run", Scope::Runs, |connection| {
-            let query = "SELECT id, owner, pipeline FROM runs WHERE run_id = ?1 AND deleted_ms IS NULL";
-            let row = connection.first(query, values![run_id.as_str()])?;
-            let row = row.ok_or_else(|| StoreError::NoRun { id: run_id.to_string() })?;
-            let (id, owner): (i64, String) = (row.get(0)?, row.get(1)?);
-            if owner != CLIENT && (update.status.is_some() || update.ended_ms.is_some()) {
-                let (run, pipeline) = (run_id.to_string(), row.get(2)?);
-                return Err(StoreError::from(TrackingError::RunOfPipeline { run, pipeline }).into());
+            let run = logging::active(connection, run_id)?;
+            if update.status.is_some() || update.ended_ms.is_some() {
+                run.check_client(run_id)?;
             }
+            let id = run.id;
             let change = "UPDATE runs SET status = coalesce(?2, status), ended_ms = coalesce(?3, ended_ms),
                 name = coalesce(?4, name) WHERE id = ?1";
             let name = update.name.as_deref().filter(|name| !name.is_empty());

@@ -125,8 +125,8 @@ impl Registry {
         })
     }
 
-    /// Deletes an experiment so that it can be restored, or restores it. Searches do not find the
-    /// runs of a deleted experiment.
+    /// Deletes an experiment so that it can be restored, or restores it. The runs of a deleted
+    /// experiment count as deleted; garbage collection keeps what they refer to.
     ///
     /// # Errors
     /// [`StoreError::NoExperiment`] or [`StoreError::Database`].

@@ -77,7 +77,7 @@ impl Registry {
         })
     }
 
-    /// Deletes an experiment so that it can be restored, or restores it.
+    /// As [`Registry::delete_experiment`].
     ///
     /// # Errors
     /// [`StoreError::NoExperiment`] or [`StoreError::Database`].

@@ -58,8 +58,11 @@ impl Registry {
     /// has them.
     ///
     /// # Errors
-    /// [`StoreError::NoModel`], [`TrackingError::PipelineModel`], [`TrackingError::NoLoggedModel`],
-    /// [`StoreError::BadKey`], [`StoreError::BadKeyValue`] or [`StoreError::Database`].
+    /// [`StoreError::NoModel`], [`TrackingError::PipelineModel`], [`StoreError::BadKey`],
+    /// [`StoreError::BadKeyValue`] or [`StoreError::Database`]. If the source refers to something
+    /// that is not there: [`StoreError::NoRun`], [`TrackingError::NoLoggedModel`],
+    /// [`StoreError::NoModel`], [`StoreError::NoVersion`], [`StoreError::NoAlias`] or
+    /// [`TrackingError::BadSource`].
     pub fn create_foreign_version(&self, model: &str, new: &NewForeignVersion) -> Result<ModelVersion, StoreError> {
         check(new)?;
         self.write("register a model version", Scope::Models, |connection| {
@@ -71,6 +74,7 @@ impl Registry {
             if let Some(logged) = &new.model_id {
                 ids::logged_model(connection, logged)?;
             }
+            let location = foreign_source::location_of(connection, &new.source)?;
             let now = now_ms();
             let next = "UPDATE registered_models SET last_version = last_version + 1, updated_ms = ?2 WHERE id = ?1
                 RETURNING last_version";
@@ -81,10 +85,10 @@ impl Registry {
             let run = new.run_id.as_ref().map(RunId::as_str);
             let all = values![model_id, number, run, now, &*self.actor, &new.description];
             let id: i64 = connection.one(insert, all)?.get(0)?;
-            let digest = foreign_source::digest_of(connection, &new.source)?;
-            let insert = "INSERT INTO foreign_versions (id, source, run_link, model_id, digest)
-                VALUES (?1, ?2, ?3, ?4, ?5)";
-            let all = values![id, &new.source, new.run_link.as_ref(), new.model_id.as_ref(), digest];
+            let digest = foreign_source::digest_of(connection, &location)?;
+            let insert = "INSERT INTO foreign_versions (id, source, location, run_link, model_id, digest)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+            let all = values![id, &new.source, location, new.run_link.as_ref(), new.model_id.as_ref(), digest];
             connection.execute(insert, all)?;
             rows::set_pairs(connection, ("version_tags", "version"), id, &new.tags)?;
             let entry = NewEntry::about("version.registered", model, Some(number));
@@ -169,17 +173,17 @@ impl Registry {
         let pinned = self.read("look for the files of a version", |connection| {
             let id = foreign_version(connection, model, version)?;
             let found = versions::numbered(connection, id)?;
-            let source = found.foreign.as_ref().filter(|foreign| !foreign.is_verified());
-            let Some(source) = source.map(|foreign| foreign.source.clone()) else { return Ok(Some(found)) };
-            Ok(if foreign_source::digest_of(connection, &source)?.is_none() { Some(found) } else { None })
+            let unverified = found.foreign.as_ref().filter(|foreign| !foreign.is_verified());
+            let Some(location) = unverified.map(|foreign| foreign.location.clone()) else { return Ok(Some(found)) };
+            Ok(if foreign_source::digest_of(connection, &location)?.is_none() { Some(found) } else { None })
         })?;
         if let Some(unchanged) = pinned {
             return Ok(unchanged);
         }
         self.write("pin a version to its files", Scope::Models, |connection| {
             let id = foreign_version(connection, model, version)?;
-            let source = "SELECT source FROM foreign_versions WHERE id = ?1 AND digest IS NULL";
-            if let Some(row) = connection.first(source, values![id])?
+            let location = "SELECT location FROM foreign_versions WHERE id = ?1 AND digest IS NULL";
+            if let Some(row) = connection.first(location, values![id])?
                 && let Some(digest) = foreign_source::digest_of(connection, &row.get::<String>(0)?)?
             {
                 connection.execute("UPDATE foreign_versions SET digest = ?2 WHERE id = ?1", values![id, digest])?;
@@ -197,7 +201,7 @@ impl Registry {
     pub fn foreign_state(&self, model: &str, version: u32) -> Result<ForeignState, StoreError> {
         self.read("compare the files of a version", |connection| {
             let id = foreign_version(connection, model, version)?;
-            let query = "SELECT source, digest FROM foreign_versions WHERE id = ?1";
+            let query = "SELECT location, digest FROM foreign_versions WHERE id = ?1";
             let row = connection.one(query, values![id])?;
             let Some(pinned) = row.optional_parsed(1)? else { return Ok(ForeignState::Unverified) };
             let now = foreign_source::digest_of(connection, &row.get::<String>(0)?)?;

@@ -1,27 +1,29 @@
 //! The sources of versions that clients registered: where their files are, and whether they are
 //! what they were.
 //!
-//! A client may name any place, even one without a file. A version is pinned to the digest of its
-//! files as soon as this server has some; until then it is *unverified*. Files at other places are
-//! never seen, so that versions of them stay unverified.
+//! A client may name any place, even one without a file. A reference to a run or to another model
+//! is followed once, when the version is registered, as MLflow does. A version is pinned to the
+//! digest of its files as soon as this server has some; until then it is *unverified*. Files at
+//! other places are never seen, so that versions of them stay unverified.
 
 use serde::Serialize;
 
 use crate::database::{Connection, Outcome, Row, values};
 use crate::digest::Digest;
 use crate::error::StoreError;
-use crate::registry::client_files::{digest_of_folder, proxied_path};
-use crate::registry::experiments;
+use crate::registry::client_files::{RESERVED, digest_of_folder, proxied_path};
+use crate::registry::names::shortened;
 use crate::registry::tracking_error::TrackingError;
-
-/// The most versions that a source may lead through: `models:/churn/2` names the source of another.
-const MAX_STEPS: usize = 5;
+use crate::registry::{experiments, ids};
 
 /// Where the files of a client's version are.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ForeignSource {
     /// The folder with its files: a URI, as the client gave it.
     pub source: String,
+    /// The folder that the source meant when the version was registered: a URI. It stays when the
+    /// run or the model that the source names is renamed or deleted.
+    pub location: String,
     /// A page about the run that made it, as the client gave it.
     pub run_link: Option<String>,
     /// The logged model that it is.
@@ -36,13 +38,15 @@ impl ForeignSource {
         self.digest.is_some()
     }
 
-    /// Reads the columns from `first` on: whether it is foreign, source, link, model, digest.
+    /// Reads the columns from `first` on: whether it is foreign, source, link, model, digest,
+    /// location.
     pub(super) fn from_row(row: &Row, first: usize) -> Outcome<Option<Self>> {
         if !row.get::<bool>(first)? {
             return Ok(None);
         }
         Ok(Some(Self {
             source: row.get::<Option<String>>(first + 1)?.unwrap_or_default(),
+            location: row.get::<Option<String>>(first + 5)?.unwrap_or_default(),
             run_link: row.get(first + 2)?,
             model_id: row.get(first + 3)?,
             digest: row.optional_parsed(first + 4)?,
@@ -75,35 +79,46 @@ pub(super) fn claim(connection: &mut Connection, id: i64, model: &str, is_foreig
     Ok(())
 }
 
-/// Returns the folder at this server that a source names, if it names one.
-pub(super) fn folder_of(connection: &mut Connection, source: &str) -> Outcome<Option<String>> {
-    let mut source = source.to_owned();
-    for _ in 0..MAX_STEPS {
-        if let Some(path) = proxied_path(&source) {
-            return Ok(Some(path));
-        }
-        if let Some(rest) = source.strip_prefix("runs:/") {
-            let (run, path) = rest.trim_matches('/').split_once('/').unwrap_or((rest.trim_matches('/'), ""));
-            let query = "SELECT experiments.id, artifact_location FROM runs
-                JOIN experiments ON experiments.id = runs.experiment WHERE run_id = ?1";
-            let Some(row) = connection.first(query, values![run])? else { return Ok(None) };
-            return Ok(proxied_path(&format!("{}/{run}/artifacts/{path}", root(&row)?)));
-        }
-        let Some(rest) = source.strip_prefix("models:/") else { return Ok(None) };
-        let rest = rest.trim_matches('/');
-        let Some((model, version)) = rest.rsplit_once('/') else {
-            let query = "SELECT experiments.id, artifact_location FROM logged_models
-                JOIN experiments ON experiments.id = logged_models.experiment WHERE model_id = ?1";
-            let Some(row) = connection.first(query, values![rest])? else { return Ok(None) };
-            return Ok(proxied_path(&format!("{}/models/{rest}/artifacts", root(&row)?)));
-        };
-        let query = "SELECT source FROM foreign_versions JOIN versions ON versions.id = foreign_versions.id
-            JOIN registered_models ON registered_models.id = versions.model WHERE name = ?1 AND version = ?2";
-        let Ok(version) = version.parse::<u32>() else { return Ok(None) };
-        let Some(row) = connection.first(query, values![model, version])? else { return Ok(None) };
-        source = row.get(0)?;
+/// Returns where the files of a source are: the source itself, or what it refers to at this moment.
+///
+/// `runs:/RUN/PATH`, `models:/MODEL_ID`, `models:/NAME/VERSION` and `models:/NAME@ALIAS` are
+/// references. Fails if one names nothing.
+pub(super) fn location_of(connection: &mut Connection, source: &str) -> Outcome<String> {
+    if let Some(rest) = source.strip_prefix("runs:/") {
+        let (run, path) = rest.trim_matches('/').split_once('/').unwrap_or((rest.trim_matches('/'), ""));
+        let query = "SELECT experiments.id, artifact_location FROM runs
+            JOIN experiments ON experiments.id = runs.experiment WHERE run_id = ?1";
+        let row = connection.first(query, values![run])?;
+        let row = row.ok_or_else(|| StoreError::NoRun { id: shortened(run) })?;
+        let folder = format!("{}/{run}/artifacts/{path}", root(&row)?);
+        return Ok(folder.trim_end_matches('/').to_owned());
     }
-    Ok(None)
+    let Some(named) = source.strip_prefix("models:/") else { return Ok(source.to_owned()) };
+    let named = named.trim_matches('/');
+    if let Some((model, version)) = named.rsplit_once('/') {
+        let bad = || StoreError::from(TrackingError::BadSource { source_uri: shortened(source) });
+        return location_of_version(connection, model, version.parse().map_err(|_| bad())?);
+    }
+    if let Some((model, alias)) = named.rsplit_once('@') {
+        ids::model(connection, model)?;
+        let none = || StoreError::NoAlias { model: shortened(model), alias: shortened(alias) };
+        let version = ids::alias(connection, model, alias)?.ok_or_else(none)?;
+        return location_of_version(connection, model, version);
+    }
+    let id = ids::logged_model(connection, named)?;
+    let query = "SELECT experiments.id, artifact_location FROM logged_models
+        JOIN experiments ON experiments.id = logged_models.experiment WHERE logged_models.id = ?1";
+    let row = connection.one(query, values![id])?;
+    Ok(format!("{}/models/{named}/artifacts", root(&row)?))
+}
+
+/// Returns where the files of a version are. Those of a pipeline's have a place of their own, where
+/// no client can put files.
+fn location_of_version(connection: &mut Connection, model: &str, version: u32) -> Outcome<String> {
+    match ids::version_and_kind(connection, model, version)? {
+        (_, false) => Ok(format!("mlflow-artifacts:/{RESERVED}/models/{model}/{version}")),
+        (id, true) => Ok(connection.one("SELECT location FROM foreign_versions WHERE id = ?1", values![id])?.get(0)?),
+    }
 }
 
 /// Returns the root of an experiment's files: number and location are the columns.
@@ -112,9 +127,9 @@ fn root(row: &Row) -> Outcome<String> {
     Ok(experiments::artifact_root(row.get(0)?, location.as_deref()).trim_end_matches('/').to_owned())
 }
 
-/// Returns the digest of the files at a source, if this server has some.
-pub(super) fn digest_of(connection: &mut Connection, source: &str) -> Outcome<Option<Digest>> {
-    match folder_of(connection, source)? {
+/// Returns the digest of the files at a location, if this server has some.
+pub(super) fn digest_of(connection: &mut Connection, location: &str) -> Outcome<Option<Digest>> {
+    match proxied_path(location) {
         Some(folder) => digest_of_folder(connection, &folder),
         None => Ok(None),
     }

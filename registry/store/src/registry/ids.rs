@@ -1,8 +1,10 @@
-//! The database's row ids of models, versions and logged models, looked up by name and number.
+//! The database's row ids of models, versions and logged models, looked up by name and number, and
+//! the versions that aliases point to.
 
 use crate::database::{Connection, Outcome, values};
+use crate::digest::Digest;
 use crate::error::StoreError;
-use crate::registry::names::shortened;
+use crate::registry::names::{CHAMPION, shortened};
 use crate::registry::tracking_error::TrackingError;
 
 /// Returns the row id of the model of this name, if there is one.
@@ -28,21 +30,35 @@ pub(super) fn model(connection: &mut Connection, name: &str) -> Outcome<i64> {
 /// Transactions that add to a model without [`Scope::Models`](crate::database::Scope::Models) use
 /// it before they change anything, so that none of them and a deletion wait for each other.
 pub(super) fn kept_model(connection: &mut Connection, name: &str) -> Outcome<i64> {
-    locked_model(connection, name, "FOR KEY SHARE")
+    locked_model(connection, name, "FOR KEY SHARE", "pg_advisory_xact_lock_shared")
 }
 
 /// Returns the row id of the model of this name, or [`StoreError::NoModel`], for a transaction that
 /// deletes it. Waits until no other transaction keeps it.
 pub(super) fn model_to_delete(connection: &mut Connection, name: &str) -> Outcome<i64> {
-    locked_model(connection, name, "FOR UPDATE")
+    locked_model(connection, name, "FOR UPDATE", "pg_advisory_xact_lock")
 }
 
-fn locked_model(connection: &mut Connection, name: &str, lock: &str) -> Outcome<i64> {
+fn locked_model(connection: &mut Connection, name: &str, lock: &str, line: &str) -> Outcome<i64> {
     // SQLite has one writer at a time.
     let lock = if connection.is_sqlite() { "" } else { lock };
+    if !connection.is_sqlite() {
+        wait_in_line(connection, name, line)?;
+    }
     let row = connection.first(&format!("SELECT id FROM registered_models WHERE name = ?1 {lock}"), values![name])?;
     let row = row.ok_or_else(|| StoreError::NoModel { model: shortened(name) })?;
     Ok(row.get(0)?)
+}
+
+/// Takes an advisory lock of a model by the function `line`, until this transaction ends.
+/// PostgreSQL grants locks of rows that are shared to whoever comes, so that a deletion would wait
+/// for as long as others go on adding to the model. It grants advisory locks in the order of
+/// asking.
+fn wait_in_line(connection: &mut Connection, name: &str, line: &str) -> Outcome<()> {
+    let digest = Digest::of(format!("model {name}").as_bytes()).to_hex();
+    // Names that share a key wait for each other, which does no harm.
+    let key = i64::from_str_radix(&digest[..15], 16).unwrap_or_default();
+    Ok(connection.batch(&format!("SELECT {line}({key})"))?)
 }
 
 /// Returns the row id of a version, or [`StoreError::NoModel`] or [`StoreError::NoVersion`].
@@ -87,4 +103,17 @@ pub(super) fn champion(connection: &mut Connection, model: &str) -> Outcome<Opti
         WHERE name = ?1 AND stage = 'production' AND versions.is_foreign = 0";
     let row = connection.first(query, values![model])?;
     row.map(|row| Ok((row.get(0)?, row.get(1)?))).transpose()
+}
+
+/// Returns the version that an alias points to; `None` if there is no such model or alias.
+pub(super) fn alias(connection: &mut Connection, model: &str, alias: &str) -> Outcome<Option<u32>> {
+    if alias == CHAMPION
+        && let Some((_, version)) = champion(connection, model)?
+    {
+        return Ok(Some(version));
+    }
+    let query = "SELECT versions.version FROM version_aliases
+        JOIN versions ON versions.id = version_aliases.version
+        JOIN registered_models ON registered_models.id = version_aliases.model WHERE name = ?1 AND alias = ?2";
+    Ok(connection.first(query, values![model, alias])?.map(|row| row.get(0)).transpose()?)
 }

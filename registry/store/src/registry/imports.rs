@@ -4,8 +4,8 @@ use crate::database::{Scope, values};
 use crate::error::StoreError;
 use crate::registry::experiments;
 use crate::registry::handle::Registry;
-use crate::registry::logging::{self, Reported};
 use crate::registry::metric::LoggedMetric;
+use crate::registry::metric_points::{self, Reported};
 use crate::registry::names::check_key;
 use crate::registry::run_id::RunId;
 use crate::registry::runs::{self, NewRun, RunStatus};
@@ -75,7 +75,7 @@ impl Registry {
             for stage in steps {
                 let id = stages::insert_stage(connection, number, stage)?;
                 let points = stages::own_points(stage, id, stage.ended_ms);
-                logging::insert_points(connection, number, &points.collect::<Vec<_>>())?;
+                metric_points::insert(connection, number, &points.collect::<Vec<_>>())?;
             }
             let result = |LoggedMetric { name, value, step, at_ms }: &'_ LoggedMetric| Reported {
                 name: name.clone().into(),
@@ -84,7 +84,7 @@ impl Registry {
                 at_ms: *at_ms,
                 stage: None,
             };
-            logging::insert_points(connection, number, &results.iter().map(result).collect::<Vec<_>>())?;
+            metric_points::insert(connection, number, &results.iter().map(result).collect::<Vec<_>>())?;
             let update = "UPDATE runs SET status = ?2, started_ms = ?3, ended_ms = ?4, error = ?5 WHERE run_id = ?1";
             let error = error.as_ref().map(ToString::to_string);
             let values = values![run_id.as_str(), status.name(), *started_ms, *ended_ms, error];

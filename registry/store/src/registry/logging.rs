@@ -1,24 +1,22 @@
 //! Logging to a run: metrics, parameters, tags.
 
-use std::borrow::Cow;
-use std::collections::BTreeMap;
-
 use crate::database::{Connection, Outcome, Scope, values};
 use crate::error::StoreError;
 use crate::registry::handle::{Registry, now_ms};
 use crate::registry::metric::MetricPoint;
-use crate::registry::names::{check_key, shortened};
+use crate::registry::metric_points::{self, Reported};
+use crate::registry::names::{CLIENT, check_key, shortened};
 use crate::registry::run_id::RunId;
+use crate::registry::tracking_error::TrackingError;
 use crate::registry::{logged_model_metrics, rows};
 
-/// A value to insert.
-pub(super) struct Reported<'a> {
-    pub(super) name: Cow<'a, str>,
-    pub(super) value: f64,
-    pub(super) step: i64,
-    pub(super) at_ms: i64,
-    /// The stage that reported it; `None`: the host.
-    pub(super) stage: Option<i64>,
+/// Whoever logs to a run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Logger {
+    /// The process that carries the run out, or whoever may act as it.
+    Host,
+    /// A client of the tracking server.
+    Client,
 }
 
 impl Registry {
@@ -30,15 +28,40 @@ impl Registry {
         self.log_batch(run_id, std::slice::from_ref(point), &[], &[])
     }
 
-    /// Logs metrics, parameters and tags of a run in one transaction.
+    /// Logs metrics, parameters and tags of a run in one transaction. Of a client's run, a value
+    /// that is logged again counts once: one with the same metric, value, step and time.
     ///
     /// # Errors
     /// [`StoreError::NoRun`], [`StoreError::ParameterChanged`] if a parameter already has another
     /// value, [`TrackingError::NoLoggedModel`], [`StoreError::BadKey`] or [`StoreError::Database`].
-    ///
-    /// [`TrackingError::NoLoggedModel`]: crate::TrackingError::NoLoggedModel
     pub fn log_batch(
         &self,
+        run_id: &RunId,
+        metrics: &[MetricPoint],
+        parameters: &[(String, String)],
+        tags: &[(String, String)],
+    ) -> Result<(), StoreError> {
+        self.log_as(Logger::Host, run_id, metrics, parameters, tags)
+    }
+
+    /// As [`Registry::log_batch`], for a client, which can log only tags to the run of a pipeline.
+    ///
+    /// # Errors
+    /// Those of [`Registry::log_batch`]; [`TrackingError::RunOfPipeline`] if the run is a
+    /// pipeline's and there are metrics or parameters.
+    pub fn log_client_batch(
+        &self,
+        run_id: &RunId,
+        metrics: &[MetricPoint],
+        parameters: &[(String, String)],
+        tags: &[(String, String)],
+    ) -> Result<(), StoreError> {
+        self.log_as(Logger::Client, run_id, metrics, parameters, tags)
+    }
+
+    fn log_as(
+        &self,
+        logger: Logger,
         run_id: &RunId,
         metrics: &[MetricPoint],
         parameters: &[(String, String)],
@@ -52,15 +75,23 @@ impl Registry {
         }
         self.write("log", Scope::Runs, |connection| {
             let run = active(connection, run_id)?;
+            if logger == Logger::Client && (!metrics.is_empty() || !parameters.is_empty()) {
+                run.check_client(run_id)?;
+            }
             let now = now_ms();
-            insert_points(connection, run, &metrics.iter().map(|point| reported(point, now)).collect::<Vec<_>>())?;
-            let changed = rows::add_parameters(connection, ("parameters", "run"), run, parameters)?;
+            let points: Vec<Reported<'_>> = metrics.iter().map(|point| reported(point, now)).collect();
+            if run.is_client {
+                metric_points::insert_once(connection, run.id, &points)?;
+            } else {
+                metric_points::insert(connection, run.id, &points)?;
+            }
+            let changed = rows::add_parameters(connection, ("parameters", "run"), run.id, parameters)?;
             if let Some((name, old, new)) = changed {
                 let (run, name) = (run_id.to_string(), shortened(&name));
                 let (old, new) = (shortened(&old), shortened(&new));
                 return Err(StoreError::ParameterChanged { run, name, old, new }.into());
             }
-            rows::set_pairs(connection, ("run_tags", "run"), run, tags)?;
+            rows::set_pairs(connection, ("run_tags", "run"), run.id, tags)?;
             logged_model_metrics::insert(connection, run_id, metrics, now)
         })
     }
@@ -71,7 +102,7 @@ impl Registry {
     /// [`StoreError::NoRun`], [`StoreError::NoTag`] or [`StoreError::Database`].
     pub fn delete_run_tag(&self, run_id: &RunId, name: &str) -> Result<(), StoreError> {
         self.write("delete a tag", Scope::Runs, |connection| {
-            let run = active(connection, run_id)?;
+            let run = active(connection, run_id)?.id;
             let delete = "DELETE FROM run_tags WHERE run = ?1 AND name = ?2";
             if connection.execute(delete, values![run, name])? == 0 {
                 return Err(StoreError::NoTag { name: shortened(name) }.into());
@@ -81,51 +112,46 @@ impl Registry {
     }
 }
 
-/// Inserts values, and updates the last value of each metric.
-pub(super) fn insert_points(connection: &mut Connection, run: i64, points: &[Reported<'_>]) -> Outcome<()> {
-    let insert = "INSERT INTO metric_points (run, stage, name, value, step, at_ms) VALUES";
-    rows::insert_all(connection, (insert, ""), values![run], points, |point, row| {
-        row.extend_from_slice(values![point.stage, &*point.name, point.value, point.step, point.at_ms]);
-    })?;
-    // Sorted by name, since loggers that lock rows in different orders would wait for each other.
-    let mut last: BTreeMap<&str, &Reported<'_>> = BTreeMap::new();
-    for point in points {
-        let last = last.entry(&*point.name).or_insert(point);
-        if point.rank() > last.rank() {
-            *last = point;
-        }
-    }
-    let last: Vec<&Reported<'_>> = last.into_values().collect();
-    let insert = "INSERT INTO latest_metrics (run, name, value, step, at_ms) VALUES";
-    // NaN, stored as NULL, is less than every value at the same step and time.
-    let replace =
-        "ON CONFLICT (run, name) DO UPDATE SET value = excluded.value, step = excluded.step, at_ms = excluded.at_ms
-         WHERE (excluded.step, excluded.at_ms) > (latest_metrics.step, latest_metrics.at_ms)
-            OR ((excluded.step, excluded.at_ms) = (latest_metrics.step, latest_metrics.at_ms)
-                AND (latest_metrics.value IS NULL OR excluded.value > latest_metrics.value))";
-    rows::insert_all(connection, (insert, replace), values![run], &last, |point, row| {
-        row.extend_from_slice(values![&*point.name, point.value, point.step, point.at_ms]);
-    })?;
-    Ok(())
-}
-
 /// Returns the value to insert for a point.
 fn reported(point: &MetricPoint, now: i64) -> Reported<'_> {
     let MetricPoint { name, value, step, at_ms, .. } = point;
     Reported { name: name.into(), value: *value, step: *step, at_ms: at_ms.unwrap_or(now), stage: None }
 }
 
-impl Reported<'_> {
-    /// Returns the order in which the last of several values is chosen.
-    fn rank(&self) -> (i64, i64, Option<f64>) {
-        (self.step, self.at_ms, Some(self.value).filter(|value| !value.is_nan()))
+/// A run that is not deleted. It may have ended.
+pub(super) struct ActiveRun {
+    /// Its row id.
+    pub(super) id: i64,
+    /// The number of its experiment.
+    pub(super) experiment: i64,
+    /// Whether a client logs it.
+    is_client: bool,
+    pipeline: String,
+}
+
+impl ActiveRun {
+    /// Checks that a client logs the run, so that one may log to it and end it.
+    ///
+    /// # Errors
+    /// [`TrackingError::RunOfPipeline`].
+    pub(super) fn check_client(&self, run_id: &RunId) -> Result<(), StoreError> {
+        if self.is_client {
+            return Ok(());
+        }
+        Err(TrackingError::RunOfPipeline { run: run_id.to_string(), pipeline: self.pipeline.clone() }.into())
     }
 }
 
-/// Returns the row id of a run that is not deleted. It may have ended.
-pub(super) fn active(connection: &mut Connection, run_id: &RunId) -> Outcome<i64> {
-    let query = "SELECT id FROM runs WHERE run_id = ?1 AND deleted_ms IS NULL";
-    let row = connection.first(query, values![run_id.as_str()])?;
-    let row = row.ok_or_else(|| StoreError::NoRun { id: run_id.to_string() })?;
-    Ok(row.get(0)?)
+/// Returns a run that is not deleted. A client's run counts as deleted while its experiment is; a
+/// process ends its run as it began it.
+pub(super) fn active(connection: &mut Connection, run_id: &RunId) -> Outcome<ActiveRun> {
+    let query = "SELECT runs.id, runs.experiment, runs.owner, runs.pipeline, experiments.deleted_ms FROM runs
+        JOIN experiments ON experiments.id = runs.experiment WHERE run_id = ?1 AND runs.deleted_ms IS NULL";
+    let none = || StoreError::NoRun { id: run_id.to_string() };
+    let row = connection.first(query, values![run_id.as_str()])?.ok_or_else(none)?;
+    let is_client = row.get::<String>(2)? == CLIENT;
+    if is_client && row.get::<Option<i64>>(4)?.is_some() {
+        return Err(none().into());
+    }
+    Ok(ActiveRun { id: row.get(0)?, experiment: row.get(1)?, is_client, pipeline: row.get(3)? })
 }

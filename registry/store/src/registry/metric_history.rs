@@ -39,7 +39,7 @@ impl Registry {
     /// [`StoreError::NoRun`] or [`StoreError::Database`].
     pub fn metric_history(&self, run_id: &RunId, name: &str) -> Result<Vec<LoggedMetric>, StoreError> {
         self.read("read a metric's history", |connection| {
-            let run = logging::active(connection, run_id)?;
+            let run = logging::active(connection, run_id)?.id;
             Ok(page(connection, (run, name), None, usize::MAX)?.points)
         })
     }

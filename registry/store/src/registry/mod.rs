@@ -5,7 +5,7 @@
 //! change of a model adds an entry to the audit chain, in the same transaction.
 //!
 //! - [`handle`]: the type itself; [`open`]: opening it; [`migrations`]: its tables
-//! - runs: [`runs`], [`logging`], [`stages`], [`experiments`], [`imports`]
+//! - runs: [`runs`], [`logging`], [`metric_points`], [`stages`], [`experiments`], [`imports`]
 //! - what clients of the tracking server log: [`client_runs`], [`experiments_by_number`],
 //!   [`metric_history`], [`run_inputs`], [`client_files`], [`logged_models`],
 //!   [`logged_model_metrics`], [`logged_model_search`]
@@ -45,6 +45,7 @@ mod logged_models;
 mod logging;
 mod metric;
 mod metric_history;
+mod metric_points;
 mod migrations;
 mod models;
 mod names;

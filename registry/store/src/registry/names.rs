@@ -6,6 +6,9 @@ use crate::registry::tracking_error::TrackingError;
 /// The alias of the version that is in production.
 pub const CHAMPION: &str = "champion";
 
+/// The owner of runs that clients log: no process, so that they end with none.
+pub(super) const CLIENT: &str = "";
+
 /// The most bytes in the name of a model or an alias.
 const MAX_NAME_BYTES: usize = 128;
 

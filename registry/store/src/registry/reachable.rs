@@ -8,7 +8,7 @@ use crate::artifact::ArtifactKind;
 use crate::database::{Connection, Outcome, values};
 use crate::digest::Digest;
 use crate::error::StoreError;
-use crate::registry::foreign_source;
+use crate::registry::client_files::proxied_path;
 use crate::registry::handle::{Registry, now_ms};
 
 impl Registry {
@@ -124,8 +124,8 @@ fn add_client_files(connection: &mut Connection, since: i64, reachable: &mut Has
     let mut deleted: HashSet<String> =
         connection.query(deleted, values![since])?.iter().map(|row| row.get(0)).collect::<Result<_, _>>()?;
     if !deleted.is_empty() {
-        for row in connection.query("SELECT DISTINCT source FROM foreign_versions", &[])? {
-            if let Some(owner) = foreign_source::folder_of(connection, &row.get::<String>(0)?)?.and_then(owner_of) {
+        for row in connection.query("SELECT DISTINCT location FROM foreign_versions", &[])? {
+            if let Some(owner) = proxied_path(&row.get::<String>(0)?).and_then(owner_of) {
                 deleted.remove(&owner);
             }
         }

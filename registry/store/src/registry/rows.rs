@@ -1,6 +1,6 @@
 //! Statements that insert many rows at once: on a server, each statement is a round trip.
 
-use crate::database::{Connection, Outcome, Value};
+use crate::database::{Connection, Outcome, Row, Value};
 
 /// The numbers of rows that one statement inserts, largest first. Each is a statement that stays
 /// prepared.
@@ -18,7 +18,40 @@ pub(super) fn insert_all<T>(
     rows: &[T],
     own: impl Fn(&T, &mut Vec<Value>),
 ) -> Outcome<u64> {
-    let (mut left, mut changed) = (rows, 0);
+    let mut changed = 0;
+    by_statement(statement, shared, rows, own, |sql, parameters| {
+        changed += connection.execute(sql, parameters)?;
+        Ok(())
+    })?;
+    Ok(changed)
+}
+
+/// As [`insert_all`], of a statement that ends with a `RETURNING`. Returns the rows that it
+/// returns.
+pub(super) fn insert_all_returning<T>(
+    connection: &mut Connection,
+    statement: (&str, &str),
+    shared: &[Value],
+    rows: &[T],
+    own: impl Fn(&T, &mut Vec<Value>),
+) -> Outcome<Vec<Row>> {
+    let mut returned = Vec::new();
+    by_statement(statement, shared, rows, own, |sql, parameters| {
+        returned.extend(connection.query(sql, parameters)?);
+        Ok(())
+    })?;
+    Ok(returned)
+}
+
+/// Calls `run` with the text and the parameters of each statement of [`insert_all`].
+fn by_statement<T>(
+    statement: (&str, &str),
+    shared: &[Value],
+    rows: &[T],
+    own: impl Fn(&T, &mut Vec<Value>),
+    mut run: impl FnMut(&str, &[Value]) -> Outcome<()>,
+) -> Outcome<()> {
+    let mut left = rows;
     for size in AT_ONCE {
         while left.len() >= size {
             let (now, rest) = left.split_at(size);
@@ -26,11 +59,11 @@ pub(super) fn insert_all<T>(
             now.iter().for_each(|row| own(row, &mut parameters));
             let columns = (parameters.len() - shared.len()) / size;
             let sql = format!("{} {} {}", statement.0, places(shared.len(), columns, size), statement.1);
-            changed += connection.execute(&sql, &parameters)?;
+            run(&sql, &parameters)?;
             left = rest;
         }
     }
-    Ok(changed)
+    Ok(())
 }
 
 /// Returns the places of the parameters of rows: `(?1, ?2, ?3), (?1, ?4, ?5)`.

@@ -80,33 +80,37 @@ pub struct DatasetSummary {
 }
 
 impl Registry {
-    /// Records the datasets and the logged models that a run used. Those that it has already stay.
+    /// Records the datasets and the logged models that a client's run used. Those that it has
+    /// already stay.
     ///
     /// # Errors
-    /// [`StoreError::NoRun`], [`crate::TrackingError::NoLoggedModel`], [`StoreError::BadKey`],
+    /// [`StoreError::NoRun`], [`crate::TrackingError::RunOfPipeline`],
+    /// [`crate::TrackingError::NoLoggedModel`], [`StoreError::BadKey`],
     /// [`StoreError::BadKeyValue`] or [`StoreError::Database`].
     pub fn log_inputs(&self, run_id: &RunId, datasets: &[DatasetInput], models: &[String]) -> Result<(), StoreError> {
         datasets.iter().try_for_each(check)?;
         self.write("log what a run used", Scope::Runs, |connection| {
             let run = logging::active(connection, run_id)?;
-            let experiment: i64 = connection.one("SELECT experiment FROM runs WHERE id = ?1", values![run])?.get(0)?;
+            run.check_client(run_id)?;
             for input in datasets {
-                add_dataset(connection, (run, experiment), input)?;
+                add_dataset(connection, (run.id, run.experiment), input)?;
             }
             let models: Vec<ModelOutput> =
                 models.iter().map(|model_id| ModelOutput { model_id: model_id.clone(), step: 0 }).collect();
-            add_models(connection, run, false, &models)
+            add_models(connection, run.id, false, &models)
         })
     }
 
-    /// Records the logged models that a run made.
+    /// Records the logged models that a client's run made.
     ///
     /// # Errors
-    /// [`StoreError::NoRun`], [`crate::TrackingError::NoLoggedModel`] or [`StoreError::Database`].
+    /// [`StoreError::NoRun`], [`crate::TrackingError::RunOfPipeline`],
+    /// [`crate::TrackingError::NoLoggedModel`] or [`StoreError::Database`].
     pub fn log_outputs(&self, run_id: &RunId, models: &[ModelOutput]) -> Result<(), StoreError> {
         self.write("log what a run made", Scope::Runs, |connection| {
             let run = logging::active(connection, run_id)?;
-            add_models(connection, run, true, models)
+            run.check_client(run_id)?;
+            add_models(connection, run.id, true, models)
         })
     }
 
@@ -125,9 +129,11 @@ impl Registry {
                 "SELECT DISTINCT datasets.experiment, datasets.name, datasets.digest, run_dataset_tags.value
                  FROM datasets JOIN run_datasets ON run_datasets.dataset = datasets.id
                  JOIN runs ON runs.id = run_datasets.run
+                 JOIN experiments ON experiments.id = runs.experiment
                  LEFT JOIN run_dataset_tags ON run_dataset_tags.run = run_datasets.run
                      AND run_dataset_tags.dataset = datasets.id AND run_dataset_tags.name = ?1
                  WHERE datasets.experiment IN ({among}) AND runs.deleted_ms IS NULL
+                     AND experiments.deleted_ms IS NULL
                  ORDER BY datasets.name, datasets.digest, run_dataset_tags.value, datasets.experiment LIMIT ?2"
             );
             let rows = connection.query_once(&query, values![CONTEXT, limit])?;

@@ -10,7 +10,7 @@ use crate::database::{Connection, Outcome, Row, Scope, values};
 use crate::error::StoreError;
 use crate::registry::handle::{Registry, now_ms};
 use crate::registry::metric::LoggedMetric;
-use crate::registry::names::{check_key, shortened};
+use crate::registry::names::{CLIENT, check_key, shortened};
 use crate::registry::run_id::{RunId, is_hex};
 use crate::registry::run_inputs::{self, RunInputs};
 use crate::registry::{experiments, rows};
@@ -110,7 +110,7 @@ pub struct Run {
     pub started_ms: i64,
     /// When it ended, in milliseconds since the epoch.
     pub ended_ms: Option<i64>,
-    /// When it was deleted, if it is; it can be restored.
+    /// When it, or its experiment, was deleted, if one is; both can be restored.
     pub deleted_ms: Option<i64>,
     /// Why it failed.
     pub error: Option<serde_json::Value>,
@@ -128,12 +128,12 @@ pub struct Run {
     pub inputs: RunInputs,
 }
 
-/// The owner of runs that clients log: no process, so that they end with none.
-pub(super) const CLIENT: &str = "";
-
 /// The columns that [`run_from_row`] reads.
 const COLUMNS: &str = "runs.id, run_id, runs.name, pipeline, experiments.name, actor, seed, manifest, config, status, \
-     started_ms, ended_ms, runs.deleted_ms, error, runs.experiment, artifact_location, owner FROM runs JOIN experiments ON experiments.id = runs.experiment";
+     started_ms, ended_ms, coalesce(runs.deleted_ms, experiments.deleted_ms), error, runs.experiment, artifact_location, owner FROM runs JOIN experiments ON experiments.id = runs.experiment";
+
+/// The condition that neither a run nor its experiment is deleted.
+const KEPT: &str = "runs.deleted_ms IS NULL AND experiments.deleted_ms IS NULL";
 
 /// The number of runs whose parameters, tags and metrics are read with one query each.
 const PIECE: usize = 500;
@@ -189,7 +189,7 @@ impl Registry {
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
     pub fn list_runs(&self, limit: usize) -> Result<Vec<Run>, StoreError> {
         self.read("read runs", |connection| {
-            let query = format!("SELECT {COLUMNS} WHERE runs.deleted_ms IS NULL ORDER BY runs.id DESC LIMIT ?1");
+            let query = format!("SELECT {COLUMNS} WHERE {KEPT} ORDER BY runs.id DESC LIMIT ?1");
             let rows = connection.query(&query, values![limit])?;
             complete(connection, &rows)
         })
@@ -225,9 +225,7 @@ impl Registry {
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
     pub fn last_run(&self, pipeline: &str) -> Result<Option<Run>, StoreError> {
         self.read("read runs", |connection| {
-            let query = format!(
-                "SELECT {COLUMNS} WHERE pipeline = ?1 AND runs.deleted_ms IS NULL ORDER BY runs.id DESC LIMIT 1"
-            );
+            let query = format!("SELECT {COLUMNS} WHERE pipeline = ?1 AND {KEPT} ORDER BY runs.id DESC LIMIT 1");
             let rows = connection.query(&query, values![pipeline])?;
             Ok(complete(connection, &rows)?.pop())
         })

@@ -22,10 +22,12 @@ pub enum ViewType {
 }
 
 impl ViewType {
-    fn condition(self, column: &str) -> Option<String> {
+    /// Returns the condition on the times at which a record, or what it belongs to, was deleted.
+    fn condition(self, columns: &[&str]) -> Option<String> {
+        let each = |test: &str| columns.iter().map(|column| format!("{column} {test}")).collect::<Vec<_>>();
         match self {
-            Self::Active => Some(format!("{column} IS NULL")),
-            Self::Deleted => Some(format!("{column} IS NOT NULL")),
+            Self::Active => Some(each("IS NULL").join(" AND ")),
+            Self::Deleted => Some(format!("({})", each("IS NOT NULL").join(" OR "))),
             Self::All => None,
         }
     }
@@ -51,8 +53,8 @@ impl Registry {
         })
     }
 
-    /// Returns the runs of the experiments with these numbers, deleted or not, that satisfy a
-    /// filter, in order.
+    /// Returns the runs of the experiments with these numbers that satisfy a filter, in order.
+    /// Those of a deleted experiment count as deleted.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -83,7 +85,7 @@ impl Registry {
     ) -> Result<Vec<Run>, StoreError> {
         self.read("search runs", |connection| {
             let mut query = Query::new(Entity::Runs, connection.is_sqlite());
-            query.conditions.extend(view.condition("runs.deleted_ms"));
+            query.conditions.extend(view.condition(&["runs.deleted_ms", "experiments.deleted_ms"]));
             let condition = condition(&mut query);
             query.conditions.push(condition);
             let numbers = query.row_ids(connection, filter, order, page)?;
@@ -133,7 +135,7 @@ impl Registry {
     ) -> Result<Vec<Experiment>, StoreError> {
         self.read("search experiments", |connection| {
             let mut query = Query::new(Entity::Experiments, connection.is_sqlite());
-            query.conditions.extend(view.condition("experiments.deleted_ms"));
+            query.conditions.extend(view.condition(&["experiments.deleted_ms"]));
             let numbers = query.row_ids(connection, filter, order, page)?;
             numbers.iter().map(|number| experiments::numbered(connection, *number)).collect()
         })

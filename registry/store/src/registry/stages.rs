@@ -7,7 +7,7 @@ use crate::database::{Connection, Outcome, Row, Scope, values};
 use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::registry::handle::{Registry, now_ms};
-use crate::registry::logging::{self, Reported};
+use crate::registry::metric_points::{self, Reported};
 use crate::registry::run_id::RunId;
 use crate::registry::runs;
 
@@ -144,7 +144,7 @@ impl Registry {
                 at_ms,
                 stage: None,
             });
-            logging::insert_points(connection, run, &own.chain(found).collect::<Vec<_>>())?;
+            metric_points::insert(connection, run, &own.chain(found).collect::<Vec<_>>())?;
             Ok(())
         })
     }

@@ -3,9 +3,9 @@
 /// The reason why the registry refuses a request of a client of the tracking server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TrackingError {
-    /// A client tries to end a run that a process of Stagewright carries out.
+    /// A client tries to end a run that a process of Stagewright carries out, or to log to it.
     #[error(
-        "run `{run}` belongs to the pipeline `{pipeline}`, whose process ends it\nhint: only its name can be changed"
+        "run `{run}` belongs to the pipeline `{pipeline}`, whose process alone ends it and logs to it\nhint: change its name and its tags, or log to a run of your own"
     )]
     RunOfPipeline {
         /// The run.
@@ -31,6 +31,14 @@ pub enum TrackingError {
         /// `folder` or `file`.
         wanted: &'static str,
     },
+    /// Files at this path would pass for those of a version that a pipeline registered.
+    #[error(
+        "`{path}` is kept for the versions of pipelines\nhint: use a path that begins with another name than `stagewright`"
+    )]
+    ReservedPath {
+        /// The path.
+        path: String,
+    },
     /// No client uploaded a file to this path.
     #[error("there is no file `{path}`")]
     NoFile {
@@ -42,6 +50,14 @@ pub enum TrackingError {
     NoLoggedModel {
         /// The identifier.
         model_id: String,
+    },
+    /// The source of a version looks like a reference to a model and is none.
+    #[error(
+        "`{source_uri}` names no version\nhint: use `models:/NAME/VERSION` with a number, `models:/NAME@ALIAS` or `models:/MODEL_ID`"
+    )]
+    BadSource {
+        /// The source, cut.
+        source_uri: String,
     },
     /// The name of a logged model is empty, too long or a path.
     #[error(

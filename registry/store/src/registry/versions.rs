@@ -141,7 +141,8 @@ const TAGS: (&str, &str) = ("version_tags", "version");
 
 const COLUMNS: &str = "versions.id, version, semantic_version, run_id, versions.created_ms, versions.updated_ms, actor, \
      versions.description, contents, verdict, reason, judged_ms, stage, stage_ms, withdrawn, registered_models.name, \
-     judged_against, parts, published, versions.is_foreign, source, run_link, model_id, foreign_versions.digest \
+     judged_against, parts, published, versions.is_foreign, source, run_link, model_id, foreign_versions.digest, \
+     location \
      FROM versions JOIN registered_models ON registered_models.id = versions.model \
      LEFT JOIN foreign_versions ON foreign_versions.id = versions.id";
 

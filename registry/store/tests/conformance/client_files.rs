@@ -133,14 +133,29 @@ pub(crate) fn what_is_no_path_of_a_file_is_refused(world: &World) {
     for (uri, path) in [
         ("mlflow-artifacts:/1/ab/artifacts", Some("1/ab/artifacts")),
         ("mlflow-artifacts:/1/ab/artifacts/", Some("1/ab/artifacts")),
-        ("mlflow-artifacts://host:5000/1/ab", Some("1/ab")),
-        ("http://host/api/2.0/mlflow-artifacts/artifacts/1/ab", Some("1/ab")),
+        ("mlflow-artifacts:///1/ab", Some("1/ab")),
+        // Places of other servers.
+        ("mlflow-artifacts://host:5000/1/ab", None),
+        ("mlflow-artifacts://host", None),
+        ("https://host/api/2.0/mlflow-artifacts/artifacts/1/ab", None),
         ("mlflow-artifacts:/1/../2", None),
         ("mlflow-artifacts:/", None),
         ("s3://bucket/1/ab", None),
         ("/tmp/1", None),
     ] {
         assert_eq!(proxied_path(uri).as_deref(), path, "{uri}");
+    }
+}
+
+// invariant: No file of a client passes for one of a version that a pipeline registered.
+pub(crate) fn a_client_puts_no_file_where_those_of_pipelines_versions_are(world: &World) {
+    for path in ["stagewright", "stagewright/a", "stagewright/models/churn/1/MLmodel"] {
+        let refused = try_upload(world, path, b"a").unwrap_err();
+        assert!(matches!(refused, StoreError::Tracking(TrackingError::ReservedPath { .. })), "{refused}");
+    }
+    assert_eq!(world.registry.client_files("", None, 9).unwrap(), []);
+    for path in ["stagewright2/a", "0/stagewright/a"] {
+        uploaded(world, path, b"a");
     }
 }
 

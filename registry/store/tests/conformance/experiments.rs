@@ -1,7 +1,10 @@
 //! Experiments are created by name, renamed, tagged, deleted and restored.
 
-use stagewright_store::StoreError;
+use stagewright_store::search::{Filter, OrderBy};
+use stagewright_store::{MetricPoint, Page, RunStatus, RunUpdate, StoreError, ViewType};
 
+use crate::client_files::uploaded;
+use crate::client_runs::begun;
 use crate::world::{World, new_run, pairs};
 
 pub(crate) fn an_experiment_is_made_by_hand_or_by_its_first_run(world: &World) {
@@ -41,6 +44,44 @@ pub(crate) fn a_deleted_experiment_takes_no_runs_until_it_is_restored(world: &Wo
     registry.delete_experiment("churn", false).unwrap();
     registry.begin_run(&new_run("churn")).unwrap();
     assert!(matches!(registry.delete_experiment("nothing", true), Err(StoreError::NoExperiment { .. })));
+}
+
+pub(crate) fn runs_of_a_deleted_experiment_count_as_deleted_until_it_is_restored(world: &World) {
+    let registry = &world.registry;
+    let (kept, deleted) = (begun(world, "churn"), begun(world, "churn"));
+    let ours = registry.begin_run(&new_run("churn")).unwrap();
+    registry.delete_run(&deleted.run_id, true).unwrap();
+    let file = uploaded(world, &format!("{}/{}/artifacts/a", kept.experiment_id, kept.run_id), b"a");
+    let named = |name: &str| RunUpdate { name: Some(name.to_owned()), ..RunUpdate::default() };
+    let point = MetricPoint { name: "loss".into(), ..MetricPoint::default() };
+    let found = |view| {
+        let (filter, order, page) = (Filter::default(), OrderBy::default(), Page { limit: 10, offset: 0 });
+        registry.search_runs_in(&[kept.experiment_id], &filter, &order, view, page).unwrap().len()
+    };
+    let views = || [ViewType::Active, ViewType::Deleted, ViewType::All].map(found);
+    assert_eq!(views(), [2, 1, 3]);
+    registry.delete_experiment_numbered(kept.experiment_id, true).unwrap();
+    assert_eq!(views(), [0, 3, 3]);
+    assert!(registry.run(kept.run_id.as_str()).unwrap().deleted_ms.is_some());
+    assert_eq!((registry.list_runs(9).unwrap(), registry.last_run("churn").unwrap()), (vec![], None));
+    let tags = pairs(&[("a", "1")]);
+    for refused in [
+        registry.log_client_batch(&kept.run_id, &[], &[], &tags),
+        registry.log_metric(&kept.run_id, &point),
+        registry.log_outputs(&kept.run_id, &[]),
+        registry.update_run(&kept.run_id, &named("late")).map(drop),
+    ] {
+        assert!(matches!(refused, Err(StoreError::NoRun { .. })));
+    }
+    // A process ends its run as it began it, and no file is garbage.
+    registry.log_metric(&ours, &point).unwrap();
+    registry.finish_run(&ours, RunStatus::Finished, None).unwrap();
+    assert!(registry.reachable().unwrap().contains(&file.digest));
+    registry.delete_experiment_numbered(kept.experiment_id, false).unwrap();
+    assert_eq!(views(), [2, 1, 3]);
+    assert_eq!(registry.run(kept.run_id.as_str()).unwrap(), kept);
+    registry.log_metric(&kept.run_id, &point).unwrap();
+    assert_eq!(registry.update_run(&kept.run_id, &named("late")).unwrap().name, "late");
 }
 
 pub(crate) fn tags_of_experiments_are_replaced(world: &World) {

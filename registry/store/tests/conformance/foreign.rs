@@ -2,15 +2,15 @@
 //! judge, deploy or promote one.
 
 use stagewright_store::{
-    ForeignState, JudgedAgainst, LifecycleStage, ModelVersion, NewForeignVersion, NewModel, Page, PromotionRequest,
-    StoreError, TrackingError, Verdict,
+    Digest, ForeignState, JudgedAgainst, LifecycleStage, ModelVersion, NewForeignVersion, NewLoggedModel, NewModel,
+    Page, PromotionRequest, StoreError, TrackingError, Verdict,
 };
 use stagewright_store::search::{Entity, Filter, OrderBy};
 
 use crate::client_files::uploaded;
 use crate::client_runs::begun;
 use crate::deployments::canary;
-use crate::world::{World, judged, pairs, unnumbered, version};
+use crate::world::{World, judged, nobody, pairs, unnumbered, version};
 
 /// Registers a version of a client's model, with a source that has no files.
 fn registered(world: &World, model: &str) -> ModelVersion {
@@ -187,9 +187,76 @@ pub(crate) fn a_version_is_pinned_to_its_files_when_they_are_there(world: &World
     uploaded(world, &format!("{folder}/model/MLmodel"), b"changed");
     assert_eq!(registry.foreign_state("churn", 1).unwrap(), ForeignState::Changed);
     assert_eq!(registry.pin_foreign_version("churn", 1).unwrap().foreign.unwrap().digest, pinned.digest);
-    // A source that leads to itself ends.
-    let circle = register("models:/churn/4".to_owned());
-    assert_eq!((circle.version, circle.foreign.unwrap().digest), (4, None));
+}
+
+/// Registers a version of a client's model with a source.
+fn try_register(world: &World, model: &str, source: &str) -> Result<ModelVersion, StoreError> {
+    if world.registry.model(model).is_err() {
+        world.registry.create_foreign_model(model, &NewModel::default()).unwrap();
+    }
+    let new = NewForeignVersion { source: source.to_owned(), ..NewForeignVersion::default() };
+    world.registry.create_foreign_version(model, &new)
+}
+
+// invariant: A registered version keeps its files, whatever becomes of what its source names.
+pub(crate) fn a_version_keeps_its_files_when_what_its_source_names_is_deleted_or_moved(world: &World) {
+    let registry = &world.registry;
+    let run = begun(world, "demo");
+    let location = |model: &str, source: &str| -> String {
+        let foreign = try_register(world, model, source).unwrap().foreign.unwrap();
+        assert_eq!(foreign.source, source);
+        foreign.location
+    };
+    let logged = |content: &[u8]| {
+        let new = NewLoggedModel { experiment_id: run.experiment_id, name: "forest".into(), ..Default::default() };
+        let model = registry.create_logged_model(&new).unwrap();
+        let folder = stagewright_store::proxied_path(&model.artifact_uri).unwrap();
+        uploaded(world, &format!("{folder}/MLmodel"), content);
+        model
+    };
+    let (first, second) = (logged(b"first"), logged(b"second"));
+    assert_eq!(location("a@b", &format!("models:/{}", first.model_id)), first.artifact_uri);
+    assert_eq!(location("a@b", &format!("models:/{}", second.model_id)), second.artifact_uri);
+    registry.force_alias("a@b", "best", Some(1)).unwrap();
+    assert_eq!(location("copy", "models:/a@b/1"), first.artifact_uri);
+    assert_eq!(location("copy", "models:/a@b@best"), first.artifact_uri);
+    assert_eq!(location("copy", "models:/copy/2"), first.artifact_uri);
+    assert_eq!(location("copy", &format!("runs:/{}/model", run.run_id)), format!("{}/model", run.artifact_uri));
+    assert_eq!(location("copy", &format!("runs:/{}", run.run_id)), run.artifact_uri);
+    assert_eq!(location("copy", "s3://bucket/model"), "s3://bucket/model");
+    world.approved("ours");
+    assert_eq!(location("copy", "models:/ours/1"), "mlflow-artifacts:/stagewright/models/ours/1");
+
+    registry.force_alias("a@b", "best", Some(2)).unwrap();
+    registry.delete_logged_model(&first.model_id).unwrap();
+    registry.delete_version("a@b", 1, "old").unwrap();
+    for version in [1, 2, 3] {
+        let found = registry.version("copy", version).unwrap().foreign.unwrap();
+        assert_eq!(found.location, first.artifact_uri);
+        assert_eq!(registry.foreign_state("copy", version).unwrap(), ForeignState::Verified);
+    }
+    // Garbage collection knows it too, until the last of them is deleted.
+    let first = Digest::of(b"first");
+    assert!(registry.reachable().unwrap().contains(&first));
+    for version in [1, 2, 3] {
+        registry.delete_version("copy", version, "old").unwrap();
+    }
+    assert!(!registry.reachable().unwrap().contains(&first));
+}
+
+pub(crate) fn a_source_that_refers_to_nothing_is_refused(world: &World) {
+    registered(world, "churn");
+    let refused = |source: &str| try_register(world, "churn", source).unwrap_err();
+    use StoreError as E;
+    assert!(matches!(refused("models:/m-none"), E::Tracking(TrackingError::NoLoggedModel { .. })));
+    assert!(matches!(refused("models:/none/1"), E::NoModel { .. }));
+    assert!(matches!(refused("models:/none@best"), E::NoModel { .. }));
+    assert!(matches!(refused("models:/churn@best"), E::NoAlias { .. }));
+    assert!(matches!(refused("models:/churn/Production"), E::Tracking(TrackingError::BadSource { .. })));
+    assert!(matches!(refused(&format!("runs:/{}/model", nobody())), E::NoRun { .. }));
+    // The version that it would be.
+    assert!(matches!(refused("models:/churn/2"), E::NoVersion { .. }));
+    assert_eq!(registered(world, "churn").version, 2);
 }
 
 pub(crate) fn models_of_clients_are_tagged_described_searched_and_deleted(world: &World) {
@@ -226,6 +293,11 @@ pub(crate) fn a_changed_source_is_named_by_the_audit(world: &World) {
     registered(world, "churn");
     world.registry.verify_audit().unwrap();
     world.sql("UPDATE foreign_versions SET source = 's3://evil/model'").unwrap();
+    let differs = world.registry.verify_audit().unwrap_err();
+    assert!(differs.to_string().contains("source"), "{differs}");
+    world.sql("UPDATE foreign_versions SET source = 's3://bucket/model'").unwrap();
+    world.registry.verify_audit().unwrap();
+    world.sql("UPDATE foreign_versions SET location = 's3://evil/model'").unwrap();
     let differs = world.registry.verify_audit().unwrap_err();
     assert!(differs.to_string().contains("source"), "{differs}");
 }

@@ -82,12 +82,13 @@ pub(crate) fn runs_are_found_by_the_datasets_that_clients_logged(world: &World) 
     assert_eq!(find("datasets.name = 'other'"), [false; 0]);
     let uri = format!("artifact_uri = '{}'", one.artifact_uri);
     assert_eq!(find(&uri), [true]);
-    // No experiment, no run; that of a deleted one is found.
+    // No experiment, no run; those of a deleted one are deleted.
     let filter = Filter::default();
     let none = registry.search_runs_in(&[], &filter, &OrderBy::default(), ViewType::All, page).unwrap();
     assert_eq!(none, []);
     registry.delete_experiment("demo", true).unwrap();
-    assert_eq!(find("datasets.name = 'rows'").len(), 2);
+    assert_eq!(find("datasets.name = 'rows'"), [false; 0]);
+    assert_eq!(registry.search_datasets(&[one.experiment_id], 10).unwrap(), []);
 }
 
 pub(crate) fn datasets_of_experiments_are_listed_once(world: &World) {

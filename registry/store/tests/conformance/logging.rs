@@ -1,8 +1,9 @@
 //! Metrics keep their histories and their last value; parameters are logged once; tags are set and
 //! removed.
 
-use stagewright_store::{MetricPoint, RunId, RunStatus, StoreError};
+use stagewright_store::{Dataset, DatasetInput, MetricPoint, ModelOutput, RunId, RunStatus, StoreError, TrackingError};
 
+use crate::client_runs;
 use crate::world::{World, new_run, nobody, pairs};
 
 fn point(value: f64, step: i64, at_ms: i64) -> MetricPoint {
@@ -93,6 +94,97 @@ pub(crate) fn a_batch_is_logged_whole_or_not_at_all(world: &World) {
     log("4").unwrap_err();
     assert_eq!(registry.metric_history(&run, "loss").unwrap().len(), 1);
     assert_eq!(registry.run(run.as_str()).unwrap().tags, pairs(&[("depth", "3"), ("team", "growth")]));
+}
+
+/// Returns value, step and time of the values of a metric, in the order of logging.
+fn history(world: &World, run: &RunId, name: &str) -> Vec<(String, i64, i64)> {
+    let history = world.registry.metric_history(run, name).unwrap();
+    history.iter().map(|it| (it.value.to_string(), it.step, it.at_ms)).collect()
+}
+
+// invariant: A request of a client that is repeated records each of its values once.
+pub(crate) fn a_value_that_a_client_logs_again_counts_once(world: &World) {
+    let (registry, run) = (&world.registry, client_runs::begun(world, "demo").run_id);
+    let auc = MetricPoint { name: "auc".into(), ..point(0.5, 1, 10) };
+    let first = [point(1.0, 1, 10), point(1.0, 1, 10), auc.clone(), point(2.0, 1, 10), point(f64::NAN, 1, 10)];
+    for _ in 0..3 {
+        registry.log_client_batch(&run, &first, &[], &[]).unwrap();
+    }
+    let mut expected = vec![("1".to_owned(), 1, 10), ("2".to_owned(), 1, 10), ("NaN".to_owned(), 1, 10)];
+    assert_eq!(history(world, &run, "loss"), expected);
+    assert_eq!(history(world, &run, "auc"), [("0.5".to_owned(), 1, 10)]);
+    // One value a request, in every order: later, earlier, of another time, equal to the last one.
+    for (value, step, at_ms, text) in [
+        (f64::NAN, 9, 90, "NaN"),
+        (3.0, 0, 5, "3"),
+        (3.0, 0, 6, "3"),
+        (0.0, 9, 90, "0"),
+        (f64::NEG_INFINITY, 9, 90, "-inf"),
+        (f64::INFINITY, 12, 1, "inf"),
+    ] {
+        registry.log_metric(&run, &point(value, step, at_ms)).unwrap();
+        registry.log_metric(&run, &point(value, step, at_ms)).unwrap();
+        expected.push((text.to_owned(), step, at_ms));
+        assert_eq!(history(world, &run, "loss"), expected);
+    }
+    // Zero has one sign. What a request has beside known values is recorded.
+    registry.log_batch(&run, &[point(-0.0, 9, 90), auc, point(4.0, 2, 7), point(5.0, 20, 1)], &[], &[]).unwrap();
+    expected.extend([("4".to_owned(), 2, 7), ("5".to_owned(), 20, 1)]);
+    assert_eq!(history(world, &run, "loss"), expected);
+    assert_eq!(history(world, &run, "auc").len(), 1);
+    let found = registry.run(run.as_str()).unwrap().metrics;
+    assert_eq!(found.iter().map(|it| (it.value, it.step)).collect::<Vec<_>>(), [(0.5, 1), (5.0, 20)]);
+    // Another run has its own values, and a pipeline's has whatever its process logs.
+    let other = client_runs::begun(world, "demo").run_id;
+    registry.log_batch(&other, &first, &[], &[]).unwrap();
+    assert_eq!(history(world, &other, "loss").len(), 3);
+    let ours = begun(world);
+    for _ in 0..2 {
+        registry.log_metric(&ours, &point(1.0, 1, 10)).unwrap();
+    }
+    assert_eq!(history(world, &ours, "loss").len(), 2);
+}
+
+// invariant: as `a_value_that_a_client_logs_again_counts_once`
+pub(crate) fn a_request_that_is_repeated_before_its_answer_counts_once(world: &World) {
+    let run = client_runs::begun(world, "demo").run_id;
+    let request = |round: i64| -> Vec<MetricPoint> {
+        let name = |number: i64| if number % 3 == 0 { "loss".to_owned() } else { format!("m{number}") };
+        (0..30).map(|number| MetricPoint { name: name(number), ..point(number as f64, round, number) }).collect()
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for round in 0..15 {
+                    world.registry.log_client_batch(&run, &request(round), &[], &[]).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!((history(world, &run, "loss").len(), history(world, &run, "m1").len()), (150, 15));
+}
+
+pub(crate) fn a_client_logs_only_tags_to_a_run_of_a_pipeline(world: &World) {
+    let (registry, run) = (&world.registry, begun(world));
+    let (metrics, texts) = ([point(1.0, 0, 1)], pairs(&[("depth", "3")]));
+    let dataset = Dataset { name: "rows".into(), digest: "d".into(), ..Dataset::default() };
+    let refused = [
+        registry.log_client_batch(&run, &metrics, &[], &[]),
+        registry.log_client_batch(&run, &[], &texts, &texts),
+        registry.log_inputs(&run, &[DatasetInput { dataset, tags: vec![] }], &[]),
+        registry.log_outputs(&run, &[ModelOutput::default()]),
+    ];
+    for refused in refused {
+        let Err(StoreError::Tracking(TrackingError::RunOfPipeline { pipeline, .. })) = refused else {
+            panic!("{refused:?}")
+        };
+        assert_eq!(pipeline, "churn");
+    }
+    registry.log_client_batch(&run, &[], &[], &texts).unwrap();
+    let found = registry.run(run.as_str()).unwrap();
+    assert_eq!((found.metrics, found.tags), (vec![], pairs(&[("depth", "3"), ("team", "growth")])));
+    assert_eq!(found.parameters, pairs(&[("training.learning_rate", "0.1")]));
+    registry.log_batch(&run, &metrics, &texts, &[]).unwrap();
 }
 
 pub(crate) fn what_is_logged_has_names_within_limits(world: &World) {

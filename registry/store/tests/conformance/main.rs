@@ -61,6 +61,9 @@ conformance! {
         a_metric_without_a_time_is_logged_now,
         a_parameter_is_logged_once,
         a_batch_is_logged_whole_or_not_at_all,
+        a_value_that_a_client_logs_again_counts_once,
+        a_request_that_is_repeated_before_its_answer_counts_once,
+        a_client_logs_only_tags_to_a_run_of_a_pipeline,
         what_is_logged_has_names_within_limits,
         tags_are_replaced_and_removed,
         an_ended_run_is_still_logged_to_and_a_deleted_one_is_not,
@@ -69,6 +72,7 @@ conformance! {
         an_experiment_is_made_by_hand_or_by_its_first_run,
         an_experiment_is_renamed_with_its_runs,
         a_deleted_experiment_takes_no_runs_until_it_is_restored,
+        runs_of_a_deleted_experiment_count_as_deleted_until_it_is_restored,
         tags_of_experiments_are_replaced,
         names_of_experiments_are_text_within_limits;
     client_runs:
@@ -97,6 +101,7 @@ conformance! {
         a_file_and_a_folder_have_different_paths,
         files_are_deleted_alone_or_with_their_folder,
         what_is_no_path_of_a_file_is_refused,
+        a_client_puts_no_file_where_those_of_pipelines_versions_are,
         files_of_deleted_runs_are_garbage_unless_a_version_needs_them;
     logged_models:
         a_logged_model_goes_from_pending_to_ready,
@@ -111,6 +116,8 @@ conformance! {
         versions_of_clients_go_through_stages_by_mlflows_rules,
         champion_is_an_alias_of_a_clients_model,
         a_version_is_pinned_to_its_files_when_they_are_there,
+        a_version_keeps_its_files_when_what_its_source_names_is_deleted_or_moved,
+        a_source_that_refers_to_nothing_is_refused,
         models_of_clients_are_tagged_described_searched_and_deleted,
         a_changed_source_is_named_by_the_audit;
     stages:

@@ -319,7 +319,7 @@ fn back_to_format_6(world: &World, format: &str) -> (RunId, StageRecord) {
 
 /// Removes what format 9 adds.
 const BEFORE_FORMAT_9: &str = "
-    DROP VIEW models; DROP INDEX one_champion; DROP TABLE foreign_versions; DROP TABLE client_files;
+    DROP INDEX metric_points_by_step; DROP VIEW models; DROP INDEX one_champion; DROP TABLE foreign_versions; DROP TABLE client_files;
     DROP TABLE run_models; DROP TABLE logged_model_metrics; DROP TABLE logged_model_tags;
     DROP TABLE logged_model_parameters; DROP TABLE logged_models; DROP TABLE run_dataset_tags;
     DROP TABLE run_datasets; DROP TABLE datasets;

@@ -139,6 +139,10 @@ pub(crate) fn only_runs_of_these_experiments_are_found_and_deleted_ones_apart(wo
     );
     world.registry.delete_experiment("other", true).unwrap();
     assert_eq!(search(None, ViewType::Active), "abd");
+    // Its runs are found only as deleted ones.
+    let other = ["other".to_owned()];
+    let views = [ViewType::Active, ViewType::Deleted, ViewType::All];
+    assert_eq!(views.map(|view| search(Some(&other), view)), ["", "e", "e"]);
 }
 
 pub(crate) fn versions_are_found_by_stage_alias_verdict_and_tag(world: &World) {

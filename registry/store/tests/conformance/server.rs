@@ -6,7 +6,9 @@ use std::thread;
 use std::time::Duration;
 
 use stagewright_services::postgres::{Cluster, Durability};
-use stagewright_store::{ArtifactStore, MetricPoint, NewModel, OpenMode, Registry, RunStatus, StoreError};
+use stagewright_store::{
+    ArtifactStore, MetricPoint, NewClientRun, NewModel, OpenMode, Registry, RunStatus, StoreError,
+};
 
 use crate::world::{World, eventually, new_run, said, spawn, unnumbered, version};
 
@@ -332,6 +334,13 @@ fn every_statement_is_prepared_once_and_there_is_no_needless_round_trip() {
     };
     // Includes begin and commit; for the run, its one parameter and its one tag.
     assert_eq!(round_trips(&|| registry.log_metric(&run, &point).unwrap()), 5);
+    // As many of a client's run, also if the value is there already.
+    let experiment_id = registry.experiment("churn").unwrap().unwrap().id;
+    let client = registry.begin_client_run(&NewClientRun { experiment_id, ..NewClientRun::default() }).unwrap().run_id;
+    let log = |step| registry.log_metric(&client, &MetricPoint { step, at_ms: Some(1), ..point.clone() }).unwrap();
+    log(1);
+    log(1);
+    assert_eq!([round_trips(&|| log(2)), round_trips(&|| log(1))], [5, 5]);
     assert_eq!(round_trips(&|| drop(registry.begin_run(&new_run("churn")).unwrap())), 6);
     let create = || assert!(registry.create_version(&artifacts, "churn", &version(), &unnumbered).is_ok());
     // Thirteen of them record the state of model and version in the audit.

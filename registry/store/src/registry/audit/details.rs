@@ -103,7 +103,7 @@ pub(super) fn of_version(connection: &mut Connection, id: i64, has_sources: bool
         parts, published, description, reason, judged_ms, stage_ms, withdrawn, followed";
     let row = if has_sources {
         &format!(
-            "{COLUMNS}, source, run_link, model_id, foreign_versions.digest, is_foreign FROM versions
+            "{COLUMNS}, source, location, run_link, model_id, foreign_versions.digest, is_foreign FROM versions
              LEFT JOIN foreign_versions ON foreign_versions.id = versions.id WHERE versions.id = ?1"
         )
     } else {
@@ -118,9 +118,9 @@ pub(super) fn of_version(connection: &mut Connection, id: i64, has_sources: bool
     for (part, columns) in [("record", 3..10), ("description", 10..11), ("judgement", 11..13), ("life", 13..16)] {
         parts.insert(part.to_owned(), digest_of(&[plain(&row.values()[columns])]));
     }
-    // Only a client's version has this part: its source, and the digest of its files.
-    if has_sources && row.get(20)? {
-        parts.insert("source".to_owned(), digest_of(&[plain(&row.values()[16..20])]));
+    // Only a client's version has this part: its source and location, and the digest of its files.
+    if has_sources && row.get(21)? {
+        parts.insert("source".to_owned(), digest_of(&[plain(&row.values()[16..21])]));
     }
     for (part, query) in [
         (

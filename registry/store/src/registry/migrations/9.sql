@@ -3,6 +3,9 @@
 
 ALTER TABLE experiments ADD COLUMN artifact_location TEXT;      -- NULL: mlflow-artifacts:/ID
 
+-- By it, a value that a client logs again is found.
+CREATE INDEX metric_points_by_step ON metric_points (run, name, step, at_ms) WHERE stage IS NULL;
+
 CREATE TABLE datasets (
     id INTEGER PRIMARY KEY,
     experiment INTEGER NOT NULL REFERENCES experiments (id),
@@ -87,6 +90,7 @@ ALTER TABLE versions ADD COLUMN is_foreign INTEGER NOT NULL DEFAULT 0; -- 1: a c
 CREATE TABLE foreign_versions (
     id INTEGER PRIMARY KEY REFERENCES versions (id),
     source TEXT NOT NULL,                       -- a URI, as the client gave it
+    location TEXT NOT NULL,                     -- the source with its references followed, when it was registered
     run_link TEXT,
     model_id TEXT,                              -- of the logged model
     digest TEXT                                 -- of its files, when they were first seen; NULL: no file was seen
