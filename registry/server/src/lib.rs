@@ -5,8 +5,9 @@
 //!
 //! - [`Server`]: listens, limits and ends; [`ServerOptions`], [`HttpLimits`], [`ServerError`]
 //! - the frame: `router` (the one place where paths are mounted), `operation` (a JSON request from
-//!   its body to its answer), `request` (members by name and type), `paging`, `mlflow_error`,
-//!   `origin` (whose requests are answered), `pool` (threads that wait for the registry)
+//!   its body to its answer), `json_body` (bodies within time and memory), `request` (members by
+//!   name and type), `paging`, `mlflow_error`, `origin` (whose requests are answered), `pool`
+//!   (threads that wait for the registry)
 //! - `routes`: the operations, one file a subject; `wire` and `wire_models`: records as JSON
 //! - artifacts: `stream` (pieces of bounded size, both ways), `artifact_path`, `media_type`
 //!
@@ -16,6 +17,7 @@
 
 mod app;
 mod artifact_path;
+mod json_body;
 mod media_type;
 mod mlflow_error;
 mod operation;
@@ -31,6 +33,6 @@ mod stream;
 mod wire;
 mod wire_models;
 
-pub use app::{HttpLimits, Promote};
+pub use app::{HttpLimits, Promote, PromotionFault};
 pub use router::MLFLOW_VERSION;
 pub use server::{Server, ServerError, ServerOptions};

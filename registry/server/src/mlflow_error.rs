@@ -19,6 +19,8 @@ pub(crate) enum ErrorCode {
     ResourceAlreadyExists,
     EndpointNotFound,
     PermissionDenied,
+    /// A person must mend something before the server can do this.
+    InvalidState,
     /// A body is larger than the server takes.
     MaxBlockSizeExceeded,
     /// The disk of the server is full.
@@ -40,6 +42,7 @@ impl ErrorCode {
             Self::ResourceAlreadyExists => "RESOURCE_ALREADY_EXISTS",
             Self::EndpointNotFound => "ENDPOINT_NOT_FOUND",
             Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::InvalidState => "INVALID_STATE",
             Self::MaxBlockSizeExceeded => "MAX_BLOCK_SIZE_EXCEEDED",
             Self::QuotaExceeded => "QUOTA_EXCEEDED",
             Self::DataLoss => "DATA_LOSS",
@@ -56,6 +59,7 @@ impl ErrorCode {
             }
             Self::ResourceDoesNotExist | Self::EndpointNotFound => StatusCode::NOT_FOUND,
             Self::PermissionDenied => StatusCode::FORBIDDEN,
+            Self::InvalidState => StatusCode::CONFLICT,
             Self::MaxBlockSizeExceeded => StatusCode::PAYLOAD_TOO_LARGE,
             Self::QuotaExceeded => StatusCode::INSUFFICIENT_STORAGE,
             Self::DataLoss => StatusCode::GONE,
@@ -208,6 +212,7 @@ mod tests {
             Code::ResourceAlreadyExists,
             Code::EndpointNotFound,
             Code::PermissionDenied,
+            Code::InvalidState,
             Code::MaxBlockSizeExceeded,
             Code::QuotaExceeded,
             Code::DataLoss,

@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, Method, Response};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderValue, Method, Response};
 use serde::Serialize;
-use tokio::sync::SemaphorePermit;
-use tokio::time::timeout;
 
 use crate::app::App;
+use crate::json_body;
 use crate::mlflow_error::{ErrorCode, MlflowError};
 use crate::request::Fields;
-use crate::stream;
+
+/// The most bytes of the body of an operation that names no other number.
+const MOST_BODY: usize = 2 << 20;
 
 /// The JSON of an answer.
 pub(crate) struct Reply(Vec<u8>);
@@ -40,14 +41,14 @@ pub(crate) struct Route {
     pub(crate) method: Method,
     /// The path, such as `/mlflow/runs/create`.
     pub(crate) path: &'static str,
-    /// The most bytes of the body, if they are fewer than those of the server.
+    /// The most bytes of the body, within those of the server.
     pub(crate) most: usize,
     pub(crate) operation: Operation,
 }
 
 impl Route {
     pub(crate) const fn new(method: Method, path: &'static str, operation: Operation) -> Self {
-        Self { method, path, most: usize::MAX, operation }
+        Self { method, path, most: MOST_BODY, operation }
     }
 
     pub(crate) const fn get(path: &'static str, operation: Operation) -> Self {
@@ -66,7 +67,8 @@ pub(crate) async fn answer(
     request: Request,
     (operation, most): (Operation, usize),
 ) -> Response<Body> {
-    match perform(app, &path, request, operation, most).await {
+    let in_path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    match perform(app, in_path, request, operation, most).await {
         Ok(reply) => reply.into_response(),
         Err(error) => error.into_response(),
     }
@@ -74,20 +76,19 @@ pub(crate) async fn answer(
 
 async fn perform(
     app: Arc<App>,
-    path: &RawPathParams,
+    in_path: Vec<(String, String)>,
     request: Request,
     operation: Operation,
     most: usize,
 ) -> Result<Reply, MlflowError> {
-    let (head, body) = request.into_parts();
-    let in_path: Vec<(String, String)> = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    if head.method == Method::GET {
+    let (head, mut body) = request.into_parts();
+    if matches!(head.method, Method::GET | Method::HEAD) {
         let mut fields = Fields::of_query(head.uri.query().unwrap_or_default());
         in_path.iter().for_each(|(name, value)| fields.set(name, value));
         let on = app.clone();
         return app.pool.run(move || operation(&on, &fields)).await;
     }
-    let (bytes, _memory) = whole(&app, &head.headers, body, most).await?;
+    let (bytes, memory) = json_body::read(&app, &head.headers, &mut body, most).await?;
     let is_json =
         |value: &HeaderValue| value.to_str().is_ok_and(|text| text.trim_start().starts_with("application/json"));
     // A form of another site may post other types without asking first.
@@ -97,6 +98,8 @@ async fn perform(
     let on = app.clone();
     app.pool
         .run(move || {
+            // Given back when the work ends, even if the client has gone by then.
+            let _memory = memory;
             let mut fields = Fields::of_body(&bytes)?;
             drop(bytes);
             in_path.iter().for_each(|(name, value)| fields.set(name, value));
@@ -105,40 +108,52 @@ async fn perform(
         .await
 }
 
-/// Returns a whole body, and what it holds of the memory for bodies.
-async fn whole<'a>(
-    app: &'a App,
-    headers: &HeaderMap,
-    mut body: Body,
-    most: usize,
-) -> Result<(Vec<u8>, SemaphorePermit<'a>), MlflowError> {
-    let most = most.min(app.limits.body_bytes);
-    let too_large = |size: u64| {
-        let message = format!("The body of this request has at most {most} bytes, got a request of size {size}.");
-        MlflowError::new(ErrorCode::MaxBlockSizeExceeded, message)
-    };
-    let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if let Some(size) = declared.filter(|size| *size > most as u64) {
-        stream::discard(&mut body, app).await;
-        return Err(too_large(size));
+#[cfg(test)]
+mod tests {
+    use std::sync::{Condvar, Mutex};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::app::HttpLimits;
+
+    /// How far the operation of the test has come: 1: it has begun, 2: it may end.
+    static STEP: (Mutex<u8>, Condvar) = (Mutex::new(0), Condvar::new());
+
+    fn set_step(step: u8) {
+        *STEP.0.lock().expect("a step") = step;
+        STEP.1.notify_all();
     }
-    let expected = declared.map_or(most, |size| size as usize);
-    let read = async {
-        let kib = u32::try_from(expected.div_ceil(1 << 10)).unwrap_or(u32::MAX);
-        let memory = app.memory.acquire_many(kib).await;
-        let memory = memory.map_err(|_| MlflowError::new(ErrorCode::TemporarilyUnavailable, "the server ends"))?;
-        let mut bytes = Vec::with_capacity(declared.map_or(0, |size| size as usize));
-        while let Some(piece) = stream::next(&mut body, app).await? {
-            if bytes.len() + piece.len() > most {
-                stream::discard(&mut body, app).await;
-                return Err(too_large((bytes.len() + piece.len()) as u64));
-            }
-            bytes.extend_from_slice(&piece);
-        }
-        Ok((bytes, memory))
-    };
-    match timeout(app.limits.body_time, read).await {
-        Ok(read) => read,
-        Err(_) => Err(MlflowError::new(ErrorCode::RequestTimeout, "the body of the request did not come in time")),
+
+    fn wait_for_step(step: u8) {
+        let now = STEP.0.lock().expect("a step");
+        let patience = Duration::from_secs(60);
+        let (_now, waited) = STEP.1.wait_timeout_while(now, patience, |now| *now < step).expect("a step");
+        assert!(!waited.timed_out(), "step {step} does not come");
+    }
+
+    fn waits(_: &App, _: &Fields) -> Result<Reply, MlflowError> {
+        set_step(1);
+        wait_for_step(2);
+        reply(&())
+    }
+
+    // invariant: as `bodies_beyond_the_limits_are_refused`
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn work_keeps_its_memory_after_its_client_has_gone() {
+        let (_folder, app) = App::in_new_home(HttpLimits::default(), None);
+        let all = app.memory.available_permits();
+        let body = format!("{{\"a\": \"{}\"}}", "x".repeat(1 << 20));
+        let request = Request::builder().method(Method::POST).uri("/").header(CONTENT_TYPE, "application/json");
+        let request = request.body(Body::from(body)).expect("a request");
+        let on = app.clone();
+        let client = tokio::spawn(perform(on, Vec::new(), request, waits, usize::MAX));
+        tokio::task::spawn_blocking(|| wait_for_step(1)).await.expect("it has begun");
+        client.abort();
+        assert!(client.await.is_err_and(|ended| ended.is_cancelled()));
+        assert!(app.memory.available_permits() + (1 << 10) <= all, "the memory was given back too early");
+        set_step(2);
+        let given_back = app.memory.acquire_many(u32::try_from(all).expect("a number"));
+        let given_back = tokio::time::timeout(Duration::from_secs(60), given_back).await;
+        drop(given_back.expect("the memory is given back").expect("permits"));
     }
 }

@@ -77,7 +77,6 @@ fn text(text: &'static str) -> Response<Body> {
 #[cfg(test)]
 mod tests {
     use axum::http::StatusCode;
-    use stagewright_store::Home;
     use tower::Service as _;
 
     use super::*;
@@ -107,11 +106,8 @@ mod tests {
     // lacks.
     #[tokio::test]
     async fn whatever_a_request_lacks_is_no_fault_of_the_server() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let home = Home::open(folder.path()).expect("a home");
-        home.registry.ensure_default_experiment().expect("an experiment");
-        let app = App::new(home.registry, home.artifacts, HttpLimits::default(), None);
-        let router = router(Arc::new(app));
+        let (_folder, app) = App::in_new_home(HttpLimits::default(), None);
+        let router = router(app);
         let mut seen = 0;
         for route in routes::all() {
             let path = route.path.replace("{model_id}", "m-0").replace("{tag_key}", "t");
@@ -130,5 +126,15 @@ mod tests {
             }
         }
         assert!(seen > 300, "{seen}");
+    }
+
+    #[tokio::test]
+    async fn a_head_of_an_answer_is_asked_for_as_the_answer() {
+        let (_folder, app) = App::in_new_home(HttpLimits::default(), None);
+        let router = router(app);
+        let path = "/api/2.0/mlflow/experiments/get?experiment_id=0";
+        for method in [Method::GET, Method::HEAD] {
+            assert_eq!(status(&router, &method, path, "").await.0, StatusCode::OK, "{method}");
+        }
     }
 }

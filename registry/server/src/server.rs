@@ -10,7 +10,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::header::{X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
-use axum::http::{HeaderValue, Request, Response};
+use axum::http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -28,8 +28,14 @@ use crate::router::router;
 /// The least buffer for a head that hyper takes.
 const LEAST_HEADER_BYTES: usize = 8 << 10;
 
-/// Descriptors that are left for everything but connections: the registry, and files on their way.
+/// Descriptors that are left for everything but connections and their files: the registry.
 const OTHER_DESCRIPTORS: usize = 256;
+
+/// Descriptors of a connection: its socket, and a file on its way.
+const CONNECTION_DESCRIPTORS: usize = 2;
+
+/// Whose pages may show an answer as a part of theirs.
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// How long nothing is accepted after the system refused.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -40,7 +46,8 @@ pub struct ServerOptions {
     pub address: SocketAddr,
     /// Whether everybody is admitted on an address that other machines reach.
     pub is_insecure: bool,
-    /// Further names of this server, such as that of a proxy in front of it.
+    /// Further names of this server, such as that of a proxy in front of it. A request for another
+    /// name is refused, unless that is `localhost` or an address.
     pub hosts: Vec<String>,
     /// Bounds on what a client may take from the server.
     pub limits: HttpLimits,
@@ -117,8 +124,7 @@ impl Server {
         options: ServerOptions,
     ) -> Result<Self, ServerError> {
         let ServerOptions { address, is_insecure, hosts, limits, drain, promote } = options;
-        let is_loopback = address.ip().is_loopback();
-        if !is_loopback && !is_insecure {
+        if !address.ip().is_loopback() && !is_insecure {
             return Err(ServerError::Open { address });
         }
         let failed = |reason| ServerError::Listen { address, reason };
@@ -130,7 +136,7 @@ impl Server {
             .await
             .map_err(|error| ServerError::Failed(io::Error::other(error)))??;
         let app = Arc::new(App::new(registry, artifacts, limits, promote));
-        let front = Arc::new(Front { origins: Origins { is_loopback, hosts }, router: router(app) });
+        let front = Arc::new(Front { origins: Origins::new(&hosts), router: router(app) });
         let connections = descriptors_for(limits.connections);
         let slots = Arc::new(Semaphore::new(connections.clamp(1, Semaphore::MAX_PERMITS)));
         Ok(Self { listener, address, front, slots, limits, drain })
@@ -195,7 +201,8 @@ impl Server {
 
 impl Front {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let mut response = match self.origins.check(request.method(), request.headers()) {
+        let checked = self.origins.check(request.method(), request.uri().path(), request.headers());
+        let mut response = match checked {
             Err(error) => error.into_response(),
             Ok(()) => match self.router.clone().call(request.map(Body::new)).await {
                 Ok(response) => response,
@@ -205,6 +212,7 @@ impl Front {
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("SAMEORIGIN"));
+        headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-site"));
         response
     }
 }
@@ -213,7 +221,7 @@ impl Front {
 /// Raises the process's limit as far as it may be.
 fn descriptors_for(connections: usize) -> usize {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let wanted = connections.saturating_add(OTHER_DESCRIPTORS) as u64;
+    let wanted = connections.saturating_mul(CONNECTION_DESCRIPTORS).saturating_add(OTHER_DESCRIPTORS) as u64;
     let mut limit = getrlimit(Resource::Nofile);
     if limit.current.is_some_and(|current| current < wanted) {
         let current = Some(limit.maximum.map_or(wanted, |most| most.min(wanted)));
@@ -221,6 +229,7 @@ fn descriptors_for(connections: usize) -> usize {
             limit.current = current;
         }
     }
-    let allowed = limit.current.map_or(u64::MAX, |current| current.saturating_sub(OTHER_DESCRIPTORS as u64).max(1));
+    let left = |current: u64| current.saturating_sub(OTHER_DESCRIPTORS as u64) / CONNECTION_DESCRIPTORS as u64;
+    let allowed = limit.current.map_or(u64::MAX, |current| left(current).max(1));
     usize::try_from(allowed).unwrap_or(usize::MAX).min(connections)
 }

@@ -10,14 +10,14 @@ use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use stagewright_store::Upload;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
 use crate::app::App;
 use crate::mlflow_error::{ErrorCode, MlflowError};
 
 /// Bytes that are read or written at once.
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 256 << 10;
 
 /// The most bytes of a refused body that are read. The connection ends before a longer one.
 const MOST_DISCARDED: u64 = 64 << 20;
@@ -29,9 +29,7 @@ const MOST_DISCARDED: u64 = 64 << 20;
 pub(crate) async fn next(body: &mut Body, app: &App) -> Result<Option<Bytes>, MlflowError> {
     loop {
         let frame = std::future::poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
-        let Ok(frame) = timeout(app.limits.body_time, frame).await else {
-            return Err(MlflowError::new(ErrorCode::RequestTimeout, "the body of the request did not come in time"));
-        };
+        let Ok(frame) = timeout(app.limits.body_time, frame).await else { return Err(too_slow()) };
         match frame {
             None => return Ok(None),
             Some(Err(error)) => {
@@ -48,45 +46,67 @@ pub(crate) async fn next(body: &mut Body, app: &App) -> Result<Option<Bytes>, Ml
     }
 }
 
-/// Reads the rest of the body of a request that is refused, if it is not too long. A client that
-/// still sends would see a broken connection in place of the answer, and would begin again.
+/// Reads the rest of the body of a request that is refused, if it is neither too long nor too slow.
+/// A client that still sends would see a broken connection in place of the answer, and would begin
+/// again.
 pub(crate) async fn discard(body: &mut Body, app: &App) {
     let mut left = MOST_DISCARDED;
     if body.size_hint().lower() > left {
         return;
     }
-    while let Ok(Some(bytes)) = next(body, app).await {
-        left = left.saturating_sub(bytes.len() as u64);
-        if left == 0 {
-            return;
+    let read = async {
+        while let Ok(Some(bytes)) = next(body, app).await {
+            left = left.saturating_sub(bytes.len() as u64);
+            if left == 0 {
+                return;
+            }
         }
-    }
+    };
+    let _ = timeout(app.limits.body_time, read).await;
+}
+
+/// Returns the next piece of a body: [`PIECE`] bytes or some more, or the last ones; and whether
+/// they are the last.
+///
+/// # Errors
+/// The client is too slow, however often it sends a little, or went away.
+async fn next_piece(body: &mut Body, app: &App) -> Result<(Bytes, bool), MlflowError> {
+    let gather = async {
+        let mut gathered = BytesMut::new();
+        while gathered.len() < PIECE {
+            match next(body, app).await? {
+                Some(bytes) => gathered.extend_from_slice(&bytes),
+                None => return Ok((gathered.freeze(), true)),
+            }
+        }
+        Ok((gathered.freeze(), false))
+    };
+    timeout(app.limits.body_time, gather).await.unwrap_or_else(|_| Err(too_slow()))
+}
+
+fn too_slow() -> MlflowError {
+    MlflowError::new(ErrorCode::RequestTimeout, "the body of the request did not come in time")
 }
 
 /// Stores the body of a request as a file. It appears when all of it has come.
 ///
 /// # Errors
-/// The client or the store failed, or the body is too large.
+/// The client or the store failed, the body is too large, or too many others are on their way.
 pub(crate) async fn receive(app: &Arc<App>, path: String, body: &mut Body) -> Result<(), MlflowError> {
+    let _transfer = app.transfer().await?;
     let artifacts = app.artifacts.clone();
     let mut upload = app.pool.run(move || Ok(artifacts.upload()?)).await?;
-    let mut gathered = BytesMut::new();
     loop {
-        let bytes = next(body, app).await?;
-        let is_last = bytes.is_none();
-        gathered.extend_from_slice(&bytes.unwrap_or_default());
-        if upload.bytes() + gathered.len() as u64 > app.limits.artifact_bytes {
+        let (piece, is_last) = next_piece(body, app).await?;
+        if upload.bytes() + piece.len() as u64 > app.limits.artifact_bytes {
             let message = format!("an artifact has at most {} bytes", app.limits.artifact_bytes);
             return Err(MlflowError::new(ErrorCode::MaxBlockSizeExceeded, message));
         }
-        if is_last || gathered.len() >= PIECE {
-            let piece = gathered.split().freeze();
-            let write = move || {
-                upload.write(&piece)?;
-                Ok::<Upload, MlflowError>(upload)
-            };
-            upload = app.pool.run(write).await?;
-        }
+        let write = move || {
+            upload.write(&piece)?;
+            Ok::<Upload, MlflowError>(upload)
+        };
+        upload = app.pool.run(write).await?;
         if is_last {
             break;
         }
@@ -99,11 +119,13 @@ pub(crate) async fn receive(app: &Arc<App>, path: String, body: &mut Body) -> Re
     app.pool.run(finish).await
 }
 
-/// Returns the bytes of a file of this size as the body of an answer.
-pub(crate) fn send(app: Arc<App>, size: u64, mut file: Box<dyn Read + Send>) -> Body {
+/// Returns the bytes of a file of this size as the body of an answer. `transfer` is given back when
+/// they have gone.
+pub(crate) fn send(app: Arc<App>, transfer: OwnedSemaphorePermit, size: u64, mut file: Box<dyn Read + Send>) -> Body {
     // One piece waits here while the next is read.
     let (sender, receiver) = mpsc::channel::<io::Result<Bytes>>(1);
     tokio::spawn(async move {
+        let _transfer = transfer;
         let mut left = size;
         while left > 0 {
             let length = left.min(PIECE as u64) as usize;
@@ -167,5 +189,57 @@ impl HttpBody for Pieces {
 
     fn size_hint(&self) -> SizeHint {
         SizeHint::with_exact(self.left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::app::HttpLimits;
+
+    /// A body of which a byte comes every few milliseconds, without an end.
+    struct Trickle(Pin<Box<tokio::time::Sleep>>);
+
+    impl Trickle {
+        const PAUSE: Duration = Duration::from_millis(5);
+
+        fn body() -> Body {
+            Body::new(Self(Box::pin(tokio::time::sleep(Self::PAUSE))))
+        }
+    }
+
+    impl HttpBody for Trickle {
+        type Data = Bytes;
+        type Error = io::Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+            self.0.as_mut().poll(context).map(|()| {
+                self.0.as_mut().reset(tokio::time::Instant::now() + Self::PAUSE);
+                Some(Ok(Frame::data(Bytes::from_static(b"x"))))
+            })
+        }
+    }
+
+    // invariant: as `bodies_beyond_the_limits_are_refused`
+    #[tokio::test]
+    async fn a_body_that_trickles_is_given_up() {
+        let limits = HttpLimits { body_time: Duration::from_millis(100), transfers: 1, ..HttpLimits::default() };
+        let (_folder, app) = App::in_new_home(limits, None);
+        let patience = Duration::from_secs(60);
+        let received = timeout(patience, receive(&app, "1/a.bin".into(), &mut Trickle::body())).await;
+        assert_eq!(received.expect("an end").expect_err("too slow").code, ErrorCode::RequestTimeout);
+        timeout(patience, discard(&mut Trickle::body(), &app)).await.expect("an end");
+
+        // An answer that nobody reads is given up too.
+        let transfer = app.transfer().await.expect("a transfer");
+        let unread = send(app.clone(), transfer, 10 << 20, Box::new(io::repeat(1)));
+        let freed = async { while app.transfer().await.is_err() {} };
+        timeout(patience, freed).await.expect("the transfer is given back");
+        drop(unread);
     }
 }

@@ -16,8 +16,17 @@ pub(crate) struct ServerArguments {
     /// that all of them may change everything.
     #[arg(long)]
     pub(crate) insecure: bool,
-    /// A further name of this server, such as that of a proxy in front of it. Requests for other
-    /// names than `localhost` are refused on a loopback address. Repeatable.
-    #[arg(long, value_name = "HOST")]
+    /// A further name of this server, such as that of a proxy in front of it, without a port.
+    /// Requests for other names than `localhost` and addresses are refused. Repeatable.
+    #[arg(long, value_name = "HOST", value_parser = host_name)]
     pub(crate) allowed_host: Vec<String>,
+}
+
+/// Reads the name of a host.
+fn host_name(text: &str) -> Result<String, String> {
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_');
+    if text.is_empty() || !text.chars().all(is_part) {
+        return Err("give the name alone, without scheme, port and path: `tracking.example`".to_owned());
+    }
+    Ok(text.to_owned())
 }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Response};
 use serde::Serialize;
-use stagewright_store::{FileEntry, StoreError, TrackingError, proxied_path};
+use stagewright_store::{FileEntry, proxied_path};
 use stagewright_text::Untrusted;
 
 use super::run_files::{self, Opened};
@@ -55,11 +55,13 @@ fn entries(app: &App, folder: &str) -> Result<Vec<FileEntry>, MlflowError> {
         let is_last = page.len() < PAGE;
         found.extend(page);
         if is_last {
-            // A client may add files to the run of a pipeline.
-            found.extend(run_files::entries(app, folder)?);
-            found.sort_by(|one, other| one.name.cmp(&other.name));
-            found.dedup_by(|one, other| one.name == other.name);
-            return Ok(found);
+            // A client may add files to the run of a pipeline. Of one name, what a stage made is
+            // the one that is there.
+            let mut all = run_files::entries(app, folder)?;
+            all.append(&mut found);
+            all.sort_by(|one, other| one.name.cmp(&other.name));
+            all.dedup_by(|later, first| later.name == first.name);
+            return Ok(all);
         }
         if found.len() >= MOST {
             return Err(MlflowError::invalid(format!("More than {MOST} files are in one folder; list its subfolders")));
@@ -158,29 +160,34 @@ async fn send(
         let file = opened(&on, &path)?;
         Ok((path, file))
     });
+    let transfer = match app.transfer().await {
+        Ok(transfer) => transfer,
+        Err(error) => return error.into_response(),
+    };
     let (path, file) = match opened.await {
         Ok(opened) => opened,
         Err(error) => return error.into_response(),
     };
-    let mut response = Response::new(stream::send(app, file.bytes, file.reader));
+    let mut response = Response::new(stream::send(app, transfer, file.bytes, file.reader));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type(&path)));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    // A page that a client uploaded runs nothing, even where a browser shows it.
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
     if let Ok(attachment) = HeaderValue::from_str(&attachment(&path)) {
         headers.insert(CONTENT_DISPOSITION, attachment);
     }
     response
 }
 
-/// Opens the file of a client, or else of a pipeline's run.
+/// Opens the file of a pipeline's run, or else of a client: what a client uploaded never passes for
+/// what a stage made.
 fn opened(app: &App, path: &str) -> Result<Opened, MlflowError> {
-    match app.registry.open_client_file(&app.artifacts, path) {
-        Ok(file) => Ok(Opened { bytes: file.size(), reader: Box::new(file) }),
-        Err(error @ StoreError::Tracking(TrackingError::NoFile { .. })) => {
-            run_files::open(app, path)?.ok_or_else(|| error.into())
-        }
-        Err(error) => Err(error.into()),
+    if let Some(made) = run_files::open(app, path)? {
+        return Ok(made);
     }
+    let file = app.registry.open_client_file(&app.artifacts, path)?;
+    Ok(Opened { bytes: file.size(), reader: Box::new(file) })
 }
 
 /// Stores a file.
@@ -207,13 +214,23 @@ pub(crate) async fn upload_of_run(State(app): State<Arc<App>>, request: Request)
 /// Stores a body at a path, or tells why there is none.
 async fn store(app: &Arc<App>, path: Result<String, MlflowError>, mut body: Body) -> Response<Body> {
     let stored = match path {
-        Ok(path) => stream::receive(app, path, &mut body).await,
+        Ok(path) => store_at(app, path, &mut body).await,
         Err(error) => Err(error),
     };
     if stored.is_err() {
         stream::discard(&mut body, app).await;
     }
     done(stored)
+}
+
+async fn store_at(app: &Arc<App>, path: String, body: &mut Body) -> Result<(), MlflowError> {
+    let on = app.clone();
+    let check = move || {
+        run_files::check_free(&on, &path)?;
+        Ok(path)
+    };
+    let path = app.pool.run(check).await?;
+    stream::receive(app, path, body).await
 }
 
 /// Deletes a file, or a folder with all that is in it.

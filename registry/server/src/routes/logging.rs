@@ -13,6 +13,8 @@ use crate::wire::{Empty, RUN_NAME_TAG};
 
 /// The most bytes of the body of a batch.
 const MOST_BATCH: usize = 1_000_000;
+/// The most bytes of a body with datasets, whose profiles are long.
+const MOST_DATASETS: usize = 16 << 20;
 /// The most characters in a parameter's value; the rest is cut, as MLflow does.
 const MOST_PARAMETER: usize = 6_000;
 /// The most datasets or models that a request logs.
@@ -27,7 +29,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route { most: MOST_BATCH, ..Route::post("/mlflow/runs/log-batch", log_batch) },
         Route::post("/mlflow/runs/set-tag", set_tag),
         Route::post("/mlflow/runs/delete-tag", delete_tag),
-        Route::post("/mlflow/runs/log-inputs", log_inputs),
+        Route { most: MOST_DATASETS, ..Route::post("/mlflow/runs/log-inputs", log_inputs) },
         Route::post("/mlflow/runs/outputs", log_outputs),
         Route::post("/mlflow/runs/log-model", log_model),
     ]
@@ -36,7 +38,7 @@ pub(super) fn routes() -> Vec<Route> {
 fn log_metric(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     let point = metric(fields, "name")?;
     let run_id = run_id(fields)?;
-    logged(app, &run_id, app.registry.log_batch(&run_id, &[point], &[], &[]))?;
+    logged(app, &run_id, app.registry.log_client_batch(&run_id, &[point], &[], &[]))?;
     reply(&Empty {})
 }
 
@@ -85,7 +87,7 @@ fn log_parameter(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     check_key("key", key)?;
     let mut value = fields.text("value")?.unwrap_or_default().to_owned();
     truncated(&mut value, MOST_PARAMETER);
-    logged(app, &run_id, app.registry.log_batch(&run_id, &[], &[(key.to_owned(), value)], &[]))?;
+    logged(app, &run_id, app.registry.log_client_batch(&run_id, &[], &[(key.to_owned(), value)], &[]))?;
     reply(&Empty {})
 }
 
@@ -111,7 +113,7 @@ fn log_batch(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
         truncated(value, MOST_PARAMETER);
     }
     check_distinct(&parameters)?;
-    logged(app, &run_id, app.registry.log_batch(&run_id, &points, &parameters, &tags))?;
+    logged(app, &run_id, app.registry.log_client_batch(&run_id, &points, &parameters, &tags))?;
     rename_by(app, &run_id, &tags)?;
     reply(&Empty {})
 }

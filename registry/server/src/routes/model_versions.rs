@@ -115,6 +115,13 @@ fn transition(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     if version.foreign.is_some() {
         return answer(&app.registry.transition_foreign(name, number, to, archive, BY_CLIENT)?);
     }
+    // The champion before is always archived; those in staging never are.
+    if archive && to == LifecycleStage::Staging {
+        return Err(MlflowError::invalid(
+            "The other versions of a pipeline's model in Staging are not archived together with a transition: leave \
+             archive_existing_versions out, and move them to Archived one by one.",
+        ));
+    }
     match to {
         LifecycleStage::Production => promotion::promote(app, name, number)?,
         to => app.registry.transition(name, number, to, BY_CLIENT)?,

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 use stagewright_store::search::Entity;
-use stagewright_store::{CHAMPION, LifecycleStage, Model, ModelVersion, NewModel, StoreError};
+use stagewright_store::{CHAMPION, LifecycleStage, Model, ModelVersion, NewModel, StoreError, Verdict};
+use stagewright_text::Untrusted;
 
 use super::fields::{check_length, filter, order};
 use super::{promotion, sources};
@@ -85,8 +86,17 @@ fn create(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     reply(&One { registered_model: WireModel::with_latest(&model, &[]) })
 }
 
+/// Renames a model. One of a pipeline keeps its name: it stands in the pipeline's manifest, and
+/// servers and production locations know the model by it.
 fn rename(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     let (name, new) = (fields.required("name")?, fields.required("new_name")?);
+    if !app.registry.model(name)?.is_foreign && !app.registry.latest_versions(&[name])?.is_empty() {
+        let shown = Untrusted::new(name).cut(300);
+        return Err(MlflowError::invalid(format!(
+            "Registered Model {shown} has versions of a pipeline, whose manifest names the model. To have the model \
+             under another name, change `name` there and run the pipeline."
+        )));
+    }
     app.registry.rename_model(name, new)?;
     answer(app, &app.registry.model(new)?)
 }
@@ -129,7 +139,7 @@ fn latest_versions(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
 /// Parses a stage, in any case.
 pub(super) fn stage(text: &str) -> Result<LifecycleStage, MlflowError> {
     text.parse().map_err(|_: StoreError| {
-        let shown = stagewright_text::Untrusted::new(text).cut(100);
+        let shown = Untrusted::new(text).cut(100);
         MlflowError::invalid(format!(
             "Invalid Model Version stage: {shown}. Value must be one of None, Staging, Production, Archived."
         ))
@@ -153,15 +163,24 @@ fn delete_tag(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
 }
 
 /// Points an alias to a version. The alias `champion` of a pipeline's model is its version in
-/// production, so that pointing it elsewhere is a promotion.
+/// production, so that pointing it elsewhere is a promotion. No alias leads from a client to a
+/// version that was rejected.
 fn set_alias(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     let (name, alias, version) = (fields.required("name")?, fields.required("alias")?, sources::number(fields)?);
     check_length("Registered model alias name", alias, MOST_ALIAS)?;
-    if alias == CHAMPION && app.registry.version(name, version)?.foreign.is_none() {
+    let found = app.registry.version(name, version)?;
+    if alias == CHAMPION && found.foreign.is_none() {
         promotion::promote(app, name, version)?;
-    } else {
-        app.registry.force_alias(name, alias, Some(version))?;
+        return reply(&Empty {});
     }
+    if found.verdict == Some(Verdict::Rejected) {
+        let (shown, reason) = (Untrusted::new(name).cut(300), found.reason.as_deref().unwrap_or_default());
+        let reason = Untrusted::new(reason).cut(2_000);
+        return Err(MlflowError::invalid(format!(
+            "Model Version (name={shown}, version={version}) was rejected: {reason}. No alias can be pointed to it."
+        )));
+    }
+    app.registry.force_alias(name, alias, Some(version))?;
     reply(&Empty {})
 }
 
@@ -177,7 +196,7 @@ fn by_alias(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     let (name, alias) = (fields.required("name")?, fields.required("alias")?);
     let Some(version) = app.registry.alias(name, alias)? else {
         app.registry.model(name)?;
-        let shown = stagewright_text::Untrusted::new(alias).cut(300);
+        let shown = Untrusted::new(alias).cut(300);
         return Err(MlflowError::invalid(format!("Registered model alias {shown} not found.")));
     };
     reply(&Version { model_version: (&app.registry.version(name, version)?).into() })

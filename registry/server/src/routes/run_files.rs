@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Cursor, Read};
 
 use stagewright_store::{ArtifactKind, ArtifactRecord, FileEntry, RunId, StageRecord, StoreError, export_parquet};
+use stagewright_text::Untrusted;
 
 use crate::app::App;
 use crate::mlflow_error::{ErrorCode, MlflowError};
@@ -33,6 +34,22 @@ pub(super) fn open(app: &App, path: &str) -> Result<Option<Opened>, MlflowError>
     let Some((stage, name)) = rest.split_once('/') else { return Ok(None) };
     let outputs = stages.iter().filter(|it| it.name == stage).flat_map(|it| &it.outputs);
     outputs.into_iter().find(|output| file_name(output) == name).map(|output| opened(app, output)).transpose()
+}
+
+/// Checks that a client may put a file at this path: that it is not in the folder of a stage.
+///
+/// # Errors
+/// The file would pass for one that the stage made.
+pub(super) fn check_free(app: &App, path: &str) -> Result<(), MlflowError> {
+    let Some((stages, rest)) = of_run(app, path)? else { return Ok(()) };
+    let folder = rest.split('/').next().unwrap_or_default();
+    if stages.iter().any(|stage| stage.name == folder && !stage.outputs.is_empty()) {
+        let shown = Untrusted::new(folder).cut(200);
+        return Err(MlflowError::invalid(format!(
+            "The folder `{shown}` of this run has what its stage `{shown}` made. Put the file into another folder."
+        )));
+    }
+    Ok(())
 }
 
 /// Splits the path of what a pipeline's run made into the stages of the run and the rest.

@@ -1,17 +1,14 @@
 //! Where a model version's files are.
 
-use stagewright_store::{ModelVersion, RunId};
+use stagewright_store::RunId;
 use stagewright_text::Untrusted;
 
-use super::fields::parsed_run_id;
 use crate::app::App;
 use crate::mlflow_error::MlflowError;
 use crate::request::{Fields, percent_decoded};
 use crate::wire_models;
 
 const MOST_SOURCE: usize = 2_048;
-/// How many versions refer to each other at most.
-const MOST_REFERENCES: usize = 8;
 
 /// Returns the number of the version that a request names.
 pub(super) fn number(fields: &Fields) -> Result<u32, MlflowError> {
@@ -22,46 +19,17 @@ pub(super) fn number(fields: &Fields) -> Result<u32, MlflowError> {
     })
 }
 
-/// Returns the URI of a version's files, with references to runs and logged models followed.
+/// Returns the URI of a version's files: its source, with the references in it followed when it was
+/// registered.
 ///
 /// # Errors
-/// There is no such version, or what it refers to is missing.
+/// There is no such version of a client.
 pub(super) fn of_version(app: &App, fields: &Fields) -> Result<String, MlflowError> {
     let version = app.registry.pin_foreign_version(fields.required("name")?, number(fields)?)?;
-    followed(app, &wire_models::source(&version))
-}
-
-/// Follows `runs:/RUN/PATH`, `models:/m-ID`, `models:/NAME/VERSION` and `models:/NAME@ALIAS` to
-/// where the files are.
-///
-/// # Errors
-/// A reference names nothing, or references go round in a circle.
-pub(super) fn followed(app: &App, source: &str) -> Result<String, MlflowError> {
-    let mut at = source.to_owned();
-    for _ in 0..MOST_REFERENCES {
-        if let Some(path) = at.strip_prefix("runs:/") {
-            let (run_id, path) = path.split_once('/').unwrap_or((path, ""));
-            let run = app.registry.run(parsed_run_id(run_id)?.as_str())?;
-            return Ok(if path.is_empty() { run.artifact_uri } else { format!("{}/{path}", run.artifact_uri) });
-        }
-        let Some(named) = at.strip_prefix("models:/").map(ToOwned::to_owned) else { return Ok(at) };
-        if named.starts_with("m-") && !named.contains(['/', '@']) {
-            return Ok(app.registry.logged_model(&named)?.artifact_uri);
-        }
-        at = wire_models::source(&referred(app, &named)?);
-    }
-    Err(MlflowError::invalid("The sources of model versions refer to each other, and none has files"))
-}
-
-/// Returns the version that `NAME/VERSION` or `NAME@ALIAS` refers to.
-fn referred(app: &App, named: &str) -> Result<ModelVersion, MlflowError> {
-    let unknown = || MlflowError::invalid(format!("'models:/{}' names no version", Untrusted::new(named).cut(300)));
-    let (model, version) = match (named.split_once('@'), named.rsplit_once('/')) {
-        (Some((model, alias)), _) => (model, app.registry.alias(model, alias)?.ok_or_else(unknown)?),
-        (None, Some((model, version))) => (model, version.parse().map_err(|_| unknown())?),
-        (None, None) => return Err(unknown()),
-    };
-    Ok(app.registry.version(model, version)?)
+    Ok(match &version.foreign {
+        Some(foreign) => foreign.location.clone(),
+        None => wire_models::source(&version),
+    })
 }
 
 /// Checks the source of a new version. The server never reads a path that a client names on this

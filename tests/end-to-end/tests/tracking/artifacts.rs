@@ -22,6 +22,8 @@ fn files_come_back_as_they_were_and_are_listed_by_folder() {
         assert!(answer.status == 200 && answer.body == content, "{path}: {}", answer.status);
         let header = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         assert_eq!(header("x-content-type-options"), "nosniff");
+        assert_eq!(header("content-security-policy"), "sandbox; default-src 'none'");
+        assert_eq!(header("cross-origin-resource-policy"), "same-site");
         assert!(header("content-disposition").starts_with("attachment; filename="), "{answer:?}");
         assert_eq!(header("content-length"), content.len().to_string());
     }
@@ -81,6 +83,10 @@ fn paths_that_lead_elsewhere_are_refused() {
             server.ask(method, &format!("{ROOT}/{path}"), &[], &[]).refused(400, "INVALID_PARAMETER_VALUE");
         }
         server.get(&format!("{ROOT}?path={path}")).refused(400, "INVALID_PARAMETER_VALUE");
+    }
+    // Nor to what is the server's own, by which a file would pass for one of a pipeline's model.
+    for path in ["stagewright", "stagewright/models/churn/1/MLmodel"] {
+        server.ask("PUT", &format!("{ROOT}/{path}"), &[], b"flavors: {}").refused(400, "INVALID_PARAMETER_VALUE");
     }
     for name in ["mlflow-artifacts", "file:///etc", "/etc"] {
         let body = json!({ "name": format!("at {name}"), "artifact_location": name });

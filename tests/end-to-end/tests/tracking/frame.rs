@@ -24,6 +24,9 @@ fn a_server_tells_that_it_lives_and_what_it_is() {
     assert_eq!(default["experiment"]["name"], "Default");
     let same = server.get("/ajax-api/2.0/mlflow/experiments/get?experiment_id=0").done();
     assert_eq!(default, same);
+    let head = server.ask("HEAD", "/api/2.0/mlflow/experiments/get?experiment_id=0", &[], &[]);
+    assert_eq!((head.status, head.body.len()), (200, 0));
+    assert_eq!(head.headers["cross-origin-resource-policy"], "same-site");
 }
 
 // invariant: as `only_faults_that_pass_have_a_status_that_clients_repeat`
@@ -80,6 +83,50 @@ fn requests_of_pages_of_other_sites_are_refused() {
     assert!(preflight.headers.keys().all(|name| !name.as_str().starts_with("access-control")), "{preflight:?}");
 }
 
+// invariant: as `changes_from_pages_of_other_sites_are_refused`
+#[test]
+fn a_name_that_is_not_the_servers_is_refused_on_every_address() {
+    let place = Place::new();
+    let path = "/api/2.0/mlflow/experiments/get?experiment_id=0";
+    let as_host = |server: &Server, host, path| server.ask("GET", path, &[("host", host)], &[]);
+    let open = Server::start_open(&place);
+    let told = as_host(&open, "evil.example", path).refused(403, "PERMISSION_DENIED");
+    assert!(told.contains("--allowed-host"), "{told}");
+    as_host(&open, "192.0.2.7:5000", path).done();
+    as_host(&open, "localhost", path).done();
+    assert_eq!(as_host(&open, "pod.internal", "/health").status, 200);
+    drop(open);
+    let server = Server::start_as(&place, "tracking.example");
+    as_host(&server, "tracking.example:443", path).done();
+    as_host(&server, "evil.example", path).refused(403, "PERMISSION_DENIED");
+    let ended = place.run(&["server", "--port", "0", "--allowed-host", "tracking.example:443"]);
+    assert_eq!(ended.code, 2, "{}", ended.stderr);
+    assert!(ended.stderr.contains("without scheme, port and path"), "{}", ended.stderr);
+}
+
+// invariant: as `bodies_beyond_the_limits_are_refused`
+#[test]
+fn bodies_that_do_not_come_keep_no_other_from_being_read() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let run = server.post("runs/create", &json!({ "experiment_id": "0" })).done();
+    let run = run["run"]["info"]["run_id"].as_str().expect("a run").to_owned();
+    let address = server.address.trim_start_matches("http://");
+    let head = format!(
+        "POST /api/2.0/mlflow/runs/log-inputs HTTP/1.1\r\nhost: {address}\r\ncontent-type: application/json\r\n\
+         content-length: 16000000\r\n\r\n{{"
+    );
+    let slow = [(); 8].map(|()| {
+        let mut stream = TcpStream::connect(address).expect("a connection");
+        stream.write_all(head.as_bytes()).expect("the head is sent");
+        stream
+    });
+    let metric = |at: usize| json!({ "key": "a", "value": at, "timestamp": 1, "step": at });
+    let metrics: Vec<_> = (0..500).map(metric).collect();
+    server.post("runs/log-batch", &json!({ "run_id": run, "metrics": metrics })).done();
+    drop(slow);
+}
+
 // invariant: No request makes the tracking server hold more than its limits.
 #[test]
 fn bodies_beyond_the_limits_are_refused() {
@@ -89,6 +136,12 @@ fn bodies_beyond_the_limits_are_refused() {
     let run = run["run"]["info"]["run_id"].as_str().expect("a run").to_owned();
     let long = "x".repeat(1_100_000);
     server.post("runs/log-batch", &json!({ "run_id": run, "long": long })).refused(413, "MAX_BLOCK_SIZE_EXCEEDED");
+    // Others take more, and datasets, with their profiles, the most.
+    let long = "x".repeat(3_000_000);
+    server.post("runs/set-tag", &json!({ "run_id": run, "long": long })).refused(413, "MAX_BLOCK_SIZE_EXCEEDED");
+    let dataset = json!({ "name": "rows", "digest": "d", "source_type": "local", "source": "{}", "profile": long });
+    let inputs = json!({ "run_id": run, "datasets": [{ "dataset": dataset }] });
+    server.post("runs/log-inputs", &inputs).done();
     // The answer comes even to a client that does not read before it has sent everything.
     let path = "/api/2.0/mlflow-artifacts/artifacts/a%5cb";
     server.ask("PUT", path, &[], &vec![1; 20_000_000]).refused(400, "INVALID_PARAMETER_VALUE");

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 use stagewright_end_to_end::Place;
+use stagewright_store::Home;
 
 use super::server::Server;
 
@@ -40,9 +41,22 @@ fn runs_and_models_of_pipelines_are_there_for_clients() {
     };
     assert_eq!((&version["current_stage"], &version["run_id"]), (&json!("Production"), &run["info"]["run_id"]));
 
-    // What its stages made is there as files, which a client may add to.
+    // A client cannot rename its model or add to it.
+    let renamed = json!({ "name": MODEL, "new_name": "away" });
+    let told = server.post("registered-models/rename", &renamed).refused(400, "INVALID_PARAMETER_VALUE");
+    assert!(told.contains("manifest"), "{told}");
+    let foreign = json!({ "name": MODEL, "source": "s3://bucket/model" });
+    server.post("model-versions/create", &foreign).refused(400, "INVALID_PARAMETER_VALUE");
+
     let at = |id: &Value| id.as_str().expect("an identifier").to_owned();
     let (experiment, run_id) = (at(&run["info"]["experiment_id"]), at(&run["info"]["run_id"]));
+    files_of_stages_are_there(&place, &server, &experiment, &run_id);
+    what_a_run_recorded_stays(&server, &run_id);
+}
+
+/// Reads what the stages of a run made as files. A client may add files, which pass for none of
+/// these.
+fn files_of_stages_are_there(place: &Place, server: &Server, experiment: &str, run_id: &str) {
     let listed = |path: &str| {
         let files = server.get(&format!("/api/2.0/mlflow/artifacts/list?run_id={run_id}&path={path}")).done();
         let files = files["files"].as_array().expect("files").clone();
@@ -50,17 +64,21 @@ fn runs_and_models_of_pipelines_are_there_for_clients() {
     };
     assert!(listed("").contains(&"evaluation".to_owned()), "{:?}", listed(""));
     let root = format!("/api/2.0/mlflow-artifacts/artifacts/{experiment}/{run_id}/artifacts");
-    let mut endings = BTreeSet::new();
+    let (mut endings, mut document) = (BTreeSet::new(), None);
     for stage in listed("") {
         for path in listed(&stage) {
             let file = server.get(&format!("{root}/{path}"));
             assert!(file.status == 200 && !file.body.is_empty(), "{path}: {}", file.status);
-            match path.rsplit_once('.').map(|(_, ending)| ending) {
-                Some("json") => drop(file.json()),
+            let ending = path.rsplit_once('.').map(|(_, ending)| ending.to_owned());
+            match ending.as_deref() {
+                Some("json") => {
+                    file.json();
+                    document = Some((path, file.body));
+                }
                 Some("parquet") => assert!(file.body.starts_with(b"PAR1") && file.body.ends_with(b"PAR1"), "{path}"),
                 _ => {}
             }
-            endings.extend(path.rsplit_once('.').map(|(_, ending)| ending.to_owned()));
+            endings.extend(ending);
         }
     }
     assert!(["json", "parquet"].iter().all(|ending| endings.contains(*ending)), "{endings:?}");
@@ -68,11 +86,36 @@ fn runs_and_models_of_pipelines_are_there_for_clients() {
     assert!(listed("").contains(&"note.txt".to_owned()) && listed("").contains(&"training".to_owned()));
     server.get(&format!("{root}/training/missing.bin")).refused(404, "RESOURCE_DOES_NOT_EXIST");
 
-    // A client cannot add to its model, nor end its run.
-    let foreign = json!({ "name": MODEL, "source": "s3://bucket/model" });
-    server.post("model-versions/create", &foreign).refused(400, "INVALID_PARAMETER_VALUE");
-    let killed = json!({ "run_id": run["info"]["run_id"], "status": "KILLED" });
-    server.post("runs/update", &killed).refused(400, "INVALID_PARAMETER_VALUE");
+    let (path, bytes) = document.expect("a document");
+    for passing_for_made in [path.as_str(), "training/more.bin"] {
+        let upload = server.ask("PUT", &format!("{root}/{passing_for_made}"), &[], b"other");
+        upload.refused(400, "INVALID_PARAMETER_VALUE");
+    }
+    // Nor does a file that was there before.
+    let home = Home::open(place.home()).expect("the home");
+    let mut upload = home.artifacts.upload().expect("an upload");
+    upload.write(b"other").expect("bytes are written");
+    upload.finish(&home.registry, &format!("{experiment}/{run_id}/artifacts/{path}")).expect("a file of a client");
+    assert!(server.get(&format!("{root}/{path}")).body == bytes, "{path} is another file");
+    let folder = path.rsplit_once('/').expect("a folder").0;
+    assert_eq!(listed(folder).iter().filter(|it| **it == path).count(), 1);
+}
+
+/// A client adds tags to the run of a pipeline, and neither values nor inputs. It cannot end the
+/// run.
+fn what_a_run_recorded_stays(server: &Server, run_id: &str) {
+    server.post("runs/set-tag", &json!({ "run_id": run_id, "key": "seen", "value": "yes" })).done();
+    let metric = json!({ "key": "accuracy", "value": 1, "timestamp": 1 });
+    let dataset = json!({ "name": "rows", "digest": "d", "source_type": "local", "source": "{}" });
+    for (path, body) in [
+        ("log-metric", json!({ "run_id": run_id, "key": "accuracy", "value": 1, "timestamp": 1 })),
+        ("log-batch", json!({ "run_id": run_id, "metrics": [metric] })),
+        ("log-parameter", json!({ "run_id": run_id, "key": "rounds", "value": "9" })),
+        ("log-inputs", json!({ "run_id": run_id, "datasets": [{ "dataset": dataset }] })),
+        ("update", json!({ "run_id": run_id, "status": "KILLED" })),
+    ] {
+        server.post(&format!("runs/{path}"), &body).refused(400, "INVALID_PARAMETER_VALUE");
+    }
 }
 
 // invariant: No client of the tracking server brings a version into production that its gates
@@ -87,6 +130,12 @@ fn a_rejected_version_is_refused_with_the_reason() {
     assert!(told.contains("rejected"), "{told}");
     let alias = json!({ "name": MODEL, "alias": "champion", "version": "1" });
     server.post("registered-models/alias", &alias).refused(400, "INVALID_PARAMETER_VALUE");
+    let alias = json!({ "name": MODEL, "alias": "blessed", "version": "1" });
+    let told = server.post("registered-models/alias", &alias).refused(400, "INVALID_PARAMETER_VALUE");
+    assert!(told.contains("was rejected: ") && told.contains("roc_auc"), "{told}");
+    let archiving = json!({ "name": MODEL, "version": "1", "stage": "Staging", "archive_existing_versions": true });
+    let told = server.post("model-versions/transition-stage", &archiving).refused(400, "INVALID_PARAMETER_VALUE");
+    assert!(told.contains("archive_existing_versions"), "{told}");
     let staged = server.post("model-versions/transition-stage", &to("Staging")).done();
     assert_eq!(staged["model_version"]["current_stage"], "Staging");
     assert_eq!(server.get(&format!("/api/2.0/mlflow/registered-models/alias?name={MODEL}&alias=champion")).status, 400);
@@ -105,6 +154,11 @@ fn a_transition_of_an_approved_version_to_production_is_a_promotion() {
     assert_eq!(server.get(&alias).done()["model_version"]["version"], "1");
     let audit = place.run(&["audit", "list", "--json"]).expect(0);
     assert!(audit.stdout.contains("by an MLflow client"), "{}", audit.stdout);
+    // A client that has not seen the answer asks again.
+    server.post("model-versions/transition-stage", &production).done();
+    let champion = json!({ "name": MODEL, "alias": "champion", "version": "1" });
+    server.post("registered-models/alias", &champion).done();
+    assert_eq!(place.run(&["audit", "list", "--json"]).expect(0).stdout, audit.stdout);
     place.run(&["audit", "verify"]).expect(0);
 }
 

@@ -51,12 +51,27 @@ impl Server {
 
     /// Starts a server with more arguments.
     pub(super) fn start_with(place: &Place, more: &[&str]) -> Self {
-        let mut command = place.command(&[more, &["server", "--port", "0"]].concat());
+        Self::launch(place, &[more, &["server", "--port", "0"]].concat())
+    }
+
+    /// Starts a server that other machines reach.
+    pub(super) fn start_open(place: &Place) -> Self {
+        Self::launch(place, &["server", "--port", "0", "--host", "0.0.0.0", "--insecure"])
+    }
+
+    /// Starts a server that has a name.
+    pub(super) fn start_as(place: &Place, host: &str) -> Self {
+        Self::launch(place, &["server", "--port", "0", "--allowed-host", host])
+    }
+
+    fn launch(place: &Place, arguments: &[&str]) -> Self {
+        let mut command = place.command(arguments);
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
         let mut address = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut address).expect("a line");
+        let address = address.trim().replace("//0.0.0.0:", "//127.0.0.1:");
         assert!(address.starts_with("http://127.0.0.1:"), "the server says {address:?}");
-        Self { child, address: address.trim().to_owned() }
+        Self { child, address }
     }
 
     /// The process.
