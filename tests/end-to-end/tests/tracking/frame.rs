@@ -124,7 +124,12 @@ fn bodies_that_do_not_come_keep_no_other_from_being_read() {
     let metric = |at: usize| json!({ "key": "a", "value": at, "timestamp": 1, "step": at });
     let metrics: Vec<_> = (0..500).map(metric).collect();
     server.post("runs/log-batch", &json!({ "run_id": run, "metrics": metrics })).done();
-    drop(slow);
+    // It did not wait until these were given up.
+    for mut stream in slow {
+        stream.set_nonblocking(true).expect("a socket");
+        let read = stream.read(&mut [0]).map_err(|error| error.kind());
+        assert_eq!(read, Err(std::io::ErrorKind::WouldBlock), "a slow body was answered first");
+    }
 }
 
 // invariant: No request makes the tracking server hold more than its limits.
