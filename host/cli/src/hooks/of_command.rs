@@ -22,7 +22,7 @@ pub(crate) struct HooksOfCommand {
 impl HooksOfCommand {
     /// Prepares for a command. `None` if it changes no champion, or there are no hooks.
     ///
-    /// What fails here fails in the command too, which says so better.
+    /// A failure is not told: the command fails for the same reason, and says more of it.
     pub(crate) fn before(location: &HomeLocation, command: &Command) -> Option<Self> {
         if !may_change_champions(command) {
             return None;

@@ -1,3 +1,5 @@
+//! Settings, rows and texts that a fault names.
+
 use std::collections::BTreeSet;
 
 use stagewright_store::StoreError;

@@ -1,3 +1,5 @@
+//! Components that a catalog refuses or finds in its cache, and instances that it has room for.
+
 use stagewright_lifecycle::fault::{INSTANCES, LimitKind, StageFault};
 use stagewright_lifecycle::limits::Budget;
 

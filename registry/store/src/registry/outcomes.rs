@@ -62,7 +62,7 @@ impl NewOutcome {
     /// Checks the limits of the fields, as [`Registry::post_outcomes`] does.
     ///
     /// # Errors
-    /// What is beyond them, for whoever posts it.
+    /// A sentence that names the field that is beyond them, for whoever posts it.
     pub fn check(&self) -> Result<(), String> {
         check_one(self, now_ms())
     }

@@ -1,3 +1,5 @@
+//! The solver beside scikit-learn's coefficients and linfa's solver.
+
 use linfa::DatasetBase;
 use linfa::traits::Predict;
 

@@ -9,7 +9,7 @@ use crate::bed::Reply;
 /// request wants no output.
 ///
 /// # Errors
-/// What is wrong, in words.
+/// A sentence that says what is wrong.
 pub(super) fn check(request: &Request, reply: &Reply) -> Result<Option<usize>, String> {
     match reply.status {
         200 => predictions(request, reply),
