@@ -5,7 +5,9 @@
 //! or an outdated pointer, which [`repair`] derives again from the registry. All the while, the old
 //! champion is complete at the destination.
 
-use stagewright_store::{ArtifactKind, ArtifactStore, Home, ModelVersion, Promotion, Registry, StoreError};
+use stagewright_store::{
+    ArtifactStore, Home, ModelVersion, Promotion, Registry, StoreError, VersionManifest, VersionObject,
+};
 
 use crate::destination::Destination;
 use crate::error::PromotionError;
@@ -287,7 +289,7 @@ fn current_pointer(destination: &Destination, model: &str) -> Result<Option<(Opt
 ///
 /// # Errors
 /// [`PromotionError::Unmeasured`] if the version was not judged yet,
-/// [`PromotionError::BadManifest`] if predictions need no artifact of it or JSON cannot hold it,
+/// [`PromotionError::BadManifest`] if predictions need no artifact of it,
 /// [`StoreError::Missing`] if an artifact is missing.
 pub fn version_upload(artifacts: &ArtifactStore, version: &ModelVersion) -> Result<VersionUpload, PromoteError> {
     let refuse =
@@ -295,38 +297,17 @@ pub fn version_upload(artifacts: &ArtifactStore, version: &ModelVersion) -> Resu
     if !version.references.iter().any(|reference| reference.needed) {
         return Err(refuse("it lists nothing that predictions need".to_owned()).into());
     }
-    let Some(metrics) = &version.published_metrics else {
+    if version.published_metrics.is_none() {
         let (model, version) = (version.model.clone(), version.version);
         return Err(PromotionError::Unmeasured { model, version }.into());
-    };
+    }
+    let manifest = VersionManifest::of(artifacts, version)?;
     let mut objects: Vec<LocalObject> = Vec::new();
-    let mut listed = Vec::new();
-    for reference in version.references.iter().filter(|reference| reference.needed) {
-        let path = artifacts.fetch_if_missing(reference.kind, &reference.digest)?;
-        let metadata = std::fs::metadata(&path);
-        let size = metadata.map_err(|source| StoreError::Io { action: "look at", path: path.clone(), source })?.len();
-        let media_type =
-            if reference.kind == ArtifactKind::Document { "application/json" } else { "application/octet-stream" };
-        listed.push(serde_json::json!({
-            "role": reference.role, "digest": reference.digest, "size": size, "media_type": media_type,
-        }));
-        if !objects.iter().any(|object| object.digest == reference.digest) {
-            objects.push(LocalObject { digest: reference.digest, path, size });
+    for VersionObject { digest, path, size, .. } in manifest.objects {
+        if !objects.iter().any(|object| object.digest == digest) {
+            objects.push(LocalObject { digest, path, size });
         }
     }
-    let manifest = serde_json::json!({
-        "format": 1,
-        "model": version.model,
-        "version": version.version,
-        "semantic_version": version.semantic_version,
-        "run_id": version.run_id,
-        "created_ms": version.created_ms,
-        "metrics": metrics.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
-        "parameters": version.parameters.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
-        "contents": version.contents,
-        "objects": listed,
-    });
-    let mut manifest = serde_json::to_vec_pretty(&manifest).map_err(|error| refuse(error.to_string()))?;
-    manifest.push(b'\n');
+    let manifest = manifest.bytes;
     Ok(VersionUpload { model: version.model.clone(), version: version.version, objects, manifest })
 }

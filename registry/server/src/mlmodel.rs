@@ -1,0 +1,204 @@
+//! The files by which MLflow's clients load a version of a pipeline's model: `MLmodel`, and what
+//! the Python package in `clients/python` needs.
+//!
+//! They are made of what the registry has, so that the same version always gives the same bytes.
+//! The package finds the digest of the version's manifest in `MLmodel`, and there the digests of
+//! everything that it executes.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+use stagewright_store::{DataType, Digest, Field, ModelVersion, Role, VersionManifest};
+
+use crate::mlflow_error::{ErrorCode, MlflowError};
+use crate::router::MLFLOW_VERSION;
+
+/// The folder that the loader gets.
+pub(crate) const DATA: &str = "stagewright";
+
+/// The folder of a version's files among those of its run.
+pub(crate) const MODEL: &str = "model";
+
+/// The version of Python that an environment made for the model has. The package runs in others
+/// too, but MLflow's client wants one named.
+const PYTHON: &str = "3.11";
+
+/// The packages that loading needs. A newer loader reads what this server writes.
+pub(crate) const REQUIREMENTS: &str = "mlflow>=2.20\nstagewright>=0.1\n";
+
+/// The limits of a component where its version records none: those of a training.
+const MEMORY_BYTES: u64 = 2 << 30;
+const WALL_MS: u64 = 90 * 60 * 1_000;
+
+/// The parts of a version's contents that its `MLmodel` tells.
+#[derive(Deserialize)]
+struct Contents {
+    signature: Signature,
+    task: Task,
+    #[serde(default)]
+    limits: Vec<StageLimits>,
+}
+
+#[derive(Deserialize)]
+struct Signature {
+    fields: Vec<Field>,
+}
+
+#[derive(Deserialize)]
+struct Task {
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct StageLimits {
+    stage: String,
+    memory: u64,
+    wall_ms: u64,
+}
+
+/// Returns the environment that the client makes for the model.
+pub(crate) fn python_env() -> String {
+    format!("python: \"{PYTHON}\"\nbuild_dependencies: []\ndependencies:\n- -r requirements.txt\n")
+}
+
+/// Returns the text of `MLmodel`.
+///
+/// # Errors
+/// The version's contents are not those of a model that predicts.
+pub(crate) fn mlmodel(version: &ModelVersion, manifest: &VersionManifest) -> Result<String, MlflowError> {
+    let contents: Contents = serde_json::from_value(version.contents.clone()).map_err(|error| {
+        tracing::error!("the contents of {} {} cannot be read: {error}", version.model, version.version);
+        MlflowError::new(ErrorCode::InternalError, "the contents of the version cannot be read")
+    })?;
+    let digest = Digest::of(&manifest.bytes);
+    let identity = format!("{}/{}/{}", version.model, version.version, version.created_ms);
+    let size = manifest.objects.iter().map(|object| object.size).sum::<u64>() + manifest.bytes.len() as u64;
+    let of_predictions = || contents.limits.iter().filter(|limits| ["transformation", "training"].contains(&limits.stage.as_str()));
+    let memory = of_predictions().map(|limits| limits.memory).max().unwrap_or(MEMORY_BYTES);
+    let wall_ms = of_predictions().map(|limits| limits.wall_ms).max().unwrap_or(WALL_MS);
+    let run_id = version.run_id.as_ref().map(|run_id| run_id.as_str());
+    let lines = [
+        format!("artifact_path: {MODEL}"),
+        "flavors:".to_owned(),
+        "  python_function:".to_owned(),
+        "    config:".to_owned(),
+        format!("      manifest: {}", quoted(&digest.to_string())),
+        format!("      memory_bytes: {memory}"),
+        format!("      seconds: {}", wall_ms as f64 / 1_000.0),
+        format!("    data: {DATA}"),
+        "    env:".to_owned(),
+        "      virtualenv: python_env.yaml".to_owned(),
+        "    loader_module: stagewright.pyfunc".to_owned(),
+        format!("    python_version: {}", quoted(PYTHON)),
+        "  stagewright:".to_owned(),
+        format!("    model: {}", quoted(&version.model)),
+        format!("    version: {}", version.version),
+        format!("mlflow_version: {MLFLOW_VERSION}"),
+        format!("model_size_bytes: {size}"),
+        format!("model_uuid: {}", quoted(&Digest::of(identity.as_bytes()).to_hex()[..32])),
+        format!("run_id: {}", run_id.map_or("null".to_owned(), quoted)),
+        "signature:".to_owned(),
+        format!("  inputs: {}", quoted(&ascii(&inputs(&contents.signature)))),
+        format!("  outputs: {}", quoted(&ascii(&outputs(&contents.task)))),
+        "  params: null".to_owned(),
+        format!("utc_time_created: {}", quoted(&utc(version.created_ms))),
+    ];
+    Ok(lines.join("\n") + "\n")
+}
+
+/// Returns the columns that a client passes: the features.
+fn inputs(signature: &Signature) -> Value {
+    let features = signature.fields.iter().filter(|field| field.role == Role::Feature);
+    features.map(|field| json!({"type": input_type(field), "name": field.name, "required": true})).collect()
+}
+
+/// Returns MLflow's name of a column's type.
+fn input_type(field: &Field) -> &'static str {
+    match field.data_type {
+        DataType::Boolean => "boolean",
+        // MLflow refuses a column of `long` with missing values, and whole numbers in one of
+        // `double`. The loader checks what passes.
+        DataType::Int64 if field.nullable => "any",
+        DataType::Int64 => "long",
+        DataType::Float64 => "double",
+        DataType::Utf8 | DataType::Categorical => "string",
+        DataType::Timestamp => "datetime",
+    }
+}
+
+/// Returns the columns that predictions have.
+fn outputs(task: &Task) -> Value {
+    let column = |name, of| json!({"type": of, "name": name, "required": true});
+    match task.kind.as_str() {
+        "regression" => json!([column("value", "double")]),
+        _ => json!([column("label", "string"), column("probability", "double")]),
+    }
+}
+
+/// Writes JSON in ASCII alone. Inside a quoted scalar, YAML would take some other characters for
+/// line breaks.
+fn ascii(value: &Value) -> String {
+    let mut written = String::new();
+    for character in value.to_string().chars() {
+        match character {
+            ' '..='~' => written.push(character),
+            other => other.encode_utf16(&mut [0; 2]).iter().for_each(|unit| written += &format!("\\u{unit:04x}")),
+        }
+    }
+    written
+}
+
+/// Quotes a text of ASCII characters, as a scalar of YAML.
+fn quoted(text: &str) -> String {
+    Value::from(text).to_string()
+}
+
+/// Returns a time as MLflow writes it.
+fn utc(milliseconds: i64) -> String {
+    let (days, rest) = (milliseconds.div_euclid(86_400_000), milliseconds.rem_euclid(86_400_000));
+    let (year, month, day) = date(days);
+    let (seconds, rest) = (rest / 1_000, rest % 1_000);
+    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{rest:03}000")
+}
+
+/// Returns year, month and day of a day counted from 1970-01-01: `civil_from_days` of Howard
+/// Hinnant, "chrono-Compatible Low-Level Date Algorithms".
+fn date(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_those_of_the_calendar() {
+        assert_eq!(utc(0), "1970-01-01 00:00:00.000000");
+        assert_eq!(utc(951_782_400_000 + 3_723_004), "2000-02-29 01:02:03.004000");
+        assert_eq!(utc(-1), "1969-12-31 23:59:59.999000");
+        assert_eq!(utc(1_796_051_381_123), "2026-11-30 15:49:41.123000");
+    }
+
+    #[test]
+    fn names_of_columns_are_ascii_in_the_signature() {
+        let field = Field::new("größe\u{2028}𝒙\"", DataType::Float64);
+        let written = ascii(&inputs(&Signature { fields: vec![field.clone()] }));
+        assert!(written.is_ascii() && !written.contains('\n'), "{written}");
+        let read: Value = serde_json::from_str(&written).expect("JSON");
+        assert_eq!(read[0]["name"], Value::from(field.name));
+    }
+
+    #[test]
+    fn columns_that_mlflow_cannot_type_with_missing_values_are_left_to_the_loader() {
+        let of = |data_type, nullable| input_type(&Field::new("a", data_type).with_nullable(nullable));
+        assert_eq!([of(DataType::Int64, false), of(DataType::Int64, true)], ["long", "any"]);
+        assert_eq!([of(DataType::Float64, true), of(DataType::Categorical, true)], ["double", "string"]);
+    }
+}
