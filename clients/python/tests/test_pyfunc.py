@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import tempfile
 import threading
 import unittest
+import weakref
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 import folders
 from stagewright import DataError, ModelError
+from stagewright._model import named
+from stagewright._schema import Task
 from stagewright.pyfunc import PyFuncModel, _load_pyfunc
 
 FIELDS = [
@@ -92,8 +97,25 @@ class Loading(unittest.TestCase):
         [thread.join() for thread in threads]
         self.assertEqual(found, [3] * 8)
 
-    def test_a_regression_has_a_value(self) -> None:
-        # The empty training predicts a probability, which no regression has.
+    def test_a_model_that_nobody_has_any_more_is_gone(self) -> None:
+        model = self.load()
+        model.predict(ROWS)
+        instance = model._model._pipeline._transforming  # type: ignore[union-attr]
+        gone = weakref.ref(instance)
+        del model, instance
+        gc.collect()
+        self.assertIsNone(gone())
+
+    def test_the_most_probable_class_is_named(self) -> None:
+        several = Task("multi-class", ("a", "b", "c"))
+        outputs = np.array([[0.2, 0.5, 0.1], [0.4, 0.3, 0.2], [0.4, 0.2, 0.7]])
+        rows = named(several, outputs, pd.Index([7, 8, 9]))
+        self.assertEqual(rows["label"].tolist(), ["c", "a", "c"], "of equal ones the last")
+        self.assertEqual(rows["probability"].tolist(), [0.4, 0.5, 0.7])
+        value = named(Task("regression", ()), np.array([[1.5]]), pd.Index([0]))
+        self.assertEqual(value.to_dict("list"), {"value": [1.5]})
+
+    def test_a_model_that_predicts_no_value_is_no_regression(self) -> None:
         with self.assertRaisesRegex(Exception, "other outputs than a regression task"):
             self.load(task={"kind": "regression"})
 

@@ -74,26 +74,27 @@ class Model:
             outputs = pipeline.predict(columns, len(rows))
             self._pipeline = pipeline
         self._warn_of_unseen(pipeline.take_unseen(), len(rows))
-        return self._named(outputs, rows.index)
-
-    def _named(self, outputs: npt.NDArray[np.float64], index: pd.Index[Any]) -> pd.DataFrame:
-        task = self.version.task
-        if task.kind == "regression":
-            return pd.DataFrame({"value": outputs[0]}, index=index)
-        if task.kind == "binary":
-            best, probability = (outputs[0] >= 0.5).astype(np.intp), outputs[0]
-        else:
-            # Of equal probabilities, the last class.
-            best = len(outputs) - 1 - np.argmax(outputs[::-1], axis=0)
-            probability = np.take_along_axis(outputs, best[None, :], axis=0)[0]
-        labels = np.array(task.classes, dtype=object)[best]
-        return pd.DataFrame({"label": labels, "probability": probability}, index=index)
+        return named(self.version.task, outputs, rows.index)
 
     def _warn_of_unseen(self, unseen: dict[int, int], rows: int) -> None:
         for place, count in sorted(unseen.items()):
             if count and place < len(self.version.features):
                 name = shown(self.version.features[place].name)
                 log.warning("column %s: %d of %d rows have a category that training never saw", name, count, rows)
+
+
+def named(task: Task, outputs: npt.NDArray[np.float64], index: pd.Index[Any]) -> pd.DataFrame:
+    """Returns the outputs of a task, a row for each, as columns with names."""
+    if task.kind == "regression":
+        return pd.DataFrame({"value": outputs[0]}, index=index)
+    if task.kind == "binary":
+        best, probability = (outputs[0] >= 0.5).astype(np.intp), outputs[0]
+    else:
+        # Of equal probabilities, the last class.
+        best = len(outputs) - 1 - np.argmax(outputs[::-1], axis=0)
+        probability = np.take_along_axis(outputs, best[None, :], axis=0)[0]
+    labels = np.array(task.classes, dtype=object)[best]
+    return pd.DataFrame({"label": labels, "probability": probability}, index=index)
 
 
 class _Pipeline:

@@ -124,6 +124,10 @@ class Instance:
             (f"{_OURS}/tracking", "metric"): lambda store, *_: None,
             (f"{_OURS}/tracking", "count"): self._count,
         }
+        # The engine's package holds these as long as the linker lives. So they must not hold the
+        # instance, which holds the linker.
+        blobs = self._blobs
+        dropped: dict[int, Any] = {_BLOB: lambda store, rep: blobs.pop(rep, None)}
         resources = dict(_RESOURCES)
         kept: list[Any] = []
         with self._linker.root() as root:
@@ -134,7 +138,7 @@ class Instance:
                         ty = item.ty
                         if isinstance(ty, wit.ResourceType):
                             number = resources.setdefault(name, _FIRST_OTHER + len(resources))
-                            instance.add_resource(name, wit.ResourceType.host(number), self._dropped(number))
+                            instance.add_resource(name, wit.ResourceType.host(number), dropped.get(number, _ignored))
                         elif isinstance(ty, wit.FuncType):
                             answer = answers.get((of, name)) or _refusing(of, name)
                             kept.append(_values.define(instance, name, ty, answer, self._failed))
@@ -142,13 +146,6 @@ class Instance:
 
     def _failed(self, error: BaseException) -> None:
         self._fault = self._fault or error
-
-    def _dropped(self, number: int) -> Any:
-        def drop(_: Any, rep: int) -> None:
-            if number == _BLOB:
-                self._blobs.pop(rep, None)
-
-        return drop
 
     def _read_blob(self, _: Any, blob: int, offset: int, length: int) -> tuple[str, Any]:
         contents = self._blobs[blob]
@@ -166,7 +163,7 @@ class Instance:
 
     def lend(self, contents: bytes) -> wit.ResourceHost:
         """Returns a blob that a call may take."""
-        rep = len(self._blobs) + 1
+        rep = max(self._blobs, default=0) + 1
         self._blobs[rep] = contents
         return wit.ResourceHost.own(rep, _BLOB)
 
@@ -233,6 +230,8 @@ class Instance:
                 f"{at} ran past its limit of {self._limits.seconds:g} s\n"
                 'hint: allow more: mlflow.pyfunc.load_model(..., model_config={"seconds": ...})'
             )
+        if self._fault is not None and not isinstance(self._fault, Exception):
+            raise self._fault  # The user's interrupt.
         if self._fault is not None:
             return ComponentError(f"{at} was ended: {shown(self._fault, 500)}")
         told = shown(output or _first_line(error), 1_000)
@@ -249,6 +248,10 @@ class Instance:
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__
+
+
+def _ignored(store: Any, rep: int) -> None:
+    """Nothing is left of a dropped resource."""
 
 
 def _refusing(interface: str, name: str) -> Any:
