@@ -9,7 +9,7 @@ use stagewright_evaluation::report::comparison::{ModelComparison, Subject};
 use stagewright_evaluation::report::{Dataset, EvaluationReport, StageComponent, WorkingTree};
 use stagewright_lifecycle::artifact_names;
 use stagewright_lifecycle::model::RegisteredModel;
-use stagewright_store::{ArtifactKind, CHAMPION, Digest, Home, ModelVersion, Run};
+use stagewright_store::{ArtifactKind, CHAMPION, Digest, ForeignSource, Home, ModelVersion, Run, StoreError};
 
 use crate::commands::models::version::{contents, find_version};
 use crate::exit_code::ExitCode;
@@ -62,7 +62,11 @@ fn show(comparison: &ModelComparison, html: Option<&Path>, json: bool) -> anyhow
     Ok(ExitCode::Done)
 }
 
-fn of_version(home: &Home, version: &ModelVersion) -> anyhow::Result<Subject> {
+/// Returns a version as a subject of a comparison.
+pub(crate) fn of_version(home: &Home, version: &ModelVersion) -> anyhow::Result<Subject> {
+    if let Some(foreign) = &version.foreign {
+        return of_foreign(home, version, foreign);
+    }
     let model = contents(version)?;
     let mut facts = vec![
         ("version".to_owned(), version.version.to_string()),
@@ -107,6 +111,33 @@ fn of_version(home: &Home, version: &ModelVersion) -> anyhow::Result<Subject> {
         curves: report.map(|report| report.figures).unwrap_or_default(),
         caveats,
     })
+}
+
+/// Describes a version that a client registered. What its run logged is all that is known of it.
+fn of_foreign(home: &Home, version: &ModelVersion, foreign: &ForeignSource) -> anyhow::Result<Subject> {
+    let run = match &version.run_id {
+        Some(run_id) => match home.registry.run(run_id.as_str()) {
+            Ok(run) => Some(run),
+            // The run of another server, or one that is gone.
+            Err(StoreError::NoRun { .. }) => None,
+            Err(error) => return Err(error.into()),
+        },
+        None => None,
+    };
+    let files = foreign.digest.as_ref().map_or_else(|| "unverified".to_owned(), Digest::to_string);
+    let mut facts = vec![
+        ("version".to_owned(), version.version.to_string()),
+        ("stage".to_owned(), version.stage.to_string()),
+        ("aliases".to_owned(), version.aliases.join(", ")),
+        ("registered".to_owned(), format!("{} UTC", moment(version.created_ms))),
+        ("source".to_owned(), foreign.source.clone()),
+        ("files".to_owned(), files),
+    ];
+    facts.extend(version.run_id.iter().map(|run_id| ("run".to_owned(), run_id.to_string())));
+    facts.extend(version.tags.iter().map(|(name, value)| (format!("tag {name}"), value.clone())));
+    let title = format!("{}/{}", version.model, version.version);
+    let Some(run) = run else { return Ok(Subject { title, facts, ..Subject::default() }) };
+    Ok(Subject { title, facts, ..of_run(home, &run)? })
 }
 
 fn of_run(home: &Home, run: &Run) -> anyhow::Result<Subject> {

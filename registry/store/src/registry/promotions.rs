@@ -208,6 +208,19 @@ impl Registry {
         })
     }
 
+    /// Returns the promotions, rollbacks and retirements of a model, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`StoreError::NoModel`] or [`StoreError::Database`].
+    pub fn promotions_of_model(&self, model: &str, limit: usize) -> Result<Vec<Promotion>, StoreError> {
+        self.read("read promotions", |connection| {
+            let id = ids::model(connection, model)?;
+            let query =
+                format!("SELECT {COLUMNS} WHERE promotions.model = ?1 ORDER BY began_ms DESC, promotions.id LIMIT ?2");
+            connection.query(&query, values![id, limit])?.iter().map(promotion).collect()
+        })
+    }
+
     /// Returns the current promotions, first completed first. Their destinations may not yet point
     /// to the champion, or may still point to a retired one.
     ///

@@ -1,6 +1,8 @@
 //! The audit records every change of a model, and reveals changes of itself.
 
-use stagewright_store::{AuditCheck, JudgedAgainst, PromotionRequest, StoreError, Verdict};
+use stagewright_store::{
+    AuditCheck, AuditPage, AuditSearch, JudgedAgainst, NewModel, PromotionRequest, StoreError, Verdict,
+};
 
 use crate::world::{World, judged};
 
@@ -32,16 +34,19 @@ pub(crate) fn every_change_of_a_model_is_in_the_chain(world: &World) {
     let entries = busy(world);
     let audit = world.registry.audit_of("churn", None).unwrap();
     let actions: Vec<_> = audit.iter().map(|entry| (entry.action.as_str(), entry.version)).collect();
-    assert_eq!(actions[..8], [
-        ("model.registered", None),
-        ("version.registered", Some(1)),
-        ("version.judged", Some(1)),
-        ("promotion.intended", Some(1)),
-        ("version.transitioned", Some(1)),
-        ("version.registered", Some(2)),
-        ("version.judged", Some(2)),
-        ("promotion.intended", Some(2)),
-    ]);
+    assert_eq!(
+        actions[..8],
+        [
+            ("model.registered", None),
+            ("version.registered", Some(1)),
+            ("version.judged", Some(1)),
+            ("promotion.intended", Some(1)),
+            ("version.transitioned", Some(1)),
+            ("version.registered", Some(2)),
+            ("version.judged", Some(2)),
+            ("promotion.intended", Some(2)),
+        ]
+    );
     assert_eq!(audit.iter().map(|entry| entry.seq).collect::<Vec<_>>(), (1..=entries).collect::<Vec<_>>());
     let check = world.registry.verify_audit().unwrap();
     let seen = AuditCheck { models: 1, versions: 3, ..AuditCheck::default() };
@@ -51,6 +56,42 @@ pub(crate) fn every_change_of_a_model_is_in_the_chain(world: &World) {
     assert_eq!(latest.iter().map(|entry| entry.seq).collect::<Vec<_>>(), [entries, entries - 1]);
     let second = world.registry.audit_of("churn", Some(2)).unwrap();
     assert!(second.len() > 4 && second.iter().all(|entry| entry.version == Some(2)));
+}
+
+pub(crate) fn the_audit_is_read_page_by_page_from_its_end(world: &World) {
+    assert_eq!(world.registry.audit_page(&AuditSearch::default(), None, 5).unwrap(), AuditPage::default());
+    let entries = busy(world);
+    world.registry.acting_as("ada").create_model("other", &NewModel::default()).unwrap();
+    let all = |wanted: &AuditSearch, limit| {
+        let (mut before, mut seen) = (None, Vec::new());
+        loop {
+            let page = world.registry.audit_page(wanted, before, limit).unwrap();
+            assert!(page.entries.len() <= limit);
+            seen.extend(page.entries.iter().map(|entry| entry.seq));
+            match page.next {
+                Some(next) => before = Some(next),
+                None => return seen,
+            }
+        }
+    };
+    let every: Vec<u64> = (1..=entries + 1).rev().collect();
+    for limit in [1, 4, 100] {
+        assert_eq!(all(&AuditSearch::default(), limit), every, "{limit}");
+    }
+    let of_model = AuditSearch { model: "churn".into(), ..AuditSearch::default() };
+    assert_eq!(all(&of_model, 3), every[1..]);
+    let by_ada = AuditSearch { actor: "ada".into(), ..AuditSearch::default() };
+    assert_eq!(all(&by_ada, 3), every[..1]);
+    let action = |action: &str| AuditSearch { model: "churn".into(), action: action.into(), ..AuditSearch::default() };
+    assert_eq!(all(&action("promotion."), 2).len(), 3);
+    assert_eq!(all(&action("version.judged"), 2).len(), 3);
+    // A pattern of the database is no kind of change, nor is its escape.
+    for odd in ["%", "_", "\\", "version\\", "Version.", "'"] {
+        assert_eq!(all(&action(odd), 2), [0_u64; 0], "{odd}");
+    }
+    let past_the_end = world.registry.audit_page(&AuditSearch::default(), Some(u64::MAX), 1).unwrap();
+    assert_eq!(past_the_end.entries[0].seq, entries + 1);
+    assert_eq!(world.registry.audit_page(&AuditSearch::default(), Some(1), 9).unwrap(), AuditPage::default());
 }
 
 pub(crate) fn odd_texts_do_not_break_the_chain(world: &World) {

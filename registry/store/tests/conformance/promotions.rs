@@ -163,6 +163,13 @@ pub(crate) fn a_rollback_is_recorded_as_one(world: &World) {
     let begun = world.registry.begin_rollback("churn", &to("file:///production")).unwrap();
     assert_eq!((begun.version, begun.expected, begun.rollback), (1, Some(2), true));
     world.registry.complete_promotion(&begun.id).unwrap();
+    let all = world.registry.promotions_of_model("churn", 10).unwrap();
+    assert_eq!(all.iter().filter(|it| it.rollback).map(|it| &it.id).collect::<Vec<_>>(), [&begun.id]);
+    let mut versions: Vec<u32> = all.iter().map(|it| it.version).collect();
+    versions.sort_unstable();
+    assert_eq!(versions, [1, 1, 2]);
+    assert_eq!(world.registry.promotions_of_model("churn", 2).unwrap(), all[..2]);
+    assert!(matches!(world.registry.promotions_of_model("none", 1), Err(StoreError::NoModel { .. })));
     let audit = world.registry.audit_of("churn", Some(2)).unwrap();
     assert_eq!(audit.last().unwrap().reason, "rolled back to version 1");
     assert_eq!(world.registry.audit_of("churn", Some(1)).unwrap().last().unwrap().reason, "better");

@@ -60,8 +60,24 @@ fn advance(
     destination: &DestinationArguments,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
+    shown(home, &advanced(home, model, reason, destination, json)?, json)
+}
+
+/// Makes the next step of the active deployment, which may be a promotion. `quiet` shows no
+/// progress.
+///
+/// # Errors
+/// Also where the candidate is champion and its location could not be told: the deployment is over
+/// then.
+pub(crate) fn advanced(
+    home: &Home,
+    model: &str,
+    reason: &str,
+    destination: &DestinationArguments,
+    quiet: bool,
+) -> anyhow::Result<Deployment> {
     let mut behind = None;
-    let promote = |candidate: &_| match promote_candidate(home, candidate, destination, json) {
+    let promote = |candidate: &_| match promote_candidate(home, candidate, destination, quiet) {
         Ok(_) => Ok(()),
         // The deployment is over all the same.
         Err(error) if error.downcast_ref().is_some_and(PromoteError::is_champion) => {
@@ -71,7 +87,7 @@ fn advance(
         Err(error) => Err(error),
     };
     let advanced = deployment::advance(&home.registry, model, reason, now_ms(), promote)?;
-    behind.map_or_else(|| shown(home, &advanced, json), Err)
+    behind.map_or(Ok(advanced), Err)
 }
 
 /// Shows the active deployment of a model, or else its last one.

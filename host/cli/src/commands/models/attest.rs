@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use stagewright_runtime::sign_statement;
-use stagewright_store::{CHAMPION, Home};
+use stagewright_store::{CHAMPION, Home, ModelVersion};
 
 use crate::commands::models::version::find_version;
 use crate::error_code::ErrorCode;
@@ -15,6 +15,17 @@ use crate::{provenance, trust};
 /// Writes the statement about a version, signed if there is a key.
 pub(super) fn attest(home: &Home, model: &str, key: Option<&Path>, output: Option<&Path>) -> anyhow::Result<ExitCode> {
     let version = find_version(home, model, CHAMPION)?;
+    let text = provenance::text(&statement(home, &version)?)?;
+    let text = match key {
+        Some(key) => sign_statement(text.as_bytes(), &trust::secret_key(key)?)?,
+        None => text,
+    };
+    file_or_stdout(output, &text)?;
+    Ok(ExitCode::Done)
+}
+
+/// Returns the statement about a version.
+pub(crate) fn statement(home: &Home, version: &ModelVersion) -> anyhow::Result<serde_json::Value> {
     version.check_runnable()?;
     let run = version.run_id.as_ref().map(|id| home.registry.run(id.as_str())).transpose()?;
     let run = run.ok_or_else(|| {
@@ -26,11 +37,5 @@ pub(super) fn attest(home: &Home, model: &str, key: Option<&Path>, output: Optio
         )
     })?;
     let stages = home.registry.stages(&run.run_id)?;
-    let text = provenance::text(&provenance::of(&version, &run, &stages))?;
-    let text = match key {
-        Some(key) => sign_statement(text.as_bytes(), &trust::secret_key(key)?)?,
-        None => text,
-    };
-    file_or_stdout(output, &text)?;
-    Ok(ExitCode::Done)
+    Ok(provenance::of(version, &run, &stages))
 }

@@ -1,15 +1,15 @@
 //! `models`: lists, shows, promotes, exports and deletes registered models.
 
 #[cfg(feature = "pipelines")]
-mod attest;
+pub(super) mod attest;
 #[cfg(feature = "pipelines")]
-mod card;
+pub(super) mod card;
 mod check_isolation;
 #[cfg(feature = "pipelines")]
-mod decide;
+pub(super) mod decide;
 pub(super) mod history;
 pub(super) mod list;
-mod outcomes;
+pub(super) mod outcomes;
 #[cfg(feature = "pipelines")]
 pub(super) mod promote;
 #[cfg(feature = "pipelines")]

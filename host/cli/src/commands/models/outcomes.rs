@@ -4,10 +4,12 @@
 mod join;
 mod measure;
 
+use std::path::Path;
+
 use stagewright_serving::PredictionLogFiles;
 use stagewright_store::Home;
 
-use self::join::{Group, Truths};
+use self::join::Truths;
 use self::measure::{CONFIDENCE, Measured, measure};
 use crate::arguments::OutcomesArguments;
 use crate::commands::models::history::time_or_day;
@@ -37,18 +39,8 @@ pub(super) fn outcomes(home: &Home, arguments: &OutcomesArguments) -> anyhow::Re
     }
     let since = arguments.since.as_deref().map(|text| time_or_day(text, |day| day.at(0, 0, 0, 0))).transpose()?;
     let since_ms = since.map_or(i64::MIN, jiff::Timestamp::as_millisecond);
-    let log = match &arguments.log {
-        Some(folder) => PredictionLogFiles::in_folder(folder.clone()),
-        None => PredictionLogFiles::of(&home.path().join("serving"), model),
-    };
-    let mut truths = Truths::read(&home.registry, model, since_ms, only)?;
-    truths.find_predictions(&log).map_err(|error| {
-        let hint = "remove the file if it is no log, or name the folder of the log with --log";
-        UsageError::error(ErrorCode::FileUnreadable, error.to_string(), hint)
-    })?;
-    let groups: Vec<Group> = truths.into_groups();
-    let measured = groups.into_iter().map(|group| measure(&home.registry, model, group));
-    let measured = measured.collect::<anyhow::Result<Vec<_>>>()?;
+    let log = log_of(home, model, arguments.log.as_deref());
+    let measured = measured(home, model, since_ms, only, arguments.log.as_deref())?;
     if arguments.json.json {
         print_json(&serde_json::json!({
             "model": model,
@@ -67,6 +59,30 @@ pub(super) fn outcomes(home: &Home, arguments: &OutcomesArguments) -> anyhow::Re
         println!("no outcome has a logged prediction in `{}`: set `log` in the server's file", log.folder().display());
     }
     Ok(ExitCode::Done)
+}
+
+/// Returns the predictions that servers of a home logged, or those in a folder.
+fn log_of(home: &Home, model: &str, folder: Option<&Path>) -> PredictionLogFiles {
+    match folder {
+        Some(folder) => PredictionLogFiles::in_folder(folder.to_owned()),
+        None => PredictionLogFiles::of(&home.path().join("serving"), model),
+    }
+}
+
+/// Measures a model's versions, or one of them, by outcomes from a time on.
+pub(crate) fn measured(
+    home: &Home,
+    model: &str,
+    since_ms: i64,
+    only: Option<u32>,
+    folder: Option<&Path>,
+) -> anyhow::Result<Vec<Measured>> {
+    let mut truths = Truths::read(&home.registry, model, since_ms, only)?;
+    truths.find_predictions(&log_of(home, model, folder)).map_err(|error| {
+        let hint = "remove the file if it is no log, or name the folder of the log with --log";
+        UsageError::error(ErrorCode::FileUnreadable, error.to_string(), hint)
+    })?;
+    truths.into_groups().into_iter().map(|group| measure(&home.registry, model, group)).collect()
 }
 
 /// Shows a line for each version and arm.

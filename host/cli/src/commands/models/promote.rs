@@ -37,6 +37,18 @@ pub(super) fn rollback(
     destination: &DestinationArguments,
     json: bool,
 ) -> anyhow::Result<ExitCode> {
+    let (destination, done) = roll_back(home, model, reason, destination, json)?;
+    show_promotion(&done, &destination, json)
+}
+
+/// Does what [`rollback`] does, and returns where, and what was done. `quiet` shows no progress.
+pub(crate) fn roll_back(
+    home: &Home,
+    model: &str,
+    reason: &str,
+    destination: &DestinationArguments,
+    quiet: bool,
+) -> anyhow::Result<(Destination, (Promotion, UploadReport))> {
     // If there is no version to go back to, this fails before any request to the destination.
     let target = home.registry.rollback_target(model)?;
     check_components(home, &home.registry.version(model, target)?)?;
@@ -48,8 +60,8 @@ pub(super) fn rollback(
         reason: if reason.is_empty() { "rollback".to_owned() } else { reason.to_owned() },
     };
     let promotion = home.registry.begin_rollback(model, &request)?;
-    let uploaded = carry_out_with_progress(home, &destination, &promotion, json)?;
-    show_promotion(&(promotion, uploaded), &destination, json)
+    let uploaded = carry_out_with_progress(home, &destination, &promotion, quiet)?;
+    Ok((destination, (promotion, uploaded)))
 }
 
 /// Checks that the components of a version are allowed by the operator, before it is promoted.

@@ -16,9 +16,11 @@
 mod details;
 mod difference;
 mod entry;
+mod page;
 mod verification;
 
 pub use difference::AuditDifference;
 pub use entry::AuditEntry;
 pub(super) use entry::{COLUMNS, NewEntry, append, append_old, entry, record_all};
+pub use page::{AuditPage, AuditSearch};
 pub use verification::AuditCheck;

@@ -16,20 +16,20 @@ pub(super) const CONFIDENCE: f64 = DEFAULT_CONFIDENCE;
 
 /// A version as an arm, measured.
 #[derive(Debug, Serialize)]
-pub(super) struct Measured {
-    pub(super) version: u32,
-    pub(super) arm: Option<String>,
+pub(crate) struct Measured {
+    pub(crate) version: u32,
+    pub(crate) arm: Option<String>,
     /// The outcomes that were posted.
-    pub(super) outcomes: u64,
+    pub(crate) outcomes: u64,
     /// Those that have a prediction, which the metrics are of.
-    pub(super) joined: u64,
+    pub(crate) joined: u64,
     /// Those whose prediction was not logged.
-    pub(super) without_prediction: u64,
+    pub(crate) without_prediction: u64,
     /// Those of requests with several rows.
-    pub(super) of_several_rows: u64,
+    pub(crate) of_several_rows: u64,
     /// Those without what the task needs: a label, or a value for a regression.
-    pub(super) without_truth: u64,
-    pub(super) metrics: Vec<MetricInterval>,
+    pub(crate) without_truth: u64,
+    pub(crate) metrics: Vec<MetricInterval>,
 }
 
 /// The predictions of a group, and what was true.

@@ -1,0 +1,488 @@
+//! `/models/NAME/VERSION`: everything that is known about a version.
+
+use maud::{Markup, html};
+use serde::Serialize;
+use serde_json::Value as Json;
+use stagewright_store::{
+    ArtifactKind, CHAMPION, ForeignState, JudgedAgainst, LifecycleStage, ModelVersion, Reference, VersionVerdict,
+    proxied_path,
+};
+
+use super::contents::Contents;
+use super::model::{edit, edit_forms, measured_line};
+use super::parts::{
+    client_mark, if_there, model_link, model_path, stage_mark, verdict_mark, version_of, version_path, who,
+};
+use crate::answer::{Answer, Request, View};
+use crate::fault::Fault;
+use crate::markup::{badge, block, cell, facts, nothing};
+use crate::pipelines::{Measured, TrustedComponent};
+use crate::route::{Level, Resource, Section};
+use crate::site::Site;
+use crate::text::{bytes, count, counted, difference, duration, number, number_cell, time};
+
+/// The artifact with the evaluation report, and the most bytes of it that are read.
+const EVALUATION: &str = "evaluation.evaluation";
+const MOST_REPORT: usize = 8 << 20;
+/// The files of a client's version that are listed.
+const FILES: usize = 200;
+
+#[derive(Serialize)]
+struct VersionPage {
+    version: ModelVersion,
+    champion: Option<u32>,
+    /// Its contents, of which the version has all.
+    #[serde(skip)]
+    contents: Option<Contents>,
+    verdicts: Vec<VersionVerdict>,
+    measured: Option<Measured>,
+    /// How the last verdict that measured compared the version with the champion.
+    compared: Option<Compared>,
+    components: Option<Vec<TrustedComponent>>,
+    /// The files of a client's version, and whether they are what they were.
+    files: Option<Files>,
+    #[serde(skip)]
+    done: Option<String>,
+    #[serde(skip)]
+    can_edit: bool,
+    #[serde(skip)]
+    can_decide: bool,
+}
+
+/// A comparison with the champion, from the evaluation report.
+#[derive(Clone, Default, Serialize)]
+struct Compared {
+    rows: Option<u64>,
+    difference: Option<Difference>,
+    caveats: Vec<String>,
+}
+
+#[derive(Clone, Serialize)]
+struct Difference {
+    metric: String,
+    value: f64,
+    low: f64,
+    high: f64,
+    confidence: f64,
+    p_value: Option<f64>,
+    method: String,
+}
+
+#[derive(Serialize)]
+struct Files {
+    state: &'static str,
+    entries: Vec<FileRow>,
+    has_more: bool,
+}
+
+#[derive(Serialize)]
+struct FileRow {
+    place: String,
+    bytes: Option<u64>,
+}
+
+pub(super) fn version(site: &Site<'_>, request: &Request<'_>) -> Result<Answer, Fault> {
+    let version = version_of(site, request)?;
+    let model = site.registry.model(&version.model)?;
+    let may = |level| request.viewer.may(level, Resource::Model(&version.model));
+    let of_pipeline = site.pipelines.filter(|_| version.foreign.is_none());
+    let page = VersionPage {
+        champion: super::parts::champion_of(&model),
+        contents: Contents::of(&version),
+        verdicts: site.registry.verdicts(&version.model, version.version)?,
+        measured: of_pipeline.and_then(|it| if_there("intervals", it.measured(&version))),
+        compared: report(site, &version).map(|report| Compared::of(&report)),
+        components: of_pipeline.and_then(|it| if_there("components", it.components(&version))),
+        files: files(site, &version)?,
+        done: super::change::done(request, &model),
+        can_edit: may(Level::Edit),
+        can_decide: may(Level::Manage) && of_pipeline.is_some(),
+        version,
+    };
+    Ok(Answer::page(&page, request))
+}
+
+/// Returns the report of the evaluation that the version's metrics are of, if it still exists.
+fn report(site: &Site<'_>, version: &ModelVersion) -> Option<Json> {
+    let of_report = |it: &&Reference| it.role == EVALUATION && it.kind == ArtifactKind::Document;
+    let reference = version.references.iter().find(of_report)?;
+    let document = site.artifacts.open_document(&reference.digest, "application/json").ok()?;
+    let text = document.bytes();
+    if text.len() > MOST_REPORT { None } else { serde_json::from_slice(text).ok() }
+}
+
+impl Compared {
+    fn of(report: &Json) -> Self {
+        let text = |json: &Json| json.as_str().unwrap_or_default().to_owned();
+        let difference = report.get("difference").filter(|it| it.is_object()).and_then(|it| {
+            let figure = |name: &str| it.get(name).and_then(Json::as_f64);
+            Some(Difference {
+                metric: text(&it["metric"]),
+                value: figure("value")?,
+                low: figure("low")?,
+                high: figure("high")?,
+                confidence: figure("confidence")?,
+                p_value: figure("p_value"),
+                method: text(&it["method"]),
+            })
+        });
+        let caveats = report["caveats"].as_array().into_iter().flatten().map(text);
+        Self { rows: report["compared_rows"].as_u64(), difference, caveats: caveats.collect() }
+    }
+}
+
+fn files(site: &Site<'_>, version: &ModelVersion) -> Result<Option<Files>, Fault> {
+    let Some(foreign) = &version.foreign else { return Ok(None) };
+    let state = match site.registry.foreign_state(&version.model, version.version)? {
+        ForeignState::Unverified => "unverified",
+        ForeignState::Verified => "verified",
+        ForeignState::Changed => "changed",
+    };
+    let mut entries = match proxied_path(&foreign.location) {
+        Some(folder) => site.registry.client_files(&folder, None, FILES + 1)?,
+        None => Vec::new(),
+    };
+    let has_more = entries.len() > FILES;
+    entries.truncate(FILES);
+    let entries = entries.iter().map(|entry| FileRow { place: entry.place(), bytes: entry.bytes }).collect();
+    Ok(Some(Files { state, entries, has_more }))
+}
+
+impl View for VersionPage {
+    fn title(&self) -> String {
+        format!("{} version {}", self.version.model, self.version.version)
+    }
+
+    fn section(&self) -> Section {
+        Section::Models
+    }
+
+    fn body(&self, _: &Request<'_>) -> Markup {
+        let version = &self.version;
+        html! {
+            p.trail { a href="/models" { "Models" } " / " (model_link(&version.model)) }
+            h1 {
+                (cell(&version.model)) " version " (version.version)
+                @if let Some(semantic) = &version.semantic_version { " " span.soft { (cell(semantic)) } }
+            }
+            @if let Some(done) = &self.done { p.done role="status" { (done) } }
+            p.lead {
+                (client_mark(version)) " "
+                @if version.stage != LifecycleStage::None { (stage_mark(version.stage)) " " }
+                @if version.foreign.is_none() { (verdict_mark(version.verdict)) }
+                @if let (LifecycleStage::Production, Some(since)) = (version.stage, version.stage_ms) { " since " (time(since)) }
+                @if version.withdrawn { " " (badge("warn", "rolled back from")) }
+            }
+            @if let Some(measured) = &self.measured { (measured_line(measured)) }
+            (self.actions())
+            @if !version.description.is_empty() { (block(&version.description, 20_000)) }
+            (self.about())
+            @if version.foreign.is_none() { (self.verdicts()) }
+            (self.metrics())
+            (self.signature())
+            (self.origin())
+            (self.limits())
+            (self.files())
+            @if self.can_edit { (edit_forms(&model_path(&version.model), Some((version.version, self.stages())), &version.description)) }
+        }
+    }
+}
+
+impl VersionPage {
+    /// Returns the stages that the version can be moved to here.
+    fn stages(&self) -> &'static [LifecycleStage] {
+        use LifecycleStage::{Archived, None, Production, Staging};
+        match (&self.version.foreign, self.version.stage) {
+            (Some(_), _) => &[None, Staging, Production, Archived],
+            // A promotion of another version leads away from there.
+            (Option::None, Production) => &[],
+            (Option::None, _) => &[None, Staging, Archived],
+        }
+    }
+
+    fn actions(&self) -> Markup {
+        let version = &self.version;
+        let path = version_path(&version.model, version.version);
+        let ask =
+            |action: &str| format!("{}/decide?action={action}&version={}", model_path(&version.model), version.version);
+        html! {
+            @if version.foreign.is_none() {
+                div.controls {
+                    @if self.can_decide && version.stage != LifecycleStage::Production {
+                        a.button.main href=(ask("promote")) { "Promote…" }
+                        a.button href=(ask("approve")) { "Approve…" }
+                        a.button href=(ask("reject")) { "Reject…" }
+                    }
+                    @if let Some(champion) = self.champion.filter(|champion| *champion != version.version) {
+                        a.button href={ (model_path(&version.model)) "/compare?version=" (champion) "&version=" (version.version) } {
+                            "Compare with the champion, version " (champion)
+                        }
+                    }
+                    a.button href={ (path) "/card" } { "Model card" }
+                    a.button href={ (path) "/lineage" } { "Lineage" }
+                    a.button href={ (path) "/provenance" } { "Provenance" }
+                }
+            }
+        }
+    }
+
+    fn about(&self) -> Markup {
+        let (version, path) = (&self.version, model_path(&self.version.model));
+        let aliases = html! {
+            @for alias in &version.aliases {
+                span.tag {
+                    (cell(alias))
+                    @if self.can_edit && (version.foreign.is_some() || alias != CHAMPION) {
+                        " " a href=(edit(&path, &[("action", "remove-alias"), ("key", alias)])) { "remove…" }
+                    }
+                } " "
+            }
+            @if version.aliases.is_empty() { span.soft { "none" } }
+        };
+        let number = version.version.to_string();
+        let tags = html! {
+            @for (name, value) in &version.tags {
+                span.tag {
+                    (cell(name)) " = " (cell(value))
+                    @if self.can_edit {
+                        " " a href=(edit(&path, &[("action", "remove-tag"), ("key", name), ("version", &number)])) { "remove…" }
+                    }
+                } " "
+            }
+            @if version.tags.is_empty() { span.soft { "none" } }
+        };
+        let mut shown = vec![
+            ("Registered", html! { (time(version.created_ms)) ", by " (who(&version.actor)) }),
+            ("Aliases", aliases),
+            ("Tags", tags),
+        ];
+        if let Some(run) = &version.run_id {
+            shown.push(("Run", html! { a href={ "/runs/" (run.as_str()) } { code { (&run.as_str()[..8]) } } }));
+        }
+        if let Some(contents) = &self.contents {
+            shown.push(("Task", cell(&contents.task_text())));
+        }
+        if let Some(foreign) = &version.foreign {
+            shown.push(("Source", html! { code { (cell(&foreign.source)) } }));
+        }
+        facts(&shown)
+    }
+
+    fn verdicts(&self) -> Markup {
+        html! {
+            h2 { "Verdicts" }
+            @if self.verdicts.is_empty() { (nothing("Nobody has judged it yet: neither gates nor a person.")) }
+            @for (place, verdict) in self.verdicts.iter().rev().enumerate() {
+                @if place == 0 { (self.verdict(verdict, true)) }
+                @else { details { summary { "An earlier one, of " (time(verdict.at_ms)) } (self.verdict(verdict, false)) } }
+            }
+        }
+    }
+
+    fn verdict(&self, verdict: &VersionVerdict, is_last: bool) -> Markup {
+        let policy = if verdict.is_override { "a person's decision" } else { &verdict.policy };
+        // The report is that of the last verdict that measured.
+        let compared = self.compared.as_ref().filter(|_| is_last && !verdict.is_override);
+        html! {
+            div.card {
+                p {
+                    (verdict_mark(Some(verdict.verdict))) " " (time(verdict.at_ms)) ", by " (who(&verdict.by)) ", "
+                    (cell(policy)) ", against " (against(verdict.judged_against)) ": " (cell(&verdict.reason))
+                }
+                @if let Some(compared) = compared { (compared.markup()) }
+                @if !verdict.is_override && !verdict.reasons.is_empty() {
+                    div.wide { table {
+                        thead { tr { th { "Gate" } th { "Passed" } th { "Reason" } } }
+                        tbody { @for reason in &verdict.reasons { tr {
+                            td.nowrap { (cell(&reason.gate)) }
+                            td { @if reason.passed { (badge("good", "✓ passed")) } @else { (badge("bad", "✗ failed")) } }
+                            td.text { (cell(&reason.message)) }
+                        } } }
+                    } }
+                }
+            }
+        }
+    }
+
+    fn metrics(&self) -> Markup {
+        let with = |name: &str| self.measured.iter().flat_map(|it| &it.intervals).find(|it| it.metric == name);
+        html! {
+            @if !self.version.metrics.is_empty() {
+                h2 { "Metrics" }
+                div.wide { table {
+                    thead { tr { th { "Metric" } th.number { "Value" } th.number { "Interval" } } }
+                    tbody { @for (name, value) in &self.version.metrics { tr {
+                        td { (cell(name)) }
+                        td.number { (number_cell(*value)) }
+                        td.number {
+                            @if let Some((low, high)) = with(name).and_then(|it| it.low.zip(it.high)) {
+                                (number(low)) " to " (number(high))
+                            } @else { span.soft { "–" } }
+                        }
+                    } } }
+                } }
+            }
+        }
+    }
+
+    fn signature(&self) -> Markup {
+        let Some(contents) = &self.contents else { return html! {} };
+        let signature = &contents.signature;
+        let nulls: Vec<String> = signature.null_values.iter().map(|text| format!("“{text}”")).collect();
+        html! {
+            h2 { "Signature" }
+            p.note {
+                (counted(signature.fields.len() as u64, "column")) ". "
+                @if !nulls.is_empty() { "Texts that mean a missing value: " (cell(&nulls.join(", "))) ". " }
+                @if !signature.extra_columns.is_empty() { "Further columns: " (cell(&signature.extra_columns)) "." }
+            }
+            div.wide { table {
+                thead { tr { th { "Column" } th { "Type" } th { "Role" } th { "May be missing" } } }
+                tbody { @for field in &signature.fields { tr {
+                    td.text { (cell(&field.name)) }
+                    td { code { (cell(&field.data_type)) } }
+                    td { (cell(&field.role)) }
+                    td { @if field.nullable { "yes" } @else { span.soft { "no" } } }
+                } } }
+            } }
+        }
+    }
+
+    /// Shows what the version was made from.
+    fn origin(&self) -> Markup {
+        let Some(contents) = &self.contents else { return html! {} };
+        let digest = |digest: &Option<String>| {
+            digest
+                .as_ref()
+                .map(|digest| html! { code title=(stagewright_text::Untrusted::new(digest)) { (cell(short(digest))) } })
+        };
+        let mut shown = Vec::new();
+        shown.extend(contents.source.as_ref().map(|source| ("Source", cell(source))));
+        shown.extend(digest(&contents.data_digest).map(|it| ("Trained on", it)));
+        shown.extend(digest(&contents.features_digest).map(|it| ("Features", it)));
+        shown.extend(digest(&contents.test_digest).map(|it| ("Measured on", it)));
+        shown.push(("Seed", html! { (contents.seed) }));
+        shown.extend(contents.code.as_ref().map(|code| ("Code", code.markup())));
+        html! {
+            h2 { "Made from" }
+            (facts(&shown))
+            @if let Some(components) = &self.components {
+                div.wide { table {
+                    thead { tr { th { "Part" } th { "Component" } th { "SHA-256" } th { "Trust" } } }
+                    tbody { @for component in components { tr {
+                        td { (cell(&component.stage)) }
+                        td { (cell(&component.name)) }
+                        td.text { code { (cell(&component.digest)) } }
+                        td {
+                            @if component.is_vouched_for { (badge("good", "✓ vouched for")) }
+                            @else { (badge("warn", "not signed by a trusted key")) }
+                        }
+                    } } }
+                } }
+            }
+            @if !self.version.parameters.is_empty() {
+                details {
+                    summary { (counted(self.version.parameters.len() as u64, "parameter")) }
+                    div.wide { table {
+                        thead { tr { th { "Parameter" } th { "Value" } } }
+                        tbody { @for (name, value) in &self.version.parameters { tr { td { (cell(name)) } td.text { (cell(value)) } } } }
+                    } }
+                }
+            }
+        }
+    }
+
+    fn limits(&self) -> Markup {
+        let limits = self.contents.as_ref().map(|contents| contents.limits.as_slice()).unwrap_or_default();
+        html! {
+            @if !limits.is_empty() {
+                details {
+                    summary { "Limits of the stages that made it, and what they used" }
+                    div.wide { table {
+                        thead { tr { th { "Stage" } th.number { "Memory" } th.number { "CPU time" } th.number { "Time" } } }
+                        tbody { @for it in limits { tr {
+                            td { (cell(&it.stage)) }
+                            td.number { (bytes(it.memory_used)) " of " (bytes(it.memory)) }
+                            td.number { (duration(it.cpu_used_ms as f64)) " of " (duration(it.cpu_ms as f64)) }
+                            td.number { (duration(it.wall_used_ms as f64)) " of " (duration(it.wall_ms as f64)) }
+                        } } }
+                    } }
+                }
+            }
+        }
+    }
+
+    fn files(&self) -> Markup {
+        html! {
+            h2 { "Files" }
+            @if let Some(files) = &self.files {
+                p {
+                    @match files.state {
+                        "verified" => { (badge("good", "✓ verified")) " The files are those that this server first saw." },
+                        "changed" => { (badge("bad", "✗ changed")) " The files differ from those that this server first saw." },
+                        _ => { (badge("warn", "unverified")) " This server has seen no file of this version." },
+                    }
+                }
+                @if !files.entries.is_empty() {
+                    div.wide { table {
+                        thead { tr { th { "File" } th.number { "Size" } } }
+                        tbody { @for entry in &files.entries { (file_row(entry)) } }
+                    } }
+                }
+                @if files.has_more { p.note { "There are more files." } }
+            } @else {
+                div.wide { table {
+                    thead { tr { th { "Artifact" } th { "Kind" } th { "SHA-256" } th { "Needed to predict" } } }
+                    tbody { @for it in &self.version.references { tr {
+                        td { (cell(&it.role)) }
+                        td { (it.kind.to_string()) }
+                        td.text { code { (it.digest.to_string()) } }
+                        td { @if it.needed { "yes" } @else { span.soft { "no" } } }
+                    } } }
+                } }
+            }
+        }
+    }
+}
+
+impl Compared {
+    fn markup(&self) -> Markup {
+        html! {
+            @if let Some(it) = &self.difference {
+                p {
+                    "Difference to the champion: " (cell(&it.metric)) " " strong { (difference(it.value)) }
+                    ", " (number(it.confidence * 100.0)) " % interval " (difference(it.low)) " to " (difference(it.high))
+                    @if let Some(p) = it.p_value { ", p " (number(p)) }
+                    @if let Some(rows) = self.rows { ", on " (count(rows)) " rows that neither learnt from" }
+                    " " span.soft { "(" (cell(&it.method)) ")" }
+                }
+            }
+            @for caveat in &self.caveats { p.warning { (cell(caveat)) } }
+        }
+    }
+}
+
+fn file_row(entry: &FileRow) -> Markup {
+    html! {
+        tr {
+            td.text { (cell(&entry.place)) }
+            td.number { @if let Some(size) = entry.bytes { (bytes(size)) } }
+        }
+    }
+}
+
+fn against(champion: JudgedAgainst) -> Markup {
+    html! {
+        @match champion {
+            JudgedAgainst::NoChampion => "no champion",
+            JudgedAgainst::Champion(version) => { "version " (version) },
+            JudgedAgainst::Unknown => "a champion that was not recorded",
+        }
+    }
+}
+
+/// Returns a digest without its algorithm, shortened.
+fn short(digest: &str) -> &str {
+    let hex = digest.rsplit(':').next().unwrap_or(digest);
+    hex.get(..16).unwrap_or(hex)
+}
