@@ -10,18 +10,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use stagewright_manifest::HookSection;
+use stagewright_outgoing::{left, pause};
 use stagewright_store::{ChampionChange, HeldHook, HookProgress, Registry, StoreError};
 
 use crate::attempt::attempt;
 use crate::event::Event;
 use crate::failure::Failure;
 use crate::secret::Variables;
-
-/// The pause after the first failure. It doubles with each further one.
-const FIRST_PAUSE: Duration = Duration::from_millis(500);
-
-/// The longest pause.
-const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 
 /// How much longer than its timeout an attempt may take before another process takes the hook.
 const ALLOWANCE: Duration = Duration::from_secs(30);
@@ -30,10 +25,6 @@ const ALLOWANCE: Duration = Duration::from_secs(30);
 /// Whoever promotes moves the pointer within seconds. After this, the event says that it was not
 /// moved.
 const SETTLING: Duration = Duration::from_secs(120);
-
-/// How much longer than the longest pause the next attempt may be away: clocks of machines differ.
-/// One that is farther away was set by a clock that was wrong.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(60);
 
 /// The time between two looks at something that another process does.
 const LOOK: Duration = Duration::from_millis(100);
@@ -298,17 +289,6 @@ fn sleep(time: Duration, patience: &Patience<'_>) -> bool {
     true
 }
 
-/// Returns the pause after a failure, with the number of failures before it.
-fn pause(failures: u32) -> Duration {
-    FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(failures)).min(LONGEST_PAUSE)
-}
-
-/// Returns the time until the next attempt; `None` if it is due.
-fn left(next_ms: i64, now: i64) -> Option<Duration> {
-    let left = Duration::from_millis(u64::try_from(next_ms.saturating_sub(now)).unwrap_or_default());
-    (!left.is_zero() && left <= LONGEST_PAUSE + CLOCKS_DIFFER).then_some(left)
-}
-
 /// Returns whether the pointer at a production location may still follow a change of this time. One
 /// of a time that is far ahead was made by a clock that was wrong.
 fn is_settling(at_ms: i64, now: i64) -> bool {
@@ -324,21 +304,10 @@ fn now_ms() -> i64 {
 mod tests {
     use super::*;
 
-    #[test]
-    fn pauses_double_and_end_at_ten_minutes() {
-        let pauses: Vec<u64> = [0, 1, 2, 10, 11, 200, u32::MAX].map(|it| pause(it).as_millis() as u64).into();
-        assert_eq!(pauses, [500, 1000, 2000, 512_000, 600_000, 600_000, 600_000]);
-    }
-
     // invariant: A clock that was wrong does not keep a hook from being told once it is right.
     #[test]
-    fn times_that_are_far_ahead_hold_nothing_up() {
+    fn changes_of_times_that_are_far_ahead_hold_nothing_up() {
         let (now, day) = (1_795_000_000_000, 86_400_000);
-        assert_eq!(left(now + 1500, now), Some(Duration::from_millis(1500)));
-        assert_eq!(left(now + 600_000, now), Some(LONGEST_PAUSE));
-        for next in [0, now - day, now, now + day, i64::MAX] {
-            assert_eq!(left(next, now), None, "{next}");
-        }
         assert!(is_settling(now - 1000, now) && is_settling(now + 1000, now));
         for at in [i64::MIN, 0, now - day, now + day, i64::MAX] {
             assert!(!is_settling(at, now), "{at}");

@@ -1,7 +1,6 @@
 //! The signature of a request: HMAC-SHA-256 (RFC 2104) over time and body.
 
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
+use stagewright_outgoing::mac;
 
 /// Returns the signature of a body that is sent at a time, in seconds since the epoch, as the
 /// header `X-Stagewright-Signature` has it: `sha256=` and 64 hex digits.
@@ -14,11 +13,8 @@ use sha2::Sha256;
 /// assert_ne!(signed, stagewright_hooks::signature(b"It's a secret to everybody", 1_790_000_001, b"{}"));
 /// ```
 pub fn signature(secret: &[u8], seconds: u64, body: &[u8]) -> String {
-    // Fails for no length of key (RFC 2104, section 2).
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("a key of any length");
-    mac.update(format!("{seconds}.").as_bytes());
-    mac.update(body);
-    let digits: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits: String =
+        mac(secret, &[format!("{seconds}.").as_bytes(), body]).iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256={digits}")
 }
 

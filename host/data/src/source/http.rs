@@ -10,11 +10,12 @@
 
 use std::fmt;
 use std::io::{Read, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustls::CertificateError;
+use stagewright_outgoing::{Network, canonical, is_public};
 use ureq::http::Uri;
 use ureq::http::header::{AUTHORIZATION, LOCATION};
 use ureq::tls::{RootCerts, TlsConfig};
@@ -343,7 +344,7 @@ impl Checked {
     fn allows(&self, to: SocketAddr, default: u16) -> bool {
         let address = canonical(to.ip());
         let granted = |grant: &HostGrant| match grant {
-            HostGrant::Network { address: network, prefix } => within(address, *network, *prefix),
+            HostGrant::Network { address: network, prefix } => Network::new(*network, *prefix).contains(address),
             HostGrant::Host { host, port } => {
                 address_of(host).is_some_and(|host| canonical(host) == address) && port.unwrap_or(default) == to.port()
             }
@@ -371,57 +372,6 @@ impl Resolver for Checked {
         }
         if allowed.is_empty() { Err(ureq::Error::HostNotFound) } else { Ok(allowed) }
     }
-}
-
-/// Turns IPv4 addresses in IPv6 notation into IPv4 addresses.
-fn canonical(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V6(address) => address.to_canonical(),
-        address => address,
-    }
-}
-
-fn within(address: IpAddr, network: IpAddr, prefix: u8) -> bool {
-    let shift = |bits: u32| bits - u32::from(prefix).min(bits);
-    match (canonical(address), canonical(network)) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => u64::from(a.to_bits() ^ b.to_bits()) >> shift(32) == 0,
-        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).checked_shr(shift(128)).unwrap_or(0) == 0,
-        _ => false,
-    }
-}
-
-/// Returns whether an address is public: in none of IANA's special-purpose ranges
-/// (<https://www.iana.org/assignments/iana-ipv4-special-registry>, and the same for IPv6).
-fn is_public(address: IpAddr) -> bool {
-    match canonical(address) {
-        IpAddr::V4(address) => is_public_v4(address),
-        IpAddr::V6(address) => is_public_v6(address),
-    }
-}
-
-fn is_public_v4(address: Ipv4Addr) -> bool {
-    let [a, b, c, _] = address.octets();
-    !(address.is_private()
-        || address.is_loopback()
-        || address.is_link_local()
-        || address.is_multicast()
-        || address.is_documentation()
-        || a == 0
-        || a >= 240
-        || (a == 100 && (64..128).contains(&b)) // carriers' own
-        || (a == 192 && b == 0 && c == 0) // protocol assignments
-        || (a == 192 && b == 88 && c == 99) // 6to4 relays
-        || (a == 198 && (b == 18 || b == 19))) // benchmarks
-}
-
-fn is_public_v6(address: Ipv6Addr) -> bool {
-    let segments = address.segments();
-    // Global unicast is 2000::/3. Ranges within it that embed other addresses are refused.
-    segments[0] & 0xe000 == 0x2000
-        && segments[0] != 0x2002 // 6to4
-        && !(segments[0] == 0x2001 && segments[1] < 0x0200) // Teredo, benchmarks, ORCHID
-        && !(segments[0] == 0x2001 && segments[1] == 0x0db8) // documentation
-        && !(segments[0] == 0x3fff && segments[1] < 0x1000) // documentation
 }
 
 #[cfg(test)]

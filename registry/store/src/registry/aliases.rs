@@ -11,6 +11,7 @@ use crate::registry::audit::NewEntry;
 use crate::registry::handle::Registry;
 use crate::registry::names::{CHAMPION, check_name, shortened};
 use crate::registry::{ids, models};
+use crate::registry::webhooks::occurrence;
 
 impl Registry {
     /// Moves an alias to version `new` (`None` removes it), if it still points to `expected`
@@ -92,7 +93,8 @@ impl Registry {
         models::touch(connection, id)?;
         let named = |version: u32| format!("{alias} -> {version}");
         let entry = NewEntry::about("alias.moved", model, new.or(actual));
-        self.audit(connection, &entry.states(actual.map(named), new.map(named)))
+        self.audit(connection, &entry.states(actual.map(named), new.map(named)))?;
+        occurrence::alias_moved(connection, model, alias, new)
     }
 }
 

@@ -99,6 +99,42 @@ pub enum TrackingError {
         /// The model's name.
         model: String,
     },
+    /// A file in parts cannot be as it was asked for.
+    #[error("{problem}")]
+    BadParts {
+        /// What is wrong.
+        problem: String,
+    },
+    /// The parts of a file are too many bytes together.
+    #[error("an artifact has at most {most} bytes")]
+    PartsTooLarge {
+        /// The most bytes.
+        most: u64,
+    },
+    /// There is no such upload in parts: it was completed, aborted or abandoned, or is another's.
+    #[error("there is no upload in parts of this identifier and path")]
+    NoUpload,
+    /// The parts of a file are put together just now.
+    #[error("another request completes this upload just now")]
+    UploadBusy,
+    /// There is no such webhook.
+    #[error("Webhook with ID {id} not found.\nhint: stagewright webhooks list")]
+    NoWebhook {
+        /// The identifier, cut.
+        id: String,
+    },
+    /// A webhook cannot be told of this.
+    #[error("`{event}` is no event of webhooks\nhint: docs/webhooks.md lists them: `model_version.created`, `run.finished`, ...")]
+    NoWebhookEvent {
+        /// The text, cut.
+        event: String,
+    },
+    /// A webhook cannot be as it was asked for.
+    #[error("{problem}")]
+    BadWebhook {
+        /// What is wrong.
+        problem: String,
+    },
     /// A pipeline's version moves between stages by other rules than a client's.
     #[error(
         "version {version} of model `{model}` was registered by its pipeline\nhint: stagewright models promote {model}/{version}"

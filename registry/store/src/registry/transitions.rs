@@ -11,6 +11,7 @@ use crate::registry::audit::NewEntry;
 use crate::registry::handle::{Registry, now_ms};
 use crate::registry::ids;
 use crate::registry::lifecycle_stage::LifecycleStage;
+use crate::registry::webhooks::occurrence;
 
 impl Registry {
     /// Moves a version to a stage other than production. A client's version may be in production
@@ -74,7 +75,8 @@ impl Registry {
         }
         let entry = NewEntry::about("version.transitioned", model, Some(version));
         let entry = entry.states(Some(from.name().to_owned()), Some(to.name().to_owned()));
-        self.audit(connection, &entry.because(reason))
+        self.audit(connection, &entry.because(reason))?;
+        occurrence::version_moved(connection, (model, version, false), (from, to), (&self.actor, reason))
     }
 }
 
