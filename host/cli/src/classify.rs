@@ -6,18 +6,24 @@
 
 use stagewright_data::DataError;
 use stagewright_deployment::{OperationError, PlanError};
+#[cfg(feature = "pipelines")]
+use stagewright_exchange::export::ExportError;
+#[cfg(feature = "pipelines")]
+use stagewright_exchange::import::ImportError;
 use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::fault::{LimitKind, StageFault};
 use stagewright_lifecycle::portable::PortableError;
 use stagewright_lifecycle::reproduce::ReproduceError;
 use stagewright_manifest::{Condition, ManifestError};
+#[cfg(feature = "pipelines")]
+use stagewright_mlflow_client::{AddressError, ClientError, SettingError};
 use stagewright_promotion::PromotionError;
 use stagewright_promotion::promote::PromoteError;
 use stagewright_runtime::{Refusal, RuntimeError};
 #[cfg(feature = "pipelines")]
 use stagewright_server::ServerError as TrackingServerError;
 use stagewright_serving::{OriginError, ServerError};
-use stagewright_store::{DAMAGED_HINT, DISK_FULL_HINT, DeploymentError, StoreError, TrackingError, is_disk_full};
+use stagewright_store::{AccountError, DAMAGED_HINT, DISK_FULL_HINT, DeploymentError, StoreError, TrackingError, is_disk_full};
 
 use crate::error_code::ErrorCode;
 use crate::exit_code::ExitCode;
@@ -223,6 +229,10 @@ pub(crate) fn classify(error: &anyhow::Error) -> (ErrorCode, Option<String>) {
         if let Some(OriginError::Store(error)) = cause.downcast_ref::<OriginError>() {
             return (store_code(error), None);
         }
+        #[cfg(feature = "pipelines")]
+        if let Some(code) = exchange_code(cause) {
+            return (code, None);
+        }
         if let Some(error) = cause.downcast_ref::<StoreError>() {
             return (store_code(error), None);
         }
@@ -259,8 +269,11 @@ fn tracking_server_code(error: &TrackingServerError) -> (ErrorCode, Option<Strin
     let (code, hint) = match error {
         TrackingServerError::Open { .. } => (
             ErrorCode::TrackingServerOpen,
-            "listen on 127.0.0.1, or accept that everybody may change everything: --insecure",
+            "create a user (stagewright users create NAME --admin), listen on 127.0.0.1, or accept it: --insecure",
         ),
+        TrackingServerError::Tls(_) => {
+            (ErrorCode::ServerFiles, "mend the file: `stagewright explain SW1003` says what each has to contain")
+        }
         TrackingServerError::Listen { .. } => {
             (ErrorCode::ListenFailed, "choose another port, such as --port 5001, or an address of this machine")
         }
@@ -268,6 +281,38 @@ fn tracking_server_code(error: &TrackingServerError) -> (ErrorCode, Option<Strin
         TrackingServerError::Store(error) => return (store_code(error), None),
     };
     (code, Some(hint.to_owned()))
+}
+
+/// Returns the code of an error of another MLflow server, or of what is exchanged with it.
+#[cfg(feature = "pipelines")]
+fn exchange_code(error: &(dyn std::error::Error + 'static)) -> Option<ErrorCode> {
+    if error.is::<AddressError>() || error.is::<SettingError>() {
+        return Some(ErrorCode::MlflowAddress);
+    }
+    if let Some(error) = error.downcast_ref::<ExportError>() {
+        return Some(match error {
+            ExportError::Server(error) => mlflow_code(error),
+            ExportError::Store(error) => store_code(error),
+            ExportError::DeletedExperiment { .. } => ErrorCode::MlflowRefused,
+        });
+    }
+    let error = error.downcast_ref::<ImportError>()?;
+    Some(match error {
+        ImportError::Server(error) => mlflow_code(error),
+        ImportError::Store(error) => store_code(error),
+        ImportError::Nothing { .. } => ErrorCode::MlflowRefused,
+        ImportError::Interrupted => ErrorCode::Cancelled,
+    })
+}
+
+#[cfg(feature = "pipelines")]
+fn mlflow_code(error: &ClientError) -> ErrorCode {
+    match error {
+        ClientError::Unreachable { .. } | ClientError::Failed { .. } => ErrorCode::MlflowUnreachable,
+        ClientError::Denied { .. } | ClientError::Refused { .. } => ErrorCode::MlflowRefused,
+        ClientError::NotMlflow { .. } | ClientError::TooLarge { .. } => ErrorCode::MlflowAnswer,
+        ClientError::File(_) => ErrorCode::HostFailed,
+    }
 }
 
 fn reproduce_code(error: &ReproduceError) -> ErrorCode {
@@ -381,8 +426,11 @@ fn store_code(error: &StoreError) -> ErrorCode {
         StoreError::RetirementUnfinished { .. } => ErrorCode::PointerBehind,
         StoreError::Deployment(error) => deployment_code(error),
         StoreError::Tracking(error) => tracking_code(error),
+        StoreError::Account(error) => account_code(error),
         StoreError::NoRegistry { .. } => ErrorCode::NoHome,
-        StoreError::ReadOnly { .. } | StoreError::TooOld { .. } => ErrorCode::RegistryOnlyRead,
+        StoreError::ReadOnly { .. } | StoreError::TooOld { .. } | StoreError::OnlyReadable { .. } => {
+            ErrorCode::RegistryOnlyRead
+        }
         // Programs that use the store as a library meet these; no command leads to them.
         StoreError::Schema(_)
         | StoreError::BatchMismatch { .. }
@@ -416,13 +464,33 @@ fn deployment_code(error: &DeploymentError) -> ErrorCode {
     }
 }
 
+fn account_code(error: &AccountError) -> ErrorCode {
+    match error {
+        AccountError::UnknownPermission { .. }
+        | AccountError::BadPassword { .. }
+        | AccountError::BadLabel
+        | AccountError::TooManyTokens { .. } => ErrorCode::Argument,
+        AccountError::BadUserName { .. } => ErrorCode::BadName,
+        AccountError::UserExists { .. } => ErrorCode::AlreadyThere,
+        AccountError::NoUser { .. } | AccountError::NoToken { .. } => ErrorCode::NoAccount,
+        AccountError::LastAdmin { .. } | AccountError::FirstIsNoAdmin { .. } => ErrorCode::LastAdministrator,
+        AccountError::Hash { .. } => ErrorCode::HostFailed,
+    }
+}
+
 fn tracking_code(error: &TrackingError) -> ErrorCode {
     match error {
         TrackingError::Foreign { .. } | TrackingError::ForeignModel { .. } => ErrorCode::ForeignModel,
         TrackingError::BadModelName { .. } => ErrorCode::BadName,
+        TrackingError::NoWebhook { .. } => ErrorCode::NoWebhook,
+        TrackingError::NoWebhookEvent { .. } | TrackingError::BadWebhook { .. } => ErrorCode::BadWebhook,
         // Clients of the tracking server meet these; no command leads to them.
         TrackingError::RunOfPipeline { .. }
         | TrackingError::BadFilePath { .. }
+        | TrackingError::BadParts { .. }
+        | TrackingError::PartsTooLarge { .. }
+        | TrackingError::NoUpload
+        | TrackingError::UploadBusy
         | TrackingError::PathTaken { .. }
         | TrackingError::ReservedPath { .. }
         | TrackingError::BadSource { .. }

@@ -169,6 +169,8 @@ error_codes! {
     ChampionMissing "0814" Host,
     NoHook "0815" Usage,
     HookFailed "0816" Host,
+    NoWebhook "0817" Usage,
+    BadWebhook "0818" Usage,
     // The host.
     DiskFull "0901" Host,
     HostFailed "0902" Host,
@@ -183,6 +185,14 @@ error_codes! {
     ListenFailed "1002" Usage,
     ServerFiles "1003" Usage,
     TrackingServerOpen "1004" Usage,
+    NoAccount "1005" Usage,
+    LastAdministrator "1006" Usage,
+    // Other MLflow servers.
+    MlflowAddress "1101" Usage,
+    MlflowUnreachable "1102" Host,
+    MlflowRefused "1103" Usage,
+    MlflowAnswer "1104" Host,
+    ImportIncomplete "1105" Data,
 }
 
 impl ErrorCode {

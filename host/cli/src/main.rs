@@ -12,6 +12,8 @@
 
 #[macro_use]
 mod output;
+#[cfg(feature = "pipelines")]
+mod password;
 
 #[cfg(test)]
 mod advice_tests;
@@ -27,10 +29,13 @@ mod home;
 mod hooks;
 mod installation;
 mod logging;
+#[cfg(feature = "pipelines")]
+mod mlflow;
 mod model_source;
 mod production;
 mod project;
 mod provenance;
+mod run_diary;
 mod signals;
 mod task_support;
 mod terminal;

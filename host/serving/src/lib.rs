@@ -18,18 +18,16 @@
 //! - `known_values`: what a model knows of its features from training
 //! - `fault`: why a request was not answered, and the status that says so
 //! - `routes`: the paths of the interface, a file each
-//! - `server`: listens, accepts and drains; `connection`: which connections are closed, and when
+//! - `server`: listens, and reads tokens; connections are the matter of [`stagewright_http`]
 //! - `front`: what happens to every request around its route
 //!   - `authentication`: tokens and roles; `body`: bodies within their limits; `refusal`: errors
 //!   - `metrics`: what is counted; `access_log`: a line for each request
 //!   - `handled`: what a route tells the front about its answer
-//! - `tls`, `secret_file`: certificates, keys and files of tokens
 
 mod access_log;
 mod arm;
 mod authentication;
 mod body;
-mod connection;
 mod fault;
 mod follow;
 mod front;
@@ -46,12 +44,10 @@ mod protocol;
 mod refusal;
 mod request_id;
 mod routes;
-mod secret_file;
 mod served_model;
 mod served_version;
 mod server;
 mod service;
-mod tls;
 mod traffic;
 mod warm;
 
@@ -74,11 +70,10 @@ pub use prediction_log::{
 };
 pub use protocol::Protocol;
 pub use request_id::RequestId;
-pub use secret_file::SecretFileError;
 pub use served_model::{ModelStatus, RefusedVersion, ServedModel};
 pub use served_version::{ModelLoader, ServedVersion, VersionOptions};
 pub use server::{HttpLimits, Reload, Server, ServerError, ServerOptions, TokenSource};
 pub use service::{Answer, Failure, Service};
-pub use tls::{TlsError, TlsFiles};
+pub use stagewright_http::{SecretFileError, TlsError, TlsFiles};
 pub use traffic::{Conductor, LiveError, OpenSharedRegistry, OperationFault, Operations, Production, PromotionFault};
 pub use warm::sample_rows;

@@ -3,12 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use stagewright_pages::Pipelines;
 use stagewright_store::{ArtifactStore, Registry};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use stagewright_webhooks::WebhookPolicy;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 
+use crate::authentication::Authentication;
 use crate::mlflow_error::{ErrorCode, MlflowError};
 use crate::pool::Pool;
+use crate::quota::Quotas;
+
+/// The requests that keep a thread for long at once: those that complete an upload in parts, and
+/// those that try a webhook.
+const LONG_WORK: usize = 4;
 
 /// Bounds on what a client may take from the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,8 +36,11 @@ pub struct HttpLimits {
     pub body_time: Duration,
     /// The most connections at once.
     pub connections: usize,
-    /// The most artifacts on their way at once, in either direction.
+    /// The most artifacts on their way at once, in either direction. A quarter of them is the most
+    /// of one caller.
     pub transfers: usize,
+    /// The most requests of one caller within a second, on average over five.
+    pub requests_per_second: u32,
     /// The threads that wait for the registry and for files.
     pub threads: usize,
 }
@@ -45,25 +56,10 @@ impl Default for HttpLimits {
             body_time: Duration::from_secs(30),
             connections: 10_000,
             transfers: 512,
+            requests_per_second: 5_000,
             threads: 32,
         }
     }
-}
-
-/// Promotes a version of a pipeline's model, as `models promote` does.
-pub type Promote = dyn Fn(&str, u32) -> Result<(), PromotionFault> + Send + Sync;
-
-/// The reason why a version was not promoted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PromotionFault {
-    /// The version may not become champion, for this reason, which the client is told.
-    Refused(String),
-    /// The promotion failed and may succeed if it is repeated: another was under way, or the
-    /// production location did not answer. The text is for the log.
-    Busy(String),
-    /// The promotion fails until a person mends something. The text is for the log, since it may
-    /// name places and accounts.
-    Failed(String),
 }
 
 /// The registry, the artifacts, and the bounds.
@@ -71,10 +67,20 @@ pub(crate) struct App {
     pub(crate) registry: Registry,
     pub(crate) artifacts: ArtifactStore,
     pub(crate) limits: HttpLimits,
-    pub(crate) promote: Option<Box<Promote>>,
+    pub(crate) pipelines: Option<Arc<dyn Pipelines>>,
     pub(crate) pool: Pool,
+    pub(crate) authentication: Authentication,
+    pub(crate) quotas: Arc<Quotas>,
+    /// Whether browsers reach the server by TLS alone, so that a cookie is for nothing else.
+    pub(crate) speaks_tls: bool,
     /// KiB that bodies may still take.
     pub(crate) memory: Arc<Semaphore>,
+    /// Where events of webhooks may go.
+    pub(crate) webhooks: WebhookPolicy,
+    /// Places for work that keeps a thread for long.
+    pub(crate) long_work: Arc<Semaphore>,
+    /// Whether the server was told to stop, so that streams without an end come to theirs.
+    pub(crate) stopping: watch::Sender<bool>,
     /// Artifacts that may still be on their way.
     transfers: Arc<Semaphore>,
 }
@@ -84,12 +90,34 @@ impl App {
         registry: Registry,
         artifacts: ArtifactStore,
         limits: HttpLimits,
-        promote: Option<Box<Promote>>,
+        pipelines: Option<Arc<dyn Pipelines>>,
     ) -> Self {
         let kib = limits.bodies_bytes.max(limits.body_bytes).div_ceil(1 << 10);
         let memory = Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS)));
         let transfers = Arc::new(Semaphore::new(limits.transfers.clamp(1, Semaphore::MAX_PERMITS)));
-        Self { registry, artifacts, pool: Pool::new(limits.threads), limits, promote, memory, transfers }
+        let pool = Pool::new(limits.threads);
+        let authentication = Authentication::new(registry.clone(), pool.clone());
+        let quotas = Quotas::new(limits.requests_per_second);
+        Self {
+            registry,
+            artifacts,
+            pool,
+            authentication,
+            quotas,
+            speaks_tls: false,
+            limits,
+            pipelines,
+            memory,
+            webhooks: WebhookPolicy::default(),
+            long_work: Arc::new(Semaphore::new(LONG_WORK)),
+            stopping: watch::Sender::new(false),
+            transfers,
+        }
+    }
+
+    /// Returns the same application, whose webhooks keep to this policy.
+    pub(crate) fn with_webhooks(self, webhooks: WebhookPolicy) -> Self {
+        Self { webhooks, ..self }
     }
 
     /// Waits until one more artifact may be on its way. It is until the permit is dropped.
@@ -105,10 +133,10 @@ impl App {
 
     /// Returns an application over a new home.
     #[cfg(test)]
-    pub(crate) fn in_new_home(limits: HttpLimits, promote: Option<Box<Promote>>) -> (tempfile::TempDir, Arc<Self>) {
+    pub(crate) fn in_new_home(limits: HttpLimits, pipelines: Option<Arc<dyn Pipelines>>) -> (tempfile::TempDir, Arc<Self>) {
         let folder = tempfile::tempdir().expect("a folder");
         let home = stagewright_store::Home::open(folder.path()).expect("a home");
         home.registry.ensure_default_experiment().expect("an experiment");
-        (folder, Arc::new(Self::new(home.registry, home.artifacts, limits, promote)))
+        (folder, Arc::new(Self::new(home.registry, home.artifacts, limits, pipelines)))
     }
 }

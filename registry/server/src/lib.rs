@@ -15,24 +15,37 @@
 //! registry that it is. They run on a bounded number of threads. No request holds one of them while
 //! it waits for its client.
 
+mod access;
+#[cfg(test)]
+mod access_tests;
 mod app;
 mod artifact_path;
+mod authentication;
+mod caller;
+mod context;
 mod json_body;
 mod media_type;
 mod mlflow_error;
+mod mlmodel;
+#[cfg(test)]
+mod mutated;
 mod operation;
 mod origin;
+mod page;
 mod paging;
 mod pool;
+mod quota;
 mod request;
 mod router;
 mod routes;
 mod run_names;
 mod server;
+mod site;
 mod stream;
 mod wire;
 mod wire_models;
 
-pub use app::{HttpLimits, Promote, PromotionFault};
+pub use app::HttpLimits;
 pub use router::MLFLOW_VERSION;
-pub use server::{Server, ServerError, ServerOptions};
+pub use server::{Reload, Server, ServerError, ServerOptions};
+pub use stagewright_http::TlsFiles;

@@ -5,10 +5,10 @@
 //! server answers 500.
 
 use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use serde_json::json;
-use stagewright_store::{DatabaseError, StoreError, TrackingError, is_disk_full};
+use stagewright_store::{AccountError, DatabaseError, StoreError, TrackingError, is_disk_full};
 
 /// A condition that a request ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,10 @@ pub(crate) enum ErrorCode {
     ResourceAlreadyExists,
     EndpointNotFound,
     PermissionDenied,
+    /// The caller has not said who it is, or not truly.
+    Unauthenticated,
+    /// The caller asks too often.
+    RequestLimitExceeded,
     /// A person must mend something before the server can do this.
     InvalidState,
     /// A body is larger than the server takes.
@@ -30,6 +34,8 @@ pub(crate) enum ErrorCode {
     /// The client was too slow to send its body.
     RequestTimeout,
     TemporarilyUnavailable,
+    /// MLflow has it, and this server does not.
+    NotImplemented,
     InternalError,
 }
 
@@ -42,29 +48,49 @@ impl ErrorCode {
             Self::ResourceAlreadyExists => "RESOURCE_ALREADY_EXISTS",
             Self::EndpointNotFound => "ENDPOINT_NOT_FOUND",
             Self::PermissionDenied => "PERMISSION_DENIED",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::RequestLimitExceeded => "REQUEST_LIMIT_EXCEEDED",
             Self::InvalidState => "INVALID_STATE",
             Self::MaxBlockSizeExceeded => "MAX_BLOCK_SIZE_EXCEEDED",
             Self::QuotaExceeded => "QUOTA_EXCEEDED",
             Self::DataLoss => "DATA_LOSS",
             Self::RequestTimeout => "DEADLINE_EXCEEDED",
             Self::TemporarilyUnavailable => "TEMPORARILY_UNAVAILABLE",
+            Self::NotImplemented => "NOT_IMPLEMENTED",
             Self::InternalError => "INTERNAL_ERROR",
         }
     }
 
-    fn status(self) -> StatusCode {
+    /// Returns the class that MLflow has since 3.17 beside some codes, with its SQLSTATE.
+    fn class(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::InvalidParameterValue => Some(("INVALID_PARAMETER_VALUE", "KAM00")),
+            Self::ResourceDoesNotExist | Self::EndpointNotFound => Some(("RESOURCE_NOT_FOUND", "KAM00")),
+            Self::ResourceAlreadyExists => Some(("RESOURCE_ALREADY_EXISTS", "KAM00")),
+            Self::PermissionDenied => Some(("PERMISSION_DENIED", "KAM00")),
+            Self::InvalidState | Self::TemporarilyUnavailable | Self::InternalError => {
+                Some(("CLIENT_INTERNAL_ERROR", "XXM00"))
+            }
+            _ => None,
+        }
+    }
+
+    pub(crate) fn status(self) -> StatusCode {
         match self {
             Self::InvalidParameterValue | Self::MalformedRequest | Self::ResourceAlreadyExists => {
                 StatusCode::BAD_REQUEST
             }
             Self::ResourceDoesNotExist | Self::EndpointNotFound => StatusCode::NOT_FOUND,
             Self::PermissionDenied => StatusCode::FORBIDDEN,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::RequestLimitExceeded => StatusCode::TOO_MANY_REQUESTS,
             Self::InvalidState => StatusCode::CONFLICT,
             Self::MaxBlockSizeExceeded => StatusCode::PAYLOAD_TOO_LARGE,
             Self::QuotaExceeded => StatusCode::INSUFFICIENT_STORAGE,
             Self::DataLoss => StatusCode::GONE,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
             Self::TemporarilyUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotImplemented => StatusCode::NOT_IMPLEMENTED,
             Self::InternalError => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -91,11 +117,31 @@ impl MlflowError {
         Self::new(ErrorCode::ResourceDoesNotExist, message)
     }
 
+    /// The caller has signed in and may not do this.
+    pub(crate) fn denied() -> Self {
+        Self::new(ErrorCode::PermissionDenied, "Permission denied")
+    }
+
+    /// The caller has to sign in.
+    pub(crate) fn unauthenticated() -> Self {
+        let message = "You are not authenticated. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or \
+                       MLFLOW_TRACKING_TOKEN.";
+        Self::new(ErrorCode::Unauthenticated, message)
+    }
+
     pub(crate) fn into_response(self) -> Response<Body> {
-        let body = json!({ "error_code": self.code.name(), "message": self.message });
+        let mut body = json!({ "error_code": self.code.name(), "message": self.message });
+        if let Some((class, state)) = self.code.class() {
+            body["error_class"] = class.into();
+            body["sqlstate"] = state.into();
+        }
         let mut response = Response::new(Body::from(body.to_string()));
         *response.status_mut() = self.code.status();
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        if self.code == ErrorCode::Unauthenticated {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"stagewright\""));
+        }
         response
     }
 }
@@ -104,7 +150,10 @@ impl From<StoreError> for MlflowError {
     fn from(error: StoreError) -> Self {
         let code = code_of(&error);
         match code {
-            ErrorCode::TemporarilyUnavailable | ErrorCode::QuotaExceeded | ErrorCode::DataLoss => {
+            ErrorCode::TemporarilyUnavailable
+            | ErrorCode::InvalidState
+            | ErrorCode::QuotaExceeded
+            | ErrorCode::DataLoss => {
                 tracing::error!("{error}");
             }
             _ => {}
@@ -163,12 +212,18 @@ fn code_of(error: &StoreError) -> ErrorCode {
         | StoreError::NoModel { .. }
         | StoreError::NoVersion { .. }
         | StoreError::BadRunId { .. }
-        | StoreError::Tracking(TrackingError::NoFile { .. } | TrackingError::NoLoggedModel { .. }) => {
+        | StoreError::Account(AccountError::NoUser { .. } | AccountError::NoToken { .. })
+        | StoreError::Tracking(TrackingError::NoFile { .. }
+            | TrackingError::NoLoggedModel { .. }
+            | TrackingError::NoWebhook { .. }
+            | TrackingError::NoUpload) => {
             Code::ResourceDoesNotExist
         }
-        StoreError::ExperimentExists { .. } | StoreError::ModelExists { .. } | StoreError::RunExists { .. } => {
+        StoreError::ExperimentExists { .. } | StoreError::ModelExists { .. } | StoreError::RunExists { .. } | StoreError::Account(AccountError::UserExists { .. }) => {
             Code::ResourceAlreadyExists
         }
+        StoreError::Tracking(TrackingError::PartsTooLarge { .. }) => Code::MaxBlockSizeExceeded,
+        StoreError::Tracking(TrackingError::UploadBusy) => Code::TemporarilyUnavailable,
         StoreError::Io { source, .. } if is_disk_full(source) => Code::QuotaExceeded,
         StoreError::Missing { .. }
         | StoreError::MissingEverywhere { .. }
@@ -178,8 +233,14 @@ fn code_of(error: &StoreError) -> ErrorCode {
         | StoreError::BadRecord { .. }
         | StoreError::Tampered { .. }
         | StoreError::Differs { .. } => Code::DataLoss,
-        StoreError::ReadOnly { .. } | StoreError::TooNew { .. } | StoreError::TooOld { .. } => Code::PermissionDenied,
+        StoreError::ReadOnly { .. }
+        | StoreError::OnlyReadable { .. }
+        | StoreError::TooNew { .. }
+        | StoreError::TooOld { .. } => Code::PermissionDenied,
         StoreError::Database { source, .. } if is_full(source) => Code::QuotaExceeded,
+        StoreError::Database { source, .. } if source.is_damage() => Code::DataLoss,
+        StoreError::Database { source, .. } if !source.may_pass() => Code::InvalidState,
+        StoreError::Io { source, .. } if stays(source) => Code::InvalidState,
         StoreError::Database { .. }
         | StoreError::Io { .. }
         | StoreError::Shared { .. }
@@ -188,6 +249,20 @@ fn code_of(error: &StoreError) -> ErrorCode {
         | StoreError::Random { .. } => Code::TemporarilyUnavailable,
         _ => Code::InvalidParameterValue,
     }
+}
+
+/// Returns whether a fault of a file stays until a person mends something.
+fn stays(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind;
+    matches!(
+        error.kind(),
+        ErrorKind::IsADirectory
+            | ErrorKind::NotADirectory
+            | ErrorKind::NotFound
+            | ErrorKind::PermissionDenied
+            | ErrorKind::ReadOnlyFilesystem
+            | ErrorKind::Unsupported
+    )
 }
 
 /// Returns whether a database's disk is full, by the words of SQLite and PostgreSQL.
@@ -212,6 +287,7 @@ mod tests {
             Code::ResourceAlreadyExists,
             Code::EndpointNotFound,
             Code::PermissionDenied,
+            Code::Unauthenticated,
             Code::InvalidState,
             Code::MaxBlockSizeExceeded,
             Code::QuotaExceeded,
@@ -223,6 +299,12 @@ mod tests {
         let full = std::io::Error::from(std::io::ErrorKind::StorageFull);
         let full = StoreError::Io { action: "write", path: "blob".into(), source: full };
         assert_eq!(MlflowError::from(full).code, Code::QuotaExceeded);
+        let of_a_file = |kind| {
+            let source = std::io::Error::from(kind);
+            MlflowError::from(StoreError::Io { action: "write", path: "blob".into(), source }).code
+        };
+        assert_eq!(of_a_file(std::io::ErrorKind::PermissionDenied), Code::InvalidState);
+        assert_eq!(of_a_file(std::io::ErrorKind::Interrupted), Code::TemporarilyUnavailable);
         let damaged = StoreError::Damaged { path: "blob".into(), problem: "cut off".into() };
         assert_eq!(MlflowError::from(damaged).code, Code::DataLoss);
     }

@@ -23,7 +23,7 @@ pub(crate) const MODEL: &str = "model";
 const PYTHON: &str = "3.11";
 
 /// The packages that loading needs. A newer loader reads what this server writes.
-pub(crate) const REQUIREMENTS: &str = "mlflow>=2.20\nstagewright>=0.1\n";
+pub(crate) const REQUIREMENTS: &str = "mlflow>=2.22\nstagewright>=0.1\n";
 
 /// The limits of a component where its version records none: those of a training.
 const MEMORY_BYTES: u64 = 2 << 30;
@@ -115,9 +115,10 @@ fn inputs(signature: &Signature) -> Value {
 fn input_type(field: &Field) -> &'static str {
     match field.data_type {
         DataType::Boolean => "boolean",
-        // MLflow refuses a column of `long` with missing values, and whole numbers in one of
-        // `double`. The loader checks what passes.
-        DataType::Int64 if field.nullable => "any",
+        // As MLflow infers it from numbers with missing values, which its `long` refuses. The loader
+        // checks that the numbers are whole. Why not `any`? MLflow 2 mixes up the rows of such
+        // columns where the index does not count from 0.
+        DataType::Int64 if field.nullable => "double",
         DataType::Int64 => "long",
         DataType::Float64 => "double",
         DataType::Utf8 | DataType::Categorical => "string",
@@ -196,9 +197,9 @@ mod tests {
     }
 
     #[test]
-    fn columns_that_mlflow_cannot_type_with_missing_values_are_left_to_the_loader() {
+    fn whole_numbers_with_missing_values_are_double() {
         let of = |data_type, nullable| input_type(&Field::new("a", data_type).with_nullable(nullable));
-        assert_eq!([of(DataType::Int64, false), of(DataType::Int64, true)], ["long", "any"]);
+        assert_eq!([of(DataType::Int64, false), of(DataType::Int64, true)], ["long", "double"]);
         assert_eq!([of(DataType::Float64, true), of(DataType::Categorical, true)], ["double", "string"]);
     }
 }

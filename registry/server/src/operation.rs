@@ -1,20 +1,30 @@
-//! Operations: what a request of the JSON interface does.
+//! Routes: what they do, and the way of a request to that.
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::Pin;
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::extract::{RawPathParams, Request, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Method, Response};
+use axum::extract::{RawPathParams, Request};
+use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::{HeaderMap, HeaderValue, Method, Response};
 use serde::Serialize;
+use subtle::ConstantTimeEq as _;
 
+use crate::access::{self, Needs};
 use crate::app::App;
-use crate::json_body;
+use crate::caller::Caller;
+use crate::context::Context;
 use crate::mlflow_error::{ErrorCode, MlflowError};
+use crate::page::{self, Page, PageOperation, PageRequest};
+use crate::quota::{Taken, Taker};
 use crate::request::Fields;
+use crate::{json_body, site, stream};
 
 /// The most bytes of the body of an operation that names no other number.
 const MOST_BODY: usize = 2 << 20;
+/// The most bytes of a form.
+const MOST_FORM: usize = 256 << 10;
 
 /// The JSON of an answer.
 pub(crate) struct Reply(Vec<u8>);
@@ -34,78 +44,378 @@ pub(crate) fn reply(record: &impl Serialize) -> Result<Reply, MlflowError> {
 }
 
 /// Something that a request asks for. It may block.
-pub(crate) type Operation = fn(&App, &Fields) -> Result<Reply, MlflowError>;
+pub(crate) type Operation = fn(&Context, &Fields) -> Result<Reply, MlflowError>;
 
-/// An operation and its place below `/api/2.0`.
+/// Something that sends or takes a stream. Its members are those of the query and of the path.
+pub(crate) type Streaming = fn(Context, Fields, Request) -> Answering;
+
+/// The address that a request came from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) IpAddr);
+
+/// The member of a form, and the header of another request, that carries the text of the session.
+pub(crate) const FORM_TOKEN: &str = "form_token";
+pub(crate) const FORM_TOKEN_HEADER: &str = "x-stagewright-form-token";
+
+/// An answer that is being made.
+pub(crate) type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+
+/// Where a path is mounted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Below `/api/2.0` and `/ajax-api/2.0`.
+    Interface,
+    /// Below `/api/3.0` and `/ajax-api/3.0`.
+    Interface3,
+    /// As it is.
+    Root,
+}
+
+/// What a route does.
+#[derive(Clone, Copy)]
+pub(crate) enum Work {
+    /// Answers JSON to members of a query or of a JSON body of at most so many bytes.
+    Operation(Operation, usize),
+    /// Streams.
+    Streaming(Streaming),
+    /// Shows a page.
+    Page(PageOperation),
+    /// Does what a form of a page posts.
+    Action(PageOperation),
+    /// Shows a page of `stagewright_pages`, or does what a form of one posts.
+    Site(stagewright_pages::Route),
+}
+
+/// A path, what it needs of its caller, and what it does.
 pub(crate) struct Route {
     pub(crate) method: Method,
-    /// The path, such as `/mlflow/runs/create`.
+    pub(crate) place: Place,
+    /// The path below its place, such as `/mlflow/runs/create`.
     pub(crate) path: &'static str,
-    /// The most bytes of the body, within those of the server.
-    pub(crate) most: usize,
-    pub(crate) operation: Operation,
+    pub(crate) needs: Needs,
+    pub(crate) work: Work,
 }
 
 impl Route {
-    pub(crate) const fn new(method: Method, path: &'static str, operation: Operation) -> Self {
-        Self { method, path, most: MOST_BODY, operation }
+    /// An operation of the JSON interface.
+    pub(crate) fn new(method: Method, path: &'static str, needs: Needs, operation: Operation) -> Self {
+        Self { method, place: Place::Interface, path, needs, work: Work::Operation(operation, MOST_BODY) }
     }
 
-    pub(crate) const fn get(path: &'static str, operation: Operation) -> Self {
-        Self::new(Method::GET, path, operation)
+    pub(crate) fn get(path: &'static str, needs: Needs, operation: Operation) -> Self {
+        Self::new(Method::GET, path, needs, operation)
     }
 
-    pub(crate) const fn post(path: &'static str, operation: Operation) -> Self {
-        Self::new(Method::POST, path, operation)
+    pub(crate) fn post(path: &'static str, needs: Needs, operation: Operation) -> Self {
+        Self::new(Method::POST, path, needs, operation)
+    }
+
+    /// A stream of files, of events or of another kind.
+    pub(crate) fn streaming(method: Method, path: &'static str, needs: Needs, streaming: Streaming) -> Self {
+        Self { method, place: Place::Interface, path, needs, work: Work::Streaming(streaming) }
+    }
+
+    /// A page of the root.
+    pub(crate) fn page(path: &'static str, needs: Needs, page: PageOperation) -> Self {
+        Self { method: Method::GET, place: Place::Root, path, needs, work: Work::Page(page) }
+    }
+
+    /// An action of the root: what a form of a page posts.
+    pub(crate) fn action(path: &'static str, needs: Needs, action: PageOperation) -> Self {
+        Self { method: Method::POST, place: Place::Root, path, needs, work: Work::Action(action) }
+    }
+
+    /// Returns the same route at another place.
+    pub(crate) fn at(self, place: Place) -> Self {
+        Self { place, ..self }
+    }
+
+    /// Returns the same operation with a body of at most so many bytes, within those of the server.
+    pub(crate) fn with_most(self, most: usize) -> Self {
+        let work = match self.work {
+            Work::Operation(operation, _) => Work::Operation(operation, most),
+            other => other,
+        };
+        Self { work, ..self }
+    }
+
+    /// Returns the full paths.
+    pub(crate) fn paths(&self) -> Vec<String> {
+        let below = |version: &str| ["/api", "/ajax-api"].map(|prefix| format!("{prefix}{version}{}", self.path));
+        match self.place {
+            Place::Interface => below("/2.0").to_vec(),
+            Place::Interface3 => below("/3.0").to_vec(),
+            Place::Root => vec![self.path.to_owned()],
+        }
     }
 }
 
-/// Answers a request with an operation.
+/// A request whose caller is known, and what its route needs.
+struct Asked {
+    context: Context,
+    needs: Arc<Needs>,
+    /// The members in the path, which are stronger than those of query and body.
+    in_path: Vec<(String, String)>,
+}
+
+/// Answers a request by its route.
 pub(crate) async fn answer(
-    State(app): State<Arc<App>>,
+    app: Arc<App>,
     path: RawPathParams,
     request: Request,
-    (operation, most): (Operation, usize),
+    (needs, work): (Arc<Needs>, Work),
 ) -> Response<Body> {
+    let is_page = matches!(work, Work::Page(_) | Work::Action(_) | Work::Site(_));
+    let wants_json = !is_page || wants_json(&request);
     let in_path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    match perform(app, in_path, request, operation, most).await {
-        Ok(reply) => reply.into_response(),
-        Err(error) => error.into_response(),
+    let (caller, taken) = match admitted(&app, &needs, &work, &request).await {
+        Ok(admitted) => admitted,
+        Err(error) => return refused(&app, error, request, wants_json).await,
+    };
+    let asked = Asked { context: Context::new(app.clone(), caller), needs, in_path };
+    match work {
+        Work::Operation(operation, most) => match perform(asked, request, operation, most).await {
+            Ok(reply) => reply.into_response(),
+            Err(error) => error.into_response(),
+        },
+        Work::Streaming(streaming) => {
+            let response = stream_to(asked, request, streaming).await;
+            // The share of the caller is taken until the stream has ended.
+            response.map(|body| stream::holding(body, taken))
+        }
+        Work::Site(route) => {
+            let at = request.uri().clone();
+            match show_site(asked, request, route).await {
+                // The share of the caller is taken until the stream has ended.
+                Ok(answer) => site::send(&app, answer).await.map(|body| stream::holding(body, taken)),
+                Err(error) => page::error(error, &at, wants_json),
+            }
+        }
+        Work::Page(page) | Work::Action(page) => {
+            let at = request.uri().clone();
+            match show(asked, request, page, wants_json).await {
+                Ok(page) => page.into_response(),
+                Err(error) => page::error(error, &at, wants_json),
+            }
+        }
     }
 }
 
-async fn perform(
-    app: Arc<App>,
-    in_path: Vec<(String, String)>,
-    request: Request,
-    operation: Operation,
-    most: usize,
-) -> Result<Reply, MlflowError> {
+/// Says who asks, before a byte of the body is read, and takes the request from the caller's share.
+///
+/// # Errors
+/// The caller has to sign in, or asks for too much.
+async fn admitted(
+    app: &Arc<App>,
+    needs: &Needs,
+    work: &Work,
+    request: &Request,
+) -> Result<(Caller, Option<Taken>), MlflowError> {
+    let address = peer(request);
+    let caller = match needs {
+        // Probes and the login page answer even if the registry does not.
+        Needs::Nobody if app.authentication.is_required() => Caller::Nobody,
+        Needs::Nobody => Caller::Everyone,
+        _ => match app.authentication.caller(request.headers(), address).await? {
+            Caller::Nobody => return Err(MlflowError::unauthenticated()),
+            caller => caller,
+        },
+    };
+    let taker = Taker::of(&caller, address);
+    app.quotas.request(taker.as_ref())?;
+    let most = (app.limits.transfers / 4).max(1);
+    let is_stream = match work {
+        Work::Site(route) => route.is_stream,
+        work => matches!(work, Work::Streaming(_)),
+    };
+    let taken = is_stream.then(|| app.quotas.transfer(taker.as_ref(), most)).transpose()?;
+    // A page of another site can make a browser send its cookie, but cannot set a header. A form
+    // carries the text in a member, which is checked when the form is read.
+    let is_form = match work {
+        Work::Site(route) => route.method == stagewright_pages::Method::Post,
+        work => matches!(work, Work::Action(_)),
+    };
+    if !is_form && changes(request.method()) {
+        let sent = request.headers().get(FORM_TOKEN_HEADER).and_then(|value| value.to_str().ok());
+        check_form_token(&caller, sent)?;
+    }
+    Ok((caller, taken))
+}
+
+/// Answers a request that is refused before its body is read.
+async fn refused(app: &Arc<App>, error: MlflowError, request: Request, wants_json: bool) -> Response<Body> {
+    let at = request.uri().clone();
+    stream::discard(&mut request.into_body(), app).await;
+    page::error(error, &at, wants_json)
+}
+
+/// Checks the text that a browser with a session has to send with whatever changes something.
+///
+/// # Errors
+/// It is not that of the session.
+fn check_form_token(caller: &Caller, sent: Option<&str>) -> Result<(), MlflowError> {
+    match caller.form_token() {
+        Some(token) if sent.is_none_or(|sent| !bool::from(sent.as_bytes().ct_eq(token.as_bytes()))) => {
+            let message = "The form is not one of this session. Load the page again.";
+            Err(MlflowError::new(ErrorCode::PermissionDenied, message))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn changes(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// Returns the address that a request came from. Without one, as in tests of routes alone, it is
+/// this machine's.
+pub(crate) fn peer(request: &Request) -> IpAddr {
+    request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0)
+}
+
+impl Asked {
+    /// Returns the members of the query and of the path.
+    fn fields_of_query(&self, query: Option<&str>) -> Fields {
+        self.with_path(Fields::of_query(query.unwrap_or_default()))
+    }
+
+    fn with_path(&self, mut fields: Fields) -> Fields {
+        self.in_path.iter().for_each(|(name, value)| fields.set(name, value));
+        fields
+    }
+
+    /// The one place where permissions are checked, on a thread that may wait for the registry.
+    fn check(&self, fields: &Fields) -> Result<(), MlflowError> {
+        access::check(&self.context, &self.needs, fields)
+    }
+}
+
+async fn perform(asked: Asked, request: Request, operation: Operation, most: usize) -> Result<Reply, MlflowError> {
+    let app = asked.context.app().clone();
     let (head, mut body) = request.into_parts();
     if matches!(head.method, Method::GET | Method::HEAD) {
-        let mut fields = Fields::of_query(head.uri.query().unwrap_or_default());
-        in_path.iter().for_each(|(name, value)| fields.set(name, value));
-        let on = app.clone();
-        return app.pool.run(move || operation(&on, &fields)).await;
+        let fields = asked.fields_of_query(head.uri.query());
+        let work = move || {
+            asked.check(&fields)?;
+            operation(&asked.context, &fields)
+        };
+        return app.pool.run(work).await;
     }
     let (bytes, memory) = json_body::read(&app, &head.headers, &mut body, most).await?;
-    let is_json =
-        |value: &HeaderValue| value.to_str().is_ok_and(|text| text.trim_start().starts_with("application/json"));
     // A form of another site may post other types without asking first.
-    if !bytes.is_empty() && !head.headers.get(CONTENT_TYPE).is_some_and(is_json) {
+    if !bytes.is_empty() && !is_of_type(&head.headers, "application/json") {
         return Err(MlflowError::invalid("Bad Request. Content-Type must be one of ['application/json']."));
     }
-    let on = app.clone();
-    app.pool
-        .run(move || {
-            // Given back when the work ends, even if the client has gone by then.
-            let _memory = memory;
-            let mut fields = Fields::of_body(&bytes)?;
-            drop(bytes);
-            in_path.iter().for_each(|(name, value)| fields.set(name, value));
-            operation(&on, &fields)
-        })
-        .await
+    let work = move || {
+        // Given back when the work ends, even if the client has gone by then.
+        let _memory = memory;
+        let fields = asked.with_path(Fields::of_body(&bytes)?);
+        drop(bytes);
+        asked.check(&fields)?;
+        operation(&asked.context, &fields)
+    };
+    app.pool.run(work).await
+}
+
+async fn stream_to(asked: Asked, request: Request, streaming: Streaming) -> Response<Body> {
+    let app = asked.context.app().clone();
+    let fields = asked.fields_of_query(request.uri().query());
+    let check = move || {
+        asked.check(&fields)?;
+        Ok((asked.context, fields))
+    };
+    match app.pool.run(check).await {
+        Ok((context, fields)) => streaming(context, fields, request).await,
+        Err(error) => {
+            stream::discard(&mut request.into_body(), &app).await;
+            error.into_response()
+        }
+    }
+}
+
+async fn show(asked: Asked, request: Request, page: PageOperation, wants_json: bool) -> Result<Page, MlflowError> {
+    let app = asked.context.app().clone();
+    let (head, mut body) = request.into_parts();
+    let path = head.uri.path().to_owned();
+    if matches!(head.method, Method::GET | Method::HEAD) {
+        let fields = asked.fields_of_query(head.uri.query());
+        let work = move || {
+            asked.check(&fields)?;
+            page(&asked.context, &PageRequest { fields, wants_json, path, headers: head.headers })
+        };
+        return app.pool.run(work).await;
+    }
+    let (bytes, memory) = json_body::read(&app, &head.headers, &mut body, MOST_FORM).await?;
+    if !bytes.is_empty() && !is_of_type(&head.headers, "application/x-www-form-urlencoded") {
+        return Err(MlflowError::invalid("The body of this request is a form."));
+    }
+    let work = move || {
+        let _memory = memory;
+        let form = String::from_utf8(bytes).map_err(|_| MlflowError::invalid("The form is not UTF-8."))?;
+        let fields = asked.with_path(Fields::of_query(&form));
+        check_form_token(&asked.context.caller, fields.text(FORM_TOKEN)?)?;
+        asked.check(&fields)?;
+        page(&asked.context, &PageRequest { fields, wants_json, path, headers: head.headers })
+    };
+    app.pool.run(work).await
+}
+
+/// Shows a page of `stagewright_pages`, or why it is not shown.
+async fn show_site(
+    asked: Asked,
+    request: Request,
+    route: stagewright_pages::Route,
+) -> Result<stagewright_pages::Answer, MlflowError> {
+    let app = asked.context.app().clone();
+    let (head, mut body) = request.into_parts();
+    let mut memory = None;
+    let mut form = String::new();
+    if !matches!(head.method, Method::GET | Method::HEAD) {
+        let (bytes, held) = json_body::read(&app, &head.headers, &mut body, MOST_FORM).await?;
+        if !bytes.is_empty() && !is_of_type(&head.headers, "application/x-www-form-urlencoded") {
+            return Err(MlflowError::invalid("The body of this request is a form."));
+        }
+        form = String::from_utf8(bytes).map_err(|_| MlflowError::invalid("The form is not UTF-8."))?;
+        memory = Some(held);
+    }
+    let sent = site::Asked {
+        path: head.uri.path().to_owned(),
+        query: head.uri.query().unwrap_or_default().to_owned(),
+        in_path: asked.in_path.clone(),
+        accept: site::Asked::accept(&head.headers),
+        form,
+    };
+    let work = move || {
+        let _memory = memory;
+        let fields = asked.with_path(Fields::of_query(&sent.form));
+        let checked = match route.method {
+            stagewright_pages::Method::Get => Ok(()),
+            stagewright_pages::Method::Post => check_form_token(&asked.context.caller, form_token(&sent.form).as_deref()),
+        };
+        match checked.and_then(|()| asked.check(&fields)) {
+            Ok(()) => Ok(site::answer(&asked.context, route, &sent)),
+            Err(error) => Ok(site::refused(&asked.context, &error, &sent)),
+        }
+    };
+    app.pool.run(work).await
+}
+
+/// Returns the text of a form by which it is known to be one of the caller's session.
+fn form_token(form: &str) -> Option<String> {
+    let fields = stagewright_pages::Query::parse(form);
+    fields.get(stagewright_pages::Session::FIELD).map(str::to_owned)
+}
+
+/// Returns whether a browser or a program wants a page as JSON.
+fn wants_json(request: &Request) -> bool {
+    let accepts = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let asks = request.uri().query().unwrap_or_default().split('&').any(|pair| pair == "format=json");
+    asks || accepts.split(',').next().is_some_and(|first| first.trim().starts_with("application/json"))
+}
+
+fn is_of_type(headers: &HeaderMap, media_type: &str) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    value.is_some_and(|text| text.trim_start().starts_with(media_type))
 }
 
 #[cfg(test)]
@@ -131,7 +441,7 @@ mod tests {
         assert!(!waited.timed_out(), "step {step} does not come");
     }
 
-    fn waits(_: &App, _: &Fields) -> Result<Reply, MlflowError> {
+    fn waits(_: &Context, _: &Fields) -> Result<Reply, MlflowError> {
         set_step(1);
         wait_for_step(2);
         reply(&())
@@ -145,8 +455,9 @@ mod tests {
         let body = format!("{{\"a\": \"{}\"}}", "x".repeat(1 << 20));
         let request = Request::builder().method(Method::POST).uri("/").header(CONTENT_TYPE, "application/json");
         let request = request.body(Body::from(body)).expect("a request");
-        let on = app.clone();
-        let client = tokio::spawn(perform(on, Vec::new(), request, waits, usize::MAX));
+        let context = Context::new(app.clone(), Caller::Everyone);
+        let asked = Asked { context, needs: Arc::new(Needs::Anybody), in_path: Vec::new() };
+        let client = tokio::spawn(perform(asked, request, waits, usize::MAX));
         tokio::task::spawn_blocking(|| wait_for_step(1)).await.expect("it has begun");
         client.abort();
         assert!(client.await.is_err_and(|ended| ended.is_cancelled()));

@@ -1,5 +1,7 @@
 //! Pages of results: the tokens that a client sends back for the next one.
 
+use stagewright_store::{Page, StoreError};
+
 use crate::mlflow_error::MlflowError;
 use crate::request::Fields;
 
@@ -42,9 +44,40 @@ impl Asked {
 
     /// Returns the page that the store is asked for, which has one result more than the client
     /// wants: it says whether there is another page.
-    pub(crate) fn with_one_more(self) -> stagewright_store::Page {
+    pub(crate) fn with_one_more(self) -> Page {
         let offset = usize::try_from(self.start).unwrap_or(usize::MAX);
-        stagewright_store::Page { limit: self.limit + 1, offset }
+        Page { limit: self.limit + 1, offset }
+    }
+
+    /// Returns the results of the page among those that `is_visible`, and the token of the next
+    /// page, if there is one. `search` returns a page of all results.
+    ///
+    /// # Errors
+    /// Those of `search`.
+    pub(crate) fn page<T>(
+        self,
+        search: impl Fn(Page) -> Result<Vec<T>, StoreError>,
+        is_visible: impl Fn(&T) -> bool,
+    ) -> Result<(Vec<T>, Option<String>), MlflowError> {
+        let (mut results, mut position) = (Vec::new(), self.start);
+        let size = self.limit.saturating_add(1);
+        loop {
+            let offset = usize::try_from(position).unwrap_or(usize::MAX);
+            let found = search(Page { limit: size, offset })?;
+            let is_last = found.len() < size;
+            for result in found {
+                if is_visible(&result) {
+                    if results.len() == self.limit {
+                        return Ok((results, Some(token(position))));
+                    }
+                    results.push(result);
+                }
+                position += 1;
+            }
+            if is_last {
+                return Ok((results, None));
+            }
+        }
     }
 
     /// Cuts the results to the page. Returns the token of the next page, if there is one.

@@ -4,10 +4,9 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{RawPathParams, Request, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Method, Response};
-use axum::routing::{MethodFilter, get, on, post};
+use axum::extract::{RawPathParams, Request};
+use axum::http::{Method, Response};
+use axum::routing::{MethodFilter, on};
 
 use crate::app::App;
 use crate::mlflow_error::{ErrorCode, MlflowError};
@@ -17,35 +16,20 @@ use crate::routes;
 /// The version of MLflow whose interface this is.
 pub const MLFLOW_VERSION: &str = "3.17.2";
 
-/// The places of the interface: that of clients, and that of pages.
-const PREFIXES: [&str; 2] = ["/api", "/ajax-api"];
-
-/// Returns the server's routes.
-pub(crate) fn router(app: Arc<App>) -> Router {
-    let mut router = Router::new()
-        .route("/health", get(|| async { text("OK") }))
-        .route("/version", get(|| async { text(MLFLOW_VERSION) }))
-        .route("/get-artifact", get(routes::download_of_run))
-        .route("/model-versions/get-artifact", get(routes::download_of_version));
-    for prefix in PREFIXES {
-        for route in routes::all() {
-            router = mount(router, &format!("{prefix}/2.0{}", route.path), &route);
+/// Returns the server's routes: those of [`routes::table`], and no other.
+pub(crate) fn router(app: &Arc<App>) -> Router {
+    let mut router = Router::new();
+    for route in routes::table() {
+        for path in route.paths() {
+            router = mount(router, app, &path, &route);
         }
-        router = mount(router, &format!("{prefix}/3.0/mlflow/server-info"), &routes::SERVER_INFO);
-        let artifacts = format!("{prefix}/2.0/mlflow-artifacts/artifacts");
-        let file = get(routes::download).put(routes::upload).delete(routes::delete);
-        router = router.route(&format!("{artifacts}/{{*path}}"), file);
     }
-    // Of pages alone.
-    let router = router
-        .route("/ajax-api/2.0/mlflow/upload-artifact", post(routes::upload_of_run))
-        .route("/ajax-api/2.0/mlflow/logged-models/{model_id}/artifacts/files", get(routes::download_of_logged_model));
-    router.fallback(nothing).with_state(app)
+    router.fallback(nothing)
 }
 
-fn mount(router: Router<Arc<App>>, path: &str, route: &Route) -> Router<Arc<App>> {
-    let what = (route.operation, route.most);
-    let handler = move |app: State<Arc<App>>, path: RawPathParams, request: Request| answer(app, path, request, what);
+fn mount(router: Router, app: &Arc<App>, path: &str, route: &Route) -> Router {
+    let (app, what) = (app.clone(), (Arc::new(route.needs.clone()), route.work));
+    let handler = move |path: RawPathParams, request: Request| answer(app.clone(), path, request, what.clone());
     router.route(path, on(filter(&route.method), handler))
 }
 
@@ -68,19 +52,15 @@ async fn nothing(request: Request) -> Response<Body> {
     MlflowError::new(ErrorCode::EndpointNotFound, message).into_response()
 }
 
-fn text(text: &'static str) -> Response<Body> {
-    let mut response = Response::new(Body::from(text));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    response
-}
-
 #[cfg(test)]
 mod tests {
     use axum::http::StatusCode;
+    use axum::http::header::CONTENT_TYPE;
     use tower::Service as _;
 
     use super::*;
     use crate::app::HttpLimits;
+    use crate::operation::Work;
 
     /// Requests that lack everything, have the wrong types, or name what does not exist.
     const BODIES: [&str; 4] = [
@@ -107,15 +87,15 @@ mod tests {
     #[tokio::test]
     async fn whatever_a_request_lacks_is_no_fault_of_the_server() {
         let (_folder, app) = App::in_new_home(HttpLimits::default(), None);
-        let router = router(app);
+        let router = router(&app);
         let mut seen = 0;
-        for route in routes::all() {
-            let path = route.path.replace("{model_id}", "m-0").replace("{tag_key}", "t");
+        for route in routes::table().into_iter().filter(|route| matches!(route.work, Work::Operation(..))) {
             for body in BODIES {
                 let query =
                     if route.method == Method::GET { "?name=none&run_id=none&version=x&path=..&path=a" } else { "" };
-                for prefix in PREFIXES {
-                    let at = format!("{prefix}/2.0{path}{query}");
+                for path in route.paths() {
+                    let path = path.replace("{model_id}", "m-0").replace("{tag_key}", "t");
+                    let at = format!("{path}{query}");
                     let (status, answer) = status(&router, &route.method, &at, body).await;
                     assert!(status.as_u16() < 500, "{} {at} {body}: {status} {answer}", route.method);
                     assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{at}");
@@ -131,7 +111,7 @@ mod tests {
     #[tokio::test]
     async fn a_head_of_an_answer_is_asked_for_as_the_answer() {
         let (_folder, app) = App::in_new_home(HttpLimits::default(), None);
-        let router = router(app);
+        let router = router(&app);
         let path = "/api/2.0/mlflow/experiments/get?experiment_id=0";
         for method in [Method::GET, Method::HEAD] {
             assert_eq!(status(&router, &method, path, "").await.0, StatusCode::OK, "{method}");

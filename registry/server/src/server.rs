@@ -1,9 +1,7 @@
 //! Listening: connections within bounds, and their end.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,24 +10,18 @@ use axum::body::Body;
 use axum::http::header::{X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use axum::http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use stagewright_store::{ArtifactStore, Registry, StoreError};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use stagewright_http::{
+    AnswerTime, Answers, ConnectionLimits, ListenError, Listener, Reloaded, TlsError, TlsFiles,
+};
+use stagewright_pages::Pipelines;
+use stagewright_store::{ArtifactStore, PARTS_LIFETIME, Registry, StoreError};
+use stagewright_webhooks::{WebhookFollower, WebhookPolicy};
 use tower::Service as _;
 
-use crate::app::{App, HttpLimits, Promote};
+use crate::app::{App, HttpLimits};
+use crate::operation::Peer;
 use crate::origin::Origins;
 use crate::router::router;
-
-/// The least buffer for a head that hyper takes.
-const LEAST_HEADER_BYTES: usize = 8 << 10;
-
-/// Descriptors that are left for everything but connections and their files: the registry.
-const OTHER_DESCRIPTORS: usize = 256;
 
 /// Descriptors of a connection: its socket, and a file on its way.
 const CONNECTION_DESCRIPTORS: usize = 2;
@@ -37,15 +29,18 @@ const CONNECTION_DESCRIPTORS: usize = 2;
 /// Whose pages may show an answer as a part of theirs.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// How long nothing is accepted after the system refused.
-const PAUSE: Duration = Duration::from_millis(20);
+/// The time between two collections of abandoned uploads.
+const COLLECTION: Duration = Duration::from_secs(60 * 60);
 
 /// The settings of a server.
 pub struct ServerOptions {
     /// The address to listen on.
     pub address: SocketAddr,
-    /// Whether everybody is admitted on an address that other machines reach.
+    /// Whether a server without accounts may listen on an address that other machines reach, so
+    /// that everybody is admitted.
     pub is_insecure: bool,
+    /// Certificate and key. `None` speaks without TLS.
+    pub tls: Option<TlsFiles>,
     /// Further names of this server, such as that of a proxy in front of it. A request for another
     /// name is refused, unless that is `localhost` or an address.
     pub hosts: Vec<String>,
@@ -53,8 +48,10 @@ pub struct ServerOptions {
     pub limits: HttpLimits,
     /// The time for requests to end after the server was told to stop.
     pub drain: Duration,
-    /// Promotes versions of pipelines' models. `None` promotes nothing.
-    pub promote: Option<Box<Promote>>,
+    /// What is done with models of pipelines, such as promotions; `None`: nothing.
+    pub pipelines: Option<Arc<dyn Pipelines>>,
+    /// Where events of webhooks may go.
+    pub webhooks: WebhookPolicy,
 }
 
 impl ServerOptions {
@@ -63,10 +60,12 @@ impl ServerOptions {
         Self {
             address,
             is_insecure: false,
+            tls: None,
             hosts: Vec::new(),
             limits: HttpLimits::default(),
             drain: Duration::from_secs(30),
-            promote: None,
+            pipelines: None,
+            webhooks: WebhookPolicy::default(),
         }
     }
 }
@@ -88,6 +87,9 @@ pub enum ServerError {
         /// The address.
         address: SocketAddr,
     },
+    /// Certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(TlsError),
     /// The system failed.
     #[error("the server failed: {0}")]
     Failed(io::Error),
@@ -96,111 +98,129 @@ pub enum ServerError {
     Store(#[from] StoreError),
 }
 
+impl From<ListenError> for ServerError {
+    fn from(error: ListenError) -> Self {
+        match error {
+            ListenError::Listen { address, reason } => Self::Listen { address, reason },
+            ListenError::Tls(error) => Self::Tls(error),
+        }
+    }
+}
+
 /// A server that listens.
 pub struct Server {
-    listener: TcpListener,
-    address: SocketAddr,
+    listener: Listener,
     front: Arc<Front>,
-    slots: Arc<Semaphore>,
-    limits: HttpLimits,
     drain: Duration,
+    /// Tells webhooks what happens, until the server ends.
+    follower: WebhookFollower,
+    /// The files, of which some come in parts.
+    uploads: ArtifactStore,
 }
 
 /// The way of every request.
 struct Front {
+    app: Arc<App>,
     origins: Origins,
     router: Router,
 }
 
-impl Server {
-    /// Listens on the address, and sees that the experiment `Default` exists. Connections wait
-    /// until [`Server::run`].
+/// Reads certificate and key again.
+#[derive(Clone)]
+pub struct Reload(Arc<dyn Fn() -> Result<Reloaded, TlsError> + Send + Sync>);
+
+impl Reload {
+    /// Reads the files again, and lets the next connections use them. If one of them cannot be
+    /// used, both are left as they were.
     ///
     /// # Errors
-    /// [`ServerError`]. An address that other machines reach needs [`ServerOptions::is_insecure`].
+    /// Those of [`Server::bind`] about files.
+    pub fn reload(&self) -> Result<(), ServerError> {
+        (self.0)().map_err(ServerError::Tls)?.apply();
+        Ok(())
+    }
+}
+
+impl Server {
+    /// Reads certificate and key, listens on the address, and sees that the experiment `Default`
+    /// exists. Connections wait until [`Server::run`].
+    ///
+    /// # Errors
+    /// [`ServerError`]. An address that other machines reach needs a registry with users, or
+    /// [`ServerOptions::is_insecure`].
     pub async fn bind(
         registry: Registry,
         artifacts: ArtifactStore,
         options: ServerOptions,
     ) -> Result<Self, ServerError> {
-        let ServerOptions { address, is_insecure, hosts, limits, drain, promote } = options;
-        if !address.ip().is_loopback() && !is_insecure {
-            return Err(ServerError::Open { address });
-        }
-        let failed = |reason| ServerError::Listen { address, reason };
-        let listener = TcpListener::bind(address).await.map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let ServerOptions { address, is_insecure, tls, hosts, limits, drain, pipelines, webhooks } = options;
         let on = registry.clone();
         // On a thread of its own, as every call of the registry.
-        tokio::task::spawn_blocking(move || on.ensure_default_experiment())
-            .await
-            .map_err(|error| ServerError::Failed(io::Error::other(error)))??;
-        let app = Arc::new(App::new(registry, artifacts, limits, promote));
-        let front = Arc::new(Front { origins: Origins::new(&hosts), router: router(app) });
-        let connections = descriptors_for(limits.connections);
-        let slots = Arc::new(Semaphore::new(connections.clamp(1, Semaphore::MAX_PERMITS)));
-        Ok(Self { listener, address, front, slots, limits, drain })
+        let accounts = tokio::task::spawn_blocking(move || {
+            on.ensure_default_experiment()?;
+            on.accounts()
+        });
+        let accounts = accounts.await.map_err(|error| ServerError::Failed(io::Error::other(error)))??;
+        let is_local = address.ip().is_loopback();
+        if !is_local && !is_insecure && !accounts.is_required {
+            return Err(ServerError::Open { address });
+        }
+        if tls.is_none() && accounts.is_required && !is_local {
+            tracing::warn!("passwords travel in the clear: set a certificate, or let a proxy in front speak TLS");
+        }
+        let speaks_tls = tls.is_some();
+        let of_connections = ConnectionLimits {
+            header_bytes: limits.header_bytes,
+            head: limits.idle_time,
+            answer: AnswerTime::Piece(limits.body_time),
+            idle: limits.idle_time,
+            connections: limits.connections,
+            descriptors_each: CONNECTION_DESCRIPTORS,
+        };
+        let listener = Listener::bind(address, tls, of_connections)?;
+        let follower = WebhookFollower::start(registry.clone(), webhooks.clone()).map_err(ServerError::Failed)?;
+        let uploads = artifacts.clone();
+        let app = App { speaks_tls, ..App::new(registry, artifacts, limits, pipelines).with_webhooks(webhooks) };
+        if accounts.is_required {
+            app.authentication.require();
+        }
+        let app = Arc::new(app);
+        let front = Arc::new(Front { router: router(&app), origins: Origins::new(&hosts), app });
+        Ok(Self { listener, front, drain, follower, uploads })
     }
 
     /// Returns the address; the port is the one that the system chose if 0 was asked for.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.listener.address()
+    }
+
+    /// Returns the scheme of the server's URL.
+    pub fn scheme(&self) -> &'static str {
+        self.listener.scheme()
+    }
+
+    /// Returns a handle that reads certificate and key again.
+    pub fn reload(&self) -> Reload {
+        Reload(Arc::new(self.listener.reader()))
     }
 
     /// Answers requests until `stop` completes. Then no connection is accepted, and requests that
     /// have come are answered, within [`ServerOptions::drain`]. Returns whether all were.
     pub async fn run(self, stop: impl Future<Output = ()>) -> bool {
-        let graceful = GracefulShutdown::new();
-        let mut stop = pin!(stop);
-        loop {
-            tokio::select! {
-                () = &mut stop => break,
-                accepted = self.accept() => match accepted {
-                    Ok((stream, slot)) => self.spawn(stream, slot, &graceful),
-                    Err(error) => {
-                        // Out of descriptors or memory, or the client has gone.
-                        tracing::warn!("a connection cannot be accepted: {error}");
-                        tokio::time::sleep(PAUSE).await;
-                    }
-                },
-            }
-        }
-        drop(self.listener);
-        tokio::time::timeout(self.drain, graceful.shutdown()).await.is_ok()
-    }
-
-    /// Waits for room for a connection, and for the connection.
-    async fn accept(&self) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
-        let slot = self.slots.clone().acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, _) = self.listener.accept().await?;
-        Ok((stream, slot))
-    }
-
-    fn spawn(&self, stream: TcpStream, slot: OwnedSemaphorePermit, graceful: &GracefulShutdown) {
-        // Answers are short; they do not wait for more to send.
-        let _ = stream.set_nodelay(true);
-        let front = self.front.clone();
-        let service = service_fn(move |request| {
-            let front = front.clone();
-            async move { Ok::<_, Infallible>(front.answer(request).await) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.idle_time)
-            .max_buf_size(self.limits.header_bytes.max(LEAST_HEADER_BYTES))
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = graceful.watch(connection);
-        tokio::spawn(async move {
-            let _slot = slot;
-            if let Err(error) = connection.await {
-                tracing::debug!("a connection failed: {error}");
-            }
-        });
+        let collecting = tokio::spawn(collect_uploads(self.uploads));
+        let cut = self.listener.run(self.front, stop, self.drain).await;
+        collecting.abort();
+        // Waits for its threads.
+        let _ = tokio::task::spawn_blocking(|| drop(self.follower)).await;
+        cut == 0
     }
 }
 
-impl Front {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+impl Answers for Front {
+    type Body = Body;
+
+    async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        request.extensions_mut().insert(Peer(peer.ip()));
         let checked = self.origins.check(request.method(), request.uri().path(), request.headers());
         let mut response = match checked {
             Err(error) => error.into_response(),
@@ -215,21 +235,20 @@ impl Front {
         headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-site"));
         response
     }
+
+    fn begin_end(&self) {
+        self.app.stopping.send_replace(true);
+    }
 }
 
-/// Returns how many connections the process has descriptors for, at most as many as are asked for.
-/// Raises the process's limit as far as it may be.
-fn descriptors_for(connections: usize) -> usize {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let wanted = connections.saturating_mul(CONNECTION_DESCRIPTORS).saturating_add(OTHER_DESCRIPTORS) as u64;
-    let mut limit = getrlimit(Resource::Nofile);
-    if limit.current.is_some_and(|current| current < wanted) {
-        let current = Some(limit.maximum.map_or(wanted, |most| most.min(wanted)));
-        if setrlimit(Resource::Nofile, Rlimit { current, ..limit }).is_ok() {
-            limit.current = current;
+/// Removes uploads in parts that were abandoned, now and each hour.
+async fn collect_uploads(artifacts: ArtifactStore) {
+    loop {
+        let on = artifacts.clone();
+        let collected = tokio::task::spawn_blocking(move || on.collect_parts(PARTS_LIFETIME)).await;
+        if let Ok(Err(error)) = collected {
+            tracing::warn!("uploads in parts that were abandoned cannot be removed: {error}");
         }
+        tokio::time::sleep(COLLECTION).await;
     }
-    let left = |current: u64| current.saturating_sub(OTHER_DESCRIPTORS as u64) / CONNECTION_DESCRIPTORS as u64;
-    let allowed = limit.current.map_or(u64::MAX, |current| left(current).max(1));
-    usize::try_from(allowed).unwrap_or(usize::MAX).min(connections)
 }

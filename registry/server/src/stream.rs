@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use stagewright_store::Upload;
+use stagewright_store::{StoreError, Upload, check_upload_path};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
@@ -18,6 +18,9 @@ use crate::mlflow_error::{ErrorCode, MlflowError};
 
 /// Bytes that are read or written at once.
 const PIECE: usize = 256 << 10;
+
+/// The length from which a frame is kept as it came. It is in a buffer of at most 64 KiB.
+const SHORT: usize = 16 << 10;
 
 /// The most bytes of a refused body that are read. The connection ends before a longer one.
 const MOST_DISCARDED: u64 = 64 << 20;
@@ -65,21 +68,84 @@ pub(crate) async fn discard(body: &mut Body, app: &App) {
     let _ = timeout(app.limits.body_time, read).await;
 }
 
-/// Returns the next piece of a body: [`PIECE`] bytes or some more, or the last ones; and whether
-/// they are the last.
+/// Returns the same body, which keeps something until its end.
+pub(crate) fn holding<T: Send + Unpin + 'static>(body: Body, held: T) -> Body {
+    Body::new(Holding { body, _held: held })
+}
+
+struct Holding<T> {
+    body: Body,
+    _held: T,
+}
+
+impl<T: Send + Unpin + 'static> HttpBody for Holding<T> {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        Pin::new(&mut self.get_mut().body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Some bytes of a body.
+#[derive(Debug, Default)]
+struct Piece {
+    /// The bytes but for the last ones, in frames as they came: copying each would cost as much as
+    /// writing it.
+    frames: Vec<Bytes>,
+    /// The last bytes, if they came in short frames.
+    short: BytesMut,
+    bytes: u64,
+    /// Whether nothing comes after them.
+    is_last: bool,
+}
+
+impl Piece {
+    /// Adds a frame. Short ones are copied together, since each would keep the whole buffer that it
+    /// came in.
+    fn push(&mut self, frame: Bytes) {
+        self.bytes += frame.len() as u64;
+        if frame.len() < SHORT {
+            self.short.extend_from_slice(&frame);
+            return;
+        }
+        if !self.short.is_empty() {
+            self.frames.push(self.short.split().freeze());
+        }
+        self.frames.push(frame);
+    }
+
+    fn write(&self, upload: &mut Upload) -> Result<(), StoreError> {
+        let all = self.frames.iter().map(Bytes::as_ref).chain([self.short.as_ref()]);
+        all.filter(|bytes| !bytes.is_empty()).try_for_each(|bytes| upload.write(bytes))
+    }
+}
+
+/// Returns the next piece of a body: [`PIECE`] bytes or some more, or the last ones.
 ///
 /// # Errors
 /// The client is too slow, however often it sends a little, or went away.
-async fn next_piece(body: &mut Body, app: &App) -> Result<(Bytes, bool), MlflowError> {
+async fn next_piece(body: &mut Body, app: &App) -> Result<Piece, MlflowError> {
     let gather = async {
-        let mut gathered = BytesMut::new();
-        while gathered.len() < PIECE {
+        let mut piece = Piece::default();
+        while piece.bytes < PIECE as u64 {
             match next(body, app).await? {
-                Some(bytes) => gathered.extend_from_slice(&bytes),
-                None => return Ok((gathered.freeze(), true)),
+                Some(frame) => piece.push(frame),
+                None => return Ok(Piece { is_last: true, ..piece }),
             }
         }
-        Ok((gathered.freeze(), false))
+        Ok(piece)
     };
     timeout(app.limits.body_time, gather).await.unwrap_or_else(|_| Err(too_slow()))
 }
@@ -91,25 +157,30 @@ fn too_slow() -> MlflowError {
 /// Stores the body of a request as a file. It appears when all of it has come.
 ///
 /// # Errors
-/// The client or the store failed, the body is too large, or too many others are on their way.
+/// The client or the store failed, the path is not one of a client's file, the body is too large,
+/// or too many others are on their way.
 pub(crate) async fn receive(app: &Arc<App>, path: String, body: &mut Body) -> Result<(), MlflowError> {
+    // Before the bytes come, of which there may be many.
+    check_upload_path(&path)?;
+    check_size(app, body.size_hint().lower())?;
     let _transfer = app.transfer().await?;
     let artifacts = app.artifacts.clone();
     let mut upload = app.pool.run(move || Ok(artifacts.upload()?)).await?;
+    let mut piece = next_piece(body, app).await?;
     loop {
-        let (piece, is_last) = next_piece(body, app).await?;
-        if upload.bytes() + piece.len() as u64 > app.limits.artifact_bytes {
-            let message = format!("an artifact has at most {} bytes", app.limits.artifact_bytes);
-            return Err(MlflowError::new(ErrorCode::MaxBlockSizeExceeded, message));
-        }
-        let write = move || {
-            upload.write(&piece)?;
-            Ok::<Upload, MlflowError>(upload)
-        };
-        upload = app.pool.run(write).await?;
+        check_size(app, upload.bytes() + piece.bytes)?;
+        let is_last = piece.is_last;
+        let write = app.pool.run(move || {
+            piece.write(&mut upload)?;
+            Ok(upload)
+        });
         if is_last {
+            upload = write.await?;
             break;
         }
+        // The next piece comes while this one is written.
+        let (written, next) = tokio::join!(write, next_piece(body, app));
+        (upload, piece) = (written?, next?);
     }
     let registry = app.registry.clone();
     let finish = move || {
@@ -117,6 +188,14 @@ pub(crate) async fn receive(app: &Arc<App>, path: String, body: &mut Body) -> Re
         Ok(())
     };
     app.pool.run(finish).await
+}
+
+fn check_size(app: &App, bytes: u64) -> Result<(), MlflowError> {
+    if bytes <= app.limits.artifact_bytes {
+        return Ok(());
+    }
+    let message = format!("an artifact has at most {} bytes", app.limits.artifact_bytes);
+    Err(MlflowError::new(ErrorCode::MaxBlockSizeExceeded, message))
 }
 
 /// Returns the bytes of a file of this size as the body of an answer. `transfer` is given back when

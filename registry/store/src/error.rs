@@ -8,7 +8,7 @@ use stagewright_text::Untrusted;
 use crate::artifact::ArtifactKind;
 use crate::database::DatabaseError;
 use crate::digest::Digest;
-use crate::registry::{AuditDifference, DeploymentError, JudgedAgainst, TrackingError};
+use crate::registry::{AccountError, AuditDifference, DeploymentError, JudgedAgainst, TrackingError};
 use crate::schema::SchemaError;
 use crate::search::SearchError;
 
@@ -179,6 +179,21 @@ pub enum StoreError {
         found: u32,
         /// The newest known one.
         known: u32,
+    },
+    /// The database was written by a newer Stagewright, which lets this program read it, and it was
+    /// to be written.
+    #[error(
+        "`{place}` has format {found}, which this program of format {known} may read and not write, so nothing was recorded\nhint: install Stagewright {program} or newer"
+    )]
+    OnlyReadable {
+        /// The database.
+        place: String,
+        /// Its format.
+        found: u32,
+        /// The format of this program.
+        known: u32,
+        /// The version of the program that made the format.
+        program: String,
     },
     /// The database was written by an older Stagewright, and may only be read.
     #[error(
@@ -539,6 +554,9 @@ pub enum StoreError {
     /// The registry refuses a request of a client of the tracking server.
     #[error(transparent)]
     Tracking(#[from] TrackingError),
+    /// What a user, a token or a permission cannot be.
+    #[error(transparent)]
+    Account(#[from] AccountError),
     /// An outcome cannot be recorded.
     #[error("outcome {index} cannot be recorded: {problem}")]
     BadOutcome {

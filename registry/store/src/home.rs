@@ -17,7 +17,6 @@ pub struct Home {
     pub artifacts: ArtifactStore,
     /// The records of runs and models.
     pub registry: Registry,
-    mode: OpenMode,
 }
 
 impl Home {
@@ -67,14 +66,14 @@ impl Home {
         };
         if mode.only_reads() {
             let (registry, path) = (open_registry()?, path.to_owned());
-            return Ok(Self { artifacts: ArtifactStore::open_to_read(path.join("artifacts")), registry, path, mode });
+            return Ok(Self { artifacts: ArtifactStore::open_to_read(path.join("artifacts")), registry, path });
         }
         let existing = if mode == OpenMode::Serving { Some(open_registry()?) } else { None };
         let cache = path.join("cache");
         create_private(&cache).map_err(io_error("create", &cache))?;
         let artifacts = ArtifactStore::open(path.join("artifacts"))?;
         let registry = existing.map_or_else(open_registry, Ok)?;
-        Ok(Self { artifacts, registry, path: path.to_owned(), mode })
+        Ok(Self { artifacts, registry, path: path.to_owned() })
     }
 
     /// Returns the same home, sharing its artifacts at a place that several machines reach, or at
@@ -100,7 +99,7 @@ impl Home {
             (None, Some(place)) => {
                 let uri = place.uri().to_owned();
                 let artifacts = shared(self.artifacts, place, &self.registry);
-                if self.mode.only_reads() {
+                if self.registry.is_read_only() {
                     return Ok(Self { artifacts, ..self });
                 }
                 artifacts.share_all()?;

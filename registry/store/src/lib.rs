@@ -67,6 +67,7 @@ mod table;
 mod write_beneath;
 
 pub use artifact::{
+    Assembled, MOST_PARTS, OpenParts, PARTS_LIFETIME, PartWriter, PartsUpload,
     ArtifactKind, ArtifactStore, Blob, BlobWriter, CollectedArtifact, Document, OpenFile, SharedArtifact,
     SharedArtifacts, Staging, UnknownKind, Upload,
 };
@@ -79,18 +80,20 @@ pub use fsyncs::fsyncs;
 pub use home::Home;
 pub use packed::{CANONICAL_NAN, MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 pub use registry::{
-    ArmCounts, ArtifactRecord, ArtifactUse, AuditCheck, AuditDifference, AuditEntry, CACHED, CHAMPION, ChampionChange,
+    AccountError, AccountsState, ArmCounts, ArtifactRecord, ArtifactUse, AuditCheck, AuditDifference, AuditEntry, AuditPage, AuditSearch, CACHED, CHAMPION, ChampionChange,
     ChampionChangeKind, ChangedDestination, ClientFile, Dataset, DatasetInput, DatasetName, DatasetSummary, Deployment,
     DeploymentArm, DeploymentError, DeploymentRevision, DeploymentStatus, DeploymentStep, DeploymentStrategy,
-    Experiment, FAILED, FINISHED, FileEntry, ForeignSource, ForeignState, HeldHook, HookProgress, ImportedRun,
-    InputRecord, JudgedAgainst, LifecycleStage, LogLine, LoggedMetric, LoggedModel, LoggedModelMetric,
+    Experiment, ExperimentRow, FAILED, FINISHED, FileEntry, ForeignSource, ForeignState, Grant, HeldHook, HookProgress, Imported, ImportedClientRun,
+    ImportedKind, ImportedLoggedModel, ImportedRun, ImportedVersion,
+    InputRecord, JudgedAgainst, LifecycleStage, LogLine, LoggedMetric, MOST_COUNTED_RUNS, LoggedModel, LoggedModelMetric,
     LoggedModelOrder, LoggedModelSearch, LoggedModelStatus, MAX_OUTCOMES, MAX_OUTCOMES_AT_ONCE, MetricHistory,
-    MetricPoint, MetricRecord, Model, ModelOutput, ModelVersion, NewClientRun, NewDeployment, NewForeignVersion,
+    CurvePoint, MetricCurve, MetricPoint, MetricRecord, Model, ModelOutput, ModelVersion, NewClientRun, NewDeployment, NewForeignVersion,
     NewLoggedModel, NewModel, NewOutcome, NewRun, NewVerdict, NewVersion, Numbering, OfDataset, OpenMode,
-    OutcomePosting, OutcomeTally, PERSON, Page, Promotion, PromotionRequest, PromotionState, RecordedOutcome,
-    Reference, Registration, Registry, RegistryWatch, RowMemory, Run, RunId, RunInputs, RunPoint, RunStatus, RunUpdate,
-    SOURCE_TAG, StageRecord, TrackingError, UseKind, Verdict, VerdictReason, VersionVerdict, ViewType, check_file_path,
-    proxied_path,
+    OutcomePosting, OutcomeTally, PERSON, Page, Permission, Promotion, PromotionRequest, PromotionState, RecordedOutcome,
+    Reference, Registration, Registry, Resource, Token, TokenSecret, User, Visible, RegistryWatch, Remote, RowMemory, Run, RunColumns, RunId, RunInputs, RunPage, RunPoint, RunRow, RunStatus, RunTable, RunUpdate, RunningLine, RunningStep, NamedValue,
+    SOURCE_TAG, StageRecord, TrackingError, UseKind, Verdict, VerdictReason, VersionManifest, VersionObject, VersionVerdict, ViewType, check_file_path, check_upload_path,
+    proxied_path, HeldWebhook, NewWebhook, QueuedEvent, Webhook, WebhookAttempt, WebhookChange, WebhookDelivery,
+    WebhookEvent, WebhookOutcome, WebhookSecret,
 };
 pub use schema::{DataType, Field, MAX_NAME_BYTES, Role, Schema, SchemaError, UnknownName};
 pub use table::{ExportFile, Formulas, ParquetExport, Table, TableWriter, export_bytes, export_csv, export_parquet};

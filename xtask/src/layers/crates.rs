@@ -7,16 +7,28 @@ use std::path::Path;
 const ORDER: &[(&str, &[&str])] = &[
     ("stagewright-text", &[]),
     ("stagewright-metric-names", &[]),
+    ("stagewright-outgoing", &["stagewright-text"]),
     ("stagewright-store", &["stagewright-text", "stagewright-metric-names"]),
+    ("stagewright-mlflow-client", &["stagewright-text"]),
+    ("stagewright-exchange", &["stagewright-text", "stagewright-store", "stagewright-mlflow-client"]),
+    ("stagewright-http", &["stagewright-store"]),
     ("stagewright-promotion", &["stagewright-store"]),
-    ("stagewright-server", &["stagewright-text", "stagewright-store"]),
-    ("stagewright-data", &["stagewright-text", "stagewright-store"]),
+    ("stagewright-webhooks", &["stagewright-outgoing", "stagewright-store"]),
+    ("stagewright-deployment", &["stagewright-text", "stagewright-store"]),
+    (
+        "stagewright-pages",
+        &["stagewright-text", "stagewright-metric-names", "stagewright-store", "stagewright-deployment"],
+    ),
+    (
+        "stagewright-server",
+        &["stagewright-text", "stagewright-outgoing", "stagewright-store", "stagewright-http", "stagewright-webhooks", "stagewright-pages"],
+    ),
+    ("stagewright-data", &["stagewright-text", "stagewright-outgoing", "stagewright-store"]),
     (
         "stagewright-manifest",
         &["stagewright-text", "stagewright-metric-names", "stagewright-store", "stagewright-data"],
     ),
     ("stagewright-evaluation", &["stagewright-text", "stagewright-metric-names"]),
-    ("stagewright-deployment", &["stagewright-text", "stagewright-store"]),
     (
         "stagewright-lifecycle",
         &[
@@ -33,6 +45,7 @@ const ORDER: &[(&str, &[&str])] = &[
         &[
             "stagewright-text",
             "stagewright-store",
+            "stagewright-http",
             "stagewright-promotion",
             "stagewright-data",
             "stagewright-manifest",
@@ -41,7 +54,16 @@ const ORDER: &[(&str, &[&str])] = &[
             "stagewright-lifecycle",
         ],
     ),
-    ("stagewright-hooks", &["stagewright-text", "stagewright-store", "stagewright-manifest", "stagewright-lifecycle"]),
+    (
+        "stagewright-hooks",
+        &[
+            "stagewright-text",
+            "stagewright-outgoing",
+            "stagewright-store",
+            "stagewright-manifest",
+            "stagewright-lifecycle",
+        ],
+    ),
     ("stagewright-jail", &["stagewright-text"]),
     (
         "stagewright-runtime",
@@ -67,8 +89,13 @@ const ORDER: &[(&str, &[&str])] = &[
             "stagewright-evaluation",
             "stagewright-deployment",
             "stagewright-lifecycle",
+            "stagewright-exchange",
+            "stagewright-mlflow-client",
             "stagewright-hooks",
+            "stagewright-outgoing",
+            "stagewright-webhooks",
             "stagewright-serving",
+            "stagewright-pages",
             "stagewright-server",
             "stagewright-runtime",
         ],

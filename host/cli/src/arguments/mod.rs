@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 mod changes;
 mod deploy;
+mod exchange;
 mod hooks;
 mod json;
 mod probe;
@@ -14,9 +15,16 @@ mod registry;
 mod serve;
 #[cfg(feature = "pipelines")]
 mod server;
+#[cfg(feature = "pipelines")]
+mod users;
+#[cfg(feature = "pipelines")]
+mod webhooks;
 
 pub(crate) use changes::Changes;
 pub(crate) use deploy::{DeployCommand, DeployStartArguments};
+pub(crate) use exchange::{ExportRunArguments, ExportRunCommand};
+#[cfg(feature = "pipelines")]
+pub(crate) use exchange::{ImportCommand, ImportMlflowArguments};
 pub(crate) use hooks::HooksCommand;
 pub(crate) use json::JsonArgument;
 pub(crate) use probe::ProbeArguments;
@@ -27,6 +35,10 @@ pub(crate) use registry::{
 pub(crate) use serve::{IsolationArgument, ServeArguments};
 #[cfg(feature = "pipelines")]
 pub(crate) use server::ServerArguments;
+#[cfg(feature = "pipelines")]
+pub(crate) use users::{ResourceArguments, TokensCommand, UsersCommand};
+#[cfg(feature = "pipelines")]
+pub(crate) use webhooks::{WebhookArguments, WebhooksCommand};
 
 /// Runs machine-learning lifecycles as pipelines of sandboxed WebAssembly components.
 #[derive(Debug, Parser)]
@@ -120,11 +132,27 @@ pub(crate) enum Command {
     /// Runs the tracking server: clients of MLflow log to it, search it and load from it.
     #[cfg(feature = "pipelines")]
     Server(ServerArguments),
+    /// Creates and lists users of the tracking server, and says what they may do.
+    #[cfg(feature = "pipelines")]
+    #[command(subcommand)]
+    Users(UsersCommand),
+    /// Creates, lists and revokes tokens, which programs send to the tracking server.
+    #[cfg(feature = "pipelines")]
+    #[command(subcommand)]
+    Tokens(TokensCommand),
+    /// Lists, makes and deletes webhooks: addresses that are told of models and runs.
+    #[cfg(feature = "pipelines")]
+    #[command(subcommand)]
+    Webhooks(WebhooksCommand),
     /// Starts, advances, aborts and shows deployments: the ways in which a version takes over from
     /// the champion, step by step.
     #[cfg(feature = "pipelines")]
     #[command(subcommand)]
     Deploy(DeployCommand),
+    /// Takes over runs and models from another server.
+    #[cfg(feature = "pipelines")]
+    #[command(subcommand)]
+    Import(ImportCommand),
     /// Lists and exports the artifacts of stages.
     #[cfg(feature = "pipelines")]
     #[command(subcommand)]

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::exchange::ExportRunArguments;
 use super::json::JsonArgument;
 
 /// The destination of promotions and exports.
@@ -93,18 +94,9 @@ pub(crate) enum RunsCommand {
         #[command(flatten)]
         search: SearchArguments,
     },
-    /// Writes a run to one file, with everything that `reproduce` needs.
-    Export {
-        /// A run's identifier, or the beginning of it.
-        run: String,
-        /// The file of the run.
-        file: PathBuf,
-        /// The current file of the run's source, if it was moved.
-        #[arg(long, value_name = "FILE")]
-        source: Option<PathBuf>,
-        #[command(flatten)]
-        json: JsonArgument,
-    },
+    /// Writes a run to one file, with everything that `reproduce` needs; `export mlflow` sends runs
+    /// to an MLflow server.
+    Export(ExportRunArguments),
     /// Records the run of an exported file, after verifying every byte of it.
     Import {
         /// The file of the run.

@@ -17,6 +17,8 @@ mod gate;
 mod gc;
 mod hooks;
 #[cfg(feature = "pipelines")]
+mod import;
+#[cfg(feature = "pipelines")]
 mod init;
 #[cfg(feature = "pipelines")]
 mod inspect;
@@ -51,6 +53,12 @@ mod shell_files;
 mod sign;
 #[cfg(feature = "pipelines")]
 mod stage;
+#[cfg(feature = "pipelines")]
+mod tokens;
+#[cfg(feature = "pipelines")]
+mod users;
+#[cfg(feature = "pipelines")]
+mod webhooks;
 
 use crate::arguments::{Arguments, Command};
 use crate::environment;
@@ -100,9 +108,17 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         #[cfg(feature = "pipelines")]
         Command::Server(arguments) => server::server(location, &arguments),
         #[cfg(feature = "pipelines")]
+        Command::Users(command) => users::users(location, &command),
+        #[cfg(feature = "pipelines")]
+        Command::Tokens(command) => tokens::tokens(location, &command),
+        #[cfg(feature = "pipelines")]
+        Command::Webhooks(command) => webhooks::webhooks(location, &command),
+        #[cfg(feature = "pipelines")]
         Command::Deploy(command) => deploy::deploy(location, &command),
         #[cfg(feature = "pipelines")]
         Command::Artifacts(command) => artifacts::artifacts(location, &command),
+        #[cfg(feature = "pipelines")]
+        Command::Import(command) => import::import(location, &command),
         #[cfg(feature = "pipelines")]
         Command::Init(arguments) => init::init(location, &arguments),
         Command::Doctor(arguments) => doctor::doctor(location, &arguments),

@@ -11,6 +11,7 @@ use stagewright_evaluation::report::Verdict;
 use stagewright_lifecycle::code;
 use stagewright_lifecycle::foreach::{ChildOf, Family, execute};
 use stagewright_lifecycle::model::Code;
+use stagewright_lifecycle::observer::Observer;
 use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_lifecycle::{Request, Reuse, RunError};
 use stagewright_manifest::{Limits, Manifest, ResourceUsage, StepId, World};
@@ -20,6 +21,7 @@ use stagewright_store::{CHAMPION, RunId};
 
 use crate::arguments::{CacheArguments, Changes, LogFormat, RunArguments};
 use crate::classify::{self, FailedRun};
+use crate::commands::models::card;
 use crate::commands::{foreach, metrics_file};
 use crate::environment;
 use crate::error_code::ErrorCode;
@@ -27,9 +29,11 @@ use crate::events::{self, Events};
 use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::installation;
+use crate::mlflow::{LoggedRuns, RunLog};
 use crate::output::print_json;
 use crate::production;
 use crate::project::Project;
+use crate::run_diary::RunDiary;
 use crate::signals;
 use crate::task_support;
 use crate::terminal::{self, ProgressDisplay};
@@ -143,6 +147,14 @@ impl Job<'_> {
                 );
             }
         }
+        let log = RunLog::begin(&project.home, card::writer(&project.home));
+        let observer: Arc<dyn Observer> = if self.log_format == LogFormat::Json {
+            Arc::new(Events::default())
+        } else {
+            Arc::new(ProgressDisplay::new(self.json))
+        };
+        let diary = RunDiary::begin(&project.home.registry);
+        let observer = diary.as_ref().map_or(observer.clone(), |diary| diary.observer(observer));
         let request = Request {
             manifest: manifest.clone(),
             manifest_text: manifest.recorded_text(),
@@ -150,11 +162,7 @@ impl Job<'_> {
             decoder: project.runtime.decoder(),
             sandbox: Arc::new(project.runtime),
             components,
-            observer: if self.log_format == LogFormat::Json {
-                Arc::new(Events::default())
-            } else {
-                Arc::new(ProgressDisplay::new(self.json))
-            },
+            observer: log.as_ref().map_or(observer.clone(), |log| log.observer(observer)),
             workers,
             cancel: signals::cancel_on_signals(),
             stages: self.stages,
@@ -169,6 +177,8 @@ impl Job<'_> {
         };
         let (registry, is_alone) = (request.home.registry.clone(), request.only.is_some());
         let (family, result) = execute(request);
+        drop(diary);
+        let logged = log.and_then(|log| log.end());
         let summary = &family.summary;
         if let Some(file) = self.metrics_out.filter(|_| result.is_ok()) {
             let metrics = match manifest.foreach {
@@ -183,8 +193,8 @@ impl Job<'_> {
             (_, LogFormat::Text) => OutputForm::Tables,
         };
         let ending = match manifest.foreach {
-            Some(_) => conclude_all(&family, result, manifest.file(), form),
-            None => conclude(summary, result, &manifest, (form, is_alone)),
+            Some(_) => conclude_all(&family, result, manifest.file(), (form, logged.as_ref())),
+            None => conclude(summary, result, &manifest, (form, is_alone), logged.as_ref()),
         };
         if self.suggest_limits && form == OutputForm::Tables {
             suggest_limits(&foreach::most_used(&family), &manifest);
@@ -263,13 +273,16 @@ fn conclude_all(
     family: &Family,
     result: Result<(), RunError>,
     manifest: &str,
-    form: OutputForm,
+    (form, logged): (OutputForm, Option<&LoggedRuns>),
 ) -> anyhow::Result<ExitCode> {
     let failed = result.map_err(|error| anyhow::Error::from(FailedRun { error, manifest: manifest.to_owned() }));
     let ending = foreach::ending(family);
     match form {
         OutputForm::Object => {
             let mut object = foreach::as_json(family, manifest)?;
+            if let Some(logged) = logged {
+                object["mlflow"] = logged.to_json();
+            }
             if let Some(trace) = traces::id() {
                 object["trace_id"] = trace.into();
             }
@@ -281,11 +294,21 @@ fn conclude_all(
         OutputForm::Lines => write_end_event(&family.summary, failed.as_ref().err(), ending),
         OutputForm::Tables => foreach::show(family, manifest),
     }
+    show_logged(form, logged);
     failed?;
     if form == OutputForm::Tables {
         println!("next: stagewright runs show {}", family.summary.run_id);
     }
     Ok(ending)
+}
+
+/// Says where people find the runs on another server.
+fn show_logged(form: OutputForm, logged: Option<&LoggedRuns>) {
+    if form == OutputForm::Tables
+        && let Some(logged) = logged
+    {
+        logged.show();
+    }
 }
 
 /// Writes the last JSON line of a run.
@@ -299,6 +322,7 @@ fn conclude(
     result: Result<(), RunError>,
     manifest: &Manifest,
     (form, is_alone): (OutputForm, bool),
+    logged: Option<&LoggedRuns>,
 ) -> anyhow::Result<ExitCode> {
     let file = manifest.file().to_owned();
     let failed = result.map_err(|error| anyhow::Error::from(FailedRun { error, manifest: file }));
@@ -311,6 +335,9 @@ fn conclude(
     match form {
         OutputForm::Object => {
             let mut object = serde_json::to_value(summary)?;
+            if let Some(logged) = logged {
+                object["mlflow"] = logged.to_json();
+            }
             if let Some(trace) = traces::id() {
                 object["trace_id"] = trace.into();
             }
@@ -323,6 +350,7 @@ fn conclude(
         OutputForm::Tables if !summary.stages.is_empty() => terminal::show_summary(summary),
         OutputForm::Tables => {}
     }
+    show_logged(form, logged);
     failed?;
     if form == OutputForm::Tables {
         for (position, command) in next_commands(summary, manifest, is_alone).iter().enumerate() {

@@ -3,24 +3,23 @@
 //! A path of the proxy is the same as the path of the file in the registry. Each handler checks it
 //! first.
 
-use std::sync::Arc;
-
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::Request;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, Response};
+use axum::http::{HeaderValue, Method, Response};
 use serde::Serialize;
-use stagewright_store::{FileEntry, proxied_path};
+use stagewright_store::{FileEntry, Permission, proxied_path};
 use stagewright_text::Untrusted;
 
 use super::run_files::{self, Opened};
 use super::runs::found;
-use super::sources;
-use crate::app::App;
+use super::{sources, version_files};
+use crate::access::{self, Needs, Of};
 use crate::artifact_path::checked;
+use crate::context::Context;
 use crate::media_type::{attachment, media_type};
 use crate::mlflow_error::MlflowError;
-use crate::operation::{Reply, Route, reply};
+use crate::operation::{Answering, Place, Reply, Route, reply};
 use crate::request::Fields;
 use crate::stream;
 use crate::wire::{Empty, FileInfo};
@@ -30,11 +29,28 @@ const MOST: usize = 100_000;
 /// How many are read at once.
 const PAGE: usize = 5_000;
 
+/// The path of a file at the proxy.
+const PROXY: &str = "/mlflow-artifacts/artifacts/{*path}";
+const FILES_OF_LOGGED_MODEL: &str = "/ajax-api/2.0/mlflow/logged-models/{model_id}/artifacts/files";
+
 pub(super) fn routes() -> Vec<Route> {
+    let root = |method, path, needs, streaming| Route::streaming(method, path, needs, streaming).at(Place::Root);
     vec![
-        Route::get("/mlflow/artifacts/list", list_of_run),
-        Route::get("/mlflow-artifacts/artifacts", list),
-        Route::get("/mlflow/logged-models/{model_id}/artifacts/directories", list_of_logged_model),
+        Route::get("/mlflow/artifacts/list", Needs::read(Of::Run), list_of_run),
+        Route::get("/mlflow-artifacts/artifacts", Needs::read(Of::File("path")), list),
+        Route::get(
+            "/mlflow/logged-models/{model_id}/artifacts/directories",
+            Needs::read(Of::LoggedModel("model_id")),
+            list_of_logged_model,
+        ),
+        Route::streaming(Method::GET, PROXY, Needs::read(Of::File("path")), download),
+        Route::streaming(Method::PUT, PROXY, Needs::edit(Of::File("path")), upload),
+        Route::streaming(Method::DELETE, PROXY, Needs::manage(Of::File("path")), delete),
+        // Of pages alone.
+        root(Method::GET, "/get-artifact", Needs::read(Of::Run), download_of_run),
+        root(Method::GET, "/model-versions/get-artifact", Needs::read(Of::Model("name")), download_of_version),
+        root(Method::POST, "/ajax-api/2.0/mlflow/upload-artifact", Needs::edit(Of::Run), upload_of_run),
+        root(Method::GET, FILES_OF_LOGGED_MODEL, Needs::read(Of::LoggedModel("model_id")), download_of_logged_model),
     ]
 }
 
@@ -47,7 +63,7 @@ struct Files {
 }
 
 /// Returns what is directly in a folder.
-fn entries(app: &App, folder: &str) -> Result<Vec<FileEntry>, MlflowError> {
+fn entries(app: &Context, folder: &str) -> Result<Vec<FileEntry>, MlflowError> {
     let mut found: Vec<FileEntry> = Vec::new();
     loop {
         let after = found.last().map(FileEntry::place);
@@ -58,6 +74,7 @@ fn entries(app: &App, folder: &str) -> Result<Vec<FileEntry>, MlflowError> {
             // A client may add files to the run of a pipeline. Of one name, what a stage made is
             // the one that is there.
             let mut all = run_files::entries(app, folder)?;
+            all.extend(version_files::entries(app, folder)?);
             all.append(&mut found);
             all.sort_by(|one, other| one.name.cmp(&other.name));
             all.dedup_by(|later, first| later.name == first.name);
@@ -69,24 +86,25 @@ fn entries(app: &App, folder: &str) -> Result<Vec<FileEntry>, MlflowError> {
     }
 }
 
-fn list(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn list(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let folder = checked(fields.text("path")?.unwrap_or_default())?;
     let files = entries(app, folder)?.iter().map(|entry| FileInfo::beneath("", entry)).collect();
     reply(&Files { root_uri: None, files })
 }
 
-fn list_of_run(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn list_of_run(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let run = found(app, fields)?;
     list_below(app, &run.artifact_uri, checked(fields.text("path")?.unwrap_or_default())?)
 }
 
-fn list_of_logged_model(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn list_of_logged_model(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let model = app.registry.logged_model(fields.required("model_id")?)?;
     list_below(app, &model.artifact_uri, checked(fields.text("artifact_directory_path")?.unwrap_or_default())?)
 }
 
-fn list_below(app: &App, root_uri: &str, path: &str) -> Result<Reply, MlflowError> {
+fn list_below(app: &Context, root_uri: &str, path: &str) -> Result<Reply, MlflowError> {
     let folder = below(root_uri, path)?;
+    access::check_file(app, Permission::Read, &folder)?;
     let files = entries(app, &folder)?.iter().map(|entry| FileInfo::beneath(path, entry)).collect();
     reply(&Files { root_uri: Some(root_uri.to_owned()), files })
 }
@@ -108,56 +126,44 @@ fn below(root_uri: &str, path: &str) -> Result<String, MlflowError> {
 }
 
 /// Sends a file.
-pub(crate) async fn download(State(app): State<Arc<App>>, Path(path): Path<String>) -> Response<Body> {
-    match checked(&path).map(ToOwned::to_owned) {
-        Ok(path) => send(app, move |_| Ok(path)).await,
-        Err(error) => error.into_response(),
-    }
+fn download(context: Context, fields: Fields, _: Request) -> Answering {
+    Box::pin(send(context, move |_| Ok(checked(fields.required("path")?)?.to_owned())))
 }
 
 /// Sends a file of a run, to pages.
-pub(crate) async fn download_of_run(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
-    let fields = Fields::of_query(request.uri().query().unwrap_or_default());
-    send(app, move |app| {
+fn download_of_run(context: Context, fields: Fields, _: Request) -> Answering {
+    Box::pin(send(context, move |context| {
         let path = checked(fields.required("path")?)?;
-        below(&found(app, &fields)?.artifact_uri, path)
-    })
-    .await
+        below(&found(context, &fields)?.artifact_uri, path)
+    }))
 }
 
 /// Sends a file of a logged model, to pages.
-pub(crate) async fn download_of_logged_model(
-    State(app): State<Arc<App>>,
-    Path(model_id): Path<String>,
-    request: Request,
-) -> Response<Body> {
-    let fields = Fields::of_query(request.uri().query().unwrap_or_default());
-    send(app, move |app| {
+fn download_of_logged_model(context: Context, fields: Fields, _: Request) -> Answering {
+    Box::pin(send(context, move |context| {
         let path = checked(fields.required("artifact_file_path")?)?;
-        below(&app.registry.logged_model(&model_id)?.artifact_uri, path)
-    })
-    .await
+        below(&context.registry.logged_model(fields.required("model_id")?)?.artifact_uri, path)
+    }))
 }
 
 /// Sends a file of a model version, to pages.
-pub(crate) async fn download_of_version(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
-    let fields = Fields::of_query(request.uri().query().unwrap_or_default());
-    send(app, move |app| {
+fn download_of_version(context: Context, fields: Fields, _: Request) -> Answering {
+    Box::pin(send(context, move |context| {
         let path = checked(fields.required("path")?)?;
-        below(&sources::of_version(app, &fields)?, path)
-    })
-    .await
+        below(&sources::of_version(context, &fields)?, path)
+    }))
 }
 
 /// Sends the file that `find` names.
 async fn send(
-    app: Arc<App>,
-    find: impl FnOnce(&App) -> Result<String, MlflowError> + Send + 'static,
+    context: Context,
+    find: impl FnOnce(&Context) -> Result<String, MlflowError> + Send + 'static,
 ) -> Response<Body> {
-    let on = app.clone();
+    let app = context.app().clone();
     let opened = app.pool.run(move || {
-        let path = find(&on)?;
-        let file = opened(&on, &path)?;
+        let path = find(&context)?;
+        access::check_file(&context, Permission::Read, &path)?;
+        let file = opened(&context, &path)?;
         Ok((path, file))
     });
     let transfer = match app.transfer().await {
@@ -180,72 +186,72 @@ async fn send(
     response
 }
 
-/// Opens the file of a pipeline's run, or else of a client: what a client uploaded never passes for
-/// what a stage made.
-fn opened(app: &App, path: &str) -> Result<Opened, MlflowError> {
+/// Opens the file of a pipeline's run or version, or else of a client: what a client uploaded never
+/// passes for what a stage made.
+fn opened(app: &Context, path: &str) -> Result<Opened, MlflowError> {
     if let Some(made) = run_files::open(app, path)? {
         return Ok(made);
+    }
+    if let Some(of_version) = version_files::open(app, path)? {
+        return Ok(of_version);
     }
     let file = app.registry.open_client_file(&app.artifacts, path)?;
     Ok(Opened { bytes: file.size(), reader: Box::new(file) })
 }
 
 /// Stores a file.
-pub(crate) async fn upload(State(app): State<Arc<App>>, Path(path): Path<String>, request: Request) -> Response<Body> {
-    let path = match checked(&path) {
-        Ok("") => Err(MlflowError::invalid("Invalid path")),
-        Ok(path) => Ok(path.to_owned()),
-        Err(error) => Err(error),
+fn upload(context: Context, fields: Fields, request: Request) -> Answering {
+    let path = move |_: &Context| match checked(fields.required("path")?)? {
+        "" => Err(MlflowError::invalid("Invalid path")),
+        path => Ok(path.to_owned()),
     };
-    store(&app, path, request.into_body()).await
+    Box::pin(store(context, path, request.into_body()))
 }
 
 /// Stores a file of a run, for pages.
-pub(crate) async fn upload_of_run(State(app): State<Arc<App>>, request: Request) -> Response<Body> {
-    let fields = Fields::of_query(request.uri().query().unwrap_or_default());
-    let on = app.clone();
-    let path = app.pool.run(move || {
+fn upload_of_run(context: Context, fields: Fields, request: Request) -> Answering {
+    let path = move |context: &Context| {
         let path = checked(fields.required("path")?)?;
-        below(&found(&on, &fields)?.artifact_uri, path)
-    });
-    store(&app, path.await, request.into_body()).await
+        below(&found(context, &fields)?.artifact_uri, path)
+    };
+    Box::pin(store(context, path, request.into_body()))
 }
 
-/// Stores a body at a path, or tells why there is none.
-async fn store(app: &Arc<App>, path: Result<String, MlflowError>, mut body: Body) -> Response<Body> {
-    let stored = match path {
-        Ok(path) => store_at(app, path, &mut body).await,
+/// Stores a body at the path that `find` names, or tells why there is none.
+async fn store(
+    context: Context,
+    find: impl FnOnce(&Context) -> Result<String, MlflowError> + Send + 'static,
+    mut body: Body,
+) -> Response<Body> {
+    let app = context.app().clone();
+    let path = app.pool.run(move || {
+        let path = find(&context)?;
+        access::check_file(&context, Permission::Edit, &path)?;
+        run_files::check_free(&context, &path)?;
+        Ok(path)
+    });
+    let stored = match path.await {
+        Ok(path) => stream::receive(&app, path, &mut body).await,
         Err(error) => Err(error),
     };
     if stored.is_err() {
-        stream::discard(&mut body, app).await;
+        stream::discard(&mut body, &app).await;
     }
     done(stored)
 }
 
-async fn store_at(app: &Arc<App>, path: String, body: &mut Body) -> Result<(), MlflowError> {
-    let on = app.clone();
-    let check = move || {
-        run_files::check_free(&on, &path)?;
-        Ok(path)
-    };
-    let path = app.pool.run(check).await?;
-    stream::receive(app, path, body).await
-}
-
 /// Deletes a file, or a folder with all that is in it.
-pub(crate) async fn delete(State(app): State<Arc<App>>, Path(path): Path<String>) -> Response<Body> {
-    let path = match checked(&path) {
-        Ok("") => return MlflowError::invalid("Invalid path").into_response(),
-        Ok(path) => path.to_owned(),
-        Err(error) => return error.into_response(),
-    };
-    let registry = app.registry.clone();
+fn delete(context: Context, fields: Fields, _: Request) -> Answering {
+    let app = context.app().clone();
     let delete = move || {
-        registry.delete_client_files(&path)?;
+        let path = match checked(fields.required("path")?)? {
+            "" => return Err(MlflowError::invalid("Invalid path")),
+            path => path,
+        };
+        context.registry.delete_client_files(path)?;
         Ok(())
     };
-    done(app.pool.run(delete).await)
+    Box::pin(async move { done(app.pool.run(delete).await) })
 }
 
 fn done(done: Result<(), MlflowError>) -> Response<Body> {

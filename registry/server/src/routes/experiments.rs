@@ -2,11 +2,12 @@
 
 use serde::Serialize;
 use stagewright_store::search::Entity;
-use stagewright_store::{DatasetSummary, Experiment, StoreError};
+use stagewright_store::{DatasetSummary, Experiment, Permission, StoreError};
 use stagewright_text::Untrusted;
 
-use super::fields::{check_length, experiment_id, experiment_ids, filter, order, view};
-use crate::app::App;
+use super::fields::{check_key, check_length, experiment_id, experiment_ids, filter, order, view};
+use crate::access::{Needs, Of};
+use crate::context::Context;
 use crate::mlflow_error::MlflowError;
 use crate::operation::{Reply, Route, reply};
 use crate::paging::Asked;
@@ -24,17 +25,21 @@ const MOST_SEARCHED: usize = 500;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::post("/mlflow/experiments/create", create),
-        Route::get("/mlflow/experiments/get", get),
-        Route::get("/mlflow/experiments/get-by-name", get_by_name),
-        Route::get("/mlflow/experiments/search", search),
-        Route::post("/mlflow/experiments/search", search),
-        Route::post("/mlflow/experiments/update", update),
-        Route::post("/mlflow/experiments/delete", delete),
-        Route::post("/mlflow/experiments/restore", restore),
-        Route::post("/mlflow/experiments/set-experiment-tag", set_tag),
-        Route::post("/mlflow/experiments/delete-experiment-tag", delete_tag),
-        Route::post("/mlflow/experiments/search-datasets", search_datasets),
+        Route::post("/mlflow/experiments/create", Needs::All(vec![]).and(Permission::Edit, Of::Location("artifact_location")), create),
+        Route::get("/mlflow/experiments/get", Needs::read(Of::Experiment("experiment_id")), get),
+        Route::get("/mlflow/experiments/get-by-name", Needs::read(Of::ExperimentNamed("experiment_name")), get_by_name),
+        Route::get("/mlflow/experiments/search", Needs::Anybody, search),
+        Route::post("/mlflow/experiments/search", Needs::Anybody, search),
+        Route::post("/mlflow/experiments/update", Needs::edit(Of::Experiment("experiment_id")), update),
+        Route::post("/mlflow/experiments/delete", Needs::manage(Of::Experiment("experiment_id")), delete),
+        Route::post("/mlflow/experiments/restore", Needs::manage(Of::Experiment("experiment_id")), restore),
+        Route::post("/mlflow/experiments/set-experiment-tag", Needs::edit(Of::Experiment("experiment_id")), set_tag),
+        Route::post(
+            "/mlflow/experiments/delete-experiment-tag",
+            Needs::edit(Of::Experiment("experiment_id")),
+            delete_tag,
+        ),
+        Route::post("/mlflow/experiments/search-datasets", Needs::Anybody, search_datasets),
     ]
 }
 
@@ -56,12 +61,15 @@ struct Found<'a> {
     next_page_token: Option<String>,
 }
 
-fn create(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn create(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let name = fields.required("name")?;
     let tags = fields.pairs("tags")?;
     let location = fields.filled("artifact_location")?;
     check_length("name", name, 500)?;
-    tags.iter().try_for_each(|(_, value)| check_length("value", value, MOST_TAG_VALUE))?;
+    for (key, value) in &tags {
+        check_key("key", key)?;
+        check_length("value", value, MOST_TAG_VALUE)?;
+    }
     location.map_or(Ok(()), check_location)?;
     let id = app.registry.create_experiment_at(name, location, &tags)?;
     reply(&Created { experiment_id: id.to_string() })
@@ -87,45 +95,50 @@ fn check_location(location: &str) -> Result<(), MlflowError> {
     Ok(())
 }
 
-fn get(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn get(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let experiment = app.registry.experiment_numbered(experiment_id(fields)?)?;
     reply(&One { experiment: (&experiment).into() })
 }
 
-fn get_by_name(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn get_by_name(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let name = fields.required("experiment_name")?;
     let found: Option<Experiment> = app.registry.experiment(name)?;
-    let experiment = found.ok_or_else(|| {
-        MlflowError::missing(format!("Could not find experiment with name '{}'", Untrusted::new(name).cut(600)))
-    })?;
+    let experiment = found.ok_or_else(|| no_experiment_named(name))?;
     reply(&One { experiment: (&experiment).into() })
 }
 
-fn search(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+/// Returns the error of a name that no experiment has.
+pub(crate) fn no_experiment_named(name: &str) -> MlflowError {
+    MlflowError::missing(format!("Could not find experiment with name '{}'", Untrusted::new(name).cut(600)))
+}
+
+fn search(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (filter, order) = (filter(fields, Entity::Experiments)?, order(fields, Entity::Experiments)?);
     let (view, asked) = (view(fields, "view_type")?, Asked::read(fields, 1_000, MOST)?);
-    let mut found = app.registry.search_experiments(&filter, &order, view, asked.with_one_more())?;
-    let next_page_token = asked.cut(&mut found);
+    let visible = app.visible_experiments()?;
+    let is_visible = |experiment: &Experiment| visible.as_ref().is_none_or(|visible| visible.contains(&experiment.id));
+    let (found, next_page_token) =
+        asked.page(|page| app.registry.search_experiments(&filter, &order, view, page), is_visible)?;
     reply(&Found { experiments: found.iter().map(WireExperiment::from).collect(), next_page_token })
 }
 
-fn update(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn update(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (id, name) = (experiment_id(fields)?, fields.required("new_name")?);
     check_length("name", name, 500)?;
     app.registry.rename_experiment_numbered(id, name)?;
     reply(&Empty {})
 }
 
-fn delete(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn delete(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     set_deleted(app, experiment_id(fields)?, true)
 }
 
-fn restore(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn restore(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     set_deleted(app, experiment_id(fields)?, false)
 }
 
 /// Deletes or restores an experiment. One that is in that state already counts as missing.
-fn set_deleted(app: &App, id: i64, deleted: bool) -> Result<Reply, MlflowError> {
+fn set_deleted(app: &Context, id: i64, deleted: bool) -> Result<Reply, MlflowError> {
     if app.registry.experiment_numbered(id)?.deleted_ms.is_some() == deleted {
         return Err(StoreError::NoExperiment { name: id.to_string() }.into());
     }
@@ -133,15 +146,16 @@ fn set_deleted(app: &App, id: i64, deleted: bool) -> Result<Reply, MlflowError> 
     reply(&Empty {})
 }
 
-fn set_tag(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn set_tag(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (id, key) = (experiment_id(fields)?, fields.required("key")?);
     let value = fields.text("value")?.unwrap_or_default();
+    check_key("key", key)?;
     check_length("value", value, MOST_TAG_VALUE)?;
     app.registry.tag_experiment_numbered(id, key, Some(value))?;
     reply(&Empty {})
 }
 
-fn delete_tag(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn delete_tag(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (id, key) = (experiment_id(fields)?, fields.required("key")?);
     match app.registry.tag_experiment_numbered(id, key, None) {
         Err(StoreError::NoTag { name }) => {
@@ -169,9 +183,18 @@ struct WireSummary<'a> {
     context: Option<&'a str>,
 }
 
-fn search_datasets(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
-    let found: Vec<DatasetSummary> =
-        app.registry.search_datasets(&experiment_ids(fields, MOST_SEARCHED)?, MOST_DATASETS)?;
+fn search_datasets(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
+    const REQUEST: &str = "SearchDatasets request";
+    match fields.texts("experiment_ids")?.len() {
+        0 => return Err(MlflowError::invalid(format!("{REQUEST} must specify at least one experiment_id."))),
+        ..=MOST_SEARCHED => {}
+        _ => {
+            let refusal = format!("{REQUEST} cannot specify more than {MOST_SEARCHED} experiment_ids.");
+            return Err(MlflowError::invalid(refusal));
+        }
+    }
+    let experiments = app.readable(experiment_ids(fields, MOST_SEARCHED)?)?;
+    let found: Vec<DatasetSummary> = app.registry.search_datasets(&experiments, MOST_DATASETS)?;
     let dataset_summaries = found
         .iter()
         .map(|summary| WireSummary {

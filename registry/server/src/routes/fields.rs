@@ -16,7 +16,7 @@ pub(super) fn experiment_id(fields: &Fields) -> Result<i64, MlflowError> {
 }
 
 /// Returns the number of an experiment.
-pub(super) fn number_of_experiment(text: &str) -> Result<i64, MlflowError> {
+pub(crate) fn number_of_experiment(text: &str) -> Result<i64, MlflowError> {
     text.parse().map_err(|_| {
         let shown = Untrusted::new(text).cut(100);
         MlflowError::invalid(format!("Invalid experiment ID '{shown}'. Experiment ID must be a valid integer."))

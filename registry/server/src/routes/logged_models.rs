@@ -4,11 +4,12 @@ use axum::http::Method;
 use serde::Serialize;
 use stagewright_store::search::{Entity, OrderBy};
 use stagewright_store::{
-    LoggedModel, LoggedModelOrder, LoggedModelSearch, LoggedModelStatus, NewLoggedModel, StoreError,
+    LoggedModel, LoggedModelOrder, LoggedModelSearch, LoggedModelStatus, NewLoggedModel, Permission, StoreError,
 };
 
 use super::fields::{experiment_id, experiment_ids, filter, parsed_run_id, truncated};
-use crate::app::App;
+use crate::access::{Needs, Of};
+use crate::context::Context;
 use crate::mlflow_error::MlflowError;
 use crate::operation::{Reply, Route, reply};
 use crate::paging::Asked;
@@ -29,17 +30,25 @@ const MOST_PARAMETER: usize = 6_000;
 const MOST_TAG_VALUE: usize = 8_000;
 
 pub(super) fn routes() -> Vec<Route> {
-    let delete = |path, operation| Route::new(Method::DELETE, path, operation);
-    let patch = |path, operation| Route::new(Method::PATCH, path, operation);
+    let delete = |path, needs, operation| Route::new(Method::DELETE, path, needs, operation);
+    let patch = |path, needs, operation| Route::new(Method::PATCH, path, needs, operation);
     vec![
-        Route::post("/mlflow/logged-models", create),
-        Route::post("/mlflow/logged-models/search", search),
-        Route::get("/mlflow/logged-models/{model_id}", get),
-        patch("/mlflow/logged-models/{model_id}", finalize),
-        delete("/mlflow/logged-models/{model_id}", remove),
-        patch("/mlflow/logged-models/{model_id}/tags", set_tags),
-        delete("/mlflow/logged-models/{model_id}/tags/{tag_key}", delete_tag),
-        Route::post("/mlflow/logged-models/{model_id}/params", log_parameters),
+        Route::post(
+            "/mlflow/logged-models",
+            Needs::edit(Of::Experiment("experiment_id")).and(Permission::Read, Of::RunIfNamed("source_run_id")),
+            create,
+        ),
+        Route::post("/mlflow/logged-models/search", Needs::Anybody, search),
+        Route::get("/mlflow/logged-models/{model_id}", Needs::read(Of::LoggedModel("model_id")), get),
+        patch("/mlflow/logged-models/{model_id}", Needs::edit(Of::LoggedModel("model_id")), finalize),
+        delete("/mlflow/logged-models/{model_id}", Needs::manage(Of::LoggedModel("model_id")), remove),
+        patch("/mlflow/logged-models/{model_id}/tags", Needs::edit(Of::LoggedModel("model_id")), set_tags),
+        delete("/mlflow/logged-models/{model_id}/tags/{tag_key}", Needs::edit(Of::LoggedModel("model_id")), delete_tag),
+        Route::post(
+            "/mlflow/logged-models/{model_id}/params",
+            Needs::edit(Of::LoggedModel("model_id")),
+            log_parameters,
+        ),
     ]
 }
 
@@ -67,7 +76,7 @@ fn pairs(fields: &Fields, name: &str, most: usize) -> Result<Vec<(String, String
     Ok(pairs)
 }
 
-fn create(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn create(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let new = NewLoggedModel {
         experiment_id: experiment_id(fields)?,
         name: fields.filled("name")?.map_or_else(run_names::random, ToOwned::to_owned),
@@ -79,11 +88,11 @@ fn create(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     answer(&app.registry.create_logged_model(&new)?)
 }
 
-fn get(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn get(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     answer(&app.registry.logged_model(fields.required("model_id")?)?)
 }
 
-fn finalize(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn finalize(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let statuses = [
         ("LOGGED_MODEL_PENDING", 1, LoggedModelStatus::Pending),
         ("LOGGED_MODEL_READY", 2, LoggedModelStatus::Ready),
@@ -93,18 +102,18 @@ fn finalize(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     answer(&app.registry.finalize_logged_model(fields.required("model_id")?, status, None)?)
 }
 
-fn remove(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn remove(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     app.registry.delete_logged_model(fields.required("model_id")?)?;
     reply(&Empty {})
 }
 
-fn set_tags(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn set_tags(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let tags = pairs(fields, "tags", MOST_TAG_VALUE)?;
     app.registry.tag_logged_model(fields.required("model_id")?, &tags)?;
     reply(&Empty {})
 }
 
-fn delete_tag(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn delete_tag(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let model_id = fields.required("model_id")?;
     match app.registry.delete_logged_model_tag(model_id, fields.required("tag_key")?) {
         Err(StoreError::NoTag { name }) => {
@@ -117,7 +126,7 @@ fn delete_tag(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     }
 }
 
-fn log_parameters(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn log_parameters(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let parameters = pairs(fields, "params", MOST_PARAMETER)?;
     app.registry.log_logged_model_parameters(fields.required("model_id")?, &parameters)?;
     reply(&Empty {})
@@ -126,11 +135,12 @@ fn log_parameters(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
 /// A dataset by name, and by digest where that matters.
 type NamedDataset = (String, Option<String>);
 
-fn search(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn search(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let experiments = experiment_ids(fields, MOST_EXPERIMENTS)?;
     if experiments.is_empty() {
         return Err(fields.missing("experiment_ids"));
     }
+    let experiments = app.readable(experiments)?;
     let filter = filter(fields, Entity::LoggedModels)?;
     let datasets = fields.objects("datasets")?;
     let order = fields.objects("order_by")?;

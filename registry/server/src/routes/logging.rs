@@ -1,11 +1,14 @@
 //! Logging to runs: metrics, parameters, tags, datasets, models.
 
 use serde_json::Value;
-use stagewright_store::{Dataset, DatasetInput, DatasetName, MetricPoint, ModelOutput, RunId, RunUpdate, StoreError};
+use stagewright_store::{
+    Dataset, DatasetInput, DatasetName, MetricPoint, ModelOutput, Permission, RunId, RunUpdate, StoreError,
+};
 
 use super::fields::{check_key, check_length, run_id, truncated};
 use super::runs::{MOST_TAG_VALUE, found, tags};
-use crate::app::App;
+use crate::access::{Needs, Of};
+use crate::context::Context;
 use crate::mlflow_error::MlflowError;
 use crate::operation::{Reply, Route, reply};
 use crate::request::Fields;
@@ -24,18 +27,36 @@ const MODELS_TAG: &str = "mlflow.log-model.history";
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::post("/mlflow/runs/log-metric", log_metric),
-        Route::post("/mlflow/runs/log-parameter", log_parameter),
-        Route { most: MOST_BATCH, ..Route::post("/mlflow/runs/log-batch", log_batch) },
-        Route::post("/mlflow/runs/set-tag", set_tag),
-        Route::post("/mlflow/runs/delete-tag", delete_tag),
-        Route { most: MOST_DATASETS, ..Route::post("/mlflow/runs/log-inputs", log_inputs) },
-        Route::post("/mlflow/runs/outputs", log_outputs),
-        Route::post("/mlflow/runs/log-model", log_model),
+        Route::post(
+            "/mlflow/runs/log-metric",
+            Needs::edit(Of::Run).and(Permission::Edit, Of::ModelsOfMetrics),
+            log_metric,
+        ),
+        Route::post("/mlflow/runs/log-parameter", Needs::edit(Of::Run), log_parameter),
+        Route::post(
+            "/mlflow/runs/log-batch",
+            Needs::edit(Of::Run).and(Permission::Edit, Of::ModelsOfMetrics),
+            log_batch,
+        )
+        .with_most(MOST_BATCH),
+        Route::post("/mlflow/runs/set-tag", Needs::edit(Of::Run), set_tag),
+        Route::post("/mlflow/runs/delete-tag", Needs::edit(Of::Run), delete_tag),
+        Route::post(
+            "/mlflow/runs/log-inputs",
+            Needs::edit(Of::Run).and(Permission::Read, Of::LoggedModels("models")),
+            log_inputs,
+        )
+        .with_most(MOST_DATASETS),
+        Route::post(
+            "/mlflow/runs/outputs",
+            Needs::edit(Of::Run).and(Permission::Read, Of::LoggedModels("models")),
+            log_outputs,
+        ),
+        Route::post("/mlflow/runs/log-model", Needs::edit(Of::Run), log_model),
     ]
 }
 
-fn log_metric(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn log_metric(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let point = metric(fields, "name")?;
     let run_id = run_id(fields)?;
     logged(app, &run_id, app.registry.log_client_batch(&run_id, &[point], &[], &[]))?;
@@ -44,7 +65,7 @@ fn log_metric(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
 
 /// Returns the result of logging. A run that is deleted is no run to the registry, and to clients
 /// one that takes nothing.
-fn logged<T>(app: &App, run_id: &RunId, result: Result<T, StoreError>) -> Result<T, MlflowError> {
+fn logged<T>(app: &Context, run_id: &RunId, result: Result<T, StoreError>) -> Result<T, MlflowError> {
     result.map_err(|error| {
         let is_deleted = matches!(error, StoreError::NoRun { .. })
             && app.registry.run(run_id.as_str()).is_ok_and(|run| run.deleted_ms.is_some());
@@ -82,7 +103,7 @@ fn metric(fields: &Fields, path: &str) -> Result<MetricPoint, MlflowError> {
     })
 }
 
-fn log_parameter(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn log_parameter(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (run_id, key) = (run_id(fields)?, fields.required("key")?);
     check_key("key", key)?;
     let mut value = fields.text("value")?.unwrap_or_default().to_owned();
@@ -91,7 +112,7 @@ fn log_parameter(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     reply(&Empty {})
 }
 
-fn log_batch(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn log_batch(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let run_id = run_id(fields)?;
     let points = fields.objects("metrics")?;
     let mut parameters = fields.pairs("params")?;
@@ -133,7 +154,7 @@ fn check_distinct(parameters: &[(String, String)]) -> Result<(), MlflowError> {
 }
 
 /// Gives a run the name that one of its new tags has.
-fn rename_by(app: &App, run_id: &RunId, tags: &[(String, String)]) -> Result<(), MlflowError> {
+fn rename_by(app: &Context, run_id: &RunId, tags: &[(String, String)]) -> Result<(), MlflowError> {
     let name = tags.iter().rev().find(|(key, value)| key == RUN_NAME_TAG && !value.is_empty());
     if let Some((_, name)) = name {
         app.registry.update_run(run_id, &RunUpdate { name: Some(name.clone()), ..RunUpdate::default() })?;
@@ -141,7 +162,7 @@ fn rename_by(app: &App, run_id: &RunId, tags: &[(String, String)]) -> Result<(),
     Ok(())
 }
 
-fn set_tag(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn set_tag(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (run_id, key) = (run_id(fields)?, fields.required("key")?);
     check_key("key", key)?;
     let mut value = fields.text("value")?.unwrap_or_default().to_owned();
@@ -152,7 +173,7 @@ fn set_tag(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     reply(&Empty {})
 }
 
-fn delete_tag(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn delete_tag(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (run_id, key) = (run_id(fields)?, fields.required("key")?);
     match app.registry.delete_run_tag(&run_id, key) {
         Err(StoreError::NoTag { name }) => {
@@ -165,7 +186,7 @@ fn delete_tag(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     }
 }
 
-fn log_inputs(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn log_inputs(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let run_id = run_id(fields)?;
     let datasets = fields.objects("datasets")?.iter().map(dataset_input).collect::<Result<Vec<_>, _>>()?;
     let models = fields.objects("models")?;
@@ -207,7 +228,7 @@ fn dataset_input(fields: &Fields) -> Result<DatasetInput, MlflowError> {
     })
 }
 
-fn log_outputs(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn log_outputs(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let run_id = run_id(fields)?;
     let models = fields.objects("models")?;
     if models.is_empty() {
@@ -224,7 +245,7 @@ fn log_outputs(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
 }
 
 /// Notes a model of a client before MLflow 3, as a tag of the run.
-fn log_model(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn log_model(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let run_id = run_id(fields)?;
     let text = fields.required("model_json")?;
     let model: Value =

@@ -1,35 +1,45 @@
-//! The operations, by subject.
+//! The routes, by subject: the one table of what the server answers.
 
 mod artifacts;
 mod experiments;
 mod fields;
 mod logged_models;
 mod logging;
+mod login;
 mod metrics;
 mod model_versions;
+mod pages;
+mod parts;
 mod promotion;
 mod registered_models;
 mod run_files;
 mod runs;
 mod server_info;
 mod sources;
+mod version_files;
+mod webhooks;
 
 use crate::operation::Route;
 
-pub(crate) use artifacts::{
-    delete, download, download_of_logged_model, download_of_run, download_of_version, upload, upload_of_run,
-};
-pub(crate) use server_info::SERVER_INFO;
+pub(crate) use experiments::no_experiment_named;
+pub(crate) use fields::number_of_experiment;
 
-/// Returns all operations of the JSON interface below `/api/2.0`.
-pub(crate) fn all() -> impl Iterator<Item = Route> {
-    experiments::routes()
-        .into_iter()
-        .chain(runs::routes())
-        .chain(logging::routes())
-        .chain(metrics::routes())
-        .chain(artifacts::routes())
-        .chain(registered_models::routes())
-        .chain(model_versions::routes())
-        .chain(logged_models::routes())
+/// Returns every route of the server, with what each needs of its caller.
+pub(crate) fn table() -> Vec<Route> {
+    let subjects = [
+        server_info::routes(),
+        experiments::routes(),
+        runs::routes(),
+        logging::routes(),
+        metrics::routes(),
+        artifacts::routes(),
+        parts::routes(),
+        webhooks::routes(),
+        registered_models::routes(),
+        model_versions::routes(),
+        logged_models::routes(),
+        login::routes(),
+        pages::routes(),
+    ];
+    subjects.into_iter().flatten().collect()
 }

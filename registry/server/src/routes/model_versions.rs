@@ -3,12 +3,13 @@
 use axum::http::Method;
 use serde::Serialize;
 use stagewright_store::search::Entity;
-use stagewright_store::{LifecycleStage, ModelVersion, NewForeignVersion, StoreError};
+use stagewright_store::{LifecycleStage, ModelVersion, NewForeignVersion, Permission, StoreError};
 
 use super::fields::{filter, order, parsed_run_id};
 use super::registered_models::{BY_CLIENT, check_tags, stage};
 use super::{promotion, sources};
-use crate::app::App;
+use crate::access::{Needs, Of};
+use crate::context::Context;
 use crate::mlflow_error::MlflowError;
 use crate::operation::{Reply, Route, reply};
 use crate::paging::Asked;
@@ -22,15 +23,21 @@ const PAGE: usize = 10_000;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::post("/mlflow/model-versions/create", create),
-        Route::new(Method::PATCH, "/mlflow/model-versions/update", update),
-        Route::post("/mlflow/model-versions/transition-stage", transition),
-        Route::new(Method::DELETE, "/mlflow/model-versions/delete", delete),
-        Route::get("/mlflow/model-versions/get", get),
-        Route::get("/mlflow/model-versions/search", search),
-        Route::get("/mlflow/model-versions/get-download-uri", download_uri),
-        Route::post("/mlflow/model-versions/set-tag", set_tag),
-        Route::new(Method::DELETE, "/mlflow/model-versions/delete-tag", delete_tag),
+        Route::post(
+            "/mlflow/model-versions/create",
+            Needs::edit(Of::Model("name"))
+                .and(Permission::Read, Of::Source("source"))
+                .and(Permission::Read, Of::RunIfNamed("run_id")),
+            create,
+        ),
+        Route::new(Method::PATCH, "/mlflow/model-versions/update", Needs::edit(Of::Model("name")), update),
+        Route::post("/mlflow/model-versions/transition-stage", Needs::edit(Of::Model("name")), transition),
+        Route::new(Method::DELETE, "/mlflow/model-versions/delete", Needs::manage(Of::Model("name")), delete),
+        Route::get("/mlflow/model-versions/get", Needs::read(Of::Model("name")), get),
+        Route::get("/mlflow/model-versions/search", Needs::Anybody, search),
+        Route::get("/mlflow/model-versions/get-download-uri", Needs::read(Of::Model("name")), download_uri),
+        Route::post("/mlflow/model-versions/set-tag", Needs::edit(Of::Model("name")), set_tag),
+        Route::new(Method::DELETE, "/mlflow/model-versions/delete-tag", Needs::edit(Of::Model("name")), delete_tag),
     ]
 }
 
@@ -56,7 +63,7 @@ fn answer(version: &ModelVersion) -> Result<Reply, MlflowError> {
     reply(&One { model_version: version.into() })
 }
 
-fn create(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn create(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (name, source) = (fields.required("name")?, fields.required("source")?);
     let mut run_id = fields.filled("run_id")?.map(parsed_run_id).transpose()?;
     sources::check(source, run_id.as_ref())?;
@@ -79,28 +86,28 @@ fn create(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     answer(&app.registry.create_foreign_version(name, &new)?)
 }
 
-fn get(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn get(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     answer(&found(app, fields)?)
 }
 
-fn found(app: &App, fields: &Fields) -> Result<ModelVersion, MlflowError> {
+fn found(app: &Context, fields: &Fields) -> Result<ModelVersion, MlflowError> {
     Ok(app.registry.version(fields.required("name")?, sources::number(fields)?)?)
 }
 
-fn update(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn update(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (name, number) = (fields.required("name")?, sources::number(fields)?);
     app.registry.describe_version(name, number, fields.text("description")?.unwrap_or_default())?;
     answer(&found(app, fields)?)
 }
 
-fn delete(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn delete(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     app.registry.delete_version(fields.required("name")?, sources::number(fields)?, BY_CLIENT)?;
     reply(&Empty {})
 }
 
 /// Moves a version to a stage. A pipeline's version comes to production by a promotion, which its
 /// verdict must allow.
-fn transition(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn transition(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let version = found(app, fields)?;
     let to = stage(fields.required("stage")?)?;
     let archive = fields.boolean("archive_existing_versions")?.unwrap_or_default();
@@ -129,19 +136,22 @@ fn transition(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     answer(&found(app, fields)?)
 }
 
-fn search(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn search(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (filter, order) = (filter(fields, Entity::ModelVersions)?, order(fields, Entity::ModelVersions)?);
     let asked = Asked::read(fields, PAGE, MOST)?;
-    let mut versions = app.registry.search_versions(&filter, &order, asked.with_one_more())?;
-    let next_page_token = asked.cut(&mut versions);
+    let visible = app.visible_models()?;
+    let is_visible =
+        |version: &ModelVersion| visible.as_ref().is_none_or(|visible| visible.contains(version.model.as_str()));
+    let (versions, next_page_token) =
+        asked.page(|page| app.registry.search_versions(&filter, &order, page), is_visible)?;
     reply(&Found { model_versions: versions.iter().map(WireVersion::from).collect(), next_page_token })
 }
 
-fn download_uri(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn download_uri(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     reply(&DownloadUri { artifact_uri: sources::of_version(app, fields)? })
 }
 
-fn set_tag(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn set_tag(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (name, number, key) = (fields.required("name")?, sources::number(fields)?, fields.required("key")?);
     let tag = [(key.to_owned(), fields.text("value")?.unwrap_or_default().to_owned())];
     check_tags(&tag)?;
@@ -150,7 +160,7 @@ fn set_tag(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
 }
 
 /// A tag that is not there counts as deleted, as MLflow has it.
-fn delete_tag(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn delete_tag(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (name, number, key) = (fields.required("name")?, sources::number(fields)?, fields.required("key")?);
     match app.registry.tag_version(name, number, key, None) {
         Ok(()) | Err(StoreError::NoTag { .. }) => reply(&Empty {}),

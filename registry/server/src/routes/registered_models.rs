@@ -5,9 +5,10 @@ use stagewright_store::search::Entity;
 use stagewright_store::{CHAMPION, LifecycleStage, Model, ModelVersion, NewModel, StoreError, Verdict};
 use stagewright_text::Untrusted;
 
-use super::fields::{check_length, filter, order};
+use super::fields::{check_key, check_length, filter, order};
 use super::{promotion, sources};
-use crate::app::App;
+use crate::access::{Needs, Of};
+use crate::context::Context;
 use crate::mlflow_error::MlflowError;
 use crate::operation::{Reply, Route, reply};
 use crate::paging::Asked;
@@ -27,19 +28,19 @@ pub(super) fn routes() -> Vec<Route> {
     use axum::http::Method;
     const DELETE: Method = Method::DELETE;
     vec![
-        Route::post("/mlflow/registered-models/create", create),
-        Route::post("/mlflow/registered-models/rename", rename),
-        Route::new(Method::PATCH, "/mlflow/registered-models/update", update),
-        Route::new(DELETE, "/mlflow/registered-models/delete", delete),
-        Route::get("/mlflow/registered-models/get", get),
-        Route::get("/mlflow/registered-models/search", search),
-        Route::get("/mlflow/registered-models/get-latest-versions", latest_versions),
-        Route::post("/mlflow/registered-models/get-latest-versions", latest_versions),
-        Route::post("/mlflow/registered-models/set-tag", set_tag),
-        Route::new(DELETE, "/mlflow/registered-models/delete-tag", delete_tag),
-        Route::post("/mlflow/registered-models/alias", set_alias),
-        Route::new(DELETE, "/mlflow/registered-models/alias", delete_alias),
-        Route::get("/mlflow/registered-models/alias", by_alias),
+        Route::post("/mlflow/registered-models/create", Needs::Anybody, create),
+        Route::post("/mlflow/registered-models/rename", Needs::edit(Of::Model("name")), rename),
+        Route::new(Method::PATCH, "/mlflow/registered-models/update", Needs::edit(Of::Model("name")), update),
+        Route::new(DELETE, "/mlflow/registered-models/delete", Needs::manage(Of::Model("name")), delete),
+        Route::get("/mlflow/registered-models/get", Needs::read(Of::Model("name")), get),
+        Route::get("/mlflow/registered-models/search", Needs::Anybody, search),
+        Route::get("/mlflow/registered-models/get-latest-versions", Needs::read(Of::Model("name")), latest_versions),
+        Route::post("/mlflow/registered-models/get-latest-versions", Needs::read(Of::Model("name")), latest_versions),
+        Route::post("/mlflow/registered-models/set-tag", Needs::edit(Of::Model("name")), set_tag),
+        Route::new(DELETE, "/mlflow/registered-models/delete-tag", Needs::edit(Of::Model("name")), delete_tag),
+        Route::post("/mlflow/registered-models/alias", Needs::edit(Of::Model("name")), set_alias),
+        Route::new(DELETE, "/mlflow/registered-models/alias", Needs::edit(Of::Model("name")), delete_alias),
+        Route::get("/mlflow/registered-models/alias", Needs::read(Of::Model("name")), by_alias),
     ]
 }
 
@@ -67,17 +68,20 @@ struct Version<'a> {
     model_version: WireVersion<'a>,
 }
 
-fn answer(app: &App, model: &Model) -> Result<Reply, MlflowError> {
+fn answer(app: &Context, model: &Model) -> Result<Reply, MlflowError> {
     let latest = app.registry.latest_versions(&[&model.name])?;
     reply(&One { registered_model: WireModel::with_latest(model, &latest) })
 }
 
 /// Checks tags of models and versions.
 pub(super) fn check_tags(tags: &[(String, String)]) -> Result<(), MlflowError> {
-    tags.iter().try_for_each(|(_, value)| check_length("value", value, MOST_TAG_VALUE))
+    tags.iter().try_for_each(|(key, value)| {
+        check_key("key", key)?;
+        check_length("value", value, MOST_TAG_VALUE)
+    })
 }
 
-fn create(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn create(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let name = fields.required("name")?;
     let description = fields.text("description")?.unwrap_or_default().to_owned();
     let new = NewModel { description, tags: fields.pairs("tags")? };
@@ -88,7 +92,7 @@ fn create(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
 
 /// Renames a model. One of a pipeline keeps its name: it stands in the pipeline's manifest, and
 /// servers and production locations know the model by it.
-fn rename(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn rename(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (name, new) = (fields.required("name")?, fields.required("new_name")?);
     if !app.registry.model(name)?.is_foreign && !app.registry.latest_versions(&[name])?.is_empty() {
         let shown = Untrusted::new(name).cut(300);
@@ -101,33 +105,35 @@ fn rename(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     answer(app, &app.registry.model(new)?)
 }
 
-fn update(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn update(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let name = fields.required("name")?;
     app.registry.describe_model(name, fields.text("description")?.unwrap_or_default())?;
     answer(app, &app.registry.model(name)?)
 }
 
-fn delete(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn delete(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     app.registry.delete_model(fields.required("name")?, BY_CLIENT)?;
     reply(&Empty {})
 }
 
-fn get(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn get(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     answer(app, &app.registry.model(fields.required("name")?)?)
 }
 
-fn search(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn search(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (filter, order) = (filter(fields, Entity::RegisteredModels)?, order(fields, Entity::RegisteredModels)?);
     let asked = Asked::read(fields, PAGE, MOST)?;
-    let mut models = app.registry.search_models(&filter, &order, asked.with_one_more())?;
-    let next_page_token = asked.cut(&mut models);
+    let visible = app.visible_models()?;
+    let is_visible = |model: &Model| visible.as_ref().is_none_or(|visible| visible.contains(model.name.as_str()));
+    let (models, next_page_token) =
+        asked.page(|page| app.registry.search_models(&filter, &order, page), is_visible)?;
     let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
     let latest = app.registry.latest_versions(&names)?;
     let registered_models = models.iter().map(|model| WireModel::with_latest(model, &latest)).collect();
     reply(&Found { registered_models, next_page_token })
 }
 
-fn latest_versions(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn latest_versions(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let name = fields.required("name")?;
     let stages = fields.texts("stages")?.into_iter().map(stage).collect::<Result<Vec<_>, _>>()?;
     app.registry.model(name)?;
@@ -146,16 +152,17 @@ pub(super) fn stage(text: &str) -> Result<LifecycleStage, MlflowError> {
     })
 }
 
-fn set_tag(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn set_tag(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (name, key) = (fields.required("name")?, fields.required("key")?);
     let value = fields.text("value")?.unwrap_or_default();
+    check_key("key", key)?;
     check_length("value", value, MOST_TAG_VALUE)?;
     app.registry.tag_model(name, key, Some(value))?;
     reply(&Empty {})
 }
 
 /// A tag that is not there counts as deleted, as MLflow has it.
-fn delete_tag(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn delete_tag(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     match app.registry.tag_model(fields.required("name")?, fields.required("key")?, None) {
         Ok(()) | Err(StoreError::NoTag { .. }) => reply(&Empty {}),
         Err(error) => Err(error.into()),
@@ -165,7 +172,7 @@ fn delete_tag(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
 /// Points an alias to a version. The alias `champion` of a pipeline's model is its version in
 /// production, so that pointing it elsewhere is a promotion. No alias leads from a client to a
 /// version that was rejected.
-fn set_alias(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn set_alias(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (name, alias, version) = (fields.required("name")?, fields.required("alias")?, sources::number(fields)?);
     check_length("Registered model alias name", alias, MOST_ALIAS)?;
     let found = app.registry.version(name, version)?;
@@ -185,14 +192,14 @@ fn set_alias(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
 }
 
 /// An alias that is not there counts as deleted, as MLflow has it.
-fn delete_alias(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn delete_alias(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     match app.registry.force_alias(fields.required("name")?, fields.required("alias")?, None) {
         Ok(()) | Err(StoreError::NoAlias { .. }) => reply(&Empty {}),
         Err(error) => Err(error.into()),
     }
 }
 
-fn by_alias(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn by_alias(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (name, alias) = (fields.required("name")?, fields.required("alias")?);
     let Some(version) = app.registry.alias(name, alias)? else {
         app.registry.model(name)?;

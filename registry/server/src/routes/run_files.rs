@@ -9,8 +9,10 @@ use std::io::{self, Cursor, Read};
 use stagewright_store::{ArtifactKind, ArtifactRecord, FileEntry, RunId, StageRecord, StoreError, export_parquet};
 use stagewright_text::Untrusted;
 
+use super::version_files;
 use crate::app::App;
 use crate::mlflow_error::{ErrorCode, MlflowError};
+use crate::mlmodel::MODEL;
 
 /// A file whose bytes can be read.
 pub(super) struct Opened {
@@ -23,7 +25,11 @@ pub(super) fn entries(app: &App, folder: &str) -> Result<Vec<FileEntry>, MlflowE
     let Some((stages, rest)) = of_run(app, folder)? else { return Ok(Vec::new()) };
     let made = stages.iter().filter(|stage| !stage.outputs.is_empty());
     Ok(match rest {
-        "" => made.map(|stage| FileEntry { name: stage.name.clone(), is_folder: true, bytes: None }).collect(),
+        "" => {
+            let folder_of = |name: &str| FileEntry { name: name.to_owned(), is_folder: true, bytes: None };
+            let of_version = version_files::has(app, &format!("{folder}/{MODEL}"))?.then(|| folder_of(MODEL));
+            made.map(|stage| folder_of(&stage.name)).chain(of_version).collect()
+        }
         rest => made.filter(|stage| stage.name == rest).flat_map(|stage| &stage.outputs).map(entry).collect(),
     })
 }
@@ -33,10 +39,11 @@ pub(super) fn open(app: &App, path: &str) -> Result<Option<Opened>, MlflowError>
     let Some((stages, rest)) = of_run(app, path)? else { return Ok(None) };
     let Some((stage, name)) = rest.split_once('/') else { return Ok(None) };
     let outputs = stages.iter().filter(|it| it.name == stage).flat_map(|it| &it.outputs);
-    outputs.into_iter().find(|output| file_name(output) == name).map(|output| opened(app, output)).transpose()
+    outputs.into_iter().find(|output| output.file_name() == name).map(|output| opened(app, output)).transpose()
 }
 
-/// Checks that a client may put a file at this path: that it is not in the folder of a stage.
+/// Checks that a client may put a file at this path: that it is not in the folder of a stage or of
+/// the run's model.
 ///
 /// # Errors
 /// The file would pass for one that the stage made.
@@ -47,6 +54,11 @@ pub(super) fn check_free(app: &App, path: &str) -> Result<(), MlflowError> {
         let shown = Untrusted::new(folder).cut(200);
         return Err(MlflowError::invalid(format!(
             "The folder `{shown}` of this run has what its stage `{shown}` made. Put the file into another folder."
+        )));
+    }
+    if version_files::has(app, path)? {
+        return Err(MlflowError::invalid(format!(
+            "The folder `{MODEL}` of this run has the model that it made. Put the file into another folder."
         )));
     }
     Ok(())
@@ -68,24 +80,10 @@ fn of_run<'a>(app: &App, path: &'a str) -> Result<Option<(Vec<StageRecord>, &'a 
     }
 }
 
-/// Returns the name of an output as a file, with the ending of what it contains.
-fn file_name(output: &ArtifactRecord) -> String {
-    let ending = match (output.kind, output.media_type.split(';').next().unwrap_or_default()) {
-        (ArtifactKind::Table, _) => ".parquet",
-        (_, "application/json") => ".json",
-        (_, "text/html") => ".html",
-        (_, "image/svg+xml") => ".svg",
-        (_, "text/csv") => ".csv",
-        (_, "text/plain") => ".txt",
-        _ => ".bin",
-    };
-    if output.name.ends_with(ending) { output.name.clone() } else { format!("{}{ending}", output.name) }
-}
-
 fn entry(output: &ArtifactRecord) -> FileEntry {
     // A table's file has its size when it is written.
     let bytes = (output.kind != ArtifactKind::Table).then_some(output.bytes);
-    FileEntry { name: file_name(output), is_folder: false, bytes }
+    FileEntry { name: output.file_name(), is_folder: false, bytes }
 }
 
 fn opened(app: &App, output: &ArtifactRecord) -> Result<Opened, MlflowError> {
@@ -108,7 +106,7 @@ fn opened(app: &App, output: &ArtifactRecord) -> Result<Opened, MlflowError> {
             let table = app.artifacts.open_table(&output.digest)?;
             let folder = tempfile::tempdir().map_err(failed)?;
             let path = folder.path().join("table.parquet");
-            export_parquet(&table, &path).map_err(|error: StoreError| MlflowError::from(error))?;
+            app.pool.at_length(|| Ok(export_parquet(&table, &path)?))?;
             // Its name goes with the folder; its bytes stay until they are sent.
             let file = File::open(&path).map_err(failed)?;
             let bytes = file.metadata().map_err(failed)?.len();

@@ -2,15 +2,16 @@
 
 use serde::Serialize;
 use stagewright_store::search::Entity;
-use stagewright_store::{NewClientRun, Run, RunStatus, RunUpdate};
+use stagewright_store::{NewClientRun, Run, RunPage, RunStatus, RunUpdate};
 
 use super::fields::{
     check_key, check_length, experiment_ids, filter, number_of_experiment, order, run_id, truncated, view,
 };
-use crate::app::App;
+use crate::access::{Needs, Of};
+use crate::context::Context;
 use crate::mlflow_error::MlflowError;
 use crate::operation::{Reply, Route, reply};
-use crate::paging::Asked;
+use crate::paging::{Asked, token};
 use crate::request::Fields;
 use crate::run_names;
 use crate::wire::{Empty, RUN_NAME_TAG, RunInfo, WireRun};
@@ -19,6 +20,8 @@ use crate::wire::{Empty, RUN_NAME_TAG, RunInfo, WireRun};
 pub(super) const MOST_TAG_VALUE: usize = 8_000;
 /// The most runs of a page.
 const MOST: usize = 50_000;
+/// About how many bytes the runs of an answer take. Further ones are on the next page.
+const MOST_BYTES: usize = 32 << 20;
 /// The most experiments of a search.
 const MOST_EXPERIMENTS: usize = 10_000;
 /// The most characters in a run's name.
@@ -26,12 +29,12 @@ const MOST_NAME: usize = 250;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::post("/mlflow/runs/create", create),
-        Route::get("/mlflow/runs/get", get),
-        Route::post("/mlflow/runs/update", update),
-        Route::post("/mlflow/runs/delete", delete),
-        Route::post("/mlflow/runs/restore", restore),
-        Route::post("/mlflow/runs/search", search),
+        Route::post("/mlflow/runs/create", Needs::edit(Of::Experiment("experiment_id")), create),
+        Route::get("/mlflow/runs/get", Needs::read(Of::Run), get),
+        Route::post("/mlflow/runs/update", Needs::edit(Of::Run), update),
+        Route::post("/mlflow/runs/delete", Needs::manage(Of::Run), delete),
+        Route::post("/mlflow/runs/restore", Needs::manage(Of::Run), restore),
+        Route::post("/mlflow/runs/search", Needs::Anybody, search),
     ]
 }
 
@@ -63,11 +66,16 @@ pub(super) fn tags(fields: &Fields) -> Result<Vec<(String, String)>, MlflowError
     Ok(tags)
 }
 
-fn create(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn create(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let experiment_id = number_of_experiment(fields.filled("experiment_id")?.unwrap_or("0"))?;
     let user = fields.text("user_id")?.unwrap_or_default();
     let asked = fields.filled("run_name")?;
-    let mut tags = tags(fields)?;
+    // As MLflow, any key: those that a client logs later are held to names of files.
+    let mut tags = fields.pairs("tags")?;
+    for (key, value) in &mut tags {
+        check_length("key", key, MOST_NAME)?;
+        truncated(value, MOST_TAG_VALUE);
+    }
     let tagged = tags.iter().find(|(key, _)| key == RUN_NAME_TAG).map(|(_, value)| value.clone());
     let name = match (asked, tagged) {
         (Some(name), Some(tag)) if name != tag => {
@@ -91,15 +99,15 @@ fn create(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
 }
 
 /// Returns the run of this identifier.
-pub(super) fn found(app: &App, fields: &Fields) -> Result<Run, MlflowError> {
+pub(super) fn found(app: &Context, fields: &Fields) -> Result<Run, MlflowError> {
     Ok(app.registry.run(run_id(fields)?.as_str())?)
 }
 
-fn get(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn get(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     reply(&One { run: (&found(app, fields)?).into() })
 }
 
-fn update(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn update(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let run_id = run_id(fields)?;
     // A run that is scheduled counts as running.
     let statuses = [
@@ -125,24 +133,24 @@ fn update(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
     reply(&Info { run_info: (&run).into() })
 }
 
-fn delete(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn delete(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     app.registry.delete_run(&run_id(fields)?, true)?;
     reply(&Empty {})
 }
 
-fn restore(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
+fn restore(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     app.registry.delete_run(&run_id(fields)?, false)?;
     reply(&Empty {})
 }
 
-fn search(app: &App, fields: &Fields) -> Result<Reply, MlflowError> {
-    let experiments = experiment_ids(fields, MOST_EXPERIMENTS)?;
+fn search(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
+    let experiments = app.readable(experiment_ids(fields, MOST_EXPERIMENTS)?)?;
     let (filter, order) = (filter(fields, Entity::Runs)?, order(fields, Entity::Runs)?);
     let (view, asked) = (view(fields, "run_view_type")?, Asked::read(fields, 1_000, MOST)?);
-    let mut runs = match experiments.as_slice() {
-        [] => Vec::new(),
-        experiments => app.registry.search_runs_in(experiments, &filter, &order, view, asked.with_one_more())?,
-    };
-    let next_page_token = asked.cut(&mut runs);
+    let within = (&filter, &order, view);
+    let RunPage { mut runs, is_cut } =
+        app.registry.search_runs_within(MOST_BYTES, &experiments, within, asked.with_one_more())?;
+    // What does not fit is on the next page.
+    let next_page_token = asked.cut(&mut runs).or_else(|| is_cut.then(|| token(asked.start + runs.len() as u64)));
     reply(&Found { runs: runs.iter().map(WireRun::from).collect(), next_page_token })
 }

@@ -1,15 +1,23 @@
-//! The operation by which clients learn what this server offers beyond the least.
+//! What clients and probes learn of this server before they sign in.
 
-use axum::http::Method;
 use serde::Serialize;
 
-use crate::app::App;
+use crate::access::Needs;
+use crate::context::Context;
 use crate::mlflow_error::MlflowError;
-use crate::operation::{Reply, Route, reply};
+use crate::operation::{Place, Reply, Route, reply};
+use crate::page::Page;
 use crate::request::Fields;
+use crate::router::MLFLOW_VERSION;
 
-/// The operation; it is mounted below `/api/3.0`.
-pub(crate) const SERVER_INFO: Route = Route::new(Method::GET, "/mlflow/server-info", server_info);
+pub(super) fn routes() -> Vec<Route> {
+    let info = Route::get("/mlflow/server-info", Needs::Nobody, server_info).at(Place::Interface3);
+    vec![
+        info,
+        Route::page("/health", Needs::Nobody, |_, _| Ok(Page::text("OK"))),
+        Route::page("/version", Needs::Nobody, |_, _| Ok(Page::text(MLFLOW_VERSION))),
+    ]
+}
 
 #[derive(Serialize)]
 struct ServerInfo {
@@ -22,7 +30,7 @@ struct ServerInfo {
     presigned_upload_model_id_supported: bool,
 }
 
-fn server_info(_: &App, _: &Fields) -> Result<Reply, MlflowError> {
+fn server_info(_: &Context, _: &Fields) -> Result<Reply, MlflowError> {
     reply(&ServerInfo {
         store_type: "SqlStore",
         workspaces_enabled: false,

@@ -3,7 +3,7 @@
 use stagewright_store::RunId;
 use stagewright_text::Untrusted;
 
-use crate::app::App;
+use crate::context::Context;
 use crate::mlflow_error::MlflowError;
 use crate::request::{Fields, percent_decoded};
 use crate::wire_models;
@@ -24,7 +24,7 @@ pub(super) fn number(fields: &Fields) -> Result<u32, MlflowError> {
 ///
 /// # Errors
 /// There is no such version of a client.
-pub(super) fn of_version(app: &App, fields: &Fields) -> Result<String, MlflowError> {
+pub(super) fn of_version(app: &Context, fields: &Fields) -> Result<String, MlflowError> {
     let version = app.registry.pin_foreign_version(fields.required("name")?, number(fields)?)?;
     Ok(match &version.foreign {
         Some(foreign) => foreign.location.clone(),

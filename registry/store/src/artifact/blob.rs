@@ -17,6 +17,10 @@ use crate::error::{StoreError, io_error};
 /// Bytes read at a time to compute a digest: small enough for the second-level cache.
 const PIECE: usize = 256 << 10;
 
+/// The bytes after which the system begins to write a long file to the disk. Otherwise it would
+/// begin when the file is complete, and whoever waits for the flush would wait for all of it.
+const WRITTEN_EARLY: u64 = 32 << 20;
+
 /// Bytes that only a stage understands, such as a fitted state or a model. Immutable, cheap to
 /// clone.
 #[derive(Clone)]
@@ -100,13 +104,15 @@ pub struct BlobWriter {
     unfinished: RemoveOnDrop,
     hasher: Sha256,
     size: u64,
+    /// The bytes that the system has begun to write.
+    begun: u64,
 }
 
 impl BlobWriter {
     pub(crate) fn create(staged: StagedFiles) -> Result<Self, StoreError> {
         let (file, path) = staged.create_file()?;
         let unfinished = RemoveOnDrop(Some(path.clone()));
-        Ok(Self { staged, file: BufWriter::new(file), path, unfinished, hasher: Sha256::new(), size: 0 })
+        Ok(Self { staged, file: BufWriter::new(file), path, unfinished, hasher: Sha256::new(), size: 0, begun: 0 })
     }
 
     /// Appends bytes.
@@ -117,7 +123,25 @@ impl BlobWriter {
         self.file.write_all(bytes).map_err(io_error("write", &self.path))?;
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
+        if self.size - self.begun >= WRITTEN_EARLY {
+            self.begin_writing();
+        }
         Ok(())
+    }
+
+    /// Has the system begin to write what has come since the last time. Nobody waits for it, and
+    /// nothing depends on it: the flush before publication does.
+    fn begin_writing(&mut self) {
+        // Advice that the bytes are not needed soon has their pages written. Those on their way
+        // stay in memory.
+        #[cfg(target_os = "linux")]
+        let _ = rustix::fs::fadvise(
+            self.file.get_ref(),
+            self.begun,
+            std::num::NonZeroU64::new(self.size - self.begun),
+            rustix::fs::Advice::DontNeed,
+        );
+        self.begun = self.size;
     }
 
     /// Completes the blob. It is readable at once, and visible to others after publication.

@@ -10,6 +10,7 @@ use std::fs::{self, File};
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::artifact::kind::ArtifactKind;
+use crate::artifact::parts::PARTS_LIFETIME;
 use crate::artifact::shared::{SharedArtifact, SharedArtifacts};
 use crate::artifact::sharing::{MIN_GRACE, REMOVAL_DEADLINE};
 use crate::artifact::store::{ArtifactStore, named};
@@ -59,6 +60,9 @@ impl ArtifactStore {
         reachable: impl Fn(Duration) -> Result<HashSet<Digest>, StoreError>,
     ) -> Result<Vec<CollectedArtifact>, StoreError> {
         let _collecting = self.lock_exclusive()?;
+        if !dry_run {
+            self.collect_parts(PARTS_LIFETIME)?;
+        }
         let needed = reachable(Duration::ZERO)?;
         let mut collected = self.stored()?;
         collected.retain(|it| !needed.contains(&it.artifact.digest) && it.is_older_than(grace));

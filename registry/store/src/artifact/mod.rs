@@ -7,7 +7,7 @@
 //!
 //! - [`store`]: [`ArtifactStore`], which finds, opens and verifies artifacts
 //! - [`staging`]: [`Staging`], which publishes new ones; [`staged`]: their files before that
-//! - [`upload`]: bytes that arrive in pieces from a client
+//! - [`upload`]: bytes that arrive in pieces from a client; [`parts`]: in several requests
 //! - [`blob`]: blobs and documents (tables are in [`crate::table`])
 //! - [`shared`]: a place that several machines reach; [`sharing`]: sending there, fetching from
 //!   there
@@ -20,6 +20,7 @@
 mod blob;
 mod garbage;
 mod kind;
+mod parts;
 mod shared;
 mod sharing;
 mod staged;
@@ -30,6 +31,7 @@ mod upload;
 pub use blob::{Blob, BlobWriter, Document};
 pub use garbage::CollectedArtifact;
 pub use kind::{ArtifactKind, UnknownKind};
+pub use parts::{Assembled, MOST_PARTS, OpenParts, PARTS_LIFETIME, PartWriter, PartsUpload};
 pub use shared::{SharedArtifact, SharedArtifacts};
 pub(crate) use staged::{RemoveOnDrop, StagedFile, StagedFiles};
 pub use staging::Staging;

@@ -92,6 +92,41 @@ impl Connection {
         }
     }
 
+    /// Runs a statement of PostgreSQL whose parameters are `shared`, and then lists. Returns how many
+    /// rows it changed.
+    pub(crate) fn execute_lists(
+        &mut self,
+        sql: &str,
+        shared: &[Value],
+        lists: &[Vec<Value>],
+    ) -> Result<u64, DatabaseError> {
+        match &mut self.backend {
+            Backend::Sqlite(_) => {
+                let _ = (sql, shared, lists);
+                Err(no_lists())
+            }
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(connection) => connection.execute_lists(sql, shared, lists),
+        }
+    }
+
+    /// As [`Connection::execute_lists`]. Returns the rows of the statement.
+    pub(crate) fn query_lists(
+        &mut self,
+        sql: &str,
+        shared: &[Value],
+        lists: &[Vec<Value>],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        match &mut self.backend {
+            Backend::Sqlite(_) => {
+                let _ = (sql, shared, lists);
+                Err(no_lists())
+            }
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(connection) => connection.query_lists(sql, shared, lists),
+        }
+    }
+
     /// Returns the first row of a query, if it has one.
     pub(crate) fn first(&mut self, sql: &str, parameters: &[Value]) -> Result<Option<Row>, DatabaseError> {
         Ok(self.query(sql, parameters)?.into_iter().next())
@@ -152,6 +187,33 @@ impl Connection {
         self.transaction_statement("ROLLBACK")
     }
 
+    /// Begins a part of a transaction of SQLite, which changes what `scope` says and can be taken
+    /// back alone.
+    pub(super) fn set_savepoint(&mut self, scope: Scope) -> Result<(), DatabaseError> {
+        self.scope = scope;
+        self.transaction_statement("SAVEPOINT part")
+    }
+
+    /// Ends the part, whose changes stay.
+    pub(super) fn release_savepoint(&mut self) -> Result<(), DatabaseError> {
+        self.transaction_statement("RELEASE part")
+    }
+
+    /// Takes the part back.
+    pub(super) fn roll_back_to_savepoint(&mut self) -> Result<(), DatabaseError> {
+        self.transaction_statement("ROLLBACK TO part")?;
+        self.release_savepoint()
+    }
+
+    /// Returns whether a transaction is open. SQLite ends one after some errors.
+    pub(super) fn is_in_transaction(&self) -> bool {
+        match &self.backend {
+            Backend::Sqlite(connection) => !connection.is_idle(),
+            #[cfg(feature = "postgres")]
+            Backend::Postgres(_) => true,
+        }
+    }
+
     /// Returns whether another transaction can use the connection.
     pub(super) fn is_usable(&self) -> bool {
         match &self.backend {
@@ -170,4 +232,9 @@ impl Connection {
             Backend::Postgres(connection) => connection.batch(sql),
         }
     }
+}
+
+/// SQLite has no type for a list.
+fn no_lists() -> DatabaseError {
+    DatabaseError::Sqlite { source: rusqlite::Error::InvalidQuery }
 }

@@ -6,7 +6,7 @@
 //!
 //! - [`Database::read`]: a query, in a transaction of its own
 //! - [`Database::write`]: a transaction that waits for other writers instead of failing with
-//!   "database is locked"
+//!   "database is locked"; changes of runs that wait for each other share a commit
 //! - [`Scope`]: what a transaction changes. Changes of models happen one after another, also on
 //!   PostgreSQL, so that version numbers, aliases and the audit chain are consecutive. Runs are
 //!   logged concurrently there.
@@ -26,19 +26,22 @@ mod pool;
 mod postgres;
 mod signal;
 mod sqlite;
+mod turns;
 mod url;
 mod value;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use crate::error::{StoreError, io_error};
+#[cfg(feature = "postgres")]
 use crate::fsyncs::count_fsync;
+use crate::registry::NewerFormat;
 
 use connection::Address;
 use pool::Pool;
+use turns::Turns;
 
 pub(crate) use connection::{Access, Connection, Scope};
 pub use error::DatabaseError;
@@ -52,8 +55,10 @@ pub(crate) use value::{Row, Value, values};
 pub(crate) struct Database {
     pool: Pool,
     access: Access,
+    /// The newer format for whose sake this is only read.
+    newer: Option<NewerFormat>,
     /// Writers of this process queue here rather than in SQLite, where waiting is polling.
-    writing: Mutex<()>,
+    turns: Turns,
 }
 
 impl Database {
@@ -89,7 +94,17 @@ impl Database {
     }
 
     fn new(address: Address, access: Access) -> Self {
-        Self { pool: Pool::new(address), access, writing: Mutex::default() }
+        Self { pool: Pool::new(address), access, newer: None, turns: Turns::default() }
+    }
+
+    /// Returns the same database, only to be read, because a newer program made its tables.
+    pub(crate) fn only_reading(self, newer: NewerFormat) -> Self {
+        let address = match self.pool.address().clone() {
+            Address::File(path, _) => Address::File(path, Access::Read),
+            #[cfg(feature = "postgres")]
+            server @ Address::Server(_) => server,
+        };
+        Self { newer: Some(newer), ..Self::new(address, Access::Read) }
     }
 
     /// Returns where the database is: a path, or a URL without its password.
@@ -143,27 +158,33 @@ impl Database {
         change: impl FnOnce(&mut Connection) -> Outcome<T>,
     ) -> Result<T, StoreError> {
         self.check_writable()?;
-        let queue = || self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let _queue = self.pool.address().is_file().then(queue);
-        let work = || {
-            let mut connection = self.pool.begin(|connection| connection.begin_writing(scope))?;
-            // After a panic the connection is closed, which rolls back.
-            match change(&mut connection) {
-                Ok(changed) => {
-                    count_fsync();
-                    connection.commit()?;
-                    connection.keep();
-                    Ok(changed)
-                }
-                Err(failure) => {
-                    if connection.roll_back().is_ok() {
-                        connection.keep();
-                    }
-                    Err(failure)
-                }
-            }
+        let work = || match self.pool.address() {
+            Address::File(..) => self.turns.write(&self.pool, scope, change),
+            #[cfg(feature = "postgres")]
+            Address::Server(_) => self.write_alone(scope, change),
         };
         work().map_err(|failure| self.error(action, failure))
+    }
+
+    /// Changes in a transaction beside those of others.
+    #[cfg(feature = "postgres")]
+    fn write_alone<T>(&self, scope: Scope, change: impl FnOnce(&mut Connection) -> Outcome<T>) -> Outcome<T> {
+        let mut connection = self.pool.begin(|connection| connection.begin_writing(scope))?;
+        // After a panic the connection is closed, which rolls back.
+        match change(&mut connection) {
+            Ok(changed) => {
+                count_fsync();
+                connection.commit()?;
+                connection.keep();
+                Ok(changed)
+            }
+            Err(failure) => {
+                if connection.roll_back().is_ok() {
+                    connection.keep();
+                }
+                Err(failure)
+            }
+        }
     }
 
     /// Takes a lock that shows that this process lives.
@@ -190,7 +211,14 @@ impl Database {
     }
 
     fn check_writable(&self) -> Result<(), StoreError> {
-        if self.is_read_only() { Err(StoreError::ReadOnly { place: self.place() }) } else { Ok(()) }
+        match &self.newer {
+            Some(NewerFormat { found, known, program }) => {
+                let (found, known, program) = (*found, *known, program.clone());
+                Err(StoreError::OnlyReadable { place: self.place(), found, known, program })
+            }
+            None if self.is_read_only() => Err(StoreError::ReadOnly { place: self.place() }),
+            None => Ok(()),
+        }
     }
 
     fn error(&self, action: &'static str, failure: Failure) -> StoreError {

@@ -74,6 +74,14 @@ impl Pool {
         Lease { pool: self, connection: state.idle.pop() }
     }
 
+    /// Takes back a connection that was [detached](Lease::detach).
+    pub(super) fn give_back(&self, connection: Connection) {
+        let mut state = self.state();
+        if state.idle.len() < MAX_CONNECTIONS && connection.is_usable() {
+            state.idle.push(connection);
+        }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // No panic can leave the state half changed.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -81,6 +89,11 @@ impl Pool {
 }
 
 impl Lease<'_> {
+    /// Returns the connection itself, which outlives the lease.
+    pub(super) fn detach(mut self) -> Connection {
+        self.connection.take().expect("only this and `keep` take it, which end the lease")
+    }
+
     /// Returns the connection to the pool.
     pub(super) fn keep(mut self) {
         let usable = self.connection.take().filter(Connection::is_usable);

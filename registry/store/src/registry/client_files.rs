@@ -64,6 +64,19 @@ pub fn check_file_path(path: &str) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Checks that a text is the path of a file that a client may upload.
+///
+/// # Errors
+/// [`TrackingError::BadFilePath`]; [`TrackingError::ReservedPath`] if the file would pass for one
+/// of a pipeline's version.
+pub fn check_upload_path(path: &str) -> Result<(), StoreError> {
+    check_file_path(path)?;
+    if path.split('/').next() == Some(RESERVED) {
+        return Err(TrackingError::ReservedPath { path: shortened(path) }.into());
+    }
+    Ok(())
+}
+
 /// Returns the path at this server's proxy that a URI names: `mlflow-artifacts:/PATH`. `None` for a
 /// URI of another place. One with a host is that of another server.
 pub fn proxied_path(uri: &str) -> Option<String> {
@@ -87,10 +100,7 @@ impl Upload {
     /// file that of one of its folders, [`StoreError::Io`], [`StoreError::Shared`] or
     /// [`StoreError::Database`].
     pub fn finish(self, registry: &Registry, path: &str) -> Result<ClientFile, StoreError> {
-        check_file_path(path)?;
-        if path.split('/').next() == Some(RESERVED) {
-            return Err(TrackingError::ReservedPath { path: shortened(path) }.into());
-        }
+        check_upload_path(path)?;
         let bytes = self.bytes();
         let digest = self.publish()?;
         registry.write("record a file", Scope::Runs, |connection| {

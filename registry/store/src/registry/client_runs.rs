@@ -10,6 +10,7 @@ use crate::registry::names::{CLIENT, check_key};
 use crate::registry::run_id::RunId;
 use crate::registry::runs::{Run, RunStatus};
 use crate::registry::{experiments, logging, rows};
+use crate::registry::webhooks::occurrence;
 
 /// The facts known when a client begins a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,7 +105,19 @@ impl Registry {
             let change = "UPDATE runs SET status = coalesce(?2, status), ended_ms = coalesce(?3, ended_ms),
                 name = coalesce(?4, name) WHERE id = ?1";
             let name = update.name.as_deref().filter(|name| !name.is_empty());
+            let ended = match update.status {
+                Some(status) if status != RunStatus::Running => {
+                    // Of two that end it at once, one does.
+                    let lock = if connection.is_sqlite() { "" } else { "FOR NO KEY UPDATE" };
+                    let before = connection.one(&format!("SELECT status FROM runs WHERE id = ?1 {lock}"), values![id])?;
+                    Some(status).filter(|status| before.get::<String>(0).is_ok_and(|before| before != status.name()))
+                }
+                _ => None,
+            };
             connection.execute(change, values![id, update.status.map(RunStatus::name), update.ended_ms, name])?;
+            if let Some(status) = ended {
+                occurrence::run_ended(connection, id, status)?;
+            }
             Self::run_numbered(connection, id)
         })
     }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::database::{Connection, Outcome, Row, Scope, values};
 use crate::error::StoreError;
+use crate::registry::accounts::{Permission, manage_experiment};
 use crate::registry::handle::{Registry, now_ms};
 use crate::registry::names::{check_key, shortened};
 use crate::registry::rows;
@@ -82,6 +83,7 @@ impl Registry {
             };
             let id = row.get(0)?;
             rows::set_pairs(connection, TAGS, id, tags)?;
+            manage_experiment(connection, self.creator, id, Permission::Manage)?;
             Ok(id)
         })
     }

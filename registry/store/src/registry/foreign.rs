@@ -7,6 +7,7 @@
 
 use crate::database::{Connection, Outcome, Scope, values};
 use crate::error::StoreError;
+use crate::registry::accounts::{Permission, manage_model};
 use crate::registry::audit::NewEntry;
 use crate::registry::foreign_source::{self, ForeignState};
 use crate::registry::handle::{Registry, now_ms};
@@ -18,6 +19,7 @@ use crate::registry::tracking_error::TrackingError;
 use crate::registry::transitions::stage_of;
 use crate::registry::versions::{self, ModelVersion};
 use crate::registry::{ids, rows};
+use crate::registry::webhooks::occurrence;
 
 /// The facts known when a client registers a version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -50,6 +52,7 @@ impl Registry {
         }
         self.write("register a model", Scope::Models, |connection| {
             let id = models::insert_new(self, connection, name, model, true)?;
+            manage_model(connection, self.creator, id, Permission::Manage)?;
             models::numbered(connection, id)
         })
     }
@@ -93,6 +96,7 @@ impl Registry {
             rows::set_pairs(connection, ("version_tags", "version"), id, &new.tags)?;
             let entry = NewEntry::about("version.registered", model, Some(number));
             self.audit(connection, &entry.because("by a client"))?;
+            occurrence::version_created(connection, id)?;
             versions::numbered(connection, id)
         })
     }
@@ -160,7 +164,8 @@ impl Registry {
         // Not `version.transitioned`, by which a champion is known.
         let entry = NewEntry::about("foreign.transitioned", model, Some(version));
         let entry = entry.states(Some(from.name().to_owned()), Some(to.name().to_owned()));
-        self.audit(connection, &entry.because(reason))
+        self.audit(connection, &entry.because(reason))?;
+        occurrence::version_moved(connection, (model, version, true), (from, to), (&self.actor, reason))
     }
 
     /// Pins a client's version to its files if this server has some by now and had none before.

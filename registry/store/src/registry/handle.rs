@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::database::{Connection, Database, Outcome, OwnerLock, Scope};
 use crate::error::StoreError;
+use crate::registry::accounts::User;
 
 /// Runs, stages and models, in one database. Cheap to clone; usable from any thread.
 #[derive(Clone)]
@@ -13,6 +14,8 @@ pub struct Registry {
     inner: Arc<Inner>,
     /// The name that the audit gives to whoever makes changes.
     pub(super) actor: Arc<str>,
+    /// The number of the user on whose behalf it creates experiments and models, who manages them.
+    pub(super) creator: Option<i64>,
 }
 
 struct Inner {
@@ -23,14 +26,21 @@ struct Inner {
 
 impl Registry {
     pub(super) fn new(database: Database) -> Self {
-        Self { inner: Arc::new(Inner { database, owner: Mutex::new(None) }), actor: "".into() }
+        Self { inner: Arc::new(Inner { database, owner: Mutex::new(None) }), actor: "".into(), creator: None }
     }
 
     /// Returns the same registry, whose changes the audit attributes to `actor`, of which it keeps
     /// the first 200 characters.
     #[must_use]
     pub fn acting_as(&self, actor: &str) -> Self {
-        Self { inner: self.inner.clone(), actor: actor.chars().take(200).collect::<String>().into() }
+        Self { inner: self.inner.clone(), actor: actor.chars().take(200).collect::<String>().into(), creator: self.creator }
+    }
+
+    /// Returns the same registry on behalf of a user: the audit attributes its changes to the user,
+    /// who manages what is created through it.
+    #[must_use]
+    pub fn on_behalf_of(&self, user: &User) -> Self {
+        Self { creator: Some(user.id), ..self.acting_as(&user.name) }
     }
 
     /// Returns where the database is: a path, or a URL without its password.

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use crate::database::{Connection, Outcome, values};
+use crate::registry::ids;
 use crate::registry::metric::{DatasetName, LoggedMetric, MetricPoint};
+use crate::registry::rows::{self, Insert, Kind};
 use crate::registry::run_id::RunId;
-use crate::registry::{ids, rows};
 
 /// A metric of a logged model.
 #[derive(Clone, Debug, PartialEq)]
@@ -40,15 +41,16 @@ pub(super) fn insert(connection: &mut Connection, run_id: &RunId, points: &[Metr
         }
     }
     let last: Vec<_> = last.into_iter().collect();
-    let insert =
-        "INSERT INTO logged_model_metrics (run, model, name, dataset_name, dataset_digest, value, step, at_ms) VALUES";
-    let replace = "ON CONFLICT (model, name, dataset_name, dataset_digest, run)
+    let before = "INSERT INTO logged_model_metrics (run, model, name, dataset_name, dataset_digest, value, step, at_ms)";
+    let own = &[Kind::Integer, Kind::Text, Kind::Text, Kind::Text, Kind::Real, Kind::Integer, Kind::Integer];
+    let after = "ON CONFLICT (model, name, dataset_name, dataset_digest, run)
         DO UPDATE SET value = excluded.value, step = excluded.step, at_ms = excluded.at_ms
         WHERE (excluded.step, excluded.at_ms) > (logged_model_metrics.step, logged_model_metrics.at_ms)
             OR ((excluded.step, excluded.at_ms) = (logged_model_metrics.step, logged_model_metrics.at_ms)
                 AND (logged_model_metrics.value IS NULL OR excluded.value > logged_model_metrics.value))";
     let shared = values![run_id.as_str()];
-    rows::insert_all(connection, (insert, replace), shared, &last, |((model, name, dataset), point), row| {
+    let insert = Insert { before, own, after };
+    rows::insert_all(connection, &insert, shared, &last, |((model, name, dataset), point), row| {
         let (dataset, digest) = dataset.map_or(("", ""), |it| (it.name.as_str(), it.digest.as_str()));
         let at_ms = point.at_ms.unwrap_or(now);
         row.extend_from_slice(values![*model, *name, dataset, digest, point.value, point.step, at_ms]);

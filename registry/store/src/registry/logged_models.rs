@@ -294,7 +294,7 @@ fn pairs(connection: &mut Connection, table: &str, model: i64) -> Outcome<Vec<(S
 }
 
 /// Checks the name of a logged model, which is part of paths and URIs: MLflow's rule.
-fn check_model_name(name: &str) -> Result<(), StoreError> {
+pub(super) fn check_model_name(name: &str) -> Result<(), StoreError> {
     let is_odd = |letter: char| letter.is_control() || matches!(letter, '/' | ':' | '.' | '%' | '"' | '\'');
     if name.is_empty() || name.len() > MAX_NAME_BYTES || name.contains(is_odd) {
         return Err(TrackingError::BadLoggedModelName { name: shortened(name) }.into());

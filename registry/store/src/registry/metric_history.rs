@@ -14,12 +14,16 @@ const MAX_STEPS: usize = 2_500;
 
 const COLUMNS: &str = "name, value, step, at_ms, id FROM metric_points WHERE run = ?1 AND name = ?2";
 
+/// The order of a history: that of MLflow. Values of one time and step are in the order of logging.
+const ORDER: &str = "at_ms, step, id";
+
 /// A page of the values of a metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricHistory {
-    /// The values, in the order of logging.
+    /// The values, in the order of time and step.
     pub points: Vec<LoggedMetric>,
-    /// The place after which the next page begins; `None` on the last page.
+    /// The place after which the next page begins, which is that of a value; `None` on the last
+    /// page.
     pub next: Option<i64>,
 }
 
@@ -33,7 +37,7 @@ pub struct RunPoint {
 }
 
 impl Registry {
-    /// Returns every value of a metric of a run that is not deleted, in the order of logging.
+    /// Returns every value of a metric of a run that is not deleted, in the order of time and step.
     ///
     /// # Errors
     /// [`StoreError::NoRun`] or [`StoreError::Database`].
@@ -44,7 +48,7 @@ impl Registry {
         })
     }
 
-    /// Returns a page of the values of a metric of a run, deleted or not, in the order of logging:
+    /// Returns a page of the values of a metric of a run, deleted or not, in the order of time and step:
     /// at most `limit` of those after the place `after`, which an earlier page gave.
     ///
     /// # Errors
@@ -63,7 +67,7 @@ impl Registry {
     }
 
     /// Returns the values of a metric of several runs, at most `limit` in all: run by run in this
-    /// order, then in the order of logging. Of more than 100 runs, the first 100 count. Runs that
+    /// order, then in that of time and step. Of more than 100 runs, the first 100 count. Runs that
     /// do not exist have no values.
     ///
     /// # Errors
@@ -71,7 +75,7 @@ impl Registry {
     pub fn metric_history_bulk(&self, runs: &[RunId], name: &str, limit: usize) -> Result<Vec<RunPoint>, StoreError> {
         self.read("read the histories of a metric", |connection| {
             let mut found = Vec::new();
-            let query = format!("SELECT {COLUMNS} ORDER BY id LIMIT ?3");
+            let query = format!("SELECT {COLUMNS} ORDER BY {ORDER} LIMIT ?3");
             for (run_id, run) in known(connection, runs)? {
                 let rows = connection.query(&query, values![run, name, limit - found.len()])?;
                 add(&mut found, run_id, &rows)?;
@@ -135,11 +139,17 @@ fn page(
     after: Option<i64>,
     limit: usize,
 ) -> Outcome<MetricHistory> {
-    let query = format!("SELECT {COLUMNS} AND id > ?3 ORDER BY id LIMIT ?4");
     let limit = limit.max(1);
     // One more shows whether there is another page.
-    let asked = values![run, name, after.unwrap_or(i64::MIN), limit.saturating_add(1)];
-    let mut rows = connection.query(&query, asked)?;
+    let asked = limit.saturating_add(1);
+    let mut rows = match after {
+        None => connection.query(&format!("SELECT {COLUMNS} ORDER BY {ORDER} LIMIT ?3"), values![run, name, asked])?,
+        Some(after) => {
+            let place = "SELECT at_ms, step, id FROM metric_points WHERE id = ?3";
+            let query = format!("SELECT {COLUMNS} AND ({ORDER}) > ({place}) ORDER BY {ORDER} LIMIT ?4");
+            connection.query(&query, values![run, name, after, asked])?
+        }
+    };
     let has_more = rows.len() > limit;
     rows.truncate(limit);
     let next = if has_more { rows.last().map(|row| row.get(4)).transpose()? } else { None };

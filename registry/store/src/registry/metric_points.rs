@@ -8,7 +8,10 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 
 use crate::database::{Connection, Outcome, values};
-use crate::registry::rows;
+use crate::registry::rows::{self, Insert, Kind};
+
+/// Name, value, step and time.
+const POINT: [Kind; 4] = [Kind::Text, Kind::Real, Kind::Integer, Kind::Integer];
 
 /// A value to insert.
 pub(super) struct Reported<'a> {
@@ -76,23 +79,24 @@ fn chosen<'a, 'b>(points: &[&'a Reported<'b>], how: Ordering) -> Vec<&'a Reporte
 /// Makes each of these values the last one of its metric, unless the one that is there comes after
 /// it or is equal. Returns the metrics whose last value changed.
 fn update_last(connection: &mut Connection, run: i64, points: &[&Reported<'_>]) -> Outcome<HashSet<String>> {
-    let insert = "INSERT INTO latest_metrics (run, name, value, step, at_ms) VALUES";
-    let replace =
+    let after =
         "ON CONFLICT (run, name) DO UPDATE SET value = excluded.value, step = excluded.step, at_ms = excluded.at_ms
          WHERE (excluded.step, excluded.at_ms) > (latest_metrics.step, latest_metrics.at_ms)
             OR ((excluded.step, excluded.at_ms) = (latest_metrics.step, latest_metrics.at_ms)
                 AND excluded.value IS NOT NULL
                 AND (latest_metrics.value IS NULL OR excluded.value > latest_metrics.value))
          RETURNING name";
-    let changed = rows::insert_all_returning(connection, (insert, replace), values![run], points, |point, row| {
+    let insert = Insert { before: "INSERT INTO latest_metrics (run, name, value, step, at_ms)", own: &POINT, after };
+    let changed = rows::insert_all_returning(connection, &insert, values![run], points, |point, row| {
         row.extend_from_slice(values![&*point.name, point.value, point.step, point.at_ms]);
     })?;
     changed.iter().map(|row| Ok(row.get(0)?)).collect()
 }
 
 fn insert_all(connection: &mut Connection, run: i64, points: &[&Reported<'_>]) -> Outcome<()> {
-    let insert = "INSERT INTO metric_points (run, stage, name, value, step, at_ms) VALUES";
-    rows::insert_all(connection, (insert, ""), values![run], points, |point, row| {
+    let before = "INSERT INTO metric_points (run, stage, name, value, step, at_ms)";
+    let own = &[Kind::Integer, Kind::Text, Kind::Real, Kind::Integer, Kind::Integer];
+    rows::insert_all(connection, &Insert { before, own, after: "" }, values![run], points, |point, row| {
         row.extend_from_slice(values![point.stage, &*point.name, point.value, point.step, point.at_ms]);
     })?;
     Ok(())
@@ -100,20 +104,17 @@ fn insert_all(connection: &mut Connection, run: i64, points: &[&Reported<'_>]) -
 
 /// Inserts values of no stage that are not there yet.
 fn insert_missing(connection: &mut Connection, run: i64, points: &[&Reported<'_>]) -> Outcome<()> {
-    // The first row tells PostgreSQL the types of the columns.
-    let given = "WITH given (run, name, value, step, at_ms) AS (VALUES
-        (CAST(NULL AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS DOUBLE PRECISION), CAST(NULL AS BIGINT),
-         CAST(NULL AS BIGINT)),";
+    let before = "WITH given (run, name, value, step, at_ms) AS (";
     // A subquery for one value, which PostgreSQL answers by the index: it could turn `NOT EXISTS`
     // into a join with all values of all runs.
-    let insert = ")
+    let after = ")
         INSERT INTO metric_points (run, name, value, step, at_ms)
-        SELECT run, name, value, step, at_ms FROM given WHERE run IS NOT NULL
-            AND (SELECT known.id FROM metric_points known
+        SELECT run, name, value, step, at_ms FROM given
+            WHERE (SELECT known.id FROM metric_points known
                  WHERE known.run = given.run AND known.name = given.name AND known.step = given.step
                      AND known.at_ms = given.at_ms AND known.stage IS NULL
                      AND known.value IS NOT DISTINCT FROM given.value LIMIT 1) IS NULL";
-    rows::insert_all(connection, (given, insert), values![run], points, |point, row| {
+    rows::insert_all(connection, &Insert { before, own: &POINT, after }, values![run], points, |point, row| {
         row.extend_from_slice(values![&*point.name, point.value, point.step, point.at_ms]);
     })?;
     Ok(())

@@ -7,11 +7,8 @@
 use crate::database::{Connection, Database, Outcome, Scope, values};
 use crate::digest::Digest;
 use crate::error::StoreError;
+use crate::registry::compatibility::{self, FORMAT, NewerFormat, Standing};
 use crate::registry::{audit, row_memory};
-
-/// The format that this program writes. It is in SQLite's `user_version` or PostgreSQL's table
-/// `stagewright_format`.
-const FORMAT: u32 = 9;
 
 const MIGRATIONS: [&str; FORMAT as usize] = [
     include_str!("migrations/1.sql"),
@@ -23,6 +20,7 @@ const MIGRATIONS: [&str; FORMAT as usize] = [
     include_str!("migrations/7.sql"),
     include_str!("migrations/8.sql"),
     include_str!("migrations/9.sql"),
+    include_str!("migrations/10.sql"),
 ];
 
 /// The format of `migrations/new.sql`, the tables of a new SQLite file, which later migrations are
@@ -59,63 +57,49 @@ const NOTIFY_POSTGRES: &str = "
 ";
 
 /// Creates the tables, or migrates those of an older format. Writes nothing to a database of
-/// today's format.
-pub(super) fn bring_up_to_date(database: &Database) -> Result<(), StoreError> {
-    let found = database.read("read the format", format)?;
-    if found == FORMAT {
-        return Ok(());
+/// today's format, or of a newer one. Returns the newer format, if this program may only read it.
+pub(super) fn bring_up_to_date(database: &Database) -> Result<Option<NewerFormat>, StoreError> {
+    let mut found = compatibility::standing(database)?;
+    if matches!(found, Standing::Empty | Standing::Older(_)) {
+        // Another process may be faster: `migrate` reads the format again inside the transaction.
+        database.write("create the tables", Scope::Models, migrate)?;
+        found = compatibility::standing(database)?;
     }
-    if found > FORMAT {
-        return Err(too_new(database, found));
-    }
-    // Another process may be faster: `migrate` reads the format again inside the transaction.
-    let found = database.write("create the tables", Scope::Models, migrate)?;
-    if found > FORMAT { Err(too_new(database, found)) } else { Ok(()) }
+    admitted(database, found)
 }
 
-/// Checks that the database has the tables of this or of an older format. Writes nothing.
+/// Checks that the database has tables, of this, an older, or a newer format that this program may
+/// read. Writes nothing.
 pub(super) fn check_existing(database: &Database) -> Result<(), StoreError> {
-    match database.read("read the format", format)? {
-        0 => Err(StoreError::NoRegistry { place: database.place() }),
-        found if found > FORMAT => Err(too_new(database, found)),
-        _ => Ok(()),
+    match compatibility::standing(database)? {
+        Standing::Older(_) => Ok(()),
+        found => admitted(database, found).map(drop),
     }
 }
 
-/// Checks that the database has the tables of today's format. Writes nothing.
-pub(super) fn check_current(database: &Database) -> Result<(), StoreError> {
-    match database.read("read the format", format)? {
-        0 => Err(StoreError::NoRegistry { place: database.place() }),
-        found if found > FORMAT => Err(too_new(database, found)),
-        found if found < FORMAT => Err(StoreError::TooOld { place: database.place(), found, known: FORMAT }),
-        _ => Ok(()),
+/// Checks that this program may read the tables as they are. Writes nothing. Returns the newer
+/// format, if it is one that this program may only read.
+pub(super) fn check_current(database: &Database) -> Result<Option<NewerFormat>, StoreError> {
+    admitted(database, compatibility::standing(database)?)
+}
+
+fn admitted(database: &Database, standing: Standing) -> Result<Option<NewerFormat>, StoreError> {
+    let place = || database.place();
+    match standing {
+        Standing::Usable => Ok(None),
+        Standing::Readable(newer) => Ok(Some(newer)),
+        Standing::Empty => Err(StoreError::NoRegistry { place: place() }),
+        Standing::Older(found) => Err(StoreError::TooOld { place: place(), found, known: FORMAT }),
+        Standing::Closed(found) => Err(StoreError::TooNew { place: place(), found, known: FORMAT }),
     }
 }
 
-fn too_new(database: &Database, found: u32) -> StoreError {
-    StoreError::TooNew { place: database.place(), found, known: FORMAT }
-}
-
-/// Returns the format of the database; 0 if it is empty.
-fn format(connection: &mut Connection) -> Outcome<u32> {
-    if connection.is_sqlite() {
-        return Ok(connection.one("SELECT user_version FROM pragma_user_version", &[])?.get(0)?);
-    }
-    let made = "SELECT EXISTS (SELECT 1 FROM pg_catalog.pg_class WHERE relname = 'stagewright_format'
-                AND pg_table_is_visible(oid))";
-    if connection.one(made, &[])?.get(0)? {
-        Ok(connection.one("SELECT format FROM stagewright_format", &[])?.get(0)?)
-    } else {
-        Ok(0)
-    }
-}
-
-/// Migrates to today's format, inside a transaction. Returns the format that the database then has:
-/// a newer one if a newer program was faster.
-fn migrate(connection: &mut Connection) -> Outcome<u32> {
-    let found = format(connection)?;
+/// Migrates to today's format, inside a transaction. Leaves a newer one alone, if a newer program
+/// was faster.
+fn migrate(connection: &mut Connection) -> Outcome<()> {
+    let found = compatibility::format(connection)?;
     if found >= FORMAT {
-        return Ok(found);
+        return Ok(());
     }
     if found == 0 && connection.is_sqlite() {
         connection.batch(NEW_SQLITE)?;
@@ -124,17 +108,7 @@ fn migrate(connection: &mut Connection) -> Outcome<u32> {
     } else {
         upgrade(connection, found)?;
     }
-    if connection.is_sqlite() {
-        connection.batch(&format!("PRAGMA user_version = {FORMAT}"))?;
-    } else {
-        // Older programs that watch learn that they do not know these tables.
-        connection.batch(&format!(
-            "CREATE TABLE IF NOT EXISTS stagewright_format (format BIGINT NOT NULL);
-             DELETE FROM stagewright_format; INSERT INTO stagewright_format VALUES ({FORMAT});
-             SELECT pg_notify('stagewright', '')"
-        ))?;
-    }
-    Ok(FORMAT)
+    compatibility::record(connection)
 }
 
 /// Applies the migrations after format `found`, one after another.
@@ -258,7 +232,7 @@ mod tests {
     #[test]
     fn a_new_file_has_the_tables_to_which_the_migrations_lead() {
         let upgraded = made(|connection| upgrade(connection, 0));
-        let new = made(|connection| migrate(connection).map(|format| assert_eq!(format, FORMAT)));
+        let new = made(migrate);
         assert!(new == upgraded, "new.sql and what follows are not what all migrations lead to:\n{upgraded:#?}");
     }
 }

@@ -4,30 +4,38 @@
 //! change is one transaction. Artifacts are published before they are recorded, never after. Every
 //! change of a model adds an entry to the audit chain, in the same transaction.
 //!
-//! - [`handle`]: the type itself; [`open`]: opening it; [`migrations`]: its tables
+//! - [`handle`]: the type itself; [`open`]: opening it; [`migrations`]: its tables;
+//!   [`compatibility`]: who may use them
 //! - runs: [`runs`], [`logging`], [`metric_points`], [`stages`], [`experiments`], [`imports`]
 //! - what clients of the tracking server log: [`client_runs`], [`experiments_by_number`],
 //!   [`metric_history`], [`run_inputs`], [`client_files`], [`logged_models`],
 //!   [`logged_model_metrics`], [`logged_model_search`]
-//! - models: [`models`], [`versions`], [`row_memory`], [`verdicts`], [`transitions`], [`aliases`],
-//!   [`promotions`], [`retirement`], [`collections`], [`deletion`]; those that clients register:
-//!   [`foreign`], [`foreign_source`]
+//! - models: [`models`], [`versions`], [`version_parts`], [`row_memory`], [`verdicts`],
+//!   [`transitions`], [`aliases`], [`promotions`], [`retirement`], [`collections`], [`deletion`];
+//!   those that clients register: [`foreign`], [`foreign_source`]
 //! - what serves: [`deployments`], [`outcomes`], [`refusals`], [`watch`]
-//! - who is told of changes of champions: [`hooks`]
-//! - across: [`audit`], [`search`], [`lineage`], [`reachable`] (what garbage collection must leave)
+//! - who is told of changes of champions: [`hooks`]; who is told of other events: [`webhooks`]
+//! - what other servers had: [`imported`]
+//! - who may do what: [`accounts`]
+//! - across: [`audit`], [`search`], [`bounded_page`], [`lineage`], [`reachable`] (what garbage
+//!   collection must leave)
 //! - below all of them: [`ids`] (rows by name), [`names`] (what may be a name), [`rows`] (many rows
 //!   in one statement), [`metric`], [`tracking_error`]
 //!
 //! Why a database and not files? Consecutive version numbers, compare-and-set of aliases and
 //! searches need transactions. SQLite needs nothing to be installed on an edge host.
 
+mod accounts;
 mod aliases;
 mod audit;
+mod bounded_page;
 mod client_files;
 mod client_runs;
 mod collections;
+mod compatibility;
 mod deletion;
 mod deployments;
+mod experiment_table;
 mod experiments;
 mod experiments_by_number;
 mod foreign;
@@ -35,6 +43,7 @@ mod foreign_source;
 mod handle;
 mod hooks;
 mod ids;
+mod imported;
 mod imports;
 mod judgement;
 mod lifecycle_stage;
@@ -44,6 +53,7 @@ mod logged_model_search;
 mod logged_models;
 mod logging;
 mod metric;
+mod metric_curve;
 mod metric_history;
 mod metric_points;
 mod migrations;
@@ -61,6 +71,8 @@ mod row_memory;
 mod rows;
 mod run_id;
 mod run_inputs;
+mod run_table;
+mod running_steps;
 mod runs;
 mod search;
 mod search_query;
@@ -68,22 +80,30 @@ mod stages;
 mod tracking_error;
 mod transitions;
 mod verdicts;
+mod version_manifest;
 mod version_metrics;
+mod version_parts;
 mod versions;
 mod watch;
+mod webhooks;
 
-pub use audit::{AuditCheck, AuditDifference, AuditEntry};
-pub use client_files::{ClientFile, FileEntry, check_file_path, proxied_path};
+pub use accounts::{AccountError, AccountsState, Grant, Permission, Resource, Token, TokenSecret, User, Visible};
+pub use audit::{AuditCheck, AuditDifference, AuditEntry, AuditPage, AuditSearch};
+pub use bounded_page::RunPage;
+pub use client_files::{ClientFile, FileEntry, check_file_path, check_upload_path, proxied_path};
 pub use client_runs::{NewClientRun, RunUpdate};
+pub(crate) use compatibility::NewerFormat;
 pub use deployments::{
     ArmCounts, Deployment, DeploymentArm, DeploymentError, DeploymentRevision, DeploymentStatus, DeploymentStep,
     DeploymentStrategy, NewDeployment,
 };
+pub use experiment_table::{ExperimentRow, MOST_COUNTED_RUNS};
 pub use experiments::Experiment;
 pub use foreign::NewForeignVersion;
 pub use foreign_source::{ForeignSource, ForeignState};
 pub use handle::Registry;
 pub use hooks::{ChampionChange, ChampionChangeKind, ChangedDestination, HeldHook, HookProgress};
+pub use imported::{Imported, ImportedClientRun, ImportedKind, ImportedLoggedModel, ImportedVersion, Remote};
 pub use imports::ImportedRun;
 pub use judgement::{JudgedAgainst, Verdict};
 pub use lifecycle_stage::LifecycleStage;
@@ -92,6 +112,7 @@ pub use logged_model_metrics::LoggedModelMetric;
 pub use logged_model_search::{LoggedModelOrder, LoggedModelSearch, OfDataset};
 pub use logged_models::{LoggedModel, LoggedModelStatus, NewLoggedModel};
 pub use metric::{DatasetName, LoggedMetric, MetricPoint};
+pub use metric_curve::{CurvePoint, MetricCurve};
 pub use metric_history::{MetricHistory, RunPoint};
 pub use models::{Model, NewModel};
 pub use names::CHAMPION;
@@ -102,11 +123,18 @@ pub use references::Reference;
 pub use row_memory::RowMemory;
 pub use run_id::RunId;
 pub use run_inputs::{Dataset, DatasetInput, DatasetSummary, ModelOutput, RunInputs};
+pub use run_table::{NamedValue, RunColumns, RunRow, RunTable};
+pub use running_steps::{RunningLine, RunningStep};
 pub use runs::{NewRun, Run, RunStatus};
 pub use search::ViewType;
 pub use search_query::Page;
 pub use stages::{ArtifactRecord, CACHED, FAILED, FINISHED, InputRecord, LogLine, MetricRecord, StageRecord};
 pub use tracking_error::TrackingError;
 pub use verdicts::{NewVerdict, PERSON, VerdictReason, VersionVerdict};
+pub use version_manifest::{VersionManifest, VersionObject};
 pub use versions::{ModelVersion, NewVersion, Numbering, Registration, SOURCE_TAG};
 pub use watch::RegistryWatch;
+pub use webhooks::{
+    HeldWebhook, NewWebhook, QueuedEvent, Webhook, WebhookAttempt, WebhookChange, WebhookDelivery, WebhookEvent,
+    WebhookOutcome, WebhookSecret,
+};

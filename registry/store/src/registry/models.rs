@@ -8,6 +8,7 @@ use crate::registry::audit::NewEntry;
 use crate::registry::handle::{Registry, now_ms};
 use crate::registry::ids;
 use crate::registry::names::{CHAMPION, check_client_name, check_key, check_name, shortened};
+use crate::registry::webhooks::occurrence;
 
 /// A model: a name for a series of versions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -166,6 +167,7 @@ pub(super) fn numbered(connection: &mut Connection, number: i64) -> Outcome<Mode
 pub(super) fn create(registry: &Registry, connection: &mut Connection, name: &str) -> Outcome<i64> {
     let id = insert(connection, name)?;
     registry.audit(connection, &NewEntry::about("model.registered", name, None))?;
+    occurrence::model_created(connection, id)?;
     Ok(id)
 }
 
@@ -187,6 +189,7 @@ pub(super) fn insert_new(
         set_tag(connection, id, tag, value)?;
     }
     registry.audit(connection, &NewEntry::about("model.registered", name, None))?;
+    occurrence::model_created(connection, id)?;
     Ok(id)
 }
 

@@ -8,7 +8,8 @@ use crate::registry::handle::Registry;
 use crate::registry::names::shortened;
 use crate::registry::{migrations, promotions, runs};
 
-/// The use that a process makes of a registry.
+/// The use that a process makes of a registry. A registry of a newer format that this program may
+/// only read is opened in each of these modes as if it were [`OpenMode::Reading`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OpenMode {
     /// Everything: creates what is missing, brings the tables up to date, and settles what dead
@@ -40,7 +41,8 @@ impl Registry {
     /// today's format writes nothing.
     ///
     /// # Errors
-    /// [`StoreError::TooNew`], [`StoreError::Database`] or [`StoreError::Io`].
+    /// [`StoreError::TooNew`] if the registry's format is newer and its maker lets no program of this
+    /// format read it, [`StoreError::Database`] or [`StoreError::Io`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
         Self::open_as(path, OpenMode::Full)
     }
@@ -99,16 +101,21 @@ impl Registry {
     }
 
     fn over(database: Database, mode: OpenMode) -> Result<Self, StoreError> {
-        match mode {
+        let newer = match mode {
             OpenMode::Full => migrations::bring_up_to_date(&database)?,
             OpenMode::Serving => {
                 migrations::check_existing(&database)?;
-                migrations::bring_up_to_date(&database)?;
+                migrations::bring_up_to_date(&database)?
             }
             OpenMode::Reading => migrations::check_current(&database)?,
-        }
+        };
+        let database = match newer {
+            Some(newer) => database.only_reading(newer),
+            None => database,
+        };
+        let settles = mode == OpenMode::Full && !database.is_read_only();
         let registry = Self::new(database);
-        if mode == OpenMode::Full {
+        if settles {
             registry.settle_abandoned()?;
         }
         Ok(registry)

@@ -144,14 +144,38 @@ fn add_client_files(connection: &mut Connection, since: i64, reachable: &mut Has
     Ok(())
 }
 
-/// Returns the run or the logged model whose folder of files a path is, or lies in: the part before
-/// `artifacts`.
+/// Returns the run or the logged model whose folder of files a path is, or lies in: the first part
+/// that is the id of one and stands before `artifacts`. Parts before it are the location of an
+/// experiment, which may be named `artifacts` too; those after it are the client's.
 fn owner_of(path: String) -> Option<String> {
+    let is_hex = |text: &str| text.len() == 32 && text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'));
+    let is_id = |part: &str| is_hex(part.strip_prefix("m-").unwrap_or(part));
     let parts: Vec<&str> = path.split('/').collect();
-    let place = parts.iter().position(|part| *part == "artifacts")?;
-    place.checked_sub(1).map(|before| parts[before].to_owned())
+    let owner = parts.windows(2).find(|pair| is_id(pair[0]) && pair[1] == "artifacts");
+    owner.map(|pair| pair[0].to_owned())
 }
 
 fn digests_in(text: &str) -> impl Iterator<Item = Digest> + '_ {
     text.split('"').filter_map(|word| word.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_owner_of_a_file_is_found_wherever_its_experiment_keeps_files() {
+        let (run, other) = ("0123456789abcdef0123456789abcdef", "ffffffffffffffffffffffffffffffff");
+        let owner = |path: String| owner_of(path);
+        assert_eq!(owner(format!("1/{run}/artifacts/a.txt")).as_deref(), Some(run));
+        assert_eq!(owner(format!("1/{run}/artifacts")).as_deref(), Some(run));
+        assert_eq!(owner(format!("1/models/m-{run}/artifacts/MLmodel")), Some(format!("m-{run}")));
+        // An experiment keeps its files at a place of this name.
+        assert_eq!(owner(format!("artifacts/of/us/{run}/artifacts/a.txt")).as_deref(), Some(run));
+        assert_eq!(owner(format!("team/artifacts/{run}/artifacts/a.txt")).as_deref(), Some(run));
+        // A client names folders of its run as it likes.
+        assert_eq!(owner(format!("1/{run}/artifacts/{other}/artifacts/a.txt")).as_deref(), Some(run));
+        assert_eq!(owner("1/artifacts/a.txt".to_owned()), None);
+        assert_eq!(owner("a.txt".to_owned()), None);
+    }
 }

@@ -1,11 +1,9 @@
 //! The artifacts that versions and verdicts refer to.
 
-use std::collections::BTreeMap;
-
 use serde::Serialize;
 
 use crate::artifact::{ArtifactKind, ArtifactStore};
-use crate::database::{Connection, Outcome, Row, values};
+use crate::database::{Outcome, Row};
 use crate::digest::Digest;
 use crate::error::StoreError;
 
@@ -34,21 +32,8 @@ pub(super) fn sizes(artifacts: &ArtifactStore, model: &str, references: &[Refere
     references.iter().map(size).collect()
 }
 
-/// Returns the artifacts that explain the verdicts of a version, by role. Of several with the same
-/// role, returns the latest.
-pub(super) fn of_verdicts(connection: &mut Connection, version: i64) -> Outcome<BTreeMap<String, Reference>> {
-    let query =
-        "SELECT role, kind, digest FROM verdict_artifacts JOIN verdicts ON verdicts.id = verdict_artifacts.verdict
-        WHERE version = ?1 ORDER BY verdicts.id";
-    let mut found = BTreeMap::new();
-    for row in connection.query(query, values![version])? {
-        let reference = of_verdict_row(&row)?;
-        found.insert(reference.role.clone(), reference);
-    }
-    Ok(found)
-}
-
-/// Reads a row of `verdict_artifacts`: role, kind, digest.
-pub(super) fn of_verdict_row(row: &Row) -> Outcome<Reference> {
-    Ok(Reference { role: row.get(0)?, kind: row.parsed(1)?, digest: row.parsed(2)?, needed: false })
+/// Reads columns of `verdict_artifacts` from `first` on: role, kind, digest.
+pub(super) fn of_verdict_row(row: &Row, first: usize) -> Outcome<Reference> {
+    let (role, kind, digest) = (row.get(first)?, row.parsed(first + 1)?, row.parsed(first + 2)?);
+    Ok(Reference { role, kind, digest, needed: false })
 }

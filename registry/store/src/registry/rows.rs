@@ -1,26 +1,46 @@
-//! Statements that insert many rows at once: on a server, each statement is a round trip.
+//! Statements that insert many rows: on a server one statement with a list for each column, since
+//! each statement is a round trip, and in a file a short statement for each row, since there a call
+//! costs less than a long statement.
 
 use crate::database::{Connection, Outcome, Row, Value};
 
-/// The numbers of rows that one statement inserts, largest first. Each is a statement that stays
-/// prepared.
-const AT_ONCE: [usize; 5] = [500, 100, 20, 5, 1];
+/// The type of a column, for the lists of PostgreSQL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Integer,
+    Real,
+    Text,
+}
 
-/// Inserts rows in as few statements as possible.
-///
-/// `statement` is the text around the list of rows: `INSERT INTO t (a, b) VALUES {} ON CONFLICT DO
-/// NOTHING`. The first columns of each row have the values of `shared`; `own` returns those of its
-/// others, always the same number. Returns the number of rows that were inserted or changed.
+/// A statement that inserts rows: `INSERT INTO t (a, b)`, the rows, `ON CONFLICT DO NOTHING`.
+pub(super) struct Insert<'a> {
+    /// The text before the rows.
+    pub(super) before: &'a str,
+    /// The types of the columns that differ from row to row. They follow those that all rows share.
+    pub(super) own: &'a [Kind],
+    /// The text after the rows.
+    pub(super) after: &'a str,
+}
+
+/// Inserts rows. The first columns of each have the values of `shared`, integers or texts; `own`
+/// appends those of its others. Returns the number of rows that were inserted or changed.
 pub(super) fn insert_all<T>(
     connection: &mut Connection,
-    statement: (&str, &str),
+    insert: &Insert<'_>,
     shared: &[Value],
     rows: &[T],
     own: impl Fn(&T, &mut Vec<Value>),
 ) -> Outcome<u64> {
-    let mut changed = 0;
-    by_statement(statement, shared, rows, own, |sql, parameters| {
-        changed += connection.execute(sql, parameters)?;
+    if rows.is_empty() {
+        return Ok(0);
+    }
+    if !connection.is_sqlite() {
+        let columns = columns(insert, rows, own);
+        return Ok(connection.execute_lists(&insert.from_lists(shared), shared, &columns)?);
+    }
+    let (sql, mut changed) = (insert.of_a_row(shared), 0);
+    each(shared, rows, own, |row| {
+        changed += connection.execute(&sql, row)?;
         Ok(())
     })?;
     Ok(changed)
@@ -30,55 +50,83 @@ pub(super) fn insert_all<T>(
 /// returns.
 pub(super) fn insert_all_returning<T>(
     connection: &mut Connection,
-    statement: (&str, &str),
+    insert: &Insert<'_>,
     shared: &[Value],
     rows: &[T],
     own: impl Fn(&T, &mut Vec<Value>),
 ) -> Outcome<Vec<Row>> {
-    let mut returned = Vec::new();
-    by_statement(statement, shared, rows, own, |sql, parameters| {
-        returned.extend(connection.query(sql, parameters)?);
+    if rows.is_empty() {
+        return Ok(Vec::new());
+    }
+    if !connection.is_sqlite() {
+        let columns = columns(insert, rows, own);
+        return Ok(connection.query_lists(&insert.from_lists(shared), shared, &columns)?);
+    }
+    let (sql, mut returned) = (insert.of_a_row(shared), Vec::new());
+    each(shared, rows, own, |row| {
+        returned.extend(connection.query(&sql, row)?);
         Ok(())
     })?;
     Ok(returned)
 }
 
-/// Calls `run` with the text and the parameters of each statement of [`insert_all`].
-fn by_statement<T>(
-    statement: (&str, &str),
+impl Insert<'_> {
+    /// Returns the statement for one row.
+    fn of_a_row(&self, shared: &[Value]) -> String {
+        let places = (1..=shared.len() + self.own.len()).map(|place| format!("?{place}"));
+        format!("{} VALUES ({}) {}", self.before, places.collect::<Vec<_>>().join(", "), self.after)
+    }
+
+    /// Returns the statement for rows whose columns are lists, in PostgreSQL's dialect. The types
+    /// are named, because nothing else tells the server.
+    fn from_lists(&self, shared: &[Value]) -> String {
+        let mut chosen = String::new();
+        for (place, value) in (1..).zip(shared) {
+            let kind = if matches!(value, Value::Text(_)) { Kind::Text } else { Kind::Integer };
+            chosen.push_str(&format!("CAST(?{place} AS {}), ", kind.on_a_server()));
+        }
+        let list = |(place, kind): (usize, &Kind)| format!("CAST(?{place} AS {}[])", kind.on_a_server());
+        let lists: Vec<String> = (shared.len() + 1..).zip(self.own).map(list).collect();
+        let (before, after) = (self.before, self.after);
+        format!("{before} SELECT {chosen}listed.* FROM unnest({}) AS listed {after}", lists.join(", "))
+    }
+}
+
+impl Kind {
+    fn on_a_server(self) -> &'static str {
+        match self {
+            Self::Integer => "BIGINT",
+            Self::Real => "DOUBLE PRECISION",
+            Self::Text => "TEXT",
+        }
+    }
+}
+
+/// Returns the values of each column.
+fn columns<T>(insert: &Insert<'_>, rows: &[T], own: impl Fn(&T, &mut Vec<Value>)) -> Vec<Vec<Value>> {
+    let mut columns = vec![Vec::with_capacity(rows.len()); insert.own.len()];
+    let mut values = Vec::with_capacity(insert.own.len());
+    for row in rows {
+        own(row, &mut values);
+        columns.iter_mut().zip(values.drain(..)).for_each(|(column, value)| column.push(value));
+    }
+    columns
+}
+
+/// Calls `run` with the values of each row.
+fn each<T>(
     shared: &[Value],
     rows: &[T],
     own: impl Fn(&T, &mut Vec<Value>),
-    mut run: impl FnMut(&str, &[Value]) -> Outcome<()>,
+    mut run: impl FnMut(&[Value]) -> Outcome<()>,
 ) -> Outcome<()> {
-    let mut left = rows;
-    for size in AT_ONCE {
-        while left.len() >= size {
-            let (now, rest) = left.split_at(size);
-            let mut parameters = shared.to_vec();
-            now.iter().for_each(|row| own(row, &mut parameters));
-            let columns = (parameters.len() - shared.len()) / size;
-            let sql = format!("{} {} {}", statement.0, places(shared.len(), columns, size), statement.1);
-            run(&sql, &parameters)?;
-            left = rest;
-        }
+    let mut values = shared.to_vec();
+    for row in rows {
+        values.truncate(shared.len());
+        own(row, &mut values);
+        run(&values)?;
     }
     Ok(())
-}
-
-/// Returns the places of the parameters of rows: `(?1, ?2, ?3), (?1, ?4, ?5)`.
-fn places(shared: usize, own: usize, rows: usize) -> String {
-    let mut text = String::with_capacity(rows * (shared + own) * 6);
-    for row in 0..rows {
-        text.push_str(if row == 0 { "(" } else { ", (" });
-        for column in 0..shared + own {
-            let place = if column < shared { column } else { row * own + column };
-            let comma = if column == 0 { "" } else { ", " };
-            text.push_str(&format!("{comma}?{}", place + 1));
-        }
-        text.push(')');
-    }
-    text
 }
 
 /// Sorts pairs by name; of a repeated name, the last pair stays. Loggers that lock rows in
@@ -92,6 +140,9 @@ pub(super) fn by_name(pairs: &[(String, String)]) -> Vec<(&str, &str)> {
     sorted
 }
 
+/// A name and a value.
+pub(super) const PAIR: [Kind; 2] = [Kind::Text, Kind::Text];
+
 /// Inserts or replaces tags, sorted by name, of the record `owner`, which the column of this name
 /// refers to.
 pub(super) fn set_pairs(
@@ -100,9 +151,10 @@ pub(super) fn set_pairs(
     owner: i64,
     pairs: &[(String, String)],
 ) -> Outcome<()> {
-    let insert = format!("INSERT INTO {table} ({column}, name, value) VALUES");
-    let replace = format!("ON CONFLICT ({column}, name) DO UPDATE SET value = excluded.value");
-    insert_all(connection, (&insert, &replace), &[owner.into()], &by_name(pairs), |(name, value), row| {
+    let before = &format!("INSERT INTO {table} ({column}, name, value)");
+    let after = &format!("ON CONFLICT ({column}, name) DO UPDATE SET value = excluded.value");
+    let insert = Insert { before, own: &PAIR, after };
+    insert_all(connection, &insert, &[owner.into()], &by_name(pairs), |(name, value), row| {
         row.extend([Value::from(*name), Value::from(*value)]);
     })?;
     Ok(())
@@ -125,11 +177,11 @@ pub(super) fn add_parameters(
             return Ok(Some((name.clone(), value.clone(), other.to_owned())));
         }
     }
-    let insert = format!("INSERT INTO {table} ({column}, name, value) VALUES");
-    let inserted =
-        insert_all(connection, (&insert, "ON CONFLICT DO NOTHING"), &[owner.into()], &sorted, |(name, value), row| {
-            row.extend([Value::from(*name), Value::from(*value)]);
-        })?;
+    let before = &format!("INSERT INTO {table} ({column}, name, value)");
+    let insert = Insert { before, own: &PAIR, after: "ON CONFLICT DO NOTHING" };
+    let inserted = insert_all(connection, &insert, &[owner.into()], &sorted, |(name, value), row| {
+        row.extend([Value::from(*name), Value::from(*value)]);
+    })?;
     if inserted == sorted.len() as u64 {
         return Ok(None);
     }
@@ -150,10 +202,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_share_their_first_parameters() {
-        assert_eq!(places(1, 2, 2), "(?1, ?2, ?3), (?1, ?4, ?5)");
-        assert_eq!(places(0, 1, 3), "(?1), (?2), (?3)");
-        assert_eq!(places(2, 1, 2), "(?1, ?2, ?3), (?1, ?2, ?4)");
+    fn a_statement_has_a_place_for_each_column_or_a_list() {
+        let insert = Insert { before: "INSERT INTO t (a, b, c)", own: &[Kind::Text, Kind::Real], after: "RETURNING b" };
+        let shared = [Value::Integer(7)];
+        assert_eq!(insert.of_a_row(&shared), "INSERT INTO t (a, b, c) VALUES (?1, ?2, ?3) RETURNING b");
+        assert_eq!(
+            insert.from_lists(&shared),
+            "INSERT INTO t (a, b, c) SELECT CAST(?1 AS BIGINT), listed.* \
+             FROM unnest(CAST(?2 AS TEXT[]), CAST(?3 AS DOUBLE PRECISION[])) AS listed RETURNING b"
+        );
+        let own = |row: &(&str, f64), values: &mut Vec<Value>| values.extend([row.0.into(), row.1.into()]);
+        let expected = vec![vec!["x".into(), "y".into()], vec![Value::Real(1.0), Value::Null]];
+        assert_eq!(columns(&insert, &[("x", 1.0), ("y", f64::NAN)], own), expected);
     }
 
     #[test]

@@ -177,10 +177,11 @@ fn add_dataset(connection: &mut Connection, (run, experiment): (i64, i64), input
     let dataset: i64 = found.get(0)?;
     let insert = "INSERT INTO run_datasets (run, dataset) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
     connection.execute(insert, values![run, dataset])?;
-    let insert = "INSERT INTO run_dataset_tags (run, dataset, name, value) VALUES";
-    let replace = "ON CONFLICT (run, dataset, name) DO UPDATE SET value = excluded.value";
+    let before = "INSERT INTO run_dataset_tags (run, dataset, name, value)";
+    let after = "ON CONFLICT (run, dataset, name) DO UPDATE SET value = excluded.value";
+    let insert = rows::Insert { before, own: &rows::PAIR, after };
     let tags = rows::by_name(&input.tags);
-    rows::insert_all(connection, (insert, replace), values![run, dataset], &tags, |(name, value), row| {
+    rows::insert_all(connection, &insert, values![run, dataset], &tags, |(name, value), row| {
         row.extend_from_slice(values![*name, *value]);
     })?;
     Ok(())

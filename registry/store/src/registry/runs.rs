@@ -13,7 +13,8 @@ use crate::registry::metric::LoggedMetric;
 use crate::registry::names::{CLIENT, check_key, shortened};
 use crate::registry::run_id::{RunId, is_hex};
 use crate::registry::run_inputs::{self, RunInputs};
-use crate::registry::{experiments, rows};
+use crate::registry::{experiments, rows, running_steps};
+use crate::registry::webhooks::occurrence;
 
 /// The status of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -173,13 +174,14 @@ impl Registry {
     ) -> Result<(), StoreError> {
         self.write("record the end of a run", Scope::Runs, |connection| {
             // If several callers end it at once, one of them does.
-            let update =
-                "UPDATE runs SET status = ?2, ended_ms = ?3, error = ?4 WHERE run_id = ?1 AND status = 'running'";
+            let update = "UPDATE runs SET status = ?2, ended_ms = ?3, error = ?4
+                WHERE run_id = ?1 AND status = 'running' RETURNING id";
             let error = error.map(ToString::to_string);
-            if connection.execute(update, values![run_id.as_str(), status.name(), now_ms(), error])? == 0 {
-                running(connection, run_id)?;
-            }
-            Ok(())
+            let ended = connection.first(update, values![run_id.as_str(), status.name(), now_ms(), error])?;
+            let Some(ended) = ended else { return running(connection, run_id).map(drop) };
+            let id = ended.get(0)?;
+            running_steps::forget_run(connection, id)?;
+            occurrence::run_ended(connection, id, status)
         })
     }
 
@@ -216,6 +218,18 @@ impl Registry {
                 return Err(StoreError::AmbiguousRun { prefix: id.to_owned(), count: count as usize }.into());
             }
             complete(connection, &rows)?.pop().ok_or_else(|| none().into())
+        })
+    }
+
+    /// Returns the status of a run, deleted or not.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRun`] or [`StoreError::Database`].
+    pub fn run_status(&self, run_id: &RunId) -> Result<RunStatus, StoreError> {
+        self.read("read the status of a run", |connection| {
+            let row = connection.first("SELECT status FROM runs WHERE run_id = ?1", values![run_id.as_str()])?;
+            let row = row.ok_or_else(|| StoreError::NoRun { id: run_id.to_string() })?;
+            Ok(row.parsed(0)?)
         })
     }
 
@@ -297,8 +311,12 @@ pub(super) fn running(connection: &mut Connection, run_id: &RunId) -> Outcome<i6
 
 /// Marks the running runs of a dead process as killed.
 pub(super) fn kill_abandoned(connection: &mut Connection, owner: &str) -> Outcome<()> {
-    let update = "UPDATE runs SET status = 'killed', ended_ms = ?2 WHERE status = 'running' AND owner = ?1";
-    connection.execute(update, values![owner, now_ms()])?;
+    let update =
+        "UPDATE runs SET status = 'killed', ended_ms = ?2 WHERE status = 'running' AND owner = ?1 RETURNING id";
+    for row in connection.query(update, values![owner, now_ms()])? {
+        occurrence::run_ended(connection, row.get(0)?, RunStatus::Killed)?;
+        running_steps::forget_run(connection, row.get(0)?)?;
+    }
     Ok(())
 }
 

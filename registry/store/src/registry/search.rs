@@ -1,5 +1,6 @@
 //! Searches for runs, versions, models and experiments.
 
+use crate::database::{Connection, Outcome};
 use crate::error::StoreError;
 use crate::registry::experiments::{self, Experiment};
 use crate::registry::handle::Registry;
@@ -23,7 +24,7 @@ pub enum ViewType {
 
 impl ViewType {
     /// Returns the condition on the times at which a record, or what it belongs to, was deleted.
-    fn condition(self, columns: &[&str]) -> Option<String> {
+    pub(super) fn condition(self, columns: &[&str]) -> Option<String> {
         let each = |test: &str| columns.iter().map(|column| format!("{column} {test}")).collect::<Vec<_>>();
         match self {
             Self::Active => Some(each("IS NULL").join(" AND ")),
@@ -140,4 +141,26 @@ impl Registry {
             numbers.iter().map(|number| experiments::numbered(connection, *number)).collect()
         })
     }
+}
+
+/// Returns the row ids of the runs that satisfy a filter, in order: of the experiments with these
+/// numbers, of which there must be one, or of all that are not deleted.
+pub(super) fn run_numbers(
+    connection: &mut Connection,
+    experiments: Option<&[i64]>,
+    filter: &Filter,
+    order: &OrderBy,
+    view: ViewType,
+    page: Page,
+) -> Outcome<Vec<i64>> {
+    let mut query = Query::new(Entity::Runs, connection.is_sqlite());
+    query.conditions.extend(view.condition(&["runs.deleted_ms", "experiments.deleted_ms"]));
+    query.conditions.push(match experiments {
+        None => "experiments.deleted_ms IS NULL".into(),
+        Some(numbers) => {
+            let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
+            format!("runs.experiment IN ({})", numbers.join(", "))
+        }
+    });
+    query.row_ids(connection, filter, order, page)
 }

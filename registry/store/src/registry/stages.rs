@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::registry::handle::{Registry, now_ms};
 use crate::registry::metric_points::{self, Reported};
 use crate::registry::run_id::RunId;
-use crate::registry::runs;
+use crate::registry::{running_steps, runs};
 
 /// An artifact that a stage read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +35,22 @@ pub struct ArtifactRecord {
     pub rows: Option<u64>,
     /// The number of logical bytes.
     pub bytes: u64,
+}
+
+impl ArtifactRecord {
+    /// Returns its name as a file, with the ending of what it contains. A table becomes Parquet.
+    pub fn file_name(&self) -> String {
+        let ending = match (self.kind, self.media_type.split(';').next().unwrap_or_default()) {
+            (ArtifactKind::Table, _) => ".parquet",
+            (_, "application/json") => ".json",
+            (_, "text/html") => ".html",
+            (_, "image/svg+xml") => ".svg",
+            (_, "text/csv") => ".csv",
+            (_, "text/plain") => ".txt",
+            _ => ".bin",
+        };
+        if self.name.ends_with(ending) { self.name.clone() } else { format!("{}{ending}", self.name) }
+    }
 }
 
 /// A point of a curve, or a single value.
@@ -272,6 +288,7 @@ pub(super) fn insert_stage(connection: &mut Connection, run: i64, stage: &StageR
         ],
     )?;
     let id: i64 = row.get(0)?;
+    running_steps::forget_step(connection, run, &stage.name)?;
     let input = "INSERT INTO stage_inputs (stage, position, name, digest) VALUES (?1, ?2, ?3, ?4)";
     for (position, record) in (0_i64..).zip(&stage.inputs) {
         connection.execute(input, values![id, position, &record.name, record.digest])?;

@@ -130,7 +130,7 @@ pub enum TrackingError {
         event: String,
     },
     /// A webhook cannot be as it was asked for.
-    #[error("{problem}")]
+    #[error("{problem}\nhint: stagewright webhooks create NAME --url https://HOST/PATH --event run.failed")]
     BadWebhook {
         /// What is wrong.
         problem: String,

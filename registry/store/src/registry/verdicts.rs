@@ -240,6 +240,6 @@ fn complete(connection: &mut Connection, row: &Row) -> Outcome<VersionVerdict> {
         by: row.get(9)?,
         at_ms: row.get(10)?,
         metrics: version_metrics::query(connection, metrics, id)?,
-        references: artifacts.iter().map(references::of_verdict_row).collect::<Outcome<_>>()?,
+        references: artifacts.iter().map(|row| references::of_verdict_row(row, 0)).collect::<Outcome<_>>()?,
     })
 }

@@ -22,7 +22,9 @@ use crate::registry::references::{self, Reference};
 use crate::registry::row_memory::{self, RowMemory};
 use crate::registry::run_id::RunId;
 use crate::registry::tracking_error::TrackingError;
+use crate::registry::version_parts::{self, Parts};
 use crate::registry::{ids, models, rows, version_metrics};
+use crate::registry::webhooks::occurrence;
 
 /// The facts known when a version is registered.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -139,6 +141,9 @@ impl ModelVersion {
 /// The table of the tags, and its column of the version.
 const TAGS: (&str, &str) = ("version_tags", "version");
 
+/// The most versions that one statement reads.
+const PIECE: usize = 500;
+
 const COLUMNS: &str = "versions.id, version, semantic_version, run_id, versions.created_ms, versions.updated_ms, actor, \
      versions.description, contents, verdict, reason, judged_ms, stage, stage_ms, withdrawn, registered_models.name, \
      judged_against, parts, published, versions.is_foreign, source, run_link, model_id, foreign_versions.digest, \
@@ -215,7 +220,7 @@ impl Registry {
             let id = ids::model(connection, model)?;
             let rows = connection
                 .query(&format!("SELECT {COLUMNS} WHERE versions.model = ?1 ORDER BY version"), values![id])?;
-            rows.iter().map(|row| complete(connection, row)).collect()
+            complete(connection, &rows)
         })
     }
 
@@ -279,20 +284,31 @@ impl Registry {
             connection.execute("UPDATE versions SET updated_ms = ?2 WHERE id = ?1", values![id, now_ms()])?;
             let named = |value: &str| format!("{tag} = {value}");
             let entry = NewEntry::about("version.tagged", model, Some(version));
-            self.audit(connection, &entry.states(old.as_deref().map(named), value.map(named)))
+            self.audit(connection, &entry.states(old.as_deref().map(named), value.map(named)))?;
+            occurrence::version_tagged(connection, (model, version), tag, value)
         })
     }
 
     /// Returns the versions with these row ids, in this order.
     pub(super) fn versions_numbered(connection: &mut Connection, numbers: &[i64]) -> Outcome<Vec<ModelVersion>> {
-        numbers.iter().map(|number| numbered(connection, *number)).collect()
+        let mut versions = Vec::with_capacity(numbers.len());
+        for piece in numbers.chunks(PIECE) {
+            let listed = piece.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+            let mut rows =
+                connection.query_once(&format!("SELECT {COLUMNS} WHERE versions.id IN ({listed})"), &[])?;
+            let place = |row: &Row| piece.iter().position(|number| row.get::<i64>(0).is_ok_and(|id| id == *number));
+            rows.sort_by_key(place);
+            versions.extend(complete(connection, &rows)?);
+        }
+        Ok(versions)
     }
 }
 
 /// Returns the version with this row id.
 pub(super) fn numbered(connection: &mut Connection, number: i64) -> Outcome<ModelVersion> {
     let row = connection.one(&format!("SELECT {COLUMNS} WHERE versions.id = ?1"), values![number])?;
-    complete(connection, &row)
+    let parts = version_parts::of(connection, &[number])?.remove(&number);
+    whole(&row, parts.unwrap_or_default())
 }
 
 /// Returns a version of a model with these parts, with its row id: the champion if possible, else
@@ -371,6 +387,7 @@ fn insert(
     // The origin of an imported version. Verdicts from there are not imported.
     let source = version.tags.iter().find(|(name, _)| name == SOURCE_TAG).map_or("", |(_, source)| source.as_str());
     registry.audit(connection, &NewEntry::about("version.registered", model, Some(number)).because(source))?;
+    occurrence::version_created(connection, id)?;
     Ok(number)
 }
 
@@ -389,22 +406,22 @@ fn insert_parts(connection: &mut Connection, id: i64, version: &NewVersion, size
     rows::set_pairs(connection, TAGS, id, &version.tags)
 }
 
-/// Returns the aliases of a version, without `champion`, by name.
-fn free_aliases(connection: &mut Connection, version: i64) -> Outcome<Vec<String>> {
-    let query = "SELECT alias FROM version_aliases WHERE version = ?1 ORDER BY alias";
-    connection.query(query, values![version])?.iter().map(|row| Ok(row.get(0)?)).collect()
+/// Returns the versions of these rows, in this order.
+fn complete(connection: &mut Connection, rows: &[Row]) -> Outcome<Vec<ModelVersion>> {
+    let ids = rows.iter().map(|row| row.get(0)).collect::<Result<Vec<i64>, _>>()?;
+    let mut parts = version_parts::of(connection, &ids)?;
+    rows.iter().zip(ids).map(|(row, id)| whole(row, parts.remove(&id).unwrap_or_default())).collect()
 }
 
-fn complete(connection: &mut Connection, row: &Row) -> Outcome<ModelVersion> {
-    let (id, stage): (i64, LifecycleStage) = (row.get(0)?, row.parsed(12)?);
-    let mut aliases = free_aliases(connection, id)?;
+/// Returns the version of a row.
+fn whole(row: &Row, parts: Parts) -> Outcome<ModelVersion> {
+    let stage: LifecycleStage = row.parsed(12)?;
+    let mut aliases = parts.aliases;
     let foreign = ForeignSource::from_row(row, 19)?;
     if stage == LifecycleStage::Production && foreign.is_none() {
         aliases.push(CHAMPION.to_owned());
         aliases.sort();
     }
-    let latest = "SELECT name, value FROM version_metrics WHERE version = ?1 ORDER BY name";
-    let published = "SELECT name, value FROM published_metrics WHERE version = ?1 ORDER BY name";
     let is_published: bool = row.get(18)?;
     let verdict: Option<Verdict> = row.optional_parsed(9)?;
     let against = row.get(16)?;
@@ -427,30 +444,11 @@ fn complete(connection: &mut Connection, row: &Row) -> Outcome<ModelVersion> {
         model: row.get(15)?,
         aliases,
         parts: row.optional_parsed(17)?,
-        references: references(connection, id)?,
-        metrics: version_metrics::query(connection, latest, id)?,
-        published_metrics: is_published.then(|| version_metrics::query(connection, published, id)).transpose()?,
-        parameters: pairs(connection, "version_parameters", id)?,
-        tags: pairs(connection, "version_tags", id)?,
+        references: parts.references.into_values().collect(),
+        metrics: parts.metrics,
+        published_metrics: is_published.then_some(parts.published),
+        parameters: parts.parameters,
+        tags: parts.tags,
         foreign,
     })
-}
-
-fn references(connection: &mut Connection, version: i64) -> Outcome<Vec<Reference>> {
-    let query = "SELECT role, kind, digest, needed FROM version_artifacts WHERE version = ?1";
-    let mut found = references::of_verdicts(connection, version)?;
-    for row in connection.query(query, values![version])? {
-        let reference =
-            Reference { role: row.get(0)?, kind: row.parsed(1)?, digest: row.parsed(2)?, needed: row.get(3)? };
-        // An artifact that explains a verdict is newer than one of the same role from registration.
-        if reference.needed || !found.contains_key(&reference.role) {
-            found.insert(reference.role.clone(), reference);
-        }
-    }
-    Ok(found.into_values().collect())
-}
-
-fn pairs(connection: &mut Connection, table: &str, version: i64) -> Outcome<Vec<(String, String)>> {
-    let query = format!("SELECT name, value FROM {table} WHERE version = ?1 ORDER BY name");
-    connection.query(&query, values![version])?.iter().map(|row| Ok((row.get(0)?, row.get(1)?))).collect()
 }

@@ -52,7 +52,8 @@ impl Registry {
     }
 
     fn changes(&self) -> Result<Changes, StoreError> {
-        // A program of a newer format may have converted the tables meanwhile.
+        // A program of a newer format may have converted the tables meanwhile, to some that this one
+        // may not read.
         migrations::check_current(self.database())?;
         self.read("look for changes of models", |connection| {
             let query = "SELECT seq, (SELECT CAST(coalesce(sum(revision), 0) AS BIGINT) FROM deployments
@@ -71,7 +72,7 @@ impl RegistryWatch {
     /// # Errors
     /// [`StoreError::Database`] if the registry is away until the end of `timeout`, or longer where
     /// the system takes longer to tell; the next call goes on trying. [`StoreError::TooNew`] if a
-    /// newer program has converted its tables.
+    /// newer program has converted its tables to some that this one may not read.
     pub fn wait(&mut self, timeout: Duration) -> Result<bool, StoreError> {
         let begun = Instant::now();
         let deadline = begun.checked_add(timeout.min(LONGEST)).unwrap_or(begun);

@@ -43,7 +43,14 @@ pub(super) fn card(home: &Home, model: &str, output: Option<&Path>, json: bool) 
     Ok(ExitCode::Done)
 }
 
-fn of(home: &Home, version: &ModelVersion) -> anyhow::Result<Card> {
+/// Returns a function that writes the cards of a home's versions as HTML.
+pub(in crate::commands) fn writer(home: &Home) -> Box<dyn Fn(&ModelVersion) -> Option<String> + Send> {
+    let home = home.clone();
+    Box::new(move |version| of(&home, version).ok().map(|card| card.html()))
+}
+
+/// Returns the model card of a version.
+pub(crate) fn of(home: &Home, version: &ModelVersion) -> anyhow::Result<Card> {
     let model = contents(version)?;
     let run = home.registry.run(&model.run_id).ok();
     let history = home.registry.audit_of(&version.model, Some(version.version))?;

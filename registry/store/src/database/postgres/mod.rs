@@ -145,6 +145,26 @@ impl Connection {
         rows(self.client.query(&statement, &borrowed(parameters))?)
     }
 
+    pub(super) fn execute_lists(
+        &mut self,
+        sql: &str,
+        shared: &[Value],
+        lists: &[Vec<Value>],
+    ) -> Result<u64, DatabaseError> {
+        let statement = self.statement(sql)?;
+        Ok(self.client.execute(&statement, &with_lists(shared, lists))?)
+    }
+
+    pub(super) fn query_lists(
+        &mut self,
+        sql: &str,
+        shared: &[Value],
+        lists: &[Vec<Value>],
+    ) -> Result<Vec<Row>, DatabaseError> {
+        let statement = self.statement(sql)?;
+        rows(self.client.query(&statement, &with_lists(shared, lists))?)
+    }
+
     pub(super) fn query_once(&mut self, sql: &str, parameters: &[Value]) -> Result<Vec<Row>, DatabaseError> {
         if parameters.is_empty() {
             // One round trip; preparing would take another.
@@ -193,6 +213,10 @@ fn rows(rows: Vec<::postgres::Row>) -> Result<Vec<Row>, DatabaseError> {
 
 fn borrowed(parameters: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
     parameters.iter().map(|value| value as &(dyn ToSql + Sync)).collect()
+}
+
+fn with_lists<'a>(shared: &'a [Value], lists: &'a [Vec<Value>]) -> Vec<&'a (dyn ToSql + Sync)> {
+    borrowed(shared).into_iter().chain(lists.iter().map(|list| list as &(dyn ToSql + Sync))).collect()
 }
 
 impl ToSql for Value {

@@ -21,9 +21,9 @@ pub(crate) enum Phase {
     Idle,
     /// A handshake or the head of a request arrives.
     Head,
-    /// A request is read or answered.
+    /// A request is read, or its answer is made.
     Request,
-    /// An answer is sent.
+    /// An answer that is known is sent.
     Answer,
 }
 
@@ -61,28 +61,58 @@ impl Activity {
     }
 }
 
-/// How long a connection may stay in a phase.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PhaseLimits {
-    pub(crate) idle: Duration,
-    pub(crate) head: Duration,
-    pub(crate) answer: Duration,
+/// What a client may take of connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// The most bytes of a head; at least 8 KiB.
+    pub header_bytes: usize,
+    /// The time for the head of a request, from its first byte, and for the handshake of TLS.
+    pub head: Duration,
+    /// The time for sending an answer, once all of it is known.
+    pub answer: AnswerTime,
+    /// The time that a connection may be without a request.
+    pub idle: Duration,
+    /// The most connections at once.
+    pub connections: usize,
+    /// The descriptors that a connection takes: its socket, and files that are sent over it.
+    pub descriptors_each: usize,
 }
 
-impl PhaseLimits {
+/// The time for sending an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AnswerTime {
+    /// For all of it.
+    Whole(Duration),
+    /// For each piece of it: answers may be long.
+    Piece(Duration),
+}
+
+impl AnswerTime {
+    fn duration(self) -> Duration {
+        match self {
+            Self::Whole(time) | Self::Piece(time) => time,
+        }
+    }
+
+    pub(crate) fn is_renewed(self) -> bool {
+        matches!(self, Self::Piece(_))
+    }
+}
+
+impl ConnectionLimits {
     fn of(&self, phase: Phase) -> Option<Duration> {
         match phase {
             Phase::Idle => Some(self.idle),
             Phase::Head => Some(self.head),
-            Phase::Answer => Some(self.answer),
-            // The reading of bodies and the models have limits of their own.
+            Phase::Answer => Some(self.answer.duration()),
+            // The reading of bodies and the making of answers have limits of their own.
             Phase::Request => None,
         }
     }
 
     /// Returns how often connections are looked at.
     pub(crate) fn look(&self) -> Duration {
-        let least = self.idle.min(self.head).min(self.answer);
+        let least = self.idle.min(self.head).min(self.answer.duration());
         (least / 8).clamp(Duration::from_millis(5), Duration::from_millis(250))
     }
 }
@@ -133,7 +163,7 @@ impl Connections {
     }
 
     /// Closes connections that have been in a phase for too long.
-    pub(crate) fn close_overdue(&self, limits: &PhaseLimits) {
+    pub(crate) fn close_overdue(&self, limits: &ConnectionLimits) {
         let now = self.clock.start.elapsed().as_millis() as u64;
         self.clock.now.store(now, Ordering::Relaxed);
         for (activity, task) in self.open().values() {
@@ -191,6 +221,17 @@ impl Drop for Entry {
 pub(crate) struct Watched<S> {
     pub(crate) stream: S,
     pub(crate) activity: Arc<Activity>,
+    /// Whether each piece of an answer has its own time.
+    pub(crate) renews: bool,
+}
+
+impl<S> Watched<S> {
+    /// Notes that a piece of an answer was sent.
+    fn renew(&self) {
+        if self.renews && self.activity.phase() == Phase::Answer {
+            self.activity.enter(Phase::Answer);
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
@@ -210,7 +251,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
+        self.renew();
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -230,7 +273,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         context: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+        let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, bytes))?;
+        self.renew();
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -242,8 +287,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
 mod tests {
     use super::*;
 
-    const LIMITS: PhaseLimits =
-        PhaseLimits { idle: Duration::from_secs(60), head: Duration::from_millis(40), answer: Duration::from_secs(60) };
+    const LIMITS: ConnectionLimits = ConnectionLimits {
+        header_bytes: 0,
+        head: Duration::from_millis(40),
+        answer: AnswerTime::Whole(Duration::from_secs(60)),
+        idle: Duration::from_secs(60),
+        connections: 100,
+        descriptors_each: 1,
+    };
 
     fn spawn(connections: &Arc<Connections>, phase: Phase) {
         connections.spawn(|activity| {

@@ -41,7 +41,10 @@ pub(crate) fn read_public(file: &Path) -> Result<String, SecretFileError> {
 
 /// Reads a file of secrets. One that everybody can read is used with a warning: in containers, such
 /// files are often mounted so, behind a folder that is closed.
-pub(crate) fn read(file: &Path) -> Result<String, SecretFileError> {
+///
+/// # Errors
+/// [`SecretFileError`].
+pub fn read(file: &Path) -> Result<String, SecretFileError> {
     let text = read_public(file)?;
     let mode = fs::metadata(file).map_or(0, |found| found.permissions().mode() & 0o777);
     if mode & 0o004 != 0 {
