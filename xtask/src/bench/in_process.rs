@@ -1,4 +1,5 @@
-//! Benchmarks of `tests/benchmarks`, which run the sandbox in their own process.
+//! Benchmarks of `tests/benchmarks`, which run the sandbox or the clients of a server in their own
+//! process.
 
 use crate::bench::options::Options;
 use crate::bench::results::folder;
@@ -14,6 +15,7 @@ pub(super) fn in_process(name: &str, options: &Options) -> Result<()> {
     command
         .env("STAGEWRIGHT_STAGES", &built.stages)
         .env("STAGEWRIGHT_GUESTS", &built.guests)
+        .env("STAGEWRIGHT_BIN", &built.binary)
         .env("STAGEWRIGHT_BENCH_OUTPUT", folder()?.join(format!("{name}.json")));
     if let Some(rows) = options.rows {
         command.env("STAGEWRIGHT_BENCH_ROWS", rows.to_string());
@@ -23,6 +25,12 @@ pub(super) fn in_process(name: &str, options: &Options) -> Result<()> {
     }
     if let Some(only) = &options.only {
         command.env("STAGEWRIGHT_BENCH_ONLY", only);
+    }
+    if let Some(seconds) = options.seconds {
+        command.env("STAGEWRIGHT_BENCH_SECONDS", seconds.to_string());
+    }
+    if let Some(peer) = &options.peer {
+        command.env("STAGEWRIGHT_BENCH_PEER", peer);
     }
     run(&mut command)
 }

@@ -28,6 +28,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
         Some("predict") => predict::predict(&options),
         Some("serving") => serving::serving(&options),
         Some("registry") => ["registry", "promotion"].iter().try_for_each(|name| in_process(name, &options)),
+        Some("server") => in_process("server", &options),
         Some(name @ ("boundary" | "decode" | "isolation" | "native" | "request" | "sandbox" | "serving-core")) => {
             in_process(name, &options)
         }

@@ -162,7 +162,9 @@ mod tests {
         for code in [ffi::SQLITE_BUSY, ffi::SQLITE_LOCKED, ffi::SQLITE_IOERR, ffi::SQLITE_CANTOPEN] {
             assert!(error(code).may_pass() && !error(code).is_damage(), "{code}");
         }
-        for code in [ffi::SQLITE_READONLY, ffi::SQLITE_PERM, ffi::SQLITE_ERROR, ffi::SQLITE_CONSTRAINT, ffi::SQLITE_AUTH] {
+        for code in
+            [ffi::SQLITE_READONLY, ffi::SQLITE_PERM, ffi::SQLITE_ERROR, ffi::SQLITE_CONSTRAINT, ffi::SQLITE_AUTH]
+        {
             assert!(!error(code).may_pass() && !error(code).is_damage(), "{code}");
         }
         for code in [ffi::SQLITE_CORRUPT, ffi::SQLITE_NOTADB] {

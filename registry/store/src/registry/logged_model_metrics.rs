@@ -41,7 +41,8 @@ pub(super) fn insert(connection: &mut Connection, run_id: &RunId, points: &[Metr
         }
     }
     let last: Vec<_> = last.into_iter().collect();
-    let before = "INSERT INTO logged_model_metrics (run, model, name, dataset_name, dataset_digest, value, step, at_ms)";
+    let before =
+        "INSERT INTO logged_model_metrics (run, model, name, dataset_name, dataset_digest, value, step, at_ms)";
     let own = &[Kind::Integer, Kind::Text, Kind::Text, Kind::Text, Kind::Real, Kind::Integer, Kind::Integer];
     let after = "ON CONFLICT (model, name, dataset_name, dataset_digest, run)
         DO UPDATE SET value = excluded.value, step = excluded.step, at_ms = excluded.at_ms

@@ -23,8 +23,8 @@ use crate::registry::row_memory::{self, RowMemory};
 use crate::registry::run_id::RunId;
 use crate::registry::tracking_error::TrackingError;
 use crate::registry::version_parts::{self, Parts};
-use crate::registry::{ids, models, rows, version_metrics};
 use crate::registry::webhooks::occurrence;
+use crate::registry::{ids, models, rows, version_metrics};
 
 /// The facts known when a version is registered.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -294,8 +294,7 @@ impl Registry {
         let mut versions = Vec::with_capacity(numbers.len());
         for piece in numbers.chunks(PIECE) {
             let listed = piece.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
-            let mut rows =
-                connection.query_once(&format!("SELECT {COLUMNS} WHERE versions.id IN ({listed})"), &[])?;
+            let mut rows = connection.query_once(&format!("SELECT {COLUMNS} WHERE versions.id IN ({listed})"), &[])?;
             let place = |row: &Row| piece.iter().position(|number| row.get::<i64>(0).is_ok_and(|id| id == *number));
             rows.sort_by_key(place);
             versions.extend(complete(connection, &rows)?);

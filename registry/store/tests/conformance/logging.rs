@@ -20,7 +20,7 @@ fn last(world: &World, run: &RunId) -> (u64, i64, i64) {
     (metric.value.to_bits(), metric.step, metric.at_ms)
 }
 
-pub(crate) fn every_value_of_a_metric_is_kept_in_the_order_of_logging(world: &World) {
+pub(crate) fn every_value_of_a_metric_is_kept_in_the_order_of_time_and_step(world: &World) {
     let run = begun(world);
     let values = [0.5, f64::INFINITY, f64::NEG_INFINITY, f64::NAN, -0.0, f64::MIN_POSITIVE, 0.1 + 0.2];
     for (step, value) in (0..).zip(values) {
@@ -30,8 +30,12 @@ pub(crate) fn every_value_of_a_metric_is_kept_in_the_order_of_logging(world: &Wo
     // All bits except the sign of zero.
     let bits = |value: f64| if value.is_nan() { None } else { Some((value + 0.0).to_bits()) };
     let seen: Vec<_> = history.iter().map(|it| (it.name.as_str(), bits(it.value), it.step, it.at_ms)).collect();
-    let logged: Vec<_> = (0..).zip(values).map(|(step, value)| ("loss", bits(value), step % 3, 7)).collect();
+    let mut logged: Vec<_> = (0..).zip(values).map(|(step, value)| ("loss", bits(value), step % 3, 7)).collect();
+    // Values of one step and time stay in the order of logging.
+    logged.sort_by_key(|(_, _, step, _)| *step);
     assert_eq!(seen, logged);
+    world.registry.log_metric(&run, &point(0.25, -5, 6)).unwrap();
+    assert_eq!(world.registry.metric_history(&run, "loss").unwrap()[0].step, -5, "an earlier time comes first");
     assert_eq!(world.registry.metric_history(&run, "other").unwrap(), []);
     assert!(matches!(world.registry.metric_history(&nobody(), "loss"), Err(StoreError::NoRun { .. })));
 }
@@ -96,10 +100,15 @@ pub(crate) fn a_batch_is_logged_whole_or_not_at_all(world: &World) {
     assert_eq!(registry.run(run.as_str()).unwrap().tags, pairs(&[("depth", "3"), ("team", "growth")]));
 }
 
-/// Returns value, step and time of the values of a metric, in the order of logging.
+/// Returns value, step and time of the values of a metric, sorted.
 fn history(world: &World, run: &RunId, name: &str) -> Vec<(String, i64, i64)> {
     let history = world.registry.metric_history(run, name).unwrap();
-    history.iter().map(|it| (it.value.to_string(), it.step, it.at_ms)).collect()
+    sorted(history.iter().map(|it| (it.value.to_string(), it.step, it.at_ms)).collect())
+}
+
+fn sorted(mut points: Vec<(String, i64, i64)>) -> Vec<(String, i64, i64)> {
+    points.sort();
+    points
 }
 
 // invariant: A request of a client that is repeated records each of its values once.
@@ -111,7 +120,7 @@ pub(crate) fn a_value_that_a_client_logs_again_counts_once(world: &World) {
         registry.log_client_batch(&run, &first, &[], &[]).unwrap();
     }
     let mut expected = vec![("1".to_owned(), 1, 10), ("2".to_owned(), 1, 10), ("NaN".to_owned(), 1, 10)];
-    assert_eq!(history(world, &run, "loss"), expected);
+    assert_eq!(history(world, &run, "loss"), sorted(expected.clone()));
     assert_eq!(history(world, &run, "auc"), [("0.5".to_owned(), 1, 10)]);
     // One value a request, in every order: later, earlier, of another time, equal to the last one.
     for (value, step, at_ms, text) in [
@@ -125,12 +134,12 @@ pub(crate) fn a_value_that_a_client_logs_again_counts_once(world: &World) {
         registry.log_metric(&run, &point(value, step, at_ms)).unwrap();
         registry.log_metric(&run, &point(value, step, at_ms)).unwrap();
         expected.push((text.to_owned(), step, at_ms));
-        assert_eq!(history(world, &run, "loss"), expected);
+        assert_eq!(history(world, &run, "loss"), sorted(expected.clone()));
     }
     // Zero has one sign. What a request has beside known values is recorded.
     registry.log_batch(&run, &[point(-0.0, 9, 90), auc, point(4.0, 2, 7), point(5.0, 20, 1)], &[], &[]).unwrap();
     expected.extend([("4".to_owned(), 2, 7), ("5".to_owned(), 20, 1)]);
-    assert_eq!(history(world, &run, "loss"), expected);
+    assert_eq!(history(world, &run, "loss"), sorted(expected.clone()));
     assert_eq!(history(world, &run, "auc").len(), 1);
     let found = registry.run(run.as_str()).unwrap().metrics;
     assert_eq!(found.iter().map(|it| (it.value, it.step)).collect::<Vec<_>>(), [(0.5, 1), (5.0, 20)]);

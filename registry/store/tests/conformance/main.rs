@@ -4,12 +4,13 @@
 //! `sqlite::SUBJECT::TEST` and `postgres::SUBJECT::TEST`. A function that it does not list is dead
 //! code, which the build refuses. After each test the audit is verified, unless the test changed
 //! tables without the registry. Failures that only one of the databases can have are in
-//! [`migration`], [`migration_from_8`] and [`server`].
+//! [`migration`], [`migration_from_8`], [`migration_from_9`] and [`server`].
 
 // invariant: SQLite and PostgreSQL behave the same.
 
 mod migration;
 mod migration_from_8;
+mod migration_from_9;
 #[cfg(feature = "postgres")]
 mod server;
 mod world;
@@ -56,7 +57,7 @@ conformance! {
         a_deleted_run_is_listed_no_more_until_it_is_restored,
         parts_of_many_runs_do_not_mix;
     logging:
-        every_value_of_a_metric_is_kept_in_the_order_of_logging,
+        every_value_of_a_metric_is_kept_in_the_order_of_time_and_step,
         the_last_value_is_that_of_the_greatest_step_then_time_then_value,
         a_metric_without_a_time_is_logged_now,
         a_parameter_is_logged_once,
@@ -109,6 +110,11 @@ conformance! {
         the_last_metric_of_a_logged_model_is_kept_by_dataset_and_run,
         logged_models_are_found_by_metrics_parameters_tags_and_attributes,
         a_logged_model_knows_the_versions_that_it_was_registered_as;
+    imported:
+        an_identifier_is_reserved_once_and_marked_as_whole,
+        an_imported_run_has_its_own_identifier_and_times,
+        an_imported_logged_model_has_its_own_identifier_and_times,
+        an_imported_version_has_its_own_number_stage_and_times_and_is_pinned;
     foreign:
         a_version_of_a_client_is_read_back_as_it_was_registered,
         a_version_of_a_client_is_neither_judged_nor_deployed_nor_promoted_nor_run,
@@ -200,6 +206,10 @@ conformance! {
         counters_of_several_servers_add_up,
         what_cannot_be_counted_is_refused,
         a_refusal_of_a_version_is_on_record_once;
+    webhooks:
+        a_webhook_is_read_back_changed_and_deleted,
+        every_change_is_queued_for_the_webhooks_that_want_it,
+        one_process_tells_a_webhook_and_what_it_took_is_told_no_more;
     hooks:
         every_change_of_a_champion_is_told_in_order,
         a_change_says_whether_production_locations_followed_it,
@@ -225,8 +235,15 @@ conformance! {
         a_registry_to_serve_from_must_exist,
         opening_to_serve_settles_nothing_and_opening_to_work_leaves_what_lives,
         a_registry_that_is_only_read_is_not_changed;
+    bounded_pages:
+        a_page_of_large_runs_ends_at_its_bound_and_the_next_one_goes_on;
+    newer_formats:
+        a_newer_format_is_only_read_if_its_maker_says_so,
+        a_newer_format_is_written_if_its_maker_says_so,
+        a_newer_format_whose_maker_says_nothing_clear_is_left_alone;
     audit:
         an_empty_audit_verifies,
+        the_audit_is_read_page_by_page_from_its_end,
         every_change_of_a_model_is_in_the_chain,
         odd_texts_do_not_break_the_chain,
         the_database_refuses_to_change_the_audit,

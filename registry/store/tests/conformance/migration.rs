@@ -343,7 +343,7 @@ fn a_database_of_format_6_is_kept_and_finds_its_stages_by_component() {
     let before = back_to_format_6(&world, "PRAGMA user_version = 6");
     kept_from_format_6(&world, before);
     assert_eq!(world.rows("SELECT name FROM sqlite_schema WHERE name = 'stages_by_digest'"), ["stages_by_digest"]);
-    assert_eq!(world.rows("PRAGMA user_version"), ["9"]);
+    assert_eq!(world.rows("PRAGMA user_version"), ["10"]);
 }
 
 #[cfg(feature = "postgres")]
@@ -357,7 +357,7 @@ fn a_database_of_format_6_on_a_server_is_kept_and_finds_its_stages_by_component(
     let index =
         "SELECT indexname FROM pg_indexes WHERE indexname = 'stages_by_digest' AND schemaname = current_schema()";
     assert_eq!(world.rows(index), ["stages_by_digest"]);
-    assert_eq!(world.rows("SELECT format FROM stagewright_format"), ["9"]);
+    assert_eq!(world.rows("SELECT format FROM stagewright_format"), ["10"]);
 }
 
 /// Checks that everything of format 7 is still there, and that what format 8 adds works with it.
@@ -389,7 +389,7 @@ fn kept_from_format_7(world: &World) {
 #[test]
 fn a_database_of_format_7_is_kept_and_takes_deployments() {
     let world = World::in_file(database_of_format_7());
-    assert_eq!(world.rows("PRAGMA user_version"), ["9"]);
+    assert_eq!(world.rows("PRAGMA user_version"), ["10"]);
     kept_from_format_7(&world);
     assert_eq!(world.rows("PRAGMA foreign_key_check"), [""; 0]);
 }
@@ -402,9 +402,9 @@ fn a_database_of_format_7_on_a_server_is_kept_and_takes_deployments() {
     let url = cluster.create_database();
     cluster.psql(&url, POSTGRES_7).unwrap();
     let old = Registry::connect_as(&url, None, OpenMode::Reading).unwrap_err();
-    assert!(matches!(old, StoreError::TooOld { found: 7, known: 9, .. }), "{old}");
+    assert!(matches!(old, StoreError::TooOld { found: 7, known: 10, .. }), "{old}");
     let world = World::on_server(url);
-    assert_eq!(world.rows("SELECT format FROM stagewright_format"), ["9"]);
+    assert_eq!(world.rows("SELECT format FROM stagewright_format"), ["10"]);
     kept_from_format_7(&world);
 }
 
@@ -441,7 +441,7 @@ fn a_database_of_format_7_that_is_only_read_is_left_alone() {
     let before = fs::read(&path).unwrap();
     let refused = Registry::open_as(&path, OpenMode::Reading).unwrap_err();
     let text = format!(
-        "`{}` has format 7, and this program reads format 9\nhint: run `stagewright models` once as a user who may write \
+        "`{}` has format 7, and this program reads format 10\nhint: run `stagewright models` once as a user who may write \
          the registry: it converts the registry",
         path.display()
     );
@@ -494,11 +494,12 @@ fn two_processes_migrate_one_database_at_once() {
 #[test]
 fn a_database_of_a_newer_program_is_left_alone() {
     let world = World::sqlite();
-    world.sql("PRAGMA user_version = 99; PRAGMA wal_checkpoint(truncate)").unwrap();
+    let closed = "PRAGMA user_version = 99; UPDATE usable_by SET read_from = 99, write_from = 99";
+    world.sql(&format!("{closed}; PRAGMA wal_checkpoint(truncate)")).unwrap();
     let path = world.home().join("stagewright.db");
     let before = fs::read(&path).unwrap();
     let refused = Registry::open(&path).unwrap_err();
-    assert!(matches!(refused, StoreError::TooNew { found: 99, known: 9, .. }), "{refused}");
+    assert!(matches!(refused, StoreError::TooNew { found: 99, known: 10, .. }), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), before);
 }
 

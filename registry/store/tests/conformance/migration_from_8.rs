@@ -10,10 +10,10 @@ use crate::migration::database_of_format_7;
 use crate::migration::{POSTGRES_7, for_postgres};
 use crate::world::World;
 
-const TO_FORMAT_8: &str = include_str!("../../src/registry/migrations/8.sql");
+pub(crate) const TO_FORMAT_8: &str = include_str!("../../src/registry/migrations/8.sql");
 
 /// Rows that only format 8 has: a deployment with counts, an outcome, a hook.
-const ROWS_8: &str = "
+pub(crate) const ROWS_8: &str = "
     INSERT INTO deployments (id, model, number, strategy, configuration, status, step, since_ms, arms, state, revision,
             reason, started_ms, started_by, changed_ms, changed_by, ended_ms, ended_by, end_reason)
         SELECT 1, id, 1, 'canary', '{}', 'aborted', 0, 1, '[]', '{}', 2, '', 1, '', 2, '', 2, '', '' FROM registered_models
@@ -24,7 +24,7 @@ const ROWS_8: &str = "
     INSERT INTO hooks (name, place, failures, next_ms) VALUES ('chat', 3, 0, 0);";
 
 /// Checks that everything of format 8 is still there, and that clients can log beside it.
-fn kept_from_format_8(world: &World) {
+pub(crate) fn kept_from_format_8(world: &World) {
     let registry = &world.registry;
     assert_eq!((world.champion("churn"), world.stages_of("churn")), (Some(2), vec!["archived", "production", "none"]));
     assert_eq!(registry.version("churn", 3).unwrap().aliases, ["candidate"]);
@@ -57,17 +57,21 @@ fn kept_from_format_8(world: &World) {
     registry.force_alias("client", "champion", Some(2)).unwrap();
 }
 
-// invariant: A database of format 8 migrates to the current format without loss.
-#[test]
-fn a_database_of_format_8_is_kept_and_takes_what_clients_log() {
+/// Returns a database as the program of format 8 left it.
+pub(crate) fn database_of_format_8() -> tempfile::TempDir {
     let old = database_of_format_7();
     let connection = rusqlite::Connection::open(old.path().join("stagewright.db")).unwrap();
     connection.execute_batch(TO_FORMAT_8).unwrap();
     connection.execute_batch(ROWS_8).unwrap();
     connection.pragma_update(None, "user_version", 8).unwrap();
-    drop(connection);
-    let world = World::in_file(old);
-    assert_eq!(world.rows("PRAGMA user_version"), ["9"]);
+    old
+}
+
+// invariant: A database of format 8 migrates to the current format without loss.
+#[test]
+fn a_database_of_format_8_is_kept_and_takes_what_clients_log() {
+    let world = World::in_file(database_of_format_8());
+    assert_eq!(world.rows("PRAGMA user_version"), ["10"]);
     kept_from_format_8(&world);
     assert_eq!(world.rows("PRAGMA foreign_key_check"), [""; 0]);
     assert_eq!(world.rows("PRAGMA integrity_check"), ["ok"]);
@@ -83,6 +87,6 @@ fn a_database_of_format_8_on_a_server_is_kept_and_takes_what_clients_log() {
     cluster.psql(&url, &format!("{} {ROWS_8}", for_postgres(TO_FORMAT_8))).unwrap();
     cluster.psql(&url, "UPDATE stagewright_format SET format = 8").unwrap();
     let world = World::on_server(url);
-    assert_eq!(world.rows("SELECT format FROM stagewright_format"), ["9"]);
+    assert_eq!(world.rows("SELECT format FROM stagewright_format"), ["10"]);
     kept_from_format_8(&world);
 }

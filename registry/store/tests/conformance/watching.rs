@@ -107,14 +107,15 @@ pub(crate) fn a_watch_ends_when_a_newer_program_converts_the_tables(world: &Worl
     let format = |format: u32| {
         let place =
             if world.is_on_server() { "UPDATE stagewright_format SET format =" } else { "PRAGMA user_version =" };
-        world.sql(&format!("{place} {format}; UPDATE audit_head SET seq = seq")).unwrap();
+        let rule = format!("UPDATE usable_by SET read_from = {format}, write_from = {format}");
+        world.sql(&format!("{place} {format}; {rule}; UPDATE audit_head SET seq = seq")).unwrap();
     };
     format(99);
     for _ in 0..2 {
         let refused = watch.wait(Duration::from_millis(300)).unwrap_err();
         assert!(matches!(refused, StoreError::TooNew { found: 99, .. }), "{refused}");
     }
-    format(9);
+    format(10);
     assert!(watch.wait(LONG).unwrap(), "what happened meanwhile is told");
 }
 

@@ -12,6 +12,7 @@ pub(crate) const CASES: &[Case] = &[
     ("SW0902", || trained().run(&["models", "card", MODEL, "--output", "missing/card.html"])),
     ("SW0903", text_as_a_database),
     ("SW0904", database_of_tomorrow),
+    ("SW0907", database_of_tomorrow_that_may_be_read),
     ("SW0905", damaged_artifacts),
     ("SW0999", version_that_holds_nothing),
 ];
@@ -48,8 +49,19 @@ fn database(place: &Place) -> rusqlite::Connection {
 
 fn database_of_tomorrow() -> Ended {
     let place = trained();
-    database(&place).pragma_update(None, "user_version", 999).expect("a format");
+    let closed = "PRAGMA user_version = 999; UPDATE usable_by SET read_from = 999, write_from = 999";
+    database(&place).execute_batch(closed).expect("a format");
     place.run(&["runs"])
+}
+
+fn database_of_tomorrow_that_may_be_read() -> Ended {
+    let place = trained();
+    let readable = "PRAGMA user_version = 11; UPDATE usable_by SET write_from = 11, program = '0.9.0'";
+    database(&place).execute_batch(readable).expect("a format");
+    place.run(&["runs"]).expect(0);
+    place.run(&["models", "show", MODEL]).expect(0);
+    place.run(&["audit", "verify"]).expect(0);
+    place.run(&["models", "alias", MODEL, "shadow", "1"])
 }
 
 fn damaged_artifacts() -> Ended {

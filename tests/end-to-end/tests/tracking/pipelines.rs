@@ -65,7 +65,8 @@ fn files_of_stages_are_there(place: &Place, server: &Server, experiment: &str, r
     assert!(listed("").contains(&"evaluation".to_owned()), "{:?}", listed(""));
     let root = format!("/api/2.0/mlflow-artifacts/artifacts/{experiment}/{run_id}/artifacts");
     let (mut endings, mut document) = (BTreeSet::new(), None);
-    for stage in listed("") {
+    // The files of the model are those of `loading.rs`.
+    for stage in listed("").into_iter().filter(|stage| stage != "model") {
         for path in listed(&stage) {
             let file = server.get(&format!("{root}/{path}"));
             assert!(file.status == 200 && !file.body.is_empty(), "{path}: {}", file.status);
@@ -174,4 +175,26 @@ fn runs_of_clients_are_there_for_commands() {
     assert!(listed.stdout.contains(&run) && listed.stdout.contains("of a client"), "{}", listed.stdout);
     let found = place.run(&["runs", "search", "metrics.auc > 0.8", "--json"]).expect(0);
     assert!(found.stdout.contains(&run), "{}", found.stdout);
+}
+
+#[test]
+fn versions_of_clients_are_compared_and_never_as_champion() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    server.post("registered-models/create", &json!({ "name": "of-a-client" })).done();
+    for (value, source) in [(0.9, "s3://bucket/one"), (0.7, "s3://bucket/other")] {
+        let run = server.post("runs/create", &json!({ "experiment_id": "0" })).done();
+        let run = run["run"]["info"]["run_id"].as_str().expect("a run");
+        server.post("runs/log-metric", &json!({ "run_id": run, "key": "auc", "value": value, "timestamp": 1 })).done();
+        server.post("runs/log-parameter", &json!({ "run_id": run, "key": "depth", "value": "3" })).done();
+        let version = json!({ "name": "of-a-client", "source": source, "run_id": run });
+        server.post("model-versions/create", &version).done();
+    }
+    let compared = place.run(&["models", "compare", "of-a-client/1", "of-a-client/2"]).expect(0).stdout;
+    for shown in ["s3://bucket/one", "s3://bucket/other", "unverified", "auc", "0.9", "0.7", "depth"] {
+        assert!(compared.contains(shown), "{shown} is missing:\n{compared}");
+    }
+    // Judged against nothing, and nothing against it.
+    let judged = place.run(&["gate", "of-a-client/1"]);
+    assert_ne!(judged.code, 0, "{}", judged.stdout);
 }
