@@ -1,0 +1,24 @@
+// What every page does: times in the reader's time zone, and controls that act at once.
+"use strict";
+
+for (const time of document.querySelectorAll("time[datetime]")) {
+  const at = new Date(time.dateTime);
+  if (Number.isNaN(at.getTime())) continue;
+  const two = (number) => String(number).padStart(2, "0");
+  const day = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())}`;
+  time.textContent = `${day} ${two(at.getHours())}:${two(at.getMinutes())}`;
+  time.title = at.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
+}
+
+// A control with `data-submit` sends its form when it changes. Without scripts there is a button.
+for (const control of document.querySelectorAll("[data-submit]")) {
+  control.addEventListener("change", () => control.form.requestSubmit());
+}
+for (const button of document.querySelectorAll(".without-script")) button.hidden = true;
+
+// A form with `data-confirm` asks first.
+for (const form of document.querySelectorAll("form[data-confirm]")) {
+  form.addEventListener("submit", (event) => {
+    if (!window.confirm(form.dataset.confirm)) event.preventDefault();
+  });
+}
