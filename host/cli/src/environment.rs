@@ -41,6 +41,11 @@ const CREDENTIALS: [&str; 3] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "A
 /// server never receives other credentials.
 const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL"];
 
+/// The MLflow server that runs are logged to, and its credentials. They belong together, as those
+/// of S3 do: if one of them is exported, none of the file is used.
+const TRACKING: [&str; 4] =
+    ["MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"];
+
 /// Prefixes of variables that are read here, or were once. The file may name them by mistake, so
 /// ignoring one is worth a warning.
 const MEANT: [&str; 7] = ["STAGEWRIGHT_", "AWS_", "MLFLOW_", "OTEL_", "PG", "XDG_STATE_HOME", "RUST_LOG"];
@@ -132,12 +137,13 @@ fn admitted(text: &str, is_exported: &dyn Fn(&str) -> bool) -> (BTreeMap<String,
     }
     let has = |name: &str| said.contains_key(name);
     let brings_keys = has(CREDENTIALS[0]) && has(CREDENTIALS[1]) && !CREDENTIALS.iter().any(|name| is_exported(name));
+    let brings_tracking = !TRACKING.iter().any(|name| is_exported(name));
     let mut added = BTreeMap::new();
     for (name, value) in &said {
         if is_exported(name) {
             continue;
         }
-        match refusal(name, value, brings_keys) {
+        match refusal(name, value, brings_keys, brings_tracking) {
             None => drop(added.insert(name.clone(), value.clone())),
             Some(reason) if MEANT.iter().any(|meant| name.starts_with(meant)) || name == "HOME" => {
                 warnings.push(format!("`{name}` in .env is ignored: {reason}; if it is meant, export {name}"));
@@ -150,7 +156,7 @@ fn admitted(text: &str, is_exported: &dyn Fn(&str) -> bool) -> (BTreeMap<String,
 }
 
 /// Returns the reason why a variable of the file is not used.
-fn refusal(name: &str, value: &str, brings_keys: bool) -> Option<&'static str> {
+fn refusal(name: &str, value: &str, brings_keys: bool, brings_tracking: bool) -> Option<&'static str> {
     let is_endpoint = ENDPOINTS.contains(&name);
     if is_endpoint || CREDENTIALS.contains(&name) {
         let reason = if is_endpoint {
@@ -159,6 +165,10 @@ fn refusal(name: &str, value: &str, brings_keys: bool) -> Option<&'static str> {
             "credentials of S3 count together, both keys in the file and none exported"
         };
         return (!brings_keys).then_some(reason);
+    }
+    if TRACKING.contains(&name) {
+        return (!brings_tracking)
+            .then_some("address and credentials of an MLflow server count together, where none of them is exported");
     }
     if name.ends_with("_REGION") && !value.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
         // The region becomes part of a server's name.
@@ -240,6 +250,17 @@ mod tests {
             assert_eq!(names(&all, &[exported]).0, Vec::<String>::new(), "{exported}");
         }
         assert_eq!(names("AWS_REGION=x.theirs.example/", &[]).0, Vec::<String>::new());
+    }
+
+    #[test]
+    fn an_mlflow_server_counts_only_where_none_of_its_variables_is_exported() {
+        let text = "MLFLOW_TRACKING_URI=http://theirs\nMLFLOW_TRACKING_TOKEN=x\nMLFLOW_TRACKING_INSECURE_TLS=true\n";
+        let (added, warnings) = names(text, &[]);
+        assert_eq!(added, ["MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_URI"]);
+        assert!(warnings.len() == 1 && warnings[0].contains("MLFLOW_TRACKING_INSECURE_TLS"), "{warnings:?}");
+        for exported in TRACKING {
+            assert_eq!(names(text, &[exported]).0, Vec::<String>::new(), "{exported}");
+        }
     }
 
     #[test]
