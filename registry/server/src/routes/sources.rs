@@ -23,13 +23,15 @@ pub(super) fn number(fields: &Fields) -> Result<u32, MlflowError> {
 /// registered.
 ///
 /// # Errors
-/// There is no such version of a client.
+/// There is no such version.
 pub(super) fn of_version(app: &Context, fields: &Fields) -> Result<String, MlflowError> {
-    let version = app.registry.pin_foreign_version(fields.required("name")?, number(fields)?)?;
-    Ok(match &version.foreign {
-        Some(foreign) => foreign.location.clone(),
-        None => wire_models::source(&version),
-    })
+    let (name, number) = (fields.required("name")?, number(fields)?);
+    let version = app.registry.version(name, number)?;
+    if version.foreign.is_none() {
+        return Ok(wire_models::source(&version));
+    }
+    let pinned = app.registry.pin_foreign_version(name, number)?;
+    Ok(pinned.foreign.map(|foreign| foreign.location).unwrap_or_default())
 }
 
 /// Checks the source of a new version. The server never reads a path that a client names on this
