@@ -110,6 +110,15 @@ conformance! {
         the_last_metric_of_a_logged_model_is_kept_by_dataset_and_run,
         logged_models_are_found_by_metrics_parameters_tags_and_attributes,
         a_logged_model_knows_the_versions_that_it_was_registered_as;
+    accounts:
+        the_first_user_is_an_administrator_and_switches_accounts_on,
+        the_last_administrator_stays_until_accounts_are_switched_off,
+        a_password_is_known_until_another_is_set,
+        a_token_is_known_until_it_expires_or_is_revoked,
+        a_user_has_a_bounded_number_of_tokens_and_sessions,
+        permissions_hold_on_what_they_were_granted_on,
+        whoever_creates_something_manages_it_and_the_audit_names_them,
+        a_path_of_a_file_belongs_to_its_experiments;
     imported:
         an_identifier_is_reserved_once_and_marked_as_whole,
         an_imported_run_has_its_own_identifier_and_times,

@@ -58,7 +58,10 @@ pub(crate) fn a_webhook_is_read_back_changed_and_deleted(world: &World) {
     };
     let changed = registry.update_webhook(&made.webhook_id, &change).unwrap();
     assert_eq!((changed.name.as_str(), changed.description.as_str()), ("cd", ""));
-    assert_eq!((changed.url.as_str(), &changed.events[..]), ("https://cd.example.org", &[WebhookEvent::RUN_FINISHED][..]));
+    assert_eq!(
+        (changed.url.as_str(), &changed.events[..]),
+        ("https://cd.example.org", &[WebhookEvent::RUN_FINISHED][..])
+    );
     assert!(!changed.is_signed && !changed.is_active && registry.webhook_secret(&made.webhook_id).unwrap().is_none());
     registry.delete_webhook(&made.webhook_id).unwrap();
     let missing = |error: StoreError| matches!(error, StoreError::Tracking(TrackingError::NoWebhook { .. }));
@@ -75,7 +78,9 @@ pub(crate) fn a_webhook_is_read_back_changed_and_deleted(world: &World) {
 pub(crate) fn every_change_is_queued_for_the_webhooks_that_want_it(world: &World) {
     let registry = &world.registry;
     create(world, &WebhookEvent::ALL);
-    registry.create_foreign_model("churn", &NewModel { tags: vec![("a".into(), "b".into())], ..NewModel::default() }).unwrap();
+    registry
+        .create_foreign_model("churn", &NewModel { tags: vec![("a".into(), "b".into())], ..NewModel::default() })
+        .unwrap();
     let version = NewForeignVersion { source: "s3://bucket/model".into(), ..NewForeignVersion::default() };
     registry.create_foreign_version("churn", &version).unwrap();
     registry.tag_version("churn", 1, "k = v", Some("w")).unwrap();

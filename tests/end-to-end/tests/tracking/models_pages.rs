@@ -1,7 +1,8 @@
 //! The pages of models: as a browser sees them over a home that pipelines made, and as programs ask
 //! for them.
 
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use stagewright_end_to_end::{Ended, Place};
@@ -121,6 +122,65 @@ fn a_model_of_a_client_is_flagged_and_offers_neither_verdict_nor_promotion() {
     let moved = post(&server, &format!("{path}/edit"), "action=stage&version=1&value=production&state=none");
     assert_eq!(moved.status, 200, "{}", String::from_utf8_lossy(&moved.body));
     assert_eq!(page(&server, "/")["in_production"][0]["is_unverified"], true);
+}
+
+/// Creates a user and a token. Returns the token.
+fn user(place: &Place, name: &str, more: &[&str]) -> String {
+    let mut command = place.command(&[&["users", "create", name], more].concat());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the binary starts");
+    child.stdin.take().expect("a pipe").write_all(b"a long enough password\n").expect("it is read");
+    assert!(child.wait().expect("it ends").success(), "user {name}");
+    let token = place.run(&["tokens", "create", name, "--label", "test", "--json"]).expect(0).json();
+    token["token"].as_str().expect("a token").to_owned()
+}
+
+// invariant: Who may read a model sees its pages and changes nothing; who may edit it changes tags,
+// and no verdict and no champion. Whose name the audit has is not theirs to say.
+#[test]
+fn a_reader_of_a_model_looks_and_an_editor_decides_nothing() {
+    let place = two_versions();
+    let root = user(&place, "root", &["--admin"]);
+    let (reader, editor, nobody) = (user(&place, "rita", &[]), user(&place, "ed", &[]), user(&place, "noa", &[]));
+    place.run(&["users", "default-permission", "NO_PERMISSIONS"]).expect(0);
+    place.run(&["users", "grant", "rita", "READ", "--model", MODEL]).expect(0);
+    place.run(&["users", "grant", "ed", "EDIT", "--model", MODEL]).expect(0);
+    let server = Server::start(&place);
+    let ask = |token: &str, method: &str, path: &str, form: &str| {
+        let bearer = format!("Bearer {token}");
+        let mut headers = vec![("accept", "application/json"), ("authorization", bearer.as_str())];
+        if method == "POST" {
+            headers.push(("content-type", "application/x-www-form-urlencoded"));
+        }
+        server.ask(method, path, &headers, form.as_bytes())
+    };
+    let model = format!("/models/{MODEL}");
+    assert_eq!(ask(&reader, "GET", &model, "").done()["model"]["name"], MODEL);
+    assert_eq!(ask(&nobody, "GET", "/models", "").done()["models"], json!([]));
+    assert!(matches!(ask(&nobody, "GET", &model, "").status, 403 | 404));
+    assert_eq!(ask(&nobody, "GET", "/audit", "").done()["entries"], json!([]));
+    let before = place.run(&["audit", "list", "--json"]).expect(0).stdout;
+    let (decide, edit) = (format!("{model}/decide"), format!("{model}/edit"));
+    let approve = "action=approve&version=2&state=1&reason=please";
+    let tag = "action=tag&version=2&key=seen&value=yes";
+    for (token, path, form) in [
+        (&reader, &decide, approve),
+        (&reader, &edit, tag),
+        (&editor, &decide, approve),
+        (&editor, &decide, "action=promote&version=2"),
+        (&nobody, &edit, tag),
+    ] {
+        assert_eq!(ask(token, "POST", path, form).status, 403, "{path} {form}");
+    }
+    assert!(matches!(server.ask("POST", &decide, &[], approve.as_bytes()).status, 401 | 403));
+    assert_eq!(ask(&editor, "POST", "/audit/verification", "").status, 403);
+    assert_eq!(place.run(&["audit", "list", "--json"]).expect(0).stdout, before);
+    assert_eq!(ask(&editor, "POST", &edit, tag).done()["done"], "tag");
+    assert_eq!(ask(&root, "POST", &decide, approve).done()["done"], "approve");
+    let entries = ask(&root, "GET", "/audit", "").done();
+    let who: Vec<_> =
+        [0, 1].map(|place| (&entries["entries"][place]["action"], &entries["entries"][place]["actor"])).into();
+    assert_eq!(who, [(&json!("version.judged-by-person"), &json!("root")), (&json!("version.tagged"), &json!("ed"))]);
+    assert_eq!(ask(&root, "POST", "/audit/verification", "").done()["is_whole"], true);
 }
 
 #[test]
