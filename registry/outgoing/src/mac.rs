@@ -24,10 +24,8 @@ mod tests {
     /// RFC 4231, test case 2.
     #[test]
     fn it_is_that_of_the_standard() {
-        let digits: String = mac(b"Jefe", &[b"what do ya want ", b"for nothing?"])
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let digits: String =
+            mac(b"Jefe", &[b"what do ya want ", b"for nothing?"]).iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(digits, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     }
 }

@@ -85,7 +85,8 @@ impl Poster {
     /// Creates a poster.
     pub fn new(options: PosterOptions) -> Self {
         let PosterOptions { timeout, authorities, addresses } = options;
-        let tls = TlsConfig::builder().root_certs(authorities.map_or(RootCerts::WebPki, |authorities| authorities.0)).build();
+        let tls =
+            TlsConfig::builder().root_certs(authorities.map_or(RootCerts::WebPki, |authorities| authorities.0)).build();
         let config = ureq::Agent::config_builder()
             .tls_config(tls)
             .timeout_global(Some(timeout))

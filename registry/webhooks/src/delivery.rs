@@ -81,7 +81,10 @@ fn attempt(
     let outcome = match &sent.reason {
         None => WebhookOutcome::Delivered,
         Some(reason) if is_too_old => {
-            tracing::error!("webhook `{name}` is not told of `{}`, which is three days old: {reason}", event.event_name);
+            tracing::error!(
+                "webhook `{name}` is not told of `{}`, which is three days old: {reason}",
+                event.event_name
+            );
             WebhookOutcome::Dropped
         }
         Some(reason) => {

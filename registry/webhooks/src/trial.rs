@@ -35,12 +35,9 @@ pub fn try_webhook(
     }
     let message = message(&QueuedEvent::to_try(event, example(event))?, secret);
     Ok(match policy.poster().post(url, &message.headers, &message.body) {
-        Ok(answer) => Trial {
-            is_success: answer.is_success(),
-            status: Some(answer.status),
-            body: Some(answer.text),
-            ..none
-        },
+        Ok(answer) => {
+            Trial { is_success: answer.is_success(), status: Some(answer.status), body: Some(answer.text), ..none }
+        }
         Err(error) => Trial { error: Some(format!("Failed to test webhook: {error}")), ..none },
     })
 }

@@ -172,7 +172,8 @@ fn a_webhook_that_is_disabled_is_told_nothing_and_one_of_another_url_is_tried_at
     let receiver = Receiver::start(|_| Answer::taken());
     let broken = Receiver::start(|_| Answer::busy());
     let webhook = world.webhook(broken.url("/hook"));
-    let change = |change: WebhookChange| world.registry.update_webhook(&webhook.webhook_id, &change).expect("a webhook");
+    let change =
+        |change: WebhookChange| world.registry.update_webhook(&webhook.webhook_id, &change).expect("a webhook");
     change(WebhookChange { is_active: Some(false), ..WebhookChange::default() });
     world.tag(0);
     assert_eq!(world.registry.webhook(&webhook.webhook_id).expect("a webhook").queued, 0);
