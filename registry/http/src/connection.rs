@@ -61,7 +61,7 @@ impl Activity {
     }
 }
 
-/// What a client may take of connections.
+/// Bounds on what clients take of connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConnectionLimits {
     /// The most bytes of a head; at least 8 KiB.

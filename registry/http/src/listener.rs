@@ -48,11 +48,8 @@ pub trait Answers: Send + Sync + 'static {
     type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + Unpin + 'static;
 
     /// Answers a request that came from an address.
-    fn answer(
-        &self,
-        request: Request<Incoming>,
-        peer: SocketAddr,
-    ) -> impl Future<Output = Response<Self::Body>> + Send;
+    fn answer(&self, request: Request<Incoming>, peer: SocketAddr)
+    -> impl Future<Output = Response<Self::Body>> + Send;
 
     /// The server was told to end: requests that come from now on may be refused.
     fn begin_end(&self) {}
@@ -105,11 +102,7 @@ impl Listener {
     ///
     /// # Errors
     /// [`ListenError`].
-    pub fn bind(
-        address: SocketAddr,
-        tls: Option<TlsFiles>,
-        mut limits: ConnectionLimits,
-    ) -> Result<Self, ListenError> {
+    pub fn bind(address: SocketAddr, tls: Option<TlsFiles>, mut limits: ConnectionLimits) -> Result<Self, ListenError> {
         let tls = tls.map(Tls::load).transpose()?.map(Arc::new);
         let failed = |reason| ListenError::Listen { address, reason };
         let listener = listen(address).map_err(failed)?;
@@ -141,12 +134,7 @@ impl Listener {
     /// Has requests answered until `stop` completes. Then no connection is accepted, and requests
     /// that have come are answered, for as long as `drain`. Returns how many connections were cut
     /// off at its end.
-    pub async fn run<A: Answers>(
-        self,
-        answers: Arc<A>,
-        stop: impl Future<Output = ()>,
-        drain: Duration,
-    ) -> usize {
+    pub async fn run<A: Answers>(self, answers: Arc<A>, stop: impl Future<Output = ()>, drain: Duration) -> usize {
         let Self { listener, tls, limits, .. } = self;
         let slots = Arc::new(Semaphore::new(limits.connections));
         let shared = Arc::new(Shared {
@@ -343,10 +331,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Accepts connections that wait at a listener which does not block, at most this many.
-fn waiting(
-    listener: &std::net::TcpListener,
-    most: usize,
-) -> impl Iterator<Item = (std::net::TcpStream, SocketAddr)> {
+fn waiting(listener: &std::net::TcpListener, most: usize) -> impl Iterator<Item = (std::net::TcpStream, SocketAddr)> {
     std::iter::from_fn(|| listener.accept().ok()).take(most)
 }
 

@@ -1,4 +1,4 @@
-//! What each route needs of its caller, and the one check of it.
+//! The needs of each route of its caller, and the one check of them.
 //!
 //! A route says what it needs where it is declared, and none can be declared without. The check
 //! runs before the operation and outside it, so that no operation can forget it. What a request
@@ -18,7 +18,7 @@ use crate::routes::{no_experiment_named, number_of_experiment};
 /// The most runs or models that one request is checked for. No operation takes more.
 const MOST_NAMED: usize = 1_000;
 
-/// What a route needs of its caller.
+/// The needs of a route of its caller.
 #[derive(Clone, Debug)]
 pub(crate) enum Needs {
     /// Nothing: it tells and changes nothing that is anybody's.
@@ -60,9 +60,9 @@ pub(crate) enum Of {
     /// The experiments of the logged models whose metrics the request logs: `model_id` of itself
     /// and of its `metrics`.
     ModelsOfMetrics,
-    /// What a file of this path at the proxy of artifacts belongs to.
+    /// The owners of the file of this path at the proxy of artifacts.
     File(&'static str),
-    /// What the URI of a model's source leads to.
+    /// The place that the URI of a model's source leads to.
     Source(&'static str),
     /// The place that the artifact location of a new experiment takes, if the request names one.
     Location(&'static str),
@@ -195,7 +195,12 @@ fn check_source(context: &Context, permission: Permission, source: &str) -> Resu
 /// Checks that the artifacts of a new experiment may be at a location. One among the artifacts of
 /// other experiments would make them readable through this one.
 fn check_location(context: &Context, location: &str) -> Result<(), MlflowError> {
-    let Some(path) = proxied_path(location) else { return Ok(()) };
+    let is_root = location.strip_prefix("mlflow-artifacts:").is_some_and(|rest| rest.trim_matches('/').is_empty());
+    let path = match proxied_path(location) {
+        Some(path) => path,
+        None if is_root => return Err(MlflowError::denied()),
+        None => return Ok(()),
+    };
     let first = path.split('/').next().unwrap_or_default();
     // A number is an experiment's own folder, even if the experiment is still to come.
     let is_reserved = matches!(first, "" | "stagewright") || first.bytes().all(|byte| byte.is_ascii_digit());

@@ -9,14 +9,12 @@ use axum::body::Body;
 use axum::http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{Method, Request, StatusCode};
 use serde_json::json;
-use stagewright_store::{
-    Home, NewClientRun, NewForeignVersion, NewLoggedModel, NewModel, Permission, Resource, RunId,
-};
+use stagewright_store::{Home, NewClientRun, NewForeignVersion, NewLoggedModel, NewModel, Permission, Resource, RunId};
 use tower::Service as _;
 
 use crate::access::{Need, Needs, Of};
 use crate::app::{App, HttpLimits};
-use crate::operation::{FORM_TOKEN, Route, Work};
+use crate::operation::{Route, Work};
 use crate::router::router;
 use crate::routes;
 
@@ -31,7 +29,7 @@ struct Callers {
     of_other_model: String,
 }
 
-/// What the requests name.
+/// The things that the requests name.
 struct Things {
     experiment: i64,
     run: RunId,
@@ -88,7 +86,8 @@ fn fill(folder: &Path) -> (Callers, Things) {
     upload.write(b"hidden bytes").expect("bytes");
     upload.finish(registry, &file).expect("a file");
     owned.create_foreign_model(MODEL, &NewModel::default()).expect("a model");
-    let version = NewForeignVersion { source: format!("runs:/{run}/model"), run_id: Some(run.clone()), ..Default::default() };
+    let version =
+        NewForeignVersion { source: format!("runs:/{run}/model"), run_id: Some(run.clone()), ..Default::default() };
     owned.create_foreign_version(MODEL, &version).expect("a version");
     for (user, permission) in [("reader", Permission::Read), ("editor", Permission::Edit)] {
         for resource in [Resource::Experiment(experiment), Resource::Model(MODEL.into())] {
@@ -161,7 +160,7 @@ fn request(route: &Route, path: &str, things: &Things, token: Option<&str>) -> R
         request = request.header(AUTHORIZATION, format!("Bearer {token}"));
     }
     let (media_type, body) = match is_form {
-        true => ("application/x-www-form-urlencoded", format!("{query}&{FORM_TOKEN}=wrong")),
+        true => ("application/x-www-form-urlencoded", format!("{query}&form_token=none")),
         false => ("application/json", body.to_string()),
     };
     let body = if route.method == Method::GET { Body::empty() } else { Body::from(body) };
@@ -224,7 +223,12 @@ async fn every_route_refuses_whoever_may_not_and_admits_whoever_may() {
                 }
                 let (status, answer) = ask(&router, request(&route, &path, &things, Some(token))).await;
                 assert_eq!(is_refused(status), !may, "{what} with {has:?}: {status} {answer}");
-                assert!(status.as_u16() < 500 || status == StatusCode::NOT_IMPLEMENTED || status == StatusCode::SERVICE_UNAVAILABLE, "{what}: {status} {answer}");
+                assert!(
+                    status.as_u16() < 500
+                        || status == StatusCode::NOT_IMPLEMENTED
+                        || status == StatusCode::SERVICE_UNAVAILABLE,
+                    "{what}: {status} {answer}"
+                );
                 if !may && !was_admitted {
                     assert!(!answer.contains(HIDDEN), "{what} tells {answer}");
                     assert_eq!(app.registry.run(things.run.as_str()).expect("a run"), before, "{what}");
@@ -250,23 +254,35 @@ async fn nothing_that_a_caller_may_not_read_is_in_a_search_a_list_or_a_page() {
     let (_, router) = application(folder.path());
     let (mut asked, mut shown) = (0, 0);
     for route in routes::table() {
-        if !matches!(route.needs, Needs::Anybody) || is_stream_of_events(&route) || matches!(route.work, Work::Action(_)) {
+        if !matches!(route.needs, Needs::Anybody)
+            || is_stream_of_events(&route)
+            || matches!(route.work, Work::Action(_))
+        {
             continue;
         }
+        let Things { experiment, run, .. } = &things;
+        // Numbers, not names: whoever asks may repeat what they sent.
+        let named = format!(
+            "?experiment={experiment}&experiment_id={experiment}&experiment_ids={experiment}&experiments={experiment}\
+             &run={run}&run_id={run}&run_ids={run}&runs={run}&metric=m&name=m"
+        );
+        let queries = if route.method == Method::GET { vec!["", &named] } else { vec![""] };
         for path in route.paths() {
-            for accept in ["application/json", "text/html"] {
+            for (accept, query) in ["application/json", "text/html"]
+                .into_iter()
+                .flat_map(|accept| queries.iter().map(move |query| (accept, *query)))
+            {
                 let get = |token: &str| {
                     let mut request = request(&route, &path, &things, Some(token));
                     request.headers_mut().insert(ACCEPT, accept.parse().expect("a header"));
-                    // Without members that name the hidden things: whoever asks may repeat them.
                     if route.method == Method::GET {
-                        *request.uri_mut() = path.parse().expect("a path");
+                        *request.uri_mut() = format!("{path}{query}").parse().expect("a path");
                     }
                     request
                 };
                 for token in [&callers.of_other_experiment, &callers.of_other_model] {
                     let (status, answer) = ask(&router, get(token)).await;
-                    assert!(!answer.contains(HIDDEN), "{} {path}: {status} {answer}", route.method);
+                    assert!(!answer.contains(HIDDEN), "{} {path}{query}: {status} {answer}", route.method);
                     asked += 1;
                 }
                 shown += usize::from(ask(&router, get(&callers.reader)).await.1.contains(HIDDEN));

@@ -1,4 +1,4 @@
-//! What an operation works with: the application, and who asks.
+//! The application on behalf of a caller: an operation works with nothing else.
 
 use std::ops::Deref;
 use std::sync::Arc;

@@ -15,6 +15,9 @@
 //! registry that it is. They run on a bounded number of threads. No request holds one of them while
 //! it waits for its client.
 
+// Tests write long JSON.
+#![cfg_attr(test, recursion_limit = "256")]
+
 mod access;
 #[cfg(test)]
 mod access_tests;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
-use axum::http::{HeaderMap, HeaderValue, Method, Response};
+use axum::http::request::Parts;
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, Response, Uri};
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 
@@ -16,7 +17,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::context::Context;
 use crate::mlflow_error::{ErrorCode, MlflowError};
-use crate::page::{self, Page, PageOperation, PageRequest};
+use crate::page::{self, Page, PageOperation};
 use crate::quota::{Taken, Taker};
 use crate::request::Fields;
 use crate::{json_body, site, stream};
@@ -53,8 +54,7 @@ pub(crate) type Streaming = fn(Context, Fields, Request) -> Answering;
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer(pub(crate) IpAddr);
 
-/// The member of a form, and the header of another request, that carries the text of the session.
-pub(crate) const FORM_TOKEN: &str = "form_token";
+/// The header that carries the text of the session where no form does.
 pub(crate) const FORM_TOKEN_HEADER: &str = "x-stagewright-form-token";
 
 /// An answer that is being made.
@@ -71,16 +71,16 @@ pub(crate) enum Place {
     Root,
 }
 
-/// What a route does.
+/// The work of a route.
 #[derive(Clone, Copy)]
 pub(crate) enum Work {
     /// Answers JSON to members of a query or of a JSON body of at most so many bytes.
     Operation(Operation, usize),
     /// Streams.
     Streaming(Streaming),
-    /// Shows a page.
+    /// Answers shortly.
     Page(PageOperation),
-    /// Does what a form of a page posts.
+    /// Does what a short form posts.
     Action(PageOperation),
     /// Shows a page of `stagewright_pages`, or does what a form of one posts.
     Site(stagewright_pages::Route),
@@ -115,12 +115,12 @@ impl Route {
         Self { method, place: Place::Interface, path, needs, work: Work::Streaming(streaming) }
     }
 
-    /// A page of the root.
+    /// A short answer, of the root.
     pub(crate) fn page(path: &'static str, needs: Needs, page: PageOperation) -> Self {
         Self { method: Method::GET, place: Place::Root, path, needs, work: Work::Page(page) }
     }
 
-    /// An action of the root: what a form of a page posts.
+    /// What a form without members posts, of the root.
     pub(crate) fn action(path: &'static str, needs: Needs, action: PageOperation) -> Self {
         Self { method: Method::POST, place: Place::Root, path, needs, work: Work::Action(action) }
     }
@@ -168,10 +168,12 @@ pub(crate) async fn answer(
     let is_page = matches!(work, Work::Page(_) | Work::Action(_) | Work::Site(_));
     let wants_json = !is_page || wants_json(&request);
     let in_path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let (caller, taken) = match admitted(&app, &needs, &work, &request).await {
+    let (head, body) = request.into_parts();
+    let (caller, taken) = match admitted(&app, &needs, &work, &head).await {
         Ok(admitted) => admitted,
-        Err(error) => return refused(&app, error, request, wants_json).await,
+        Err(error) => return refused(&app, error, &head.uri, body, wants_json).await,
     };
+    let request = Request::from_parts(head, body);
     let asked = Asked { context: Context::new(app.clone(), caller), needs, in_path };
     match work {
         Work::Operation(operation, most) => match perform(asked, request, operation, most).await {
@@ -193,7 +195,7 @@ pub(crate) async fn answer(
         }
         Work::Page(page) | Work::Action(page) => {
             let at = request.uri().clone();
-            match show(asked, request, page, wants_json).await {
+            match show(asked, request, page).await {
                 Ok(page) => page.into_response(),
                 Err(error) => page::error(error, &at, wants_json),
             }
@@ -209,14 +211,14 @@ async fn admitted(
     app: &Arc<App>,
     needs: &Needs,
     work: &Work,
-    request: &Request,
+    head: &Parts,
 ) -> Result<(Caller, Option<Taken>), MlflowError> {
-    let address = peer(request);
+    let address = peer(&head.extensions);
     let caller = match needs {
         // Probes and the login page answer even if the registry does not.
         Needs::Nobody if app.authentication.is_required() => Caller::Nobody,
         Needs::Nobody => Caller::Everyone,
-        _ => match app.authentication.caller(request.headers(), address).await? {
+        _ => match app.authentication.caller(&head.headers, address).await? {
             Caller::Nobody => return Err(MlflowError::unauthenticated()),
             caller => caller,
         },
@@ -235,18 +237,17 @@ async fn admitted(
         Work::Site(route) => route.method == stagewright_pages::Method::Post,
         work => matches!(work, Work::Action(_)),
     };
-    if !is_form && changes(request.method()) {
-        let sent = request.headers().get(FORM_TOKEN_HEADER).and_then(|value| value.to_str().ok());
+    if !is_form && changes(&head.method) {
+        let sent = head.headers.get(FORM_TOKEN_HEADER).and_then(|value| value.to_str().ok());
         check_form_token(&caller, sent)?;
     }
     Ok((caller, taken))
 }
 
 /// Answers a request that is refused before its body is read.
-async fn refused(app: &Arc<App>, error: MlflowError, request: Request, wants_json: bool) -> Response<Body> {
-    let at = request.uri().clone();
-    stream::discard(&mut request.into_body(), app).await;
-    page::error(error, &at, wants_json)
+async fn refused(app: &App, error: MlflowError, at: &Uri, mut body: Body, wants_json: bool) -> Response<Body> {
+    stream::discard(&mut body, app).await;
+    page::error(error, at, wants_json)
 }
 
 /// Checks the text that a browser with a session has to send with whatever changes something.
@@ -269,8 +270,8 @@ fn changes(method: &Method) -> bool {
 
 /// Returns the address that a request came from. Without one, as in tests of routes alone, it is
 /// this machine's.
-pub(crate) fn peer(request: &Request) -> IpAddr {
-    request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0)
+pub(crate) fn peer(extensions: &Extensions) -> IpAddr {
+    extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |peer| peer.0)
 }
 
 impl Asked {
@@ -333,29 +334,21 @@ async fn stream_to(asked: Asked, request: Request, streaming: Streaming) -> Resp
     }
 }
 
-async fn show(asked: Asked, request: Request, page: PageOperation, wants_json: bool) -> Result<Page, MlflowError> {
+/// Answers shortly. A form that is posted has no members but the text of its session.
+async fn show(asked: Asked, request: Request, page: PageOperation) -> Result<Page, MlflowError> {
     let app = asked.context.app().clone();
     let (head, mut body) = request.into_parts();
-    let path = head.uri.path().to_owned();
-    if matches!(head.method, Method::GET | Method::HEAD) {
-        let fields = asked.fields_of_query(head.uri.query());
-        let work = move || {
-            asked.check(&fields)?;
-            page(&asked.context, &PageRequest { fields, wants_json, path, headers: head.headers })
-        };
-        return app.pool.run(work).await;
-    }
-    let (bytes, memory) = json_body::read(&app, &head.headers, &mut body, MOST_FORM).await?;
-    if !bytes.is_empty() && !is_of_type(&head.headers, "application/x-www-form-urlencoded") {
-        return Err(MlflowError::invalid("The body of this request is a form."));
+    let mut form = None;
+    if changes(&head.method) {
+        form = Some(json_body::read(&app, &head.headers, &mut body, MOST_FORM).await?);
     }
     let work = move || {
-        let _memory = memory;
-        let form = String::from_utf8(bytes).map_err(|_| MlflowError::invalid("The form is not UTF-8."))?;
-        let fields = asked.with_path(Fields::of_query(&form));
-        check_form_token(&asked.context.caller, fields.text(FORM_TOKEN)?)?;
-        asked.check(&fields)?;
-        page(&asked.context, &PageRequest { fields, wants_json, path, headers: head.headers })
+        if let Some((bytes, _memory)) = form {
+            let form = String::from_utf8(bytes).map_err(|_| MlflowError::invalid("The form is not UTF-8."))?;
+            check_form_token(&asked.context.caller, form_token(&form).as_deref())?;
+        }
+        asked.check(&asked.fields_of_query(head.uri.query()))?;
+        page(&asked.context, &head.headers)
     };
     app.pool.run(work).await
 }
@@ -390,7 +383,9 @@ async fn show_site(
         let fields = asked.with_path(Fields::of_query(&sent.form));
         let checked = match route.method {
             stagewright_pages::Method::Get => Ok(()),
-            stagewright_pages::Method::Post => check_form_token(&asked.context.caller, form_token(&sent.form).as_deref()),
+            stagewright_pages::Method::Post => {
+                check_form_token(&asked.context.caller, form_token(&sent.form).as_deref())
+            }
         };
         match checked.and_then(|()| asked.check(&fields)) {
             Ok(()) => Ok(site::answer(&asked.context, route, &sent)),

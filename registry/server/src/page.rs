@@ -1,37 +1,18 @@
-//! Pages and their actions: what a browser asks for, and the answers that it shows.
-//!
-//! A page is a function that blocks, as an operation is: from the request's members to a [`Page`].
-//! An action is what a form of a page posts. It does something and leads to another page.
+//! Short answers to browsers and probes that are no page of `stagewright_pages`: a word, the way to
+//! another page, an error.
+
+use std::fmt::Write as _;
 
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, SET_COOKIE};
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
-use serde::Serialize;
+use stagewright_pages::PAGE_POLICY;
 
 use crate::context::Context;
 use crate::mlflow_error::{ErrorCode, MlflowError};
-use crate::request::Fields;
 
-/// Scripts and styles come from this server alone, and no other site shows its pages. Frames are
-/// for files of runs, which run nothing.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; \
-                      connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; \
-                      frame-ancestors 'self'";
-
-/// What a browser asks for.
-pub(crate) struct PageRequest {
-    /// The members of the query, and those in the path; of an action, those of its form too.
-    pub(crate) fields: Fields,
-    /// Whether the answer is to be JSON.
-    pub(crate) wants_json: bool,
-    /// The path, as it was asked for.
-    pub(crate) path: String,
-    /// The headers.
-    pub(crate) headers: HeaderMap,
-}
-
-/// The answer to a browser.
+/// A short answer.
 pub(crate) struct Page {
     status: StatusCode,
     cookie: Option<HeaderValue>,
@@ -40,33 +21,14 @@ pub(crate) struct Page {
 
 enum Content {
     Html(String),
-    Json(Vec<u8>),
     Text(&'static str),
     Redirect(String),
-    /// A file of the program, such as a script.
-    Asset(&'static str, &'static [u8]),
 }
 
-/// A page, or an action of one. It may block.
-pub(crate) type PageOperation = fn(&Context, &PageRequest) -> Result<Page, MlflowError>;
+/// A function that answers a request with these headers. It may block.
+pub(crate) type PageOperation = fn(&Context, &HeaderMap) -> Result<Page, MlflowError>;
 
 impl Page {
-    /// A page of HTML, which must be escaped already.
-    pub(crate) fn html(html: impl Into<String>) -> Self {
-        Self { status: StatusCode::OK, cookie: None, content: Content::Html(html.into()) }
-    }
-
-    /// The same page as JSON.
-    ///
-    /// # Errors
-    /// The value is not JSON.
-    pub(crate) fn json(value: &impl Serialize) -> Result<Self, MlflowError> {
-        let written = serde_json::to_vec(value);
-        let failed = |error: serde_json::Error| MlflowError::new(ErrorCode::InternalError, error.to_string());
-        let content = Content::Json(written.map_err(failed)?);
-        Ok(Self { status: StatusCode::OK, cookie: None, content })
-    }
-
     /// A word for probes.
     pub(crate) fn text(text: &'static str) -> Self {
         Self { status: StatusCode::OK, cookie: None, content: Content::Text(text) }
@@ -77,43 +39,25 @@ impl Page {
         Self { status: StatusCode::SEE_OTHER, cookie: None, content: Content::Redirect(path.into()) }
     }
 
-    /// A file of the program, such as a style sheet.
-    pub(crate) fn asset(media_type: &'static str, bytes: &'static [u8]) -> Self {
-        Self { status: StatusCode::OK, cookie: None, content: Content::Asset(media_type, bytes) }
-    }
-
-    /// Returns the same page with another status.
-    pub(crate) fn with_status(self, status: StatusCode) -> Self {
-        Self { status, ..self }
-    }
-
-    /// Returns the same page, which sets a cookie.
+    /// Returns the same answer, which sets a cookie.
     pub(crate) fn with_cookie(self, cookie: HeaderValue) -> Self {
         Self { cookie: Some(cookie), ..self }
     }
 
     pub(crate) fn into_response(self) -> Response<Body> {
-        let is_asset = matches!(self.content, Content::Asset(..));
         let (media_type, body, location) = match self.content {
             Content::Html(html) => ("text/html; charset=utf-8", Body::from(html), None),
-            Content::Json(json) => ("application/json", Body::from(json), None),
             Content::Text(text) => ("text/plain; charset=utf-8", Body::from(text), None),
             Content::Redirect(path) => ("text/plain; charset=utf-8", Body::empty(), HeaderValue::from_str(&path).ok()),
-            Content::Asset(media_type, bytes) => (media_type, Body::from(bytes), None),
         };
         let mut response = Response::new(body);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-        let cached = if is_asset { "public, max-age=3600" } else { "no-store" };
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static(cached));
-        if let Some(cookie) = self.cookie {
-            headers.insert(SET_COOKIE, cookie);
-        }
-        if let Some(location) = location {
-            headers.insert(LOCATION, location);
-        }
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.extend(self.cookie.map(|cookie| (SET_COOKIE, cookie)));
+        headers.extend(location.map(|location| (LOCATION, location)));
         response
     }
 }
@@ -128,28 +72,15 @@ pub(crate) fn error(error: MlflowError, at: &Uri, wants_json: bool) -> Response<
         return Page::redirect(format!("/login?next={}", percent_encoded(back))).into_response();
     }
     let status = error.code.status();
-    let (title, message) = (status.canonical_reason().unwrap_or("Error"), escaped(&error.message));
-    let html = format!(
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><title>{title} - Stagewright</title><main><h1>{title}</h1>\
-         <p>{message}</p><p><a href=\"/\">Overview</a></p></main></html>"
-    );
-    Page::html(html).with_status(status).into_response()
-}
-
-/// Returns a text as HTML.
-pub(crate) fn escaped(text: &str) -> String {
-    let mut html = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '&' => html.push_str("&amp;"),
-            '<' => html.push_str("&lt;"),
-            '>' => html.push_str("&gt;"),
-            '"' => html.push_str("&quot;"),
-            '\'' => html.push_str("&#39;"),
-            other => html.push(other),
+    let title = status.canonical_reason().unwrap_or("Error");
+    let html = maud::html! {
+        (maud::DOCTYPE)
+        html lang="en" {
+            head { meta charset="utf-8"; title { (title) " · Stagewright" } }
+            body { main { h1 { (title) } p { (error.message) } p { a href="/" { "Overview" } } } }
         }
-    }
-    html
+    };
+    Page { status, cookie: None, content: Content::Html(html.into_string()) }.into_response()
 }
 
 /// Returns a text as a value in a query.
@@ -158,8 +89,26 @@ pub(crate) fn percent_encoded(text: &str) -> String {
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'/' => encoded.push(byte.into()),
-            other => encoded.push_str(&format!("%{other:02X}")),
+            // Writing to a text does not fail.
+            other => drop(write!(encoded, "%{other:02X}")),
         }
     }
     encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_browser_that_has_to_sign_in_is_led_there_and_back_and_a_program_is_told() {
+        let at: Uri = "/runs?filter=a%20b&x=1".parse().expect("a path");
+        let led = error(MlflowError::unauthenticated(), &at, false);
+        assert_eq!(
+            (led.status(), &led.headers()[LOCATION]),
+            (StatusCode::SEE_OTHER, "/login?next=/runs%3Ffilter%3Da%2520b%26x%3D1")
+        );
+        assert_eq!(error(MlflowError::unauthenticated(), &at, true).status(), StatusCode::UNAUTHORIZED);
+        assert_eq!(error(MlflowError::denied(), &at, false).status(), StatusCode::FORBIDDEN);
+    }
 }

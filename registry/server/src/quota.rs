@@ -1,5 +1,5 @@
-//! What one caller may take, so that others get their share: requests within a second, and bodies
-//! that are on their way at once.
+//! The share of one caller, so that others get theirs: requests within a second, and streams that
+//! are on their way at once.
 //!
 //! A caller is a user. Where the server has no accounts, and before somebody has signed in, it is
 //! an address; this machine's own addresses are nobody's in particular and have no bounds there.

@@ -10,9 +10,7 @@ use axum::body::Body;
 use axum::http::header::{X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS};
 use axum::http::{HeaderName, HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use stagewright_http::{
-    AnswerTime, Answers, ConnectionLimits, ListenError, Listener, Reloaded, TlsError, TlsFiles,
-};
+use stagewright_http::{AnswerTime, Answers, ConnectionLimits, ListenError, Listener, Reloaded, TlsError, TlsFiles};
 use stagewright_pages::Pipelines;
 use stagewright_store::{ArtifactStore, PARTS_LIFETIME, Registry, StoreError};
 use stagewright_webhooks::{WebhookFollower, WebhookPolicy};
@@ -180,7 +178,8 @@ impl Server {
         let listener = Listener::bind(address, tls, of_connections)?;
         let follower = WebhookFollower::start(registry.clone(), webhooks.clone()).map_err(ServerError::Failed)?;
         let uploads = artifacts.clone();
-        let app = App { speaks_tls, ..App::new(registry, artifacts, limits, pipelines).with_webhooks(webhooks) };
+        let mut app = App::new(registry, artifacts, limits, pipelines).with_webhooks(webhooks);
+        app.speaks_tls = speaks_tls;
         if accounts.is_required {
             app.authentication.require();
         }

@@ -43,7 +43,8 @@ pub(crate) enum UsersCommand {
         #[arg(long)]
         revoke: bool,
     },
-    /// Gives a user a permission on an experiment or a registered model, in place of the one before.
+    /// Gives a user a permission on an experiment or a registered model, in place of the one
+    /// before.
     Grant {
         /// The user.
         name: String,
@@ -73,7 +74,7 @@ pub(crate) enum UsersCommand {
     },
 }
 
-/// What a permission is on.
+/// The thing that a permission is on.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct ResourceArguments {
@@ -91,7 +92,7 @@ pub(crate) enum TokensCommand {
     Create {
         /// The user.
         user: String,
-        /// What it is for.
+        /// The purpose.
         #[arg(long)]
         label: String,
         /// The days until it expires; 0 for never.

@@ -1,9 +1,9 @@
-//! What a request says of whom it is from.
+//! The words of a request about whom it is from.
 
 use std::fmt;
 
-use axum::http::header::{AUTHORIZATION, COOKIE as COOKIE_HEADER};
 use axum::http::HeaderMap;
+use axum::http::header::{AUTHORIZATION, COOKIE as COOKIE_HEADER};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
@@ -35,7 +35,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// What a request says of whom it is from.
+/// The words of a request about whom it is from.
 #[derive(Clone, Debug)]
 pub(crate) enum Credentials {
     /// As a client with `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD` sends.

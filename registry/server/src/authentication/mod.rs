@@ -40,7 +40,7 @@ const HASHES: usize = 2;
 /// How long a request waits for its turn to have a password hashed.
 const HASH_TIME: Duration = Duration::from_secs(10);
 
-/// What the server knows of its callers.
+/// The knowledge of the server about its callers.
 pub(crate) struct Authentication {
     registry: Registry,
     pool: Pool,
@@ -52,7 +52,7 @@ pub(crate) struct Authentication {
     hashes: Semaphore,
 }
 
-/// What the registry said of its accounts.
+/// The answer of the registry about its accounts.
 #[derive(Default)]
 struct State {
     revision: i64,

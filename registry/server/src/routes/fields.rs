@@ -1,6 +1,6 @@
 //! Parts of requests that several operations have.
 
-use stagewright_store::search::{Entity, Filter, OrderBy};
+use stagewright_store::search::{Clause, Entity, Filter, Key, OrderBy};
 use stagewright_store::{RunId, StoreError, ViewType};
 use stagewright_text::Untrusted;
 
@@ -56,6 +56,22 @@ pub(super) fn filter(fields: &Fields, entity: Entity) -> Result<Filter, MlflowEr
         return Ok(Filter::default());
     }
     Filter::parse(entity, text).map_err(|error| StoreError::from(error).into())
+}
+
+/// Returns the filter of a search of models or versions. Clients keep prompts as models, and a
+/// search finds them only if its filter names their tag.
+pub(super) fn filter_of_models(fields: &Fields, entity: Entity) -> Result<Filter, MlflowError> {
+    const NO_PROMPTS: &str = "tags.`mlflow.prompt.is_prompt` != 'true'";
+    let asked = filter(fields, entity)?;
+    let is_of_prompts = |clause: &Clause| matches!(&clause.key, Key::Tag(name) if name == "mlflow.prompt.is_prompt");
+    if asked.clauses().iter().any(is_of_prompts) {
+        return Ok(asked);
+    }
+    let joined = match asked.clauses() {
+        [] => NO_PROMPTS.to_owned(),
+        _ => format!("{} AND {NO_PROMPTS}", fields.text("filter")?.unwrap_or_default()),
+    };
+    Filter::parse(entity, &joined).map_err(|error| StoreError::from(error).into())
 }
 
 /// Returns the order of a search.

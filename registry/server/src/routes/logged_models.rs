@@ -25,9 +25,8 @@ const PAGE: usize = 50;
 const MOST_EXPERIMENTS: usize = 1_000;
 const MOST_DATASETS: usize = 100;
 const MOST_KEYS: usize = 10;
-/// The most characters in a parameter or a tag; the rest is cut, as MLflow does.
+/// The most characters in a parameter; the rest is cut, as MLflow does with those of runs.
 const MOST_PARAMETER: usize = 6_000;
-const MOST_TAG_VALUE: usize = 8_000;
 
 pub(super) fn routes() -> Vec<Route> {
     let delete = |path, needs, operation| Route::new(Method::DELETE, path, needs, operation);
@@ -69,10 +68,9 @@ fn answer(model: &LoggedModel) -> Result<Reply, MlflowError> {
     reply(&One { model: model.into() })
 }
 
-/// Reads tags or parameters, cut to what MLflow keeps of them.
-fn pairs(fields: &Fields, name: &str, most: usize) -> Result<Vec<(String, String)>, MlflowError> {
-    let mut pairs = fields.pairs(name)?;
-    pairs.iter_mut().for_each(|(_, value)| truncated(value, most));
+fn parameters(fields: &Fields) -> Result<Vec<(String, String)>, MlflowError> {
+    let mut pairs = fields.pairs("params")?;
+    pairs.iter_mut().for_each(|(_, value)| truncated(value, MOST_PARAMETER));
     Ok(pairs)
 }
 
@@ -82,8 +80,8 @@ fn create(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
         name: fields.filled("name")?.map_or_else(run_names::random, ToOwned::to_owned),
         model_type: fields.filled("model_type")?.map(ToOwned::to_owned),
         source_run: fields.filled("source_run_id")?.map(parsed_run_id).transpose()?,
-        parameters: pairs(fields, "params", MOST_PARAMETER)?,
-        tags: pairs(fields, "tags", MOST_TAG_VALUE)?,
+        parameters: parameters(fields)?,
+        tags: fields.pairs("tags")?,
     };
     answer(&app.registry.create_logged_model(&new)?)
 }
@@ -108,7 +106,7 @@ fn remove(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
 }
 
 fn set_tags(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
-    let tags = pairs(fields, "tags", MOST_TAG_VALUE)?;
+    let tags = fields.pairs("tags")?;
     app.registry.tag_logged_model(fields.required("model_id")?, &tags)?;
     reply(&Empty {})
 }
@@ -127,7 +125,7 @@ fn delete_tag(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
 }
 
 fn log_parameters(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
-    let parameters = pairs(fields, "params", MOST_PARAMETER)?;
+    let parameters = parameters(fields)?;
     app.registry.log_logged_model_parameters(fields.required("model_id")?, &parameters)?;
     reply(&Empty {})
 }

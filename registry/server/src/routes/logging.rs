@@ -6,7 +6,7 @@ use stagewright_store::{
 };
 
 use super::fields::{check_key, check_length, run_id, truncated};
-use super::runs::{MOST_TAG_VALUE, found, tags};
+use super::runs::{MOST_TAG_VALUE, found, logged, tags};
 use crate::access::{Needs, Of};
 use crate::context::Context;
 use crate::mlflow_error::MlflowError;
@@ -61,20 +61,6 @@ fn log_metric(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let run_id = run_id(fields)?;
     logged(app, &run_id, app.registry.log_client_batch(&run_id, &[point], &[], &[]))?;
     reply(&Empty {})
-}
-
-/// Returns the result of logging. A run that is deleted is no run to the registry, and to clients
-/// one that takes nothing.
-fn logged<T>(app: &Context, run_id: &RunId, result: Result<T, StoreError>) -> Result<T, MlflowError> {
-    result.map_err(|error| {
-        let is_deleted = matches!(error, StoreError::NoRun { .. })
-            && app.registry.run(run_id.as_str()).is_ok_and(|run| run.deleted_ms.is_some());
-        if is_deleted {
-            let state = "must be in the 'active' state. Current state is deleted.";
-            return MlflowError::invalid(format!("The run {run_id} {state}"));
-        }
-        error.into()
-    })
 }
 
 /// Reads a value of a metric. `path` names its key in messages.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::SET_COOKIE;
-use axum::http::{HeaderValue, Method, Response};
+use axum::http::{HeaderMap, HeaderValue, Method, Response};
 
 use crate::access::Needs;
 use crate::authentication::{COOKIE, Credentials, Secret};
@@ -34,7 +34,7 @@ pub(super) fn routes() -> Vec<Route> {
 }
 
 async fn login(context: Context, request: Request) -> Response<Body> {
-    let address = peer(&request);
+    let address = peer(request.extensions());
     let (head, mut body) = request.into_parts();
     let form = match json_body::read(context.app(), &head.headers, &mut body, MOST_FORM).await {
         Ok((bytes, _memory)) => String::from_utf8(bytes).unwrap_or_default(),
@@ -71,8 +71,8 @@ async fn signed_in(context: &Context, user: String) -> Result<HeaderValue, Mlflo
 }
 
 /// Ends the session. The registry forgets it, so that the cookie is of no use to whoever has it.
-fn logout(context: &Context, request: &crate::page::PageRequest) -> Result<Page, MlflowError> {
-    if let Some(Credentials::Session(secret)) = Credentials::of(&request.headers)? {
+fn logout(context: &Context, headers: &HeaderMap) -> Result<Page, MlflowError> {
+    if let Some(Credentials::Session(secret)) = Credentials::of(headers)? {
         context.registry.end_session(secret.reveal())?;
         context.authentication.forget();
     }
@@ -105,7 +105,9 @@ mod tests {
         for own in ["/", "/runs?filter=a%20b", "/runs/0a"] {
             assert_eq!(own_path(own), own);
         }
-        for other in ["", "//evil.example", "/\\evil.example", "https://evil.example", "/\t/evil.example", "/a\r\nb", "evil"] {
+        for other in
+            ["", "//evil.example", "/\\evil.example", "https://evil.example", "/\t/evil.example", "/a\r\nb", "evil"]
+        {
             assert_eq!(own_path(other), "/", "{other:?}");
         }
     }

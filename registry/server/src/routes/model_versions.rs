@@ -5,7 +5,7 @@ use serde::Serialize;
 use stagewright_store::search::Entity;
 use stagewright_store::{LifecycleStage, ModelVersion, NewForeignVersion, Permission, StoreError};
 
-use super::fields::{filter, order, parsed_run_id};
+use super::fields::{filter_of_models, order, parsed_run_id};
 use super::registered_models::{BY_CLIENT, check_tags, stage};
 use super::{promotion, sources};
 use crate::access::{Needs, Of};
@@ -137,7 +137,7 @@ fn transition(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
 }
 
 fn search(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
-    let (filter, order) = (filter(fields, Entity::ModelVersions)?, order(fields, Entity::ModelVersions)?);
+    let (filter, order) = (filter_of_models(fields, Entity::ModelVersions)?, order(fields, Entity::ModelVersions)?);
     let asked = Asked::read(fields, PAGE, MOST)?;
     let visible = app.visible_models()?;
     let is_visible =

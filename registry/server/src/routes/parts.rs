@@ -42,6 +42,7 @@ const PIECE: usize = 1 << 20;
 
 pub(super) fn routes() -> Vec<Route> {
     let folder = || Needs::edit(Of::File("folder"));
+    let of_run_or_model = Needs::edit(Of::RunIfNamed("run_id")).and(Permission::Edit, Of::ModelsOfMetrics);
     vec![
         Route::streaming(Method::POST, "/mlflow-artifacts/mpu/create/{*folder}", folder(), create),
         Route::streaming(Method::POST, "/mlflow-artifacts/mpu/complete/{*folder}", folder(), complete),
@@ -50,7 +51,7 @@ pub(super) fn routes() -> Vec<Route> {
         Route::streaming(Method::PUT, "/mlflow-artifacts/mpu/parts/{upload_id}/{part_number}", Needs::Nobody, part),
         Route::get("/mlflow-artifacts/presigned/{*path}", Needs::read(Of::File("path")), not_presigned),
         Route::post("/mlflow/artifacts/presigned-download-url", Needs::read(Of::Run), no_url_of_run),
-        Route::post("/mlflow/artifacts/presigned-upload-url", Needs::Anybody, no_url_of_run),
+        Route::post("/mlflow/artifacts/presigned-upload-url", of_run_or_model, no_url_of_run),
     ]
 }
 
@@ -200,7 +201,8 @@ async fn store_part(
 ) -> Result<String, MlflowError> {
     let _transfer = app.transfer().await?;
     let id = fields.required("upload_id")?.to_owned();
-    let number: i64 = fields.required("part_number")?.parse().map_err(|_| MlflowError::invalid("Invalid part number"))?;
+    let number: i64 =
+        fields.required("part_number")?.parse().map_err(|_| MlflowError::invalid("Invalid part number"))?;
     let token = headers.get(TOKEN).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let artifacts = app.artifacts.clone();
     let mut part = app.pool.run(move || Ok(artifacts.part(&id, &token, number)?)).await?;
@@ -264,17 +266,8 @@ fn not_presigned(_: &Context, _: &Fields) -> Result<Reply, MlflowError> {
 /// sign for places that clients name.
 fn no_url_of_run(context: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let place = match fields.filled("run_id")? {
-        Some(_) => {
-            let run = found(context, fields)?;
-            context.check_experiment(Permission::Read, run.experiment_id)?;
-            run.artifact_uri
-        }
-        None => {
-            let model = context.registry.logged_model(fields.required("model_id")?)?;
-            let experiment = context.registry.experiment_of_logged_model(&model.model_id)?;
-            context.check_experiment(Permission::Read, experiment)?;
-            model.artifact_uri
-        }
+        Some(_) => found(context, fields)?.artifact_uri,
+        None => context.registry.logged_model(fields.required("model_id")?)?.artifact_uri,
     };
     Err(MlflowError::invalid(match proxied_path(&place) {
         Some(_) => {

@@ -5,7 +5,7 @@ use stagewright_store::search::Entity;
 use stagewright_store::{CHAMPION, LifecycleStage, Model, ModelVersion, NewModel, StoreError, Verdict};
 use stagewright_text::Untrusted;
 
-use super::fields::{check_key, check_length, filter, order};
+use super::fields::{check_key, check_length, filter_of_models, order};
 use super::{promotion, sources};
 use crate::access::{Needs, Of};
 use crate::context::Context;
@@ -73,6 +73,17 @@ fn answer(app: &Context, model: &Model) -> Result<Reply, MlflowError> {
     reply(&One { registered_model: WireModel::with_latest(model, &latest) })
 }
 
+/// Checks the new name of a model. Some clients make folders of these.
+fn check_model_name(name: &str) -> Result<(), MlflowError> {
+    match name {
+        "." | ".." => Err(MlflowError::invalid(format!(
+            "Invalid value \"{name}\" for parameter 'name' supplied: Names may be treated as files in certain cases, and \
+             must not resolve to other names when treated as such."
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Checks tags of models and versions.
 pub(super) fn check_tags(tags: &[(String, String)]) -> Result<(), MlflowError> {
     tags.iter().try_for_each(|(key, value)| {
@@ -85,6 +96,7 @@ fn create(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let name = fields.required("name")?;
     let description = fields.text("description")?.unwrap_or_default().to_owned();
     let new = NewModel { description, tags: fields.pairs("tags")? };
+    check_model_name(name)?;
     check_tags(&new.tags)?;
     let model = app.registry.create_foreign_model(name, &new)?;
     reply(&One { registered_model: WireModel::with_latest(&model, &[]) })
@@ -94,6 +106,7 @@ fn create(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
 /// servers and production locations know the model by it.
 fn rename(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (name, new) = (fields.required("name")?, fields.required("new_name")?);
+    check_model_name(new)?;
     if !app.registry.model(name)?.is_foreign && !app.registry.latest_versions(&[name])?.is_empty() {
         let shown = Untrusted::new(name).cut(300);
         return Err(MlflowError::invalid(format!(
@@ -121,7 +134,7 @@ fn get(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
 }
 
 fn search(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
-    let (filter, order) = (filter(fields, Entity::RegisteredModels)?, order(fields, Entity::RegisteredModels)?);
+    let (filter, order) = (filter_of_models(fields, Entity::RegisteredModels)?, order(fields, Entity::RegisteredModels)?);
     let asked = Asked::read(fields, PAGE, MOST)?;
     let visible = app.visible_models()?;
     let is_visible = |model: &Model| visible.as_ref().is_none_or(|visible| visible.contains(model.name.as_str()));

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use stagewright_store::search::Entity;
-use stagewright_store::{NewClientRun, Run, RunPage, RunStatus, RunUpdate};
+use stagewright_store::{NewClientRun, Run, RunId, RunPage, RunStatus, RunUpdate, StoreError};
 
 use super::fields::{
     check_key, check_length, experiment_ids, filter, number_of_experiment, order, run_id, truncated, view,
@@ -70,11 +70,10 @@ fn create(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let experiment_id = number_of_experiment(fields.filled("experiment_id")?.unwrap_or("0"))?;
     let user = fields.text("user_id")?.unwrap_or_default();
     let asked = fields.filled("run_name")?;
-    // As MLflow, any key: those that a client logs later are held to names of files.
+    // As MLflow, any key and the whole value: what a client logs later is held to more.
     let mut tags = fields.pairs("tags")?;
-    for (key, value) in &mut tags {
+    for (key, _) in &tags {
         check_length("key", key, MOST_NAME)?;
-        truncated(value, MOST_TAG_VALUE);
     }
     let tagged = tags.iter().find(|(key, _)| key == RUN_NAME_TAG).map(|(_, value)| value.clone());
     let name = match (asked, tagged) {
@@ -107,6 +106,24 @@ fn get(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     reply(&One { run: (&found(app, fields)?).into() })
 }
 
+/// Returns the result of a change of a run. One that is deleted is no run to the registry, and to
+/// clients one that takes nothing.
+pub(super) fn logged<T>(
+    app: &Context,
+    run_id: &RunId,
+    result: Result<T, StoreError>,
+) -> Result<T, MlflowError> {
+    result.map_err(|error| {
+        let is_deleted = matches!(error, StoreError::NoRun { .. })
+            && app.registry.run(run_id.as_str()).is_ok_and(|run| run.deleted_ms.is_some());
+        if is_deleted {
+            let state = "must be in the 'active' state. Current state is deleted.";
+            return MlflowError::invalid(format!("The run {run_id} {state}"));
+        }
+        error.into()
+    })
+}
+
 fn update(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let run_id = run_id(fields)?;
     // A run that is scheduled counts as running.
@@ -126,7 +143,7 @@ fn update(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
         ended_ms: fields.integer("end_time")?.filter(|time| *time > 0),
         name: name.clone(),
     };
-    let run = app.registry.update_run(&run_id, &update)?;
+    let run = logged(app, &run_id, app.registry.update_run(&run_id, &update))?;
     if let Some(name) = name {
         app.registry.log_batch(&run_id, &[], &[], &[(RUN_NAME_TAG.to_owned(), name)])?;
     }

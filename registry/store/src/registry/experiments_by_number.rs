@@ -33,7 +33,7 @@ impl Registry {
             let other = "SELECT id FROM experiments WHERE name = ?1";
             if let Some(row) = connection.first(other, values![DEFAULT_NAME])? {
                 let other: i64 = row.get(0)?;
-                for table in ["runs", "experiment_tags", "datasets", "logged_models"] {
+                for table in ["runs", "experiment_tags", "datasets", "logged_models", "experiment_permissions"] {
                     let update = format!("UPDATE {table} SET experiment = ?1 WHERE experiment = ?2");
                     connection.execute(&update, values![DEFAULT, other])?;
                 }

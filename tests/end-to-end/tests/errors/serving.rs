@@ -11,6 +11,8 @@ pub(crate) const CASES: &[Case] = &[
     ("SW1002", address_that_is_taken),
     ("SW1003", token_that_is_short),
     ("SW1004", tracking_open_to_others),
+    ("SW1005", user_that_there_is_not),
+    ("SW1006", first_user_that_is_no_administrator),
 ];
 
 #[test]
@@ -40,4 +42,16 @@ fn token_that_is_short() -> Ended {
 
 fn tracking_open_to_others() -> Ended {
     trained().run(&["server", "--host", "0.0.0.0", "--port", "0"])
+}
+
+fn user_that_there_is_not() -> Ended {
+    trained().run(&["users", "delete", "ada"])
+}
+
+fn first_user_that_is_no_administrator() -> Ended {
+    let place = trained();
+    let mut command = place.command(&["users", "create", "ada"]);
+    let password = place.write("password", "correct horse battery\n");
+    command.stdin(std::fs::File::open(password).expect("a file"));
+    Ended::of(command)
 }

@@ -1,7 +1,8 @@
 //! A tracking server, and a client without MLflow.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -54,6 +55,16 @@ impl Server {
         Self::launch(place, &[more, &["server", "--port", "0"]].concat())
     }
 
+    /// Starts a server with more arguments of its own.
+    pub(super) fn start_more(place: &Place, more: &[&str]) -> Self {
+        Self::start_with_more(place, &[], more)
+    }
+
+    /// Starts a server with more arguments, and more of its own.
+    pub(super) fn start_with_more(place: &Place, more: &[&str], own: &[&str]) -> Self {
+        Self::launch(place, &[more, &["server", "--port", "0"], own].concat())
+    }
+
     /// Starts a server that other machines reach.
     pub(super) fn start_open(place: &Place) -> Self {
         Self::launch(place, &["server", "--port", "0", "--host", "0.0.0.0", "--insecure"])
@@ -64,13 +75,30 @@ impl Server {
         Self::launch(place, &["server", "--port", "0", "--allowed-host", host])
     }
 
+    /// Starts a server whose log is written to a file. Returns the file.
+    pub(super) fn start_logged(place: &Place, more: &[&str]) -> (Self, PathBuf) {
+        let log = place.path().join("server.log");
+        let file = std::fs::File::create(&log).expect("a file");
+        let mut command = place.command(&[more, &["server", "--port", "0"]].concat());
+        command.stderr(file);
+        (Self::run(command, "http"), log)
+    }
+
+    /// Starts a server that speaks TLS, with more arguments of its own.
+    pub(super) fn start_secure(place: &Place, own: &[&str]) -> Self {
+        Self::run(place.command(&[&["server", "--port", "0"], own].concat()), "https")
+    }
+
     fn launch(place: &Place, arguments: &[&str]) -> Self {
-        let mut command = place.command(arguments);
+        Self::run(place.command(arguments), "http")
+    }
+
+    fn run(mut command: Command, scheme: &str) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().expect("the binary starts");
         let mut address = String::new();
         BufReader::new(child.stdout.take().expect("a pipe")).read_line(&mut address).expect("a line");
         let address = address.trim().replace("//0.0.0.0:", "//127.0.0.1:");
-        assert!(address.starts_with("http://127.0.0.1:"), "the server says {address:?}");
+        assert!(address.starts_with(&format!("{scheme}://127.0.0.1:")), "the server says {address:?}");
         Self { child, address }
     }
 
@@ -93,6 +121,30 @@ impl Server {
         self.try_to_ask(method, path, headers, body).expect("an answer")
     }
 
+    /// Asks, and follows no way to another page.
+    pub(super) fn ask_once(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0);
+        self.ask_by(&agent.max_redirects_will_error(false).build().into(), method, path, headers, body)
+            .expect("an answer")
+    }
+
+    /// Asks over TLS for `localhost`, and trusts one certificate alone. Returns the status.
+    pub(super) fn ask_trusting(&self, certificate: &[u8], path: &str) -> Result<u16, ureq::Error> {
+        use ureq::tls::{Certificate, RootCerts, TlsConfig};
+        let root = Certificate::from_pem(certificate)?;
+        let tls = TlsConfig::builder().root_certs(RootCerts::new_with_certs(&[root])).build();
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).tls_config(tls).build();
+        let address = self.address.replace("127.0.0.1", "localhost");
+        let answer = ureq::Agent::from(agent).get(format!("{address}{path}")).call()?;
+        Ok(answer.status().as_u16())
+    }
+
+    /// Has the server read its files again.
+    pub(super) fn hang_up(&self) {
+        let done = Command::new("kill").args(["-HUP", &self.child.id().to_string()]).status().expect("kill");
+        assert!(done.success());
+    }
+
     /// Asks, where the server may be gone.
     pub(super) fn try_to_ask(
         &self,
@@ -106,6 +158,17 @@ impl Server {
             .timeout_global(Some(Duration::from_secs(60)))
             .build()
             .into();
+        self.ask_by(&agent, method, path, headers, body)
+    }
+
+    fn ask_by(
+        &self,
+        agent: &ureq::Agent,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, ureq::Error> {
         let mut request = ureq::http::Request::builder().method(method).uri(format!("{}{path}", self.address));
         for (name, value) in headers {
             request = request.header(*name, *value);

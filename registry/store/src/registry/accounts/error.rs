@@ -26,9 +26,7 @@ pub enum AccountError {
         most: usize,
     },
     /// There is such a user already.
-    #[error(
-        "user `{name}` exists already\nhint: `stagewright users password {name}` gives the user another password"
-    )]
+    #[error("user `{name}` exists already\nhint: `stagewright users password {name}` gives the user another password")]
     UserExists {
         /// The name.
         name: String,

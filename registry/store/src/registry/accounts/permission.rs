@@ -1,4 +1,4 @@
-//! What a user may do with an experiment or a registered model.
+//! The permissions of a user on an experiment or a registered model.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use crate::error::StoreError;
 use crate::registry::accounts::AccountError;
 
-/// What a user may do with an experiment or a registered model. Each permission includes those
+/// The right of a user to do something with an experiment or a registered model. Each permission includes those
 /// before it. The names are MLflow's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Permission {

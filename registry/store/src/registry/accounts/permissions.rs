@@ -30,7 +30,7 @@ pub enum Resource {
 pub struct Grant {
     /// The user's name.
     pub user: String,
-    /// What the permission is on.
+    /// The thing that the permission is on.
     pub resource: Resource,
     /// The name of the experiment or of the model.
     pub name: String,
@@ -42,8 +42,8 @@ impl Registry {
     /// Gives a user a permission, in place of the one before.
     ///
     /// # Errors
-    /// [`AccountError::NoUser`](super::AccountError::NoUser), [`StoreError::NoExperiment`], [`StoreError::NoModel`] or
-    /// [`StoreError::Database`].
+    /// [`AccountError::NoUser`](super::AccountError::NoUser), [`StoreError::NoExperiment`],
+    /// [`StoreError::NoModel`] or [`StoreError::Database`].
     pub fn grant(&self, user: &str, resource: &Resource, permission: Permission) -> Result<(), StoreError> {
         self.write("grant a permission", Scope::Models, |connection| {
             let user = users::named(connection, user)?;
@@ -102,7 +102,7 @@ impl Registry {
                 FROM experiment_permissions
                 JOIN users ON users.id = user_id JOIN experiments ON experiments.id = experiment
                 WHERE (CAST(?1 AS BIGINT) IS NULL OR user_id = ?1) ORDER BY users.name, experiments.id";
-            let models = "SELECT users.name, 0, registered_models.name, permission FROM model_permissions
+            let models = "SELECT users.name, registered_models.id, registered_models.name, permission FROM model_permissions
                 JOIN users ON users.id = user_id JOIN registered_models ON registered_models.id = model
                 WHERE (CAST(?1 AS BIGINT) IS NULL OR user_id = ?1) ORDER BY users.name, registered_models.name";
             let mut grants = Vec::new();
@@ -219,7 +219,7 @@ fn contains(folder: &str, path: &str) -> bool {
     folder.is_empty() || path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// What a user may read.
+/// The things that a user may read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Visible<T> {
     /// These alone.

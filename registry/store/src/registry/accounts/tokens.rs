@@ -30,7 +30,7 @@ pub struct Token {
     pub id: i64,
     /// The name of its user.
     pub user: String,
-    /// What it is for.
+    /// Its purpose.
     pub label: String,
     /// Whether it is what a browser keeps of a login.
     pub is_session: bool,

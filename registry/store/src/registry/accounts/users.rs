@@ -28,7 +28,7 @@ pub struct User {
     pub created_ms: i64,
 }
 
-/// What all accounts have in common.
+/// The facts that all accounts have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountsState {
     /// Grows with every change of users, passwords and tokens, so that what was verified before is
@@ -36,7 +36,7 @@ pub struct AccountsState {
     pub revision: i64,
     /// Whether callers must say who they are.
     pub is_required: bool,
-    /// What users may do with an experiment or a model for which nothing else is said.
+    /// The permission on an experiment or a model for which nothing else is said.
     pub default_permission: Permission,
 }
 
@@ -159,7 +159,8 @@ impl Registry {
             if !is_admin {
                 check_not_last(connection, &user)?;
             }
-            connection.execute("UPDATE users SET is_admin = ?2 WHERE id = ?1", values![user.id, i64::from(is_admin)])?;
+            connection
+                .execute("UPDATE users SET is_admin = ?2 WHERE id = ?1", values![user.id, i64::from(is_admin)])?;
             Ok(())
         })
     }
@@ -171,7 +172,8 @@ impl Registry {
     /// [`AccountError::Hash`] or [`StoreError::Database`].
     pub fn user_with_password(&self, name: &str, password: &str) -> Result<Option<User>, StoreError> {
         let found = self.read("read a user", |connection| {
-            let query = format!("SELECT {}, password_hash FROM users WHERE name = ?1", "id, name, is_admin, created_ms");
+            let query =
+                format!("SELECT {}, password_hash FROM users WHERE name = ?1", "id, name, is_admin, created_ms");
             let row = connection.first(&query, values![name])?;
             row.map(|row| Ok((user(&row)?, row.get::<String>(4)?))).transpose()
         })?;
