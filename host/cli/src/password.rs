@@ -49,7 +49,7 @@ fn asked(question: &str) -> anyhow::Result<String> {
     let silent = Silent::begin().context("cannot keep the terminal from showing a password")?;
     let answer = line();
     drop(silent);
-    eprintln!();
+    eprint!("\n");
     answer
 }
 
