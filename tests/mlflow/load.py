@@ -67,7 +67,8 @@ def main():
     url, name, run_id, table, predictions = sys.argv[1:]
     mlflow.set_tracking_uri(url)
     warnings = Warnings()
-    logging.getLogger("mlflow").addHandler(warnings)
+    for name_of_logger in ["mlflow.pyfunc", "mlflow.utils.requirements_utils"]:
+        logging.getLogger(name_of_logger).addHandler(warnings)
 
     addresses = [f"models:/{name}@champion", f"models:/{name}/1", f"models:/{name}/Production", f"runs:/{run_id}/model"]
     models = {address: mlflow.pyfunc.load_model(address) for address in addresses}
@@ -102,7 +103,11 @@ def main():
     refused(MlflowException, "tenure", lambda: model.predict(rows.drop(columns="tenure")))
     refused(MlflowException, "tenure", lambda: model.predict(rows.assign(tenure="many")))
     loader = model._model_impl
-    refused(stagewright.DataError, "column `tenure`, row 1: ", lambda: loader.predict(rows.assign(tenure=["1"] + ["x"] * (len(rows) - 1))))
+    refused(
+        stagewright.DataError,
+        "column `tenure`, row 1: ",
+        lambda: loader.predict(rows.assign(tenure=["1"] + ["x"] * (len(rows) - 1))),
+    )
     refused(stagewright.DataError, "no column `tenure`", lambda: loader.predict(rows.drop(columns="tenure")))
     gone = rows.assign(gender=rows["gender"].where(rows.index != 2, None))
     refused(stagewright.DataError, "column `gender`, row 2: the value is missing", lambda: model.predict(gone))
