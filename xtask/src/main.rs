@@ -7,6 +7,7 @@
 
 mod bench;
 mod build;
+mod compatibility;
 mod demo;
 mod deploy;
 mod edge;
@@ -40,12 +41,14 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   fuzz [TARGET] [--seconds N]
                     fuzzes the readers of untrusted bytes, 60 s each; findings go to target/fuzz/findings/
   invariants        writes the table of invariants in ARCHITECTURE.md from the annotations at the tests
+  compatibility     writes docs/tracking-compatibility.md from sessions of MLflow's clients and a stock server
   layers            checks that crates and modules depend on each other in one direction
   deploy            has the files of deploy/ read by the tools that they are written for
   prose             checks the form of comments and documents, and that links lead somewhere
   readme            runs the commands of README.md from a clean clone to a served prediction
-  bench overhead|cache|boundary|decode|request|isolation|native|sandbox|serving|serving-core|registry|lifecycle|predict
-        [--rows N] [--repeat N]; isolation, native, sandbox, serving, serving-core, cache: [--only TEXT];
+  bench overhead|cache|boundary|decode|request|isolation|native|sandbox|serving|serving-core|server|registry|lifecycle|predict
+        [--rows N] [--repeat N]; isolation, native, sandbox, serving, serving-core, server, cache: [--only TEXT];
+        server: [--seconds N] [--peer [PYTHON]];
         lifecycle, predict, serving: [--model logistic|forest|boosted] [--peer [PYTHON]]; lifecycle: [--smote];
         lifecycle, predict: [--workers N]; serving: [--seconds N] [--swaps N] [--json]
                     measures; prints a table and writes JSON to target/bench/
@@ -76,6 +79,7 @@ fn main() -> ExitCode {
         Some("prose") => prose::prose(),
         Some("readme") => readme::served_prediction(),
         Some("invariants") => invariants::write(),
+        Some("compatibility") => compatibility::write(),
         Some("layers") => layers::layers(),
         Some("fuzz") => fuzz::fuzz(rest),
         Some("bench") => bench::bench(rest),

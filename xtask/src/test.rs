@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::build::{self, Built};
 use crate::edge;
-use crate::python::{mlflow, python};
+use crate::python::{client_tests, mlflow, python};
 use crate::steps::{Result, Steps, run};
 use crate::workspace::{self, cargo};
 
@@ -45,6 +45,7 @@ fn all(steps: &mut Steps) -> Result<()> {
     let built = steps.step("build the stages", || build::stages(build::Guests::With))?;
     steps.step("build the Python stage", || python_stage(&built))?;
     steps.step("tests of the Python stage", python_tests)?;
+    steps.step("types and tests of the package for MLflow's clients", || client_tests(&built.guests))?;
     steps.step("deploy/ by its tools", crate::deploy::deploy)?;
     steps.step("tests", || tests(&built))?;
     steps.step("README leads to a served prediction", crate::readme::served_prediction)?;
@@ -70,7 +71,7 @@ fn tests(built: &Built) -> Result<()> {
     command.args(["test", "--release", "--workspace", "--no-fail-fast"]);
     command.env("STAGEWRIGHT_BIN", &built.binary).env("STAGEWRIGHT_GUESTS", &built.guests);
     command.env("STAGEWRIGHT_PYTHON", python_of_tests()?);
-    command.env("STAGEWRIGHT_MLFLOW_PYTHON", mlflow()?.join("python"));
+    command.envs(mlflow()?);
     let mut left_out = vec![edge::TESTS[0], edge::TESTS[1], crate::soak::TEST];
     match std::env::var_os("STAGEWRIGHT_TEST_DATA").map(PathBuf::from) {
         Some(folder) => {

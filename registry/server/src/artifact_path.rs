@@ -8,13 +8,14 @@ use crate::request::percent_decoded;
 /// How often a path is decoded to see whether it hides another.
 const DECODINGS: usize = 8;
 
-/// Checks a path that the client wrote, which is below some folder. A slash at its end is cut.
-/// The empty path is the folder itself.
+/// Checks a path that the client wrote, which is below some folder. A slash or `/.` at its end is
+/// cut: clients download the whole folder as `.`. The empty path is the folder itself.
 ///
 /// # Errors
 /// The path leads elsewhere, or would if it were decoded once more.
 pub(crate) fn checked(path: &str) -> Result<&str, MlflowError> {
     let path = path.strip_suffix('/').unwrap_or(path);
+    let path = if path == "." { "" } else { path.strip_suffix("/.").unwrap_or(path) };
     let refuse = || MlflowError::invalid("Invalid path");
     let mut decoded = path.to_owned();
     for _ in 0..DECODINGS {
@@ -78,5 +79,6 @@ mod tests {
             assert_eq!(checked(right).ok(), Some(right), "{right:?}");
         }
         assert_eq!(checked("a/b/").ok(), Some("a/b"));
+        assert_eq!((checked("a/b/.").ok(), checked(".").ok()), (Some("a/b"), Some("")));
     }
 }

@@ -5,7 +5,7 @@ use crate::error::StoreError;
 use crate::registry::audit::NewEntry;
 use crate::registry::handle::Registry;
 use crate::registry::lifecycle_stage::LifecycleStage;
-use crate::registry::{deployments, ids, outcomes, row_memory};
+use crate::registry::{deployments, ids, models, outcomes, row_memory};
 
 impl Registry {
     /// Deletes a model with its versions. Their history stays in the audit; their artifacts become
@@ -54,7 +54,9 @@ impl Registry {
                 return Err(StoreError::IsChampion { model, version, action: "deleted" }.into());
             }
             deployments::check_not_deployed(connection, model, Some(version))?;
+            let model_id: i64 = connection.one("SELECT model FROM versions WHERE id = ?1", values![id])?.get(0)?;
             remove_version(connection, id, model)?;
+            models::touch(connection, model_id)?;
             let entry = NewEntry::about("version.deleted", model, Some(version));
             self.audit(connection, &entry.states(Some(stage.name().to_owned()), None).because(reason))
         })

@@ -161,6 +161,8 @@ impl Registry {
         }
         let update = "UPDATE versions SET stage = ?2, stage_ms = ?3, updated_ms = ?3 WHERE id = ?1";
         connection.execute(update, values![id, to.name(), now_ms()])?;
+        let model_id: i64 = connection.one("SELECT model FROM versions WHERE id = ?1", values![id])?.get(0)?;
+        models::touch(connection, model_id)?;
         // Not `version.transitioned`, by which a champion is known.
         let entry = NewEntry::about("foreign.transitioned", model, Some(version));
         let entry = entry.states(Some(from.name().to_owned()), Some(to.name().to_owned()));

@@ -123,7 +123,8 @@ impl Registry {
             let listed = chosen.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
             let query = format!("SELECT {COLUMNS} AND step IN ({listed}) ORDER BY step, at_ms, id LIMIT ?3");
             for (run_id, run) in runs {
-                let asked: [Value; 3] = [run.into(), name.into(), most.into()];
+                // A step may have several values, and the first and the last step come in addition.
+                let asked: [Value; 3] = [run.into(), name.into(), MAX_STEPS.into()];
                 let rows = connection.query_once(&query, &asked)?;
                 add(&mut found, run_id, &rows)?;
             }

@@ -62,9 +62,10 @@ impl OrderBy {
             Entity::Runs => &[(Attribute::StartTime, true), (Attribute::RunId, false)],
             Entity::Experiments => &[(Attribute::CreationTime, true), (Attribute::ExperimentId, false)],
             Entity::RegisteredModels => &[(Attribute::Name, false)],
-            Entity::ModelVersions => {
+            Entity::ModelVersions if self.0.is_empty() => {
                 &[(Attribute::LastUpdateTime, true), (Attribute::Name, false), (Attribute::VersionNumber, true)]
             }
+            Entity::ModelVersions => &[(Attribute::Name, false), (Attribute::VersionNumber, true)],
             Entity::LoggedModels => &[(Attribute::CreationTime, true), (Attribute::ModelId, false)],
         };
         for (attribute, descending) in own {

@@ -358,5 +358,5 @@ fn a_total_order_ends_with_what_tells_records_apart() {
     assert_eq!(total(Runs, &["metrics.a", "start_time"]), "metrics.a, start_time, run_id");
     assert_eq!(total(Experiments, &[]), "creation_time DESC, experiment_id");
     assert_eq!(total(RegisteredModels, &["name DESC"]), "name DESC");
-    assert_eq!(total(ModelVersions, &["version"]), "version_number, last_update_time DESC, name");
+    assert_eq!(total(ModelVersions, &["version"]), "version_number, name");
 }

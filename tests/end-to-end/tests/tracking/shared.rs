@@ -8,7 +8,7 @@ use stagewright_end_to_end::Place;
 use stagewright_services::postgres::Cluster;
 
 use super::server::{Answer, Server};
-use super::session;
+use super::session::{NEW, OLD};
 
 const CLIENTS: usize = 8;
 const EACH: usize = 20;
@@ -76,11 +76,12 @@ fn two_servers_over_postgresql_agree_and_lose_nothing() {
     assert_eq!(stages.filter(|stage| **stage == "Production").count(), 1, "{found}");
 }
 
-// invariant: as `every_call_of_the_client_of_mlflow_works`
+// invariant: as `clients_and_requests_get_what_a_stock_server_gives`
 #[test]
-#[ignore = "needs PostgreSQL, and MLflow's client: STAGEWRIGHT_MLFLOW_PYTHON names a Python that has it"]
-fn every_call_of_the_client_of_mlflow_works_over_postgresql() {
-    let place = Place::new();
-    let server = Server::start_with(&place, &["--registry", &Cluster::shared().create_database()]);
-    session::run(&server);
+#[ignore = "needs PostgreSQL and MLflow's clients: STAGEWRIGHT_MLFLOW_PYTHON and STAGEWRIGHT_MLFLOW_2_PYTHON"]
+fn every_call_of_the_clients_of_mlflow_works_over_postgresql() {
+    for client in [&OLD, &NEW] {
+        let place = Place::new();
+        client.run(&Server::start_with(&place, &["--registry", &Cluster::shared().create_database()]));
+    }
 }

@@ -1,0 +1,109 @@
+//! Many clients at once, and clients that are slow: they take little, and others are answered.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde_json::json;
+use stagewright_end_to_end::Place;
+
+use super::server::Server;
+
+/// How many connections are tried. A server has as many as its descriptors allow, two for each.
+const CONNECTIONS: u64 = 10_000;
+
+/// The most memory that the server takes more for each of them: its buffers for a head, and what
+/// the system's allocator adds.
+const BYTES_EACH: u64 = 24 << 10;
+
+/// Raises the limit of this process for descriptors. Returns how many connections can be made.
+fn room() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = Rlimit { current: limit.maximum, ..limit };
+    setrlimit(Resource::Nofile, wanted).expect("a limit up to the hard one");
+    let here = limit.maximum.map_or(CONNECTIONS, |most| most.saturating_sub(1_000));
+    let there = limit.maximum.map_or(CONNECTIONS, |most| most.saturating_sub(1_000) / 2);
+    usize::try_from(here.min(there).min(CONNECTIONS)).expect("a number")
+}
+
+/// Returns the bytes of memory that a process has now.
+fn resident(process: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a size");
+    line.trim().trim_end_matches(" kB").parse::<u64>().expect("a number") << 10
+}
+
+// invariant: as `bodies_beyond_the_limits_are_refused`
+#[test]
+#[cfg(target_os = "linux")]
+fn ten_thousand_connections_take_bounded_memory_and_others_are_answered() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let room = room();
+    assert!(room > 1_000, "this process may have {room} connections alone");
+    server.post("experiments/create", &json!({ "name": "before" })).done();
+    let before = resident(server.process());
+    let address = server.address.trim_start_matches("http://");
+    // A third are idle, a third stop in a head, a third in a body.
+    let head = format!("POST /api/2.0/mlflow/experiments/create HTTP/1.1\r\nhost: {address}\r\n");
+    let body = format!("{head}content-type: application/json\r\ncontent-length: 1000\r\n\r\n{{\"name\": \"");
+    let crowd: Vec<TcpStream> = (0..room)
+        .map(|number| {
+            let mut stream = TcpStream::connect(address).expect("a connection");
+            stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+            let sent = [&b""[..], head.as_bytes(), body.as_bytes()][number % 3];
+            stream.write_all(sent).expect("a beginning");
+            stream
+        })
+        .collect();
+    for number in 0..20 {
+        server.post("experiments/create", &json!({ "name": format!("during {number}") })).done();
+    }
+    let taken = resident(server.process()).saturating_sub(before);
+    assert!(taken < BYTES_EACH * room as u64, "{taken} bytes for {room} connections");
+    drop(crowd);
+    server.post("experiments/create", &json!({ "name": "after" })).done();
+}
+
+// A client that never reads its answers fills the buffers of its connection, and no more.
+//
+// invariant: as `bodies_beyond_the_limits_are_refused`
+#[test]
+#[cfg(target_os = "linux")]
+fn answers_that_nobody_reads_are_not_gathered() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let run = server.post("runs/create", &json!({ "experiment_id": "0" })).done();
+    let run = run["run"]["info"]["run_id"].as_str().expect("a run").to_owned();
+    let metric = |at: usize| json!({ "key": "a", "value": at, "timestamp": 1, "step": at });
+    for batch in 0..10 {
+        let metrics: Vec<_> = (batch * 1_000..(batch + 1) * 1_000).map(metric).collect();
+        server.post("runs/log-batch", &json!({ "run_id": run, "metrics": metrics })).done();
+    }
+    let path = format!("/api/2.0/mlflow/metrics/get-history?run_id={run}&metric_key=a");
+    let answer = server.get(&path).body.len();
+    assert!(answer > 300_000, "{answer}");
+    let before = resident(server.process());
+    let address = server.address.trim_start_matches("http://");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    let mut crowd: Vec<TcpStream> = (0..64)
+        .map(|_| {
+            let mut stream = TcpStream::connect(address).expect("a connection");
+            stream.set_write_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+            // Many answers are asked for at once; one at a time is made.
+            stream.write_all(request.repeat(50).as_bytes()).expect("requests");
+            stream
+        })
+        .collect();
+    // Each has its first answer before its socket, so that all have been asked.
+    for stream in &mut crowd {
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a timeout");
+        stream.read_exact(&mut [0; 100]).expect("an answer begins");
+    }
+    server.post("experiments/create", &json!({ "name": "meanwhile" })).done();
+    let taken = resident(server.process()).saturating_sub(before);
+    let bound = 64 * 6 * answer as u64;
+    assert!(taken < bound, "{taken} bytes for 64 clients that read nothing; {bound} are allowed");
+}
