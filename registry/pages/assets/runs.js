@@ -63,7 +63,8 @@ function makeChooser(chooser) {
       }
     }
     choices.replaceChildren(...rows);
-    found.textContent = isCut ? `${count} names and more: type to find others` : `${count} names`;
+    const counted = count === 1 ? "1 name" : `${count} names`;
+    found.textContent = isCut ? `${counted} and more: type to find others` : counted;
   }
 
   chooser.addEventListener("toggle", () => {

@@ -48,7 +48,7 @@ struct Audit {
     action: Option<String>,
     before: Option<u64>,
     entries: Vec<Entry>,
-    /// What the next page is before.
+    /// The place that the next page is before.
     next: Option<u64>,
     /// The hash of the last entry of all.
     head: String,
@@ -173,7 +173,7 @@ impl Entry {
             tr {
                 td.number title=(self.hash) { (self.seq) }
                 td.nowrap { (time(self.at_ms)) }
-                td { (who(&self.actor)) }
+                td.nowrap { (who(&self.actor)) }
                 td.nowrap { (cell(&self.action)) }
                 td.text {
                     (model_link(&self.model))
@@ -181,7 +181,7 @@ impl Entry {
                 }
                 td.text { (cell(self.old_state.as_deref().unwrap_or_default())) }
                 td.text { (cell(self.new_state.as_deref().unwrap_or_default())) }
-                td.text { (cell(&self.reason)) }
+                td.text.sentence { (cell(&self.reason)) }
             }
         }
     }
@@ -190,7 +190,7 @@ impl Entry {
 /// One verification at a time: each reads all entries.
 static VERIFYING: Mutex<()> = Mutex::new(());
 
-/// What a verification found.
+/// The findings of a verification.
 #[derive(Serialize)]
 struct Verification {
     is_whole: bool,
@@ -277,8 +277,8 @@ impl View for Verification {
                 }
                 p { "Its head is " code #head { (cell(&self.head)) } }
                 p.note {
-                    "Keep this hash where writers of the database cannot write. `stagewright audit verify --head HASH` tells later \
-                     whether it is still part of the chain."
+                    "Keep this hash where writers of the database cannot write. "
+                    code { "stagewright audit verify --head HASH" } " tells later whether it is still part of the chain."
                 }
             }
             @if let Some(tampered) = &self.tampered {

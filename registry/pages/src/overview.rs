@@ -11,12 +11,12 @@ use crate::answer::{Answer, Request, View};
 use crate::deployments;
 use crate::fault::Fault;
 use crate::markup::{badge, cell, nothing};
-use crate::models::parts::{champion_of, if_there, interval, model_link, now_ms, rows, version_link};
+use crate::models::parts::{champion_of, if_there, model_link, now_ms, rows, version_link};
 use crate::models::readable;
 use crate::pipelines::Measured;
 use crate::route::{Level, Needs, Resource, Route, Section};
 use crate::site::Site;
-use crate::text::{duration, time};
+use crate::text::{duration, number, time};
 
 /// The models in production that are shown; `/models` has all.
 const MOST_MODELS: usize = 30;
@@ -28,7 +28,7 @@ const MOST_RUNS: usize = 10;
 const MOST_DEPLOYMENTS: usize = 5;
 /// The entries of the audit that are looked through for versions that servers refused.
 const MOST_REFUSALS: usize = 20;
-/// What counts as lately.
+/// How long ago counts as lately.
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 pub(crate) fn routes() -> Vec<Route> {
@@ -284,8 +284,16 @@ impl InProduction {
                 @if let Some(since) = self.since_ms { p.soft { "since " (time(since)) } }
                 @if let Some(measured) = &self.measured {
                     @if let Some(first) = measured.intervals.first() {
-                        p.figure {
-                            span.soft { (cell(&first.metric)) } " " (interval(first)) " " (rows(measured.rows))
+                        p.measure {
+                            span.soft { (cell(&first.metric)) } " " strong { (number(first.value)) }
+                            @if let (Some(low), Some(high)) = (first.low, first.high) {
+                                br;
+                                span.soft {
+                                    (number(first.confidence * 100.0)) " % interval " (number(low)) " to " (number(high))
+                                }
+                            }
+                            br;
+                            span.soft { (rows(measured.rows)) }
                         }
                     }
                 } @else if !self.is_foreign {

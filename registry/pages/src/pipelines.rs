@@ -1,5 +1,5 @@
-//! What the program that runs the server can do with pipelines' models, beyond the registry's
-//! records.
+//! Pipelines' models, as far as the program that runs the server can do more with them than the
+//! registry's records say.
 //!
 //! A promotion copies a version to its production location, and a card is made of artifacts that
 //! only the lifecycle understands. Both are the command line's, so that a page, a client of MLflow
@@ -33,7 +33,7 @@ pub struct Because<'a> {
     pub reason: &'a str,
 }
 
-/// What the program does with pipelines' models. Its functions may block, and may be called from
+/// The work of the program on pipelines' models. Its functions may block, and may be called from
 /// several threads at once. Each checks by itself that the model is a pipeline's.
 pub trait Pipelines: Send + Sync {
     /// Makes a version champion, as `models promote` does. `expected` is the champion that the
@@ -159,7 +159,7 @@ pub struct ModelCard {
 pub struct Comparison {
     /// The versions: `churn/3`.
     pub titles: Vec<String>,
-    /// What a reader must know, the warnings first.
+    /// The notes that a reader needs, the warnings first.
     pub notes: Vec<ComparisonNote>,
     /// Everything that is compared, by section, rows that differ first.
     pub rows: Vec<ComparedRow>,
@@ -199,7 +199,7 @@ pub struct Lineage {
 /// A component of a version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TrustedComponent {
-    /// What it does: `transformation` or `training`.
+    /// Its stage: `transformation` or `training`.
     pub stage: String,
     /// Its name in the manifest.
     pub name: String,

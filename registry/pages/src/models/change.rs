@@ -47,7 +47,7 @@ struct Problem {
     advice: Option<String>,
 }
 
-/// What was done, for programs.
+/// A change that was made, for programs.
 #[derive(Serialize)]
 struct Done<'a> {
     done: Change,

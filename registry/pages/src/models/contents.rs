@@ -1,4 +1,4 @@
-//! What a pipeline registered with a version: its task, its signature, what it was made from.
+//! The contents of a pipeline's version: its task, its signature, what it was made from.
 //!
 //! The lifecycle owns the format (docs/formats/home.md). A page reads what it shows and does
 //! without what an older or newer program wrote in another way.

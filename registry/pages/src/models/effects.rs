@@ -67,7 +67,7 @@ impl Change {
     }
 }
 
-/// What a form asks for.
+/// The content of a form.
 #[derive(Clone, Debug)]
 pub(super) struct Asked {
     pub(super) change: Change,
@@ -106,10 +106,10 @@ impl Asked {
     }
 }
 
-/// What a change would do at this moment.
+/// The effects of a change at this moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub(super) struct Effects {
-    /// The change as a title.
+    /// The change, as a title.
     pub(super) title: String,
     /// Each effect in a sentence.
     pub(super) sentences: Vec<String>,
@@ -117,7 +117,7 @@ pub(super) struct Effects {
     pub(super) state: String,
     /// Why it is not possible now.
     pub(super) refusal: Option<String>,
-    /// What can be done about that.
+    /// The way out of that.
     pub(super) hint: Option<String>,
 }
 
@@ -154,12 +154,12 @@ pub(super) fn effects(site: &Site<'_>, model: &Model, asked: &Asked) -> Result<E
         Change::RemoveAlias => removed_alias(model, &asked.key),
         Change::Stage => stage(&version()?, &asked.value),
         Change::Tag | Change::RemoveTag => match asked.version {
-            None => tag(&format!("`{name}`"), &model.tags, asked),
-            Some(number) => tag(&format!("version {number} of `{name}`"), &version()?.tags, asked),
+            None => tag(&format!("{name}"), &model.tags, asked),
+            Some(number) => tag(&format!("version {number} of {name}"), &version()?.tags, asked),
         },
         Change::Describe => match asked.version {
-            None => Ok(description(&format!("`{name}`"), &model.description)),
-            Some(number) => Ok(description(&format!("version {number} of `{name}`"), &version()?.description)),
+            None => Ok(description(&format!("{name}"), &model.description)),
+            Some(number) => Ok(description(&format!("version {number} of {name}"), &version()?.description)),
         },
     }
 }
@@ -174,17 +174,19 @@ fn of_client(model: &Model) -> Option<(String, String)> {
 fn promotion(site: &Site<'_>, model: &Model, version: &ModelVersion) -> Result<Effects, Fault> {
     let (name, number) = (model.name.as_str(), version.version);
     let champion = super::parts::champion_of(model);
-    let mut sentences = vec![format!("Version {number} becomes the champion of `{name}`: it is in production.")];
+    let mut sentences = vec![format!("Version {number} becomes the champion of {name}: it is in production.")];
     sentences.extend(champion.map(|old| format!("Version {old}, which is in production now, is archived.")));
     let last = match champion {
         Some(champion) => site.registry.promotion_of(name, champion)?,
         None => site.registry.last_promotion(name)?,
     };
-    let place = last.map(|promotion| promotion.destination).filter(|place| !place.is_empty());
-    let place = place.map_or_else(|| "the production folder of the home".to_owned(), |place| format!("`{place}`"));
+    // The name under which promotions to the home are recorded.
+    let is_in_home = |place: &String| place.is_empty() || place == "home:production";
+    let place = last.map(|promotion| promotion.destination).filter(|place| !is_in_home(place));
+    let place = place.unwrap_or_else(|| "the production folder of the home".to_owned());
     sentences.push(format!("Its files are copied to {place} and compared there, and then the pointer moves to it."));
     sentences.push("Servers that follow the champion load it.".to_owned());
-    let effects = Effects::new(format!("Promote version {number} of `{name}`"), sentences, champion_state(champion));
+    let effects = Effects::new(format!("Promote version {number} of {name}"), sentences, champion_state(champion));
     Ok(effects.refused(of_client(model).or_else(|| unapproved(version, champion))))
 }
 
@@ -231,7 +233,7 @@ fn rollback(site: &Site<'_>, model: &Model) -> Result<Effects, Fault> {
         Err(StoreError::NoArchivedVersion { .. }) => {
             let refusal =
                 ("There is no version to go back to: no other version was champion.".to_owned(), String::new());
-            return Ok(Effects::new(format!("Roll back `{name}`"), Vec::new(), "none").refused(Some(refusal)));
+            return Ok(Effects::new(format!("Roll back {name}"), Vec::new(), "none").refused(Some(refusal)));
         }
         Err(error) => return Err(error.into()),
     };
@@ -241,7 +243,7 @@ fn rollback(site: &Site<'_>, model: &Model) -> Result<Effects, Fault> {
             .push(format!("Version {old}, which is in production now, is archived and marked as rolled back from."));
         sentences.push(format!("Version {old} has to be judged again before it can be promoted."));
     }
-    let effects = Effects::new(format!("Roll back `{name}` to version {target}"), sentences, target.to_string());
+    let effects = Effects::new(format!("Roll back {name} to version {target}"), sentences, target.to_string());
     Ok(effects.refused(of_client(model)))
 }
 
@@ -263,7 +265,7 @@ fn verdict(model: &Model, version: &ModelVersion, verdict: Verdict) -> Effects {
         sentences.push("The version can then be promoted, whatever the gates said. The model card says so.".to_owned());
     }
     let title = if verdict == Verdict::Approved { "Approve" } else { "Reject" };
-    let effects = Effects::new(format!("{title} version {number} of `{name}`"), sentences, champion_state(champion));
+    let effects = Effects::new(format!("{title} version {number} of {name}"), sentences, champion_state(champion));
     let is_champion = || {
         (champion == Some(number)).then(|| {
             let hint = "Promote another version, or roll back.".to_owned();
@@ -276,7 +278,7 @@ fn verdict(model: &Model, version: &ModelVersion, verdict: Verdict) -> Effects {
 fn deployment(site: &Site<'_>, name: &str, asked: &Asked) -> Result<Effects, Fault> {
     let is_abort = asked.change == Change::Abort;
     let title = if is_abort { "Give up the deployment of" } else { "Advance the deployment of" };
-    let title = format!("{title} `{name}`");
+    let title = format!("{title} {name}");
     let Some(active) = site.registry.active_deployment(name)? else {
         let refusal = ("No deployment of this model is under way.".to_owned(), String::new());
         return Ok(Effects::new(title, Vec::new(), "none").refused(Some(refusal)));
@@ -304,11 +306,11 @@ fn alias(model: &Model, version: &ModelVersion, alias: &str) -> Effects {
     let now = model.aliases.iter().find(|(known, _)| known == alias).map(|(_, version)| *version);
     let sentence = match now {
         Some(old) => {
-            format!("The alias `{alias}` of `{name}` points to version {old} now. It will point to version {number}.")
+            format!("The alias “{alias}” of {name} points to version {old} now. It will point to version {number}.")
         }
-        None => format!("The alias `{alias}` of `{name}` is new. It will point to version {number}."),
+        None => format!("The alias “{alias}” of {name} is new. It will point to version {number}."),
     };
-    let effects = Effects::new(format!("Point `{alias}` to version {number}"), vec![sentence], champion_state(now));
+    let effects = Effects::new(format!("Point “{alias}” to version {number}"), vec![sentence], champion_state(now));
     let refusal = if alias == CHAMPION && !model.is_foreign {
         let text = "The champion is the version in production.".to_owned();
         Some((text, "Promote the version instead.".to_owned()))
@@ -324,16 +326,16 @@ fn alias(model: &Model, version: &ModelVersion, alias: &str) -> Effects {
 fn removed_alias(model: &Model, alias: &str) -> Result<Effects, Fault> {
     let now = model.aliases.iter().find(|(known, _)| known == alias).map(|(_, version)| *version);
     let Some(now) = now else { return Err(Fault::missing("The model has no such alias.")) };
-    let sentence = format!("The alias `{alias}`, which points to version {now} of `{}`, is removed.", model.name);
-    Ok(Effects::new(format!("Remove `{alias}`"), vec![sentence], now.to_string()))
+    let sentence = format!("The alias “{alias}”, which points to version {now} of {}, is removed.", model.name);
+    Ok(Effects::new(format!("Remove “{alias}”"), vec![sentence], now.to_string()))
 }
 
 fn stage(version: &ModelVersion, to: &str) -> Result<Effects, Fault> {
     let (name, number) = (&version.model, version.version);
     let to: LifecycleStage = to.parse().map_err(|_: StoreError| Fault::bad("There is no such stage."))?;
-    let sentence = format!("Version {number} of `{name}` moves from {} to {to}.", version.stage);
+    let sentence = format!("Version {number} of {name} moves from {} to {to}.", version.stage);
     let effects =
-        Effects::new(format!("Move version {number} of `{name}` to {to}"), vec![sentence], version.stage.to_string());
+        Effects::new(format!("Move version {number} of {name} to {to}"), vec![sentence], version.stage.to_string());
     let refusal = match (&version.foreign, version.stage, to) {
         (None, _, LifecycleStage::Production) => {
             Some(("A pipeline's version comes to production by a promotion.".to_owned(), "Promote it.".to_owned()))
@@ -352,12 +354,12 @@ fn tag(of: &str, tags: &[(String, String)], asked: &Asked) -> Result<Effects, Fa
     let old = tags.iter().find(|(known, _)| known == key).map(|(_, old)| old.as_str());
     let is_removal = asked.change == Change::RemoveTag;
     let sentence = match (old, is_removal) {
-        (Some(old), true) => format!("The tag `{key}` = `{old}` of {of} is removed."),
+        (Some(old), true) => format!("The tag “{key}” = “{old}” of {of} is removed."),
         (None, true) => return Err(Fault::missing("There is no such tag.")),
-        (Some(old), false) => format!("The tag `{key}` of {of} is `{old}` now. It will be `{value}`."),
-        (None, false) => format!("The tag `{key}` of {of} is new. It will be `{value}`."),
+        (Some(old), false) => format!("The tag “{key}” of {of} is “{old}” now. It will be “{value}”."),
+        (None, false) => format!("The tag “{key}” of {of} is new. It will be “{value}”."),
     };
-    let title = if is_removal { format!("Remove the tag `{key}`") } else { format!("Set the tag `{key}`") };
+    let title = if is_removal { format!("Remove the tag “{key}”") } else { format!("Set the tag “{key}”") };
     Ok(Effects::new(title, vec![sentence], old.map_or_else(|| "none".to_owned(), |old| format!("={old}"))))
 }
 

@@ -49,7 +49,7 @@ struct ModelPage {
     can: Can,
 }
 
-/// What the viewer may do here.
+/// The changes that the viewer may make here.
 #[derive(Clone, Copy, Default)]
 struct Can {
     edit: bool,
@@ -297,7 +297,7 @@ impl ModelPage {
                     @if let Some(semantic) = &row.semantic_version { " " span.soft { (cell(semantic)) } }
                     " " (row.mark)
                 }
-                td.text {
+                td.text.sentence {
                     @if self.model.is_foreign { span.soft { "–" } } @else { (verdict_mark(row.verdict)) }
                     @if let Some(reason) = row.reason.as_ref().filter(|_| row.verdict != Some(Verdict::Approved)) {
                         br; span.soft { (cell(reason)) }
@@ -310,7 +310,7 @@ impl ModelPage {
                 @if metric.is_some() { td.number { @if let Some((_, value)) = &row.metric { (number_cell(value.0)) } } }
                 td.text { (cell(&row.aliases.join(", "))) }
                 td.nowrap { (time(row.registered_ms)) }
-                td { (who(&row.by)) }
+                td.nowrap { (who(&row.by)) }
                 @if self.can.decide && !self.model.is_foreign {
                     td.nowrap {
                         @if row.stage != LifecycleStage::Production {
@@ -351,8 +351,8 @@ impl ModelPage {
                     }
                 }
                 td { (state_mark(promotion)) }
-                td { (who(&promotion.actor)) }
-                td.text { (cell(&promotion.reason)) }
+                td.nowrap { (who(&promotion.actor)) }
+                td.text.sentence { (cell(&promotion.reason)) }
                 td.text { span.soft { (cell(&promotion.destination)) } }
             }
         }
@@ -404,14 +404,14 @@ fn state_mark(promotion: &Promotion) -> Markup {
 /// Returns the line that says how good a version is.
 pub(crate) fn measured_line(measured: &Measured) -> Markup {
     html! {
-        p.figures {
+        p.measures {
             @for found in measured.intervals.iter().take(3) {
                 span { span.soft { (cell(&found.metric)) } " " (interval(found)) } " "
             }
-            @if !measured.intervals.is_empty() {
-                (rows(measured.rows))
-                @if let Some(first) = measured.intervals.first() {
-                    " " span.soft { "test rows; in brackets: " (count((first.confidence * 100.0).round() as u64)) " % confidence" }
+            @if let Some(first) = measured.intervals.first() {
+                span.soft {
+                    (rows(measured.rows)) "; in brackets the interval of "
+                    (count((first.confidence * 100.0).round() as u64)) " % confidence"
                 }
             }
         }

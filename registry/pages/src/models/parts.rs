@@ -10,7 +10,7 @@ use crate::markup::{badge, cell};
 use crate::pipelines::{Interval, PipelineFault, Pipelines};
 use crate::query::encoded;
 use crate::site::Site;
-use crate::text::{count, number};
+use crate::text::{counted, number};
 
 /// Returns the path of a model's page.
 pub(crate) fn model_path(model: &str) -> String {
@@ -82,9 +82,15 @@ pub(crate) fn interval(interval: &Interval) -> Markup {
     }
 }
 
-/// Returns the number of rows that a figure is of.
+/// Returns the test rows that a figure is of.
 pub(crate) fn rows(rows: Option<u64>) -> Markup {
-    html! { @match rows { Some(rows) => span.soft.nowrap { "n = " (count(rows)) }, None => span.soft { "n not known" } } }
+    html! { @match rows { Some(rows) => { "on " (counted(rows, "test row")) }, None => "on an unknown number of test rows" } }
+}
+
+/// Returns a digest, shortened.
+pub(crate) fn digest(digest: &str) -> Markup {
+    let hex = digest.rsplit(':').next().unwrap_or(digest);
+    html! { code.nowrap title=(Untrusted::new(digest).cut(200)) { (cell(hex.get(..16).unwrap_or(hex))) } }
 }
 
 /// Returns what the program does with models of pipelines.

@@ -4,14 +4,14 @@ use maud::{Markup, html};
 use serde::Serialize;
 use serde_json::Value as Json;
 use stagewright_store::{
-    ArtifactKind, CHAMPION, ForeignState, JudgedAgainst, LifecycleStage, ModelVersion, Reference, VersionVerdict,
-    proxied_path,
+    ArtifactKind, CHAMPION, ForeignState, JudgedAgainst, LifecycleStage, ModelVersion, Reference, Verdict,
+    VersionVerdict, proxied_path,
 };
 
 use super::contents::Contents;
 use super::model::{edit, edit_forms, measured_line};
 use super::parts::{
-    client_mark, if_there, model_link, model_path, stage_mark, verdict_mark, version_of, version_path, who,
+    client_mark, digest, if_there, model_link, model_path, stage_mark, verdict_mark, version_of, version_path, who,
 };
 use crate::answer::{Answer, Request, View};
 use crate::fault::Fault;
@@ -209,7 +209,7 @@ impl VersionPage {
             @if version.foreign.is_none() {
                 div.controls {
                     @if self.can_decide && version.stage != LifecycleStage::Production {
-                        a.button.main href=(ask("promote")) { "Promote…" }
+                        a.button.main[version.verdict == Some(Verdict::Approved)] href=(ask("promote")) { "Promote…" }
                         a.button href=(ask("approve")) { "Approve…" }
                         a.button href=(ask("reject")) { "Reject…" }
                     }
@@ -280,14 +280,15 @@ impl VersionPage {
     }
 
     fn verdict(&self, verdict: &VersionVerdict, is_last: bool) -> Markup {
-        let policy = if verdict.is_override { "a person's decision" } else { &verdict.policy };
+        let policy =
+            if verdict.is_override { "a person's decision".to_owned() } else { format!("policy {}", verdict.policy) };
         // The report is that of the last verdict that measured.
         let compared = self.compared.as_ref().filter(|_| is_last && !verdict.is_override);
         html! {
             div.card {
                 p {
                     (verdict_mark(Some(verdict.verdict))) " " (time(verdict.at_ms)) ", by " (who(&verdict.by)) ", "
-                    (cell(policy)) ", against " (against(verdict.judged_against)) ": " (cell(&verdict.reason))
+                    (cell(&policy)) ", against " (against(verdict.judged_against)) ": " (cell(&verdict.reason))
                 }
                 @if let Some(compared) = compared { (compared.markup()) }
                 @if !verdict.is_override && !verdict.reasons.is_empty() {
@@ -296,7 +297,7 @@ impl VersionPage {
                         tbody { @for reason in &verdict.reasons { tr {
                             td.nowrap { (cell(&reason.gate)) }
                             td { @if reason.passed { (badge("good", "✓ passed")) } @else { (badge("bad", "✗ failed")) } }
-                            td.text { (cell(&reason.message)) }
+                            td.text.sentence { (cell(&reason.message)) }
                         } } }
                     } }
                 }
@@ -351,16 +352,12 @@ impl VersionPage {
     /// Shows what the version was made from.
     fn origin(&self) -> Markup {
         let Some(contents) = &self.contents else { return html! {} };
-        let digest = |digest: &Option<String>| {
-            digest
-                .as_ref()
-                .map(|digest| html! { code title=(stagewright_text::Untrusted::new(digest)) { (cell(short(digest))) } })
-        };
+        let by_digest = |found: &Option<String>| found.as_ref().map(|found| digest(found));
         let mut shown = Vec::new();
         shown.extend(contents.source.as_ref().map(|source| ("Source", cell(source))));
-        shown.extend(digest(&contents.data_digest).map(|it| ("Trained on", it)));
-        shown.extend(digest(&contents.features_digest).map(|it| ("Features", it)));
-        shown.extend(digest(&contents.test_digest).map(|it| ("Measured on", it)));
+        shown.extend(by_digest(&contents.data_digest).map(|it| ("Trained on", it)));
+        shown.extend(by_digest(&contents.features_digest).map(|it| ("Features", it)));
+        shown.extend(by_digest(&contents.test_digest).map(|it| ("Measured on", it)));
         shown.push(("Seed", html! { (contents.seed) }));
         shown.extend(contents.code.as_ref().map(|code| ("Code", code.markup())));
         html! {
@@ -372,7 +369,7 @@ impl VersionPage {
                     tbody { @for component in components { tr {
                         td { (cell(&component.stage)) }
                         td { (cell(&component.name)) }
-                        td.text { code { (cell(&component.digest)) } }
+                        td { (digest(&component.digest)) }
                         td {
                             @if component.is_vouched_for { (badge("good", "✓ vouched for")) }
                             @else { (badge("warn", "not signed by a trusted key")) }
@@ -436,7 +433,7 @@ impl VersionPage {
                     tbody { @for it in &self.version.references { tr {
                         td { (cell(&it.role)) }
                         td { (it.kind.to_string()) }
-                        td.text { code { (it.digest.to_string()) } }
+                        td { (digest(&it.digest.to_string())) }
                         td { @if it.needed { "yes" } @else { span.soft { "no" } } }
                     } } }
                 } }
@@ -479,10 +476,4 @@ fn against(champion: JudgedAgainst) -> Markup {
             JudgedAgainst::Unknown => "a champion that was not recorded",
         }
     }
-}
-
-/// Returns a digest without its algorithm, shortened.
-fn short(digest: &str) -> &str {
-    let hex = digest.rsplit(':').next().unwrap_or(digest);
-    hex.get(..16).unwrap_or(hex)
 }

@@ -43,10 +43,10 @@ pub(super) fn graph(steps: &[Step], time: impl Fn(&Step) -> String) -> Markup {
                 @for (place, (step, at)) in steps.iter().zip(&places).enumerate() {
                     @let (class, word) = state(&step.status);
                     a href={ "#step-" (place) } {
-                        title { (Untrusted::new(&step.name).cut(200)) ": " (word) ", " (time(step)) }
+                        title { (Untrusted::new(&step.name).cut(200)) ": " (Untrusted::new(word).cut(60)) ", " (time(step)) }
                         rect class={ "node " (class) } x=(at.x) y=(at.y) width=(WIDTH) height=(HEIGHT) rx="8" {}
                         text.name x=(at.x + 12) y=(at.y + 24) { (short(&step.name)) }
-                        text.state x=(at.x + 12) y=(at.y + 44) { (word) " · " (time(step)) }
+                        text.state x=(at.x + 12) y=(at.y + 44) { (Untrusted::new(word).cut(14)) " · " (time(step)) }
                     }
                 }
             }

@@ -322,7 +322,7 @@ impl RunsView {
                 }))
             } @else {
                 form #compare method="get" action="/runs/compare" {
-                    div.controls {
+                    div.controls.middle {
                         button data-compare { "Compare selected" }
                         span.soft role="status" data-selected {}
                     }
