@@ -74,8 +74,8 @@ pub fn canonical(address: IpAddr) -> IpAddr {
 }
 
 /// Returns whether an address is public: in none of IANA's special-purpose ranges
-/// (<https://www.iana.org/assignments/iana-ipv4-special-registry>, and the same for IPv6). Addresses
-/// of metadata services of clouds are link-local or private, and so they are not public.
+/// (<https://www.iana.org/assignments/iana-ipv4-special-registry>, and the same for IPv6).
+/// Addresses of metadata services of clouds are link-local or private, and so they are not public.
 pub fn is_public(address: IpAddr) -> bool {
     match canonical(address) {
         IpAddr::V4(address) => is_public_v4(address),

@@ -54,7 +54,7 @@ impl Resolver for Checked {
     fn resolve(&self, url: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let found = DefaultResolver::default().resolve(url, config, timeout)?;
         let is_https = url.scheme_str() == Some("https");
-        // A name with one address that is not allowed is refused as a whole: it is not what it says.
+        // A name with one address that is not allowed is refused as a whole: it is no public name.
         match found.iter().find(|address| !self.allowed.allows(address.ip(), is_https)) {
             None => Ok(found),
             Some(address) => {

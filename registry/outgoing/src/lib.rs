@@ -3,7 +3,8 @@
 //!
 //! - [`Network`], [`is_public`], [`AllowedAddresses`]: which addresses a connection may go to;
 //!   [`check_url`]: which URLs a user may name
-//! - [`Poster`]: one POST whose time and answer are bounded; [`Answer`], [`PostError`], [`Authorities`]
+//! - [`Poster`]: one POST whose time and answer are bounded; [`Answer`], [`PostError`],
+//!   [`Authorities`]
 //! - [`mac`]: HMAC-SHA-256, by which a receiver knows who sent a body
 //! - [`pause`], [`left`]: the time between attempts
 //!

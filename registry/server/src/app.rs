@@ -78,7 +78,7 @@ pub(crate) struct App {
     /// Where events of webhooks may go.
     pub(crate) webhooks: WebhookPolicy,
     /// Places for work that keeps a thread for long.
-    pub(crate) long_work: Arc<Semaphore>,
+    places: Arc<Semaphore>,
     /// Whether the server was told to stop, so that streams without an end come to theirs.
     pub(crate) stopping: watch::Sender<bool>,
     /// Artifacts that may still be on their way.
@@ -109,10 +109,22 @@ impl App {
             pipelines,
             memory,
             webhooks: WebhookPolicy::default(),
-            long_work: Arc::new(Semaphore::new(LONG_WORK)),
+            places: Arc::new(Semaphore::new(LONG_WORK)),
             stopping: watch::Sender::new(false),
             transfers,
         }
+    }
+
+    /// Takes one of the places for work that keeps a thread for long. It is free again when the
+    /// permit is dropped.
+    ///
+    /// # Errors
+    /// There is none.
+    pub(crate) fn long_work(&self) -> Result<OwnedSemaphorePermit, MlflowError> {
+        self.places.clone().try_acquire_owned().map_err(|_| {
+            let message = "too many requests that take long are under way";
+            MlflowError::new(ErrorCode::TemporarilyUnavailable, message)
+        })
     }
 
     /// Returns the same application, whose webhooks keep to this policy.

@@ -1,8 +1,8 @@
 //! Telling one webhook what is in its queue, in order.
 //!
 //! Take the webhook, so that no other server tells it meanwhile; send the first event; record what
-//! became of it, which holds the webhook for longer; go on. A server that dies on the way leaves the
-//! event in the queue, and the next one sends it again.
+//! became of it, which holds the webhook for longer; go on. A server that dies on the way leaves
+//! the event in the queue, and the next one sends it again.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

@@ -13,8 +13,8 @@ use stagewright_store::Registry;
 use crate::delivery::deliver;
 use crate::policy::WebhookPolicy;
 
-/// The webhooks that are told at once. A receiver that does not answer takes one of these places for
-/// the timeout, and then not before its pause is over.
+/// The webhooks that are told at once. A receiver that does not answer takes one of these places
+/// for the timeout, and then not before its pause is over.
 const MOST_AT_ONCE: usize = 16;
 
 /// The time between two looks for webhooks that are due.

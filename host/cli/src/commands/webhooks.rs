@@ -45,7 +45,8 @@ pub(crate) fn webhooks(location: &HomeLocation, command: &WebhooksCommand) -> an
 fn list(registry: &Registry, is_json: bool) -> anyhow::Result<ExitCode> {
     let webhooks = registry.webhooks()?;
     if is_json {
-        let shown: Vec<_> = webhooks.iter().map(|webhook| Webhook { url: place(&webhook.url), ..webhook.clone() }).collect();
+        let shown: Vec<_> =
+            webhooks.iter().map(|webhook| Webhook { url: place(&webhook.url), ..webhook.clone() }).collect();
         print_json(&shown)?;
         return Ok(ExitCode::Done);
     }
@@ -60,7 +61,7 @@ fn list(registry: &Registry, is_json: bool) -> anyhow::Result<ExitCode> {
             webhook.webhook_id.clone(),
             webhook.name.clone(),
             place(&webhook.url),
-            events.join("\n"),
+            events.join(", "),
             webhook.queued.to_string(),
             state(webhook),
         ]);
@@ -106,16 +107,22 @@ fn create(registry: &Registry, new: &NewWebhook, is_json: bool) -> anyhow::Resul
 /// Checks that a text is a URL. Which addresses may be reached is the server's matter.
 fn checked(url: &str) -> anyhow::Result<String> {
     let all = ["0.0.0.0/0", "::/0"].iter().filter_map(|network| network.parse().ok()).collect();
-    let refused = |reason| StoreError::from(TrackingError::BadWebhook { problem: format!("the URL is refused: {reason}") });
+    let refused =
+        |reason| StoreError::from(TrackingError::BadWebhook { problem: format!("the URL is refused: {reason}") });
     check_url(url, &AllowedAddresses::and(all)).map_err(refused)?;
     Ok(url.to_owned())
 }
 
-/// Reads a secret. White space around it does not belong to it: editors end files with a line break.
+/// Reads a secret. White space around it does not belong to it: editors end files with a line
+/// break.
 fn secret(file: &Path) -> anyhow::Result<WebhookSecret> {
     let text = stagewright_store::read_regular_text(file, MAX_SECRET).map_err(|error| {
         let hint = "write the key into a file: openssl rand -hex 32 > webhook.secret";
-        UsageError::error(ErrorCode::BadWebhook, format!("the secret cannot be read from {}: {error}", file.display()), hint)
+        UsageError::error(
+            ErrorCode::BadWebhook,
+            format!("the secret cannot be read from {}: {error}", file.display()),
+            hint,
+        )
     })?;
     Ok(WebhookSecret::new(text.trim())?)
 }

@@ -2,8 +2,8 @@
 //! (`MLFLOW_ENABLE_PROXY_MULTIPART_UPLOAD`), and URLs that are signed for a place of files.
 //!
 //! A client begins an upload, sends each part to the URL that it got for it, and completes the
-//! upload. It sends parts without saying who it is, with what the answer told it to send. So that is
-//! a token, of this upload alone. To begin, to complete and to abort need the permission that an
+//! upload. It sends parts without saying who it is, with what the answer told it to send. So that
+//! is a token, of this upload alone. To begin, to complete and to abort need the permission that an
 //! upload in one piece needs.
 
 use std::sync::Arc;
@@ -14,7 +14,6 @@ use axum::http::header::{ETAG, HOST};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use serde::Serialize;
 use stagewright_store::{Assembled, PartWriter, Permission, StoreError, TrackingError, proxied_path};
-use tokio::sync::Semaphore;
 
 use super::run_files;
 use super::runs::found;
@@ -97,7 +96,7 @@ fn create(context: Context, fields: Fields, request: Request) -> Answering {
 }
 
 fn complete(context: Context, fields: Fields, request: Request) -> Answering {
-    let permit = long_work(context.app());
+    let permit = context.app().long_work();
     Box::pin(answered(context, fields, request, move |context, fields, body| {
         let _permit = permit?;
         let path = path_of(context, fields, body)?;
@@ -228,14 +227,6 @@ async fn store_part(
             return app.pool.run(move || Ok(part.finish()?)).await;
         }
     }
-}
-
-/// Takes one of the places for work that keeps a thread for long.
-pub(super) fn long_work(app: &Arc<App>) -> Result<tokio::sync::OwnedSemaphorePermit, MlflowError> {
-    let places: Arc<Semaphore> = app.long_work.clone();
-    places.try_acquire_owned().map_err(|_| {
-        MlflowError::new(ErrorCode::TemporarilyUnavailable, "too many requests that take long are under way")
-    })
 }
 
 /// Returns the URL by which the client reaches this server: what it asked for, and what a proxy in

@@ -1,12 +1,11 @@
-//! Webhooks: the addresses that are told of events. Administrators alone see them: an address may be
-//! a secret, and events of all experiments and models are sent there.
+//! Webhooks: the addresses that are told of events. Administrators alone see them: an address may
+//! be a secret, and events of all experiments and models are sent there.
 
 use serde::Serialize;
 use stagewright_store::{NewWebhook, Webhook, WebhookChange, WebhookDelivery, WebhookEvent, WebhookSecret};
 use stagewright_text::Untrusted;
 use stagewright_webhooks::try_webhook;
 
-use super::parts::long_work;
 use crate::access::Needs;
 use crate::context::Context;
 use crate::mlflow_error::MlflowError;
@@ -193,7 +192,7 @@ fn delete(context: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
 
 /// Sends an example now.
 fn test(context: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
-    let _place = long_work(context.app())?;
+    let _place = context.long_work()?;
     let webhook = context.registry.webhook(fields.required("webhook_id")?)?;
     let asked = fields.object("event")?.map(|event| event_of(&event)).transpose()?;
     let event = asked.or_else(|| webhook.events.first().copied());

@@ -1,10 +1,10 @@
 //! Uploads in parts: a file that comes in several requests, in any order and several at once.
 //!
-//! Parts wait in a folder of the store's directory, `uploads/ID`, beside a note of the path that the
-//! file will have. They are no artifacts: nothing refers to them, and no digest names them. When all
-//! have come, they are read in order, compared with what their senders were told of them, and
-//! become one [`Upload`], whose digest is computed from the bytes that are read. So a file in parts
-//! is pinned by its digest at the moment at which it appears, as every other.
+//! Parts wait in a folder of the store's directory, `uploads/ID`, beside a note of the path that
+//! the file will have. They are no artifacts: nothing refers to them, and no digest names them.
+//! When all have come, they are read in order, compared with what their senders were told of them,
+//! and become one [`Upload`], whose digest is computed from the bytes that are read. So a file in
+//! parts is pinned by its digest at the moment at which it appears, as every other.
 //!
 //! Whoever has the token of an upload may add parts to it, and do nothing else. Uploads survive a
 //! restart. One to which nothing was added for a day is removed.
@@ -27,6 +27,8 @@ use crate::registry::TrackingError;
 
 /// The folder of uploads in the store's directory.
 const FOLDER: &str = "uploads";
+/// The folder of those whose file has appeared, until no request about them is repeated any more.
+const COMPLETED: &str = "uploads-completed";
 /// The note in the folder of an upload.
 const NOTE: &str = "upload.json";
 /// The most bytes of a note.
@@ -39,6 +41,9 @@ const MOST_OPEN: usize = 1_000;
 /// The time after which an upload is removed to which nothing was added.
 pub const PARTS_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// The time for which a request to complete an upload may be repeated.
+const REPEATED: Duration = Duration::from_secs(10 * 60);
+
 /// Bytes that are read at once.
 const PIECE: usize = 256 << 10;
 
@@ -47,7 +52,7 @@ const PIECE: usize = 256 << 10;
 pub struct PartsUpload {
     /// Its identifier.
     pub id: String,
-    /// What its parts are sent with.
+    /// The token that its parts are sent with.
     pub token: String,
 }
 
@@ -87,6 +92,8 @@ pub enum Assembled {
 #[derive(Debug)]
 pub struct OpenParts {
     folder: PathBuf,
+    /// Where the folder goes when the file has appeared.
+    completed: PathBuf,
     note: Note,
     _lock: File,
 }
@@ -99,7 +106,9 @@ impl ArtifactStore {
     /// [`TrackingError::BadParts`], [`StoreError::Random`] or [`StoreError::Io`].
     pub fn begin_parts(&self, path: &str, parts: i64) -> Result<PartsUpload, StoreError> {
         let count = u32::try_from(parts).ok().filter(|count| (1..=MOST_PARTS).contains(count));
-        let Some(count) = count else { return Err(bad(format!("a file has 1 to {MOST_PARTS} parts, and not {parts}"))) };
+        let Some(count) = count else {
+            return Err(bad(format!("a file has 1 to {MOST_PARTS} parts, and not {parts}")));
+        };
         self.collect_parts(PARTS_LIFETIME)?;
         let folder = self.directory().join(FOLDER);
         create_private(&folder).map_err(io_error("create", &folder))?;
@@ -157,19 +166,23 @@ impl ArtifactStore {
         if note.path != path {
             return Err(none());
         }
-        let lock = lock(&folder)?;
-        // As it is now that nobody else changes it.
+        let locked = if note.done.is_none() { lock(&folder).map(Some) } else { Ok(None) };
+        // As it is now that nobody else changes it: another request may have completed it.
         let (folder, note) = self.open_note(id)?;
         if let Some(digest) = note.done {
             return Ok(Assembled::Before(digest));
         }
+        let lock = locked?.ok_or_else(none)?;
         check_order(parts, note.parts)?;
         let mut upload = self.upload()?;
         for (number, tag) in parts {
             let number = u32::try_from(*number).unwrap_or_default();
             append(&mut upload, &folder.join(part_name(number)), (number, tag), most)?;
         }
-        Ok(Assembled::Now(upload, OpenParts { folder, note, _lock: lock }))
+        let completed = self.directory().join(COMPLETED);
+        create_private(&completed).map_err(io_error("create", &completed))?;
+        let completed = completed.join(id);
+        Ok(Assembled::Now(upload, OpenParts { folder, completed, note, _lock: lock }))
     }
 
     /// Removes an upload and its parts.
@@ -179,7 +192,7 @@ impl ArtifactStore {
     /// [`StoreError::Io`].
     pub fn abort_parts(&self, id: &str, path: &str) -> Result<(), StoreError> {
         let (folder, note) = self.open_note(id)?;
-        if note.path != path {
+        if note.path != path || note.done.is_some() {
             return Err(none());
         }
         let _lock = lock(&folder)?;
@@ -191,7 +204,12 @@ impl ArtifactStore {
     /// # Errors
     /// [`StoreError::Io`].
     pub fn collect_parts(&self, older_than: Duration) -> Result<usize, StoreError> {
-        let folder = self.directory().join(FOLDER);
+        self.collect_in(COMPLETED, older_than.min(REPEATED))?;
+        self.collect_in(FOLDER, older_than)
+    }
+
+    fn collect_in(&self, folder: &str, older_than: Duration) -> Result<usize, StoreError> {
+        let folder = self.directory().join(folder);
         let entries = match fs::read_dir(&folder) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
@@ -217,9 +235,15 @@ impl ArtifactStore {
         if id.len() != 32 || !id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
             return Err(none());
         }
-        let folder = self.directory().join(FOLDER).join(id);
-        let path = folder.join(NOTE);
-        let text = read_regular_text(&path, MOST_NOTE).map_err(|source| gone(source, "read", &path))?;
+        let mut folder = self.directory().join(FOLDER).join(id);
+        let mut path = folder.join(NOTE);
+        let mut text = read_regular_text(&path, MOST_NOTE);
+        if text.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+            folder = self.directory().join(COMPLETED).join(id);
+            path = folder.join(NOTE);
+            text = read_regular_text(&path, MOST_NOTE);
+        }
+        let text = text.map_err(|source| gone(source, "read", &path))?;
         let note = serde_json::from_str(&text);
         let note = note.map_err(|error| StoreError::Damaged { path, problem: error.to_string() })?;
         Ok((folder, note))
@@ -256,8 +280,8 @@ impl PartWriter {
 }
 
 impl OpenParts {
-    /// Notes that the file has appeared, and removes the parts. The note stays until the upload is
-    /// removed, so that a request that is repeated gets the same answer.
+    /// Notes that the file has appeared, and removes the parts. The note stays for some minutes, so
+    /// that a request that is repeated gets the same answer.
     ///
     /// # Errors
     /// [`StoreError::Io`].
@@ -267,7 +291,7 @@ impl OpenParts {
         for number in 1..=self.note.parts {
             let _ = fs::remove_file(self.folder.join(part_name(number)));
         }
-        Ok(())
+        fs::rename(&self.folder, &self.completed).map_err(io_error("move", &self.folder))
     }
 }
 
@@ -379,8 +403,8 @@ mod tests {
         }
     }
 
-    // invariant: A file in parts appears when all parts have come, with the digest of their bytes in
-    // order.
+    // invariant: A file in parts appears when all parts have come, with the digest of their bytes
+    // in order.
     #[test]
     fn parts_in_any_order_become_the_file_and_a_repeated_request_gets_the_same_answer() {
         let (_folder, store) = store();
@@ -452,7 +476,8 @@ mod tests {
         send(&store, &upload, 1, b"whole").expect("a part");
         assert_eq!(store.collect_parts(PARTS_LIFETIME).expect("a collection"), 0);
         let folder = store.directory().join(FOLDER).join(&upload.id);
-        let mut names: Vec<_> = fs::read_dir(&folder).expect("a folder").map(|it| it.expect("it").file_name()).collect();
+        let mut names: Vec<_> =
+            fs::read_dir(&folder).expect("a folder").map(|it| it.expect("it").file_name()).collect();
         names.sort();
         assert_eq!(names, ["00001.part", NOTE]);
         store.abort_parts(&upload.id, "0/a").expect("it is aborted");

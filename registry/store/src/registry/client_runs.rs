@@ -116,7 +116,7 @@ impl Registry {
             };
             connection.execute(change, values![id, update.status.map(RunStatus::name), update.ended_ms, name])?;
             if let Some(status) = ended {
-                occurrence::run_ended(connection, id, status)?;
+                occurrence::run_ended(connection, id, status.name())?;
             }
             Self::run_numbered(connection, id)
         })

@@ -181,7 +181,7 @@ impl Registry {
             let Some(ended) = ended else { return running(connection, run_id).map(drop) };
             let id = ended.get(0)?;
             running_steps::forget_run(connection, id)?;
-            occurrence::run_ended(connection, id, status)
+            occurrence::run_ended(connection, id, status.name())
         })
     }
 
@@ -314,7 +314,7 @@ pub(super) fn kill_abandoned(connection: &mut Connection, owner: &str) -> Outcom
     let update =
         "UPDATE runs SET status = 'killed', ended_ms = ?2 WHERE status = 'running' AND owner = ?1 RETURNING id";
     for row in connection.query(update, values![owner, now_ms()])? {
-        occurrence::run_ended(connection, row.get(0)?, RunStatus::Killed)?;
+        occurrence::run_ended(connection, row.get(0)?, RunStatus::Killed.name())?;
         running_steps::forget_run(connection, row.get(0)?)?;
     }
     Ok(())

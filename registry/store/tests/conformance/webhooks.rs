@@ -87,7 +87,7 @@ pub(crate) fn every_change_is_queued_for_the_webhooks_that_want_it(world: &World
     registry.tag_version("churn", 1, "k = v", None).unwrap();
     registry.force_alias("churn", "best", Some(1)).unwrap();
     registry.force_alias("churn", "best", None).unwrap();
-    let run = registry.begin_run(&NewRun { name: "owl".into(), ..NewRun::default() }).unwrap();
+    let run = registry.begin_run(&NewRun { name: "owl".into(), experiment: "tests".into(), ..NewRun::default() }).unwrap();
     registry.finish_run(&run, RunStatus::Failed, None).unwrap();
     assert!(registry.finish_run(&run, RunStatus::Finished, None).is_err());
     let approved = world.approved("owned");

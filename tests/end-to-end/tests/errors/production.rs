@@ -17,6 +17,10 @@ pub(crate) const CASES: &[Case] = &[
     ("SW0811", damaged_production),
     ("SW0815", || with_hooks(&trained(), &["hooks", "deliver", "redeplyo"])),
     ("SW0816", hook_that_fails),
+    ("SW0817", || trained().run(&["webhooks", "deliveries", "ci"])),
+    ("SW0818", || {
+        trained().run(&["webhooks", "create", "ci", "--url", "ftp://ci.example.org", "--event", "run.failed"])
+    }),
 ];
 
 #[test]

@@ -89,6 +89,14 @@ impl Server {
         Self::run(place.command(&[&["server", "--port", "0"], own].concat()), "https")
     }
 
+    /// Starts a server whose artifacts are at a place that machines share, with the variables that
+    /// lead there.
+    pub(super) fn start_sharing(place: &Place, artifacts: &str, variables: Vec<(String, String)>) -> Self {
+        let mut command = place.command(&["--artifacts", artifacts, "server", "--port", "0"]);
+        command.envs(variables);
+        Self::run(command, "http")
+    }
+
     fn launch(place: &Place, arguments: &[&str]) -> Self {
         Self::run(place.command(arguments), "http")
     }

@@ -245,10 +245,7 @@ fn the_client_of_mlflow_makes_changes_and_tries_webhooks() {
     let came = &last_line(&ended)["came"];
     let data: Vec<&Value> = came.as_array().expect("a list").iter().map(|it| &it["data"]).collect();
     assert_eq!(data.len(), 6, "{came}");
-    assert_eq!(
-        *data[0],
-        json!({ "name": "churn", "tags": { "team": "a" }, "description": "whether customers leave" })
-    );
+    assert_eq!(*data[0], json!({ "name": "churn", "tags": { "team": "a" }, "description": "whether customers leave" }));
     assert_eq!(
         *data[1],
         json!({ "name": "churn", "version": "1", "source": "s3://bucket/model", "run_id": null, "tags": { "a": "b" },

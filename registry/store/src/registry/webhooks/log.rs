@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::queue::{QueuedEvent, WebhookAttempt};
+use super::attempt::{QueuedEvent, WebhookAttempt, WebhookOutcome};
 use super::record;
 use crate::database::{Connection, Outcome, Row, values};
 use crate::error::StoreError;
@@ -13,33 +13,6 @@ const KEPT: usize = 500;
 
 /// The most characters of a reason that are kept.
 const LONGEST_REASON: usize = 300;
-
-/// What became of an attempt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WebhookOutcome {
-    /// The receiver took the event.
-    Delivered,
-    /// The receiver did not take it, and will be told of it again.
-    Failed,
-    /// The receiver did not take it, and will not be told of it again.
-    Dropped,
-}
-
-impl WebhookOutcome {
-    /// Returns the name: `delivered`, `failed` or `dropped`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Delivered => "delivered",
-            Self::Failed => "failed",
-            Self::Dropped => "dropped",
-        }
-    }
-
-    fn named(name: &str) -> Option<Self> {
-        [Self::Delivered, Self::Failed, Self::Dropped].into_iter().find(|outcome| outcome.name() == name)
-    }
-}
 
 /// An attempt to tell a webhook of an event.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -54,7 +27,7 @@ pub struct WebhookDelivery {
     pub at_ms: i64,
     /// The time that it took, in milliseconds.
     pub took_ms: u64,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: WebhookOutcome,
     /// The status of the answer; `None`: there was none.
     pub status: Option<u32>,

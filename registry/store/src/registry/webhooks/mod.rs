@@ -7,8 +7,9 @@
 //! once, and in order. The queue and the log of deliveries have ends.
 //!
 //! - [`event`]: the kinds of events; [`record`]: webhooks; [`secret`]: keys of signatures
-//! - [`log`]: what became of attempts
+//! - [`attempt`]: events on their way; [`log`]: what became of attempts
 
+mod attempt;
 mod event;
 mod log;
 pub(in crate::registry) mod occurrence;
@@ -16,8 +17,9 @@ mod queue;
 mod record;
 mod secret;
 
+pub use attempt::{QueuedEvent, WebhookAttempt, WebhookOutcome};
 pub use event::WebhookEvent;
-pub use log::{WebhookDelivery, WebhookOutcome};
-pub use queue::{HeldWebhook, QueuedEvent, WebhookAttempt};
+pub use log::WebhookDelivery;
+pub use queue::HeldWebhook;
 pub use record::{NewWebhook, Webhook, WebhookChange};
 pub use secret::WebhookSecret;

@@ -8,7 +8,6 @@ use crate::registry::client_files::RESERVED;
 use crate::registry::handle::now_ms;
 use crate::registry::lifecycle_stage::LifecycleStage;
 use crate::registry::names::random_id;
-use crate::registry::runs::RunStatus;
 
 /// The most events that a webhook may still have to be told of. Further ones are dropped, and
 /// counted: a receiver that is away for long does not fill the database.
@@ -125,12 +124,12 @@ pub(in crate::registry) fn version_moved(
     add(connection, WebhookEvent::TRANSITIONED, |_| Ok(data))
 }
 
-/// A run ended, by its row id and how.
-pub(in crate::registry) fn run_ended(connection: &mut Connection, id: i64, status: RunStatus) -> Outcome<()> {
+/// A run ended, by its row id and the name of its status.
+pub(in crate::registry) fn run_ended(connection: &mut Connection, id: i64, status: &str) -> Outcome<()> {
     let event = match status {
-        RunStatus::Running => return Ok(()),
-        RunStatus::Finished => WebhookEvent::RUN_FINISHED,
-        RunStatus::Failed | RunStatus::Killed => WebhookEvent::RUN_FAILED,
+        "running" => return Ok(()),
+        "finished" => WebhookEvent::RUN_FINISHED,
+        _ => WebhookEvent::RUN_FAILED,
     };
     add(connection, event, |connection| {
         let query =

@@ -3,10 +3,8 @@
 //! A process holds a webhook until a time, so that one that died holds it for less than a minute.
 //! A process whose hold has passed to another records nothing more.
 
-use serde_json::Value;
-
-use super::event::WebhookEvent;
-use super::log::{self, WebhookOutcome};
+use super::attempt::{QueuedEvent, WebhookAttempt, WebhookOutcome};
+use super::log;
 use super::record::{self, Webhook};
 use super::secret::WebhookSecret;
 use crate::database::{Outcome, Scope, values};
@@ -18,8 +16,8 @@ use crate::registry::names::random_id;
 /// a clock that was wrong, and does not count.
 const LONGEST_HOLD_MS: i64 = 10 * 60_000;
 
-/// The longest time until an attempt, in milliseconds. One that is later was set by a clock that was
-/// wrong: pauses end at ten minutes.
+/// The longest time until an attempt, in milliseconds: pauses end at ten minutes. One that is later
+/// was set by a clock that was wrong.
 const LONGEST_PAUSE_MS: i64 = 11 * 60_000;
 
 /// A webhook that this process holds.
@@ -31,39 +29,6 @@ pub struct HeldWebhook {
     pub webhook: Webhook,
     /// The key of its signature.
     pub secret: Option<WebhookSecret>,
-}
-
-/// An event that a webhook is to be told of.
-#[derive(Clone, Debug, PartialEq)]
-pub struct QueuedEvent {
-    number: i64,
-    /// The identifier of the delivery: the same for every attempt.
-    pub delivery_id: String,
-    /// The kind; `None` for one that only a newer program knows.
-    pub event: Option<WebhookEvent>,
-    /// The name of the kind.
-    pub event_name: String,
-    /// The event's own members, a JSON object.
-    pub data: Value,
-    /// When it happened, in milliseconds since the epoch.
-    pub at_ms: i64,
-}
-
-/// What became of an attempt to tell a webhook of the first event of its queue.
-#[derive(Clone, Debug)]
-pub struct WebhookAttempt<'a> {
-    /// The outcome. An event that was delivered or dropped leaves the queue.
-    pub outcome: WebhookOutcome,
-    /// The time that it took, in milliseconds.
-    pub took_ms: u64,
-    /// The status of the answer, if there was one.
-    pub status: Option<u16>,
-    /// Why it failed, without secrets.
-    pub reason: Option<&'a str>,
-    /// When the next attempt is due if it failed, in milliseconds since the epoch.
-    pub next_ms: i64,
-    /// Until when the webhook is held for the next event.
-    pub until_ms: i64,
 }
 
 impl Registry {
@@ -192,17 +157,6 @@ impl Registry {
             }
             Ok(())
         })
-    }
-}
-
-impl QueuedEvent {
-    /// Creates an event that is in no queue, to try a webhook.
-    ///
-    /// # Errors
-    /// [`StoreError::Random`].
-    pub fn to_try(event: WebhookEvent, data: Value) -> Result<Self, StoreError> {
-        let (delivery_id, at_ms) = (random_id()?, now_ms());
-        Ok(Self { number: 0, delivery_id, event: Some(event), event_name: event.to_string(), data, at_ms })
     }
 }
 

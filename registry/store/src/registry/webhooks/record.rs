@@ -252,7 +252,8 @@ pub(super) fn number_of(connection: &mut Connection, webhook_id: &str) -> Outcom
 
 fn with_id(connection: &mut Connection, webhook_id: &str) -> Outcome<Webhook> {
     let id = number_of(connection, webhook_id)?;
-    numbered(connection, id)?.ok_or_else(|| StoreError::from(TrackingError::NoWebhook { id: shortened(webhook_id) }).into())
+    numbered(connection, id)?
+        .ok_or_else(|| StoreError::from(TrackingError::NoWebhook { id: shortened(webhook_id) }).into())
 }
 
 /// Returns the webhook with this row id, if there is one.
