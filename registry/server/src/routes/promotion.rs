@@ -13,7 +13,8 @@ const REASON: &str = "by an MLflow client";
 /// The champion is promoted already: a client repeats a request whose answer it has not seen.
 ///
 /// # Errors
-/// The caller does not manage the model, the version is not approved, or the promotion failed. Then the champion is the same as before.
+/// The caller does not manage the model, the version is not approved, or the promotion failed. Then
+/// the champion is the same as before.
 pub(super) fn promote(context: &Context, model: &str, version: u32) -> Result<(), MlflowError> {
     context.check_model(Permission::Manage, model)?;
     if context.registry.alias(model, CHAMPION)? == Some(version) {

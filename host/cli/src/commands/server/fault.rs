@@ -1,4 +1,4 @@
-//! What pages and clients of the server are told of errors of commands.
+//! Errors of commands, as pages and clients of the server are told them.
 
 use stagewright_deployment::OperationError;
 use stagewright_pages::PipelineFault;

@@ -1,4 +1,4 @@
-//! What the server's pages and clients can do with models of pipelines: that of the commands.
+//! The server's work on models of pipelines, for its pages and clients: that of the commands.
 
 use stagewright_deployment as deployment;
 use stagewright_evaluation::report::comparison::ModelComparison;

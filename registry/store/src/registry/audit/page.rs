@@ -30,8 +30,8 @@ pub struct AuditSearch {
 pub struct AuditPage {
     /// The entries, newest first.
     pub entries: Vec<AuditEntry>,
-    /// What the next page is before; `None` if there are no older entries. An empty page may have a
-    /// next one: then none of those that were looked through is wanted.
+    /// The place that the next page is before; `None` if there are no older entries. An empty page
+    /// may have a next one: then none of those that were looked through is wanted.
     pub next: Option<u64>,
 }
 
