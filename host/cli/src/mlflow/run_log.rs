@@ -35,7 +35,7 @@ impl RunLog {
                 Some(Arc::new(Self { live: Mutex::new(Some(live)), runs: Mutex::default() }))
             }
             Err(error) => {
-                tracing::warn!("runs are not logged to the server of {VARIABLE}: {}", shown(&error.to_string()));
+                tracing::warn!("runs are not logged to the server of {VARIABLE}: {error}");
                 None
             }
         }

@@ -80,6 +80,7 @@ impl Importer<'_> {
             self.outcome.logged_models.unchanged += 1;
             return Ok(());
         };
+        let files_before = self.outcome.files;
         let tags = missing(&info.tags, &here.tags);
         if !tags.is_empty() {
             self.registry.tag_logged_model(&model_id, &tags)?;
@@ -96,8 +97,15 @@ impl Importer<'_> {
         };
         let message = Some(info.status_message.as_str()).filter(|message| !message.is_empty());
         self.registry.end_imported_model(&model_id, status, message, info.last_updated_timestamp_ms)?;
+        let changed = self.outcome.files > files_before || self.logged_model_if_there(&model_id)? != Some(here);
         let counted = &mut self.outcome.logged_models;
-        *(if is_new { &mut counted.added } else { &mut counted.updated }) += 1;
+        *(if is_new {
+            &mut counted.added
+        } else if changed {
+            &mut counted.updated
+        } else {
+            &mut counted.unchanged
+        }) += 1;
         Ok(())
     }
 
@@ -107,9 +115,8 @@ impl Importer<'_> {
         if let Some(known) = self.known(ImportedKind::LoggedModel, &info.model_id)? {
             return Ok(known.local);
         }
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        let has_form =
-            info.model_id.starts_with("m-") && info.model_id.len() <= 64 && info.model_id.bytes().all(is_name);
+        let is_hex = |text: &str| text.len() == 32 && text.bytes().all(|it| matches!(it, b'0'..=b'9' | b'a'..=b'f'));
+        let has_form = info.model_id.strip_prefix("m-").is_some_and(is_hex);
         let taken = if has_form { self.logged_model_if_there(&info.model_id)? } else { None };
         let is_same = |here: &LoggedModelHere| here.created_ms == info.creation_timestamp_ms && here.name == info.name;
         let local = if has_form && taken.is_none_or(|here| is_same(&here)) {

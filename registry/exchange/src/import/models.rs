@@ -54,6 +54,10 @@ impl Importer<'_> {
                 self.outcome.models.unchanged += 1;
                 return Ok(());
             }
+            (None, Some(_)) if self.is_own_model(&there.name)? => {
+                self.outcome.models.unchanged += 1;
+                return Ok(());
+            }
             (None, Some(_)) => {
                 let what = format!("there is a model `{name}` here already, which was not imported from this server");
                 let hint = format!("import it under another name: --rename '{}=NAME'", there.name);
@@ -100,6 +104,21 @@ impl Importer<'_> {
             self.outcome.conflict(&format!("model {}", model.name), what, "rename it there, and import again");
             return Ok(false);
         };
+        let versions = self.versions_there(&model.name, &quoted)?;
+        let mut changed = false;
+        for version in &versions {
+            self.go_on()?;
+            let about = format!("version {}/{}", version.name, version.version);
+            match self.version_of(version, here, &about) {
+                Ok(is_new) => changed |= is_new,
+                Err(error) => self.stopped(&about, Err(error))?,
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Returns the versions of a model there, the first one first.
+    fn versions_there(&self, name: &str, quoted: &str) -> Result<Vec<ModelVersion>, ImportError> {
         let (server, filter) = (self.server, format!("name = {quoted}"));
         let mut versions = Vec::new();
         server.each_page(
@@ -112,16 +131,21 @@ impl Importer<'_> {
         )?;
         // Servers list the latest first.
         versions.sort_by_key(|version| version.version.parse::<u32>().unwrap_or(u32::MAX));
-        let mut changed = false;
-        for version in versions.iter().filter(|version| version.name == model.name) {
-            self.go_on()?;
-            let about = format!("version {}/{}", version.name, version.version);
-            match self.version_of(version, here, &about) {
-                Ok(is_new) => changed |= is_new,
-                Err(error) => self.stopped(&about, Err(error))?,
+        versions.retain(|version: &ModelVersion| version.name == name);
+        Ok(versions)
+    }
+
+    /// Returns whether a model there has versions of runs of this registry alone, which
+    /// [`crate::export`] sent there.
+    fn is_own_model(&self, name: &str) -> Result<bool, ImportError> {
+        let Some(quoted) = quoted(name) else { return Ok(false) };
+        let versions = self.versions_there(name, &quoted)?;
+        for version in &versions {
+            if !self.is_copy(&version.tags)? {
+                return Ok(false);
             }
         }
-        Ok(changed)
+        Ok(!versions.is_empty())
     }
 
     /// Imports a version. Returns whether it is new.

@@ -45,7 +45,7 @@ impl Importer<'_> {
 
     fn run_of(&mut self, there: &Run, experiment: i64) -> Result<(), ImportError> {
         let (id, about) = (&there.info.run_id, format!("run {}", there.info.run_id));
-        if self.is_own(there)? {
+        if self.is_copy(&there.data.tags)? {
             self.outcome.own_runs += 1;
             return Ok(());
         }
@@ -111,9 +111,11 @@ impl Importer<'_> {
         }
     }
 
-    /// Returns whether the run is a copy of one that is here, which [`crate::export`] sent there.
-    fn is_own(&self, there: &Run) -> Result<bool, ImportError> {
-        let Some(original) = tag(there, RUN_TAG) else { return Ok(false) };
+    /// Returns whether a run or a version has the tag of a copy of a run that is here, which
+    /// [`crate::export`] sent there.
+    pub(super) fn is_copy(&self, tags: &[Pair]) -> Result<bool, ImportError> {
+        let Some(original) = tags.iter().find(|tag| tag.key == RUN_TAG) else { return Ok(false) };
+        let original = original.value.as_str();
         match self.registry.run(original) {
             Ok(run) => Ok(run.run_id.as_str() == original && !run.is_client),
             Err(StoreError::NoRun { .. }) => Ok(false),

@@ -315,9 +315,12 @@ impl Registry {
                 (NewEntry::about("version.registered", model, Some(*number)), format!("imported from {source}"));
             self.audit(connection, &entry.because(&why))?;
             if version.stage != LifecycleStage::None {
-                self.move_foreign(connection, id, (model, *number), version.stage, &why)?;
-                let times = "UPDATE versions SET updated_ms = ?2, stage_ms = ?2 WHERE id = ?1";
-                connection.execute(times, values![id, *updated_ms])?;
+                // The audit has the digest of the version as it is after each entry.
+                let update = "UPDATE versions SET stage = ?2, stage_ms = ?3 WHERE id = ?1";
+                connection.execute(update, values![id, version.stage.name(), *updated_ms])?;
+                let entry = NewEntry::about("foreign.transitioned", model, Some(*number));
+                let stages = (Some(LifecycleStage::None.name().to_owned()), Some(version.stage.name().to_owned()));
+                self.audit(connection, &entry.states(stages.0, stages.1).because(&why))?;
             }
             Ok(true)
         })

@@ -134,12 +134,15 @@ def logged_models(client, experiments):
 
 
 def of_logged_model(model):
-    metrics = [[it.key, repr(it.value), it.step, it.timestamp, it.run_id] for it in model.metrics or []]
+    # A stock server has all values of a metric, and the tracking server the last one.
+    metrics = {}
+    for it in sorted(model.metrics or [], key=lambda it: (it.step, it.timestamp)):
+        metrics[f"{it.key} of {it.run_id}"] = [repr(it.value), it.step, it.timestamp]
     return {
         "facts": [model.name, str(model.status), model.model_type, model.source_run_id, model.creation_timestamp],
         "params": dict(model.params),
         "tags": dict(model.tags),
-        "metrics": sorted(metrics),
+        "metrics": metrics,
         "files": downloaded(f"models:/{model.model_id}"),
     }
 

@@ -231,6 +231,6 @@ fn runs_that_were_sent_from_here_are_not_imported_again() {
     let (place, there) = (Place::new(), Place::new());
     let server = Server::start(&there);
     super::logged::run_logging_to(&place, &server.address, &[]).expect(0);
-    let outcome = import(&place, &server.address, &["--experiment", "churn"]).expect(0).json();
+    let outcome = import(&place, &server.address, &[]).expect(0).json();
     assert_eq!((&outcome["own_runs"], &outcome["runs"]["added"]), (&json!(1), &json!(0)), "{outcome}");
 }

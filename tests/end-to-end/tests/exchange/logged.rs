@@ -145,7 +145,7 @@ fn a_run_that_fails_is_logged_as_failed_with_its_reason() {
 // sent again.
 #[test]
 fn a_dead_or_broken_server_fails_no_run_and_what_it_missed_is_sent_again() {
-    let (place, elsewhere) = (Place::new(), Place::new());
+    let elsewhere = Place::new();
     let good = Server::start(&elsewhere);
     let dead = Faulty::before(None, |_, _| Fault::Cut);
     let broken = Faulty::before(None, |_, _| Fault::Answer(500, b"{\"error_code\": \"INTERNAL_ERROR\"}".to_vec()));
@@ -154,7 +154,8 @@ fn a_dead_or_broken_server_fails_no_run_and_what_it_missed_is_sent_again() {
     let hangs = Faulty::before(None, |_, _| Fault::Hang);
     let late = Faulty::before(Some(&good.address), |number, _| if number < 9 { Fault::Pass } else { Fault::Cut });
     for (index, server) in [dead, broken, other, huge, hangs, late].iter().enumerate() {
-        let ended = run_logging_to(&place, &server.address, &["--seed", &index.to_string()]).expect(0);
+        let place = Place::new();
+        let ended = run_logging_to(&place, &server.address, &[]).expect(0);
         let run = ended.json()["run_id"].as_str().expect("a run").to_owned();
         let hint = format!("hint: stagewright runs export mlflow {run} --to {}", server.address);
         assert!(ended.stderr.contains(&hint), "{index}: {}", ended.stderr);
@@ -186,9 +187,8 @@ fn a_lost_answer_makes_no_second_copy() {
 
 #[test]
 fn what_is_no_server_over_http_is_warned_of_and_the_run_goes_on() {
-    let place = Place::new();
     for uri in ["sqlite:///mlflow.db", "./mlruns", "databricks"] {
-        let ended = run_logging_to(&place, uri, &[]).expect(0);
+        let ended = run_logging_to(&Place::new(), uri, &[]).expect(0);
         assert!(ended.stderr.contains("is not the address of a server") && ended.stderr.contains("mlflow server"));
         assert_eq!(ended.json()["mlflow"], Value::Null);
     }
