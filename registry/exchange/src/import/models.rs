@@ -68,7 +68,7 @@ impl Importer<'_> {
                 self.registry.reserve_import(self.remote(ImportedKind::Model, &there.name), &name)?;
                 let new = NewModel { description: there.description.clone(), tags: pairs(&there.tags) };
                 let times = (there.creation_timestamp, there.last_updated_timestamp);
-                self.registry.import_foreign_model(&name, &new, times)?;
+                self.registry.import_foreign_model(&name, &new, times, &self.source)?;
                 self.outcome.models.added += 1;
                 (self.registry.model(&name)?, true)
             }

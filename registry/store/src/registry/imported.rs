@@ -262,6 +262,7 @@ impl Registry {
         name: &str,
         model: &NewModel,
         (created_ms, updated_ms): (i64, i64),
+        source: &str,
     ) -> Result<(), StoreError> {
         check_client_name(name)?;
         for (tag, value) in &model.tags {
@@ -271,7 +272,9 @@ impl Registry {
             let id = models::insert_new(self, connection, name, model, true)?;
             let update = "UPDATE registered_models SET created_ms = ?2, updated_ms = ?3 WHERE id = ?1";
             connection.execute(update, values![id, created_ms, updated_ms])?;
-            Ok(())
+            // The audit has the digest of the model as it is after each entry.
+            let why = format!("imported from {source}");
+            self.audit(connection, &NewEntry::about("model.described", name, None).because(&why))
         })
     }
 

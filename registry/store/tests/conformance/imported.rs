@@ -122,7 +122,8 @@ fn new_of(model_id: &str) -> ImportedLoggedModel {
 pub(crate) fn an_imported_version_has_its_own_number_stage_and_times_and_is_pinned(world: &World) {
     let registry = &world.registry;
     let new = NewModel { description: "of others".into(), tags: pairs(&[("team", "growth")]) };
-    registry.import_foreign_model("model", &new, (1_000, 3_000)).unwrap();
+    registry.import_foreign_model("model", &new, (1_000, 3_000), SOURCE).unwrap();
+    registry.import_foreign_model("without versions", &new, (1_000, 3_000), SOURCE).unwrap();
     let model = registry.model("model").unwrap();
     assert_eq!((model.is_foreign, model.created_ms, model.updated_ms), (true, 1_000, 3_000));
     uploaded(world, "0/model/MLmodel", b"a model");
@@ -142,8 +143,8 @@ pub(crate) fn an_imported_version_has_its_own_number_stage_and_times_and_is_pinn
     assert_eq!(registry.create_foreign_version("model", &next).unwrap().version, 4);
     registry.end_imported_registered_model("model", 5_000).unwrap();
     assert_eq!(registry.model("model").unwrap().updated_ms, 5_000);
-    let taken = registry.import_foreign_model("model", &new, (1, 1));
+    let taken = registry.import_foreign_model("model", &new, (1, 1), SOURCE);
     assert!(matches!(taken, Err(StoreError::ModelExists { .. })));
-    let bad = registry.import_foreign_model("a/b", &new, (1, 1));
+    let bad = registry.import_foreign_model("a/b", &new, (1, 1), SOURCE);
     assert!(matches!(bad, Err(StoreError::Tracking(TrackingError::BadModelName { .. }))));
 }

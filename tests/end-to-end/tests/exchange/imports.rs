@@ -1,5 +1,7 @@
 //! Imports from servers that work.
 
+use std::path::Path;
+
 use serde_json::{Value, json};
 use stagewright_end_to_end::{Ended, Place};
 
@@ -26,7 +28,7 @@ fn added(outcome: &Value) -> u64 {
 fn everything_of_a_stock_server_is_imported_once() {
     let stock = Stock::start(&python());
     fill(&python(), &stock.address);
-    everything_is_imported(&stock.address);
+    everything_is_imported(&stock.address, &python());
 }
 
 #[test]
@@ -34,7 +36,7 @@ fn everything_of_a_stock_server_is_imported_once() {
 fn everything_of_a_stock_server_of_mlflow_2_is_imported_once() {
     let stock = Stock::start(&old_python());
     fill(&old_python(), &stock.address);
-    everything_is_imported(&stock.address);
+    everything_is_imported(&stock.address, &old_python());
 }
 
 #[test]
@@ -43,10 +45,10 @@ fn everything_of_a_tracking_server_is_imported_once() {
     let place = Place::new();
     let server = Server::start(&place);
     fill(&python(), &server.address);
-    everything_is_imported(&server.address);
+    everything_is_imported(&server.address, &python());
 }
 
-fn everything_is_imported(address: &str) {
+fn everything_is_imported(address: &str, python: &Path) {
     let place = Place::new();
     let first = import(&place, address, &[]).expect(0).json();
     assert_eq!((&first["conflicts"], &first["notes"]), (&json!([]), &json!([])), "{first}");
@@ -55,7 +57,7 @@ fn everything_is_imported(address: &str) {
     let rechecked = import(&place, address, &["--recheck"]).expect(0).json();
     assert_eq!((added(&rechecked), &rechecked["notes"]), (0, &json!([])), "{rechecked}");
     let server = Server::start(&place);
-    let (there, here) = (contents(&python(), address), contents(&python(), &server.address));
+    let (there, here) = (contents(python, address), contents(python, &server.address));
     for (kind, records) in there.as_object().expect("kinds") {
         for (name, record) in records.as_object().expect("records") {
             assert_eq!(&here[kind][name], record, "{kind} {name}");

@@ -1,6 +1,7 @@
 //! Runs of pipelines that are logged to another server.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -229,25 +230,25 @@ fn credentials_are_sent_and_shown_nowhere() {
 #[test]
 #[ignore = "needs MLflow's client: STAGEWRIGHT_MLFLOW_PYTHON names a Python that has it"]
 fn a_stock_server_shows_a_run_as_the_tracking_server_does() {
-    as_the_tracking_server(&Stock::start(&python()));
+    as_the_tracking_server(&Stock::start(&python()), &python());
 }
 
 #[test]
 #[ignore = "needs MLflow's client: STAGEWRIGHT_MLFLOW_2_PYTHON names a Python that has version 2"]
 fn a_stock_server_of_mlflow_2_shows_a_run_as_the_tracking_server_does() {
-    as_the_tracking_server(&Stock::start(&old_python()));
+    as_the_tracking_server(&Stock::start(&old_python()), &old_python());
 }
 
 /// Logs a run to a stock server, and compares what a client reads there with what it reads of the
 /// run itself.
-fn as_the_tracking_server(stock: &Stock) {
+fn as_the_tracking_server(stock: &Stock, python: &Path) {
     let place = Place::new();
     let ended = run_logging_to(&place, &stock.address, &[]).expect(0);
     assert!(!ended.stderr.contains("was not logged"), "{}", ended.stderr);
     let copy_id = ended.json()["mlflow"]["runs"][0]["copy"].as_str().expect("a copy").to_owned();
     let run_id = ended.json()["run_id"].as_str().expect("a run").to_owned();
     let server = Server::start(&place);
-    let (own, there) = (contents(&python(), &server.address), contents(&python(), &stock.address));
+    let (own, there) = (contents(python, &server.address), contents(python, &stock.address));
     let (own_run, copy) = (&own["runs"][&run_id], &there["runs"][&copy_id]);
     for same in ["facts", "params", "metrics"] {
         assert_eq!(own_run[same], copy[same], "{same}");
