@@ -74,7 +74,8 @@ impl Server {
     /// Returns all files in a folder and its folders, by path.
     ///
     /// # Errors
-    /// [`ClientError`]; [`ClientError::NotMlflow`] if a name leads elsewhere, or there are too many.
+    /// [`ClientError`]; [`ClientError::NotMlflow`] if a name leads elsewhere, or there are too
+    /// many.
     pub fn files(&self, folder: &Folder) -> Result<Vec<RemoteFile>, ClientError> {
         const OPERATION: &str = "artifacts/list";
         let (mut files, mut left, mut folders) = (Vec::new(), vec![String::new()], 0);

@@ -47,11 +47,11 @@ pub struct Experiment {
 pub struct Run {
     /// Its facts.
     pub info: RunInfo,
-    /// What was logged.
+    /// Everything that was logged.
     pub data: RunData,
-    /// What it used.
+    /// Everything that it used.
     pub inputs: RunInputs,
-    /// What it made.
+    /// Everything that it made.
     pub outputs: RunOutputs,
 }
 
@@ -81,7 +81,7 @@ pub struct RunInfo {
     pub lifecycle_stage: String,
 }
 
-/// What was logged to a run.
+/// Everything that was logged to a run.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunData {
@@ -122,7 +122,7 @@ pub struct Metric {
     pub run_id: String,
 }
 
-/// What a run used.
+/// Everything that a run used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunInputs {
@@ -170,7 +170,7 @@ pub struct ModelInput {
     pub model_id: String,
 }
 
-/// What a run made.
+/// Everything that a run made.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct RunOutputs {
@@ -195,7 +195,7 @@ pub struct ModelOutput {
 pub struct LoggedModel {
     /// Its facts.
     pub info: LoggedModelInfo,
-    /// What was logged about it.
+    /// Everything that was logged about it.
     pub data: LoggedModelData,
 }
 
@@ -229,7 +229,7 @@ pub struct LoggedModelInfo {
     pub tags: Vec<Pair>,
 }
 
-/// What was logged about a logged model.
+/// Everything that was logged about a logged model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LoggedModelData {

@@ -78,7 +78,7 @@ impl std::fmt::Debug for Secret {
 
 /// A request for JSON.
 pub(crate) struct Call<'a> {
-    /// What messages name: `runs/search`.
+    /// Its name in messages: `runs/search`.
     pub(crate) operation: &'static str,
     pub(crate) method: &'static str,
     /// From the root of the server on, encoded.

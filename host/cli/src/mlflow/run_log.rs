@@ -69,7 +69,7 @@ impl RunLog {
     }
 }
 
-/// What became of the runs of a command on the server.
+/// The fate of the runs of a command on the server.
 pub(crate) struct LoggedRuns(Report);
 
 impl LoggedRuns {

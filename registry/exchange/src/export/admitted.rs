@@ -14,7 +14,7 @@ const MOST_PARAMETER: usize = 6_000;
 /// The most bytes of a tag's value.
 const MOST_TAG: usize = 5_000;
 
-/// What was changed, with what it was.
+/// Names and values that were changed, as they were.
 #[derive(Debug, Default)]
 pub(super) struct Changed {
     names: BTreeMap<String, String>,
@@ -37,8 +37,8 @@ impl Changed {
         json!({ "names": self.names, "values": self.values }).to_string()
     }
 
-    /// Returns a name that MLflow admits: letters, digits, `_`, `-`, `.`, spaces and slashes, and no
-    /// path that leads elsewhere.
+    /// Returns a name that MLflow admits: letters, digits, `_`, `-`, `.`, spaces and slashes, and
+    /// no path that leads elsewhere.
     pub(super) fn name(&mut self, name: &str) -> String {
         let is_admitted = |letter: char| letter.is_alphanumeric() || matches!(letter, '_' | '-' | '.' | ' ' | '/');
         let is_path = name.split('/').all(|part| !matches!(part, "" | "." | ".."));

@@ -66,7 +66,7 @@ pub struct Sent {
     pub files: usize,
     /// The versions that it registered there.
     pub versions: Vec<String>,
-    /// What was not sent as it is, in sentences.
+    /// Sentences about what was not sent as it is.
     pub notes: Vec<String>,
 }
 

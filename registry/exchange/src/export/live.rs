@@ -26,7 +26,7 @@ pub struct Live {
     report: Receiver<Report>,
 }
 
-/// What became of the runs.
+/// The fate of the runs.
 #[derive(Debug, Default)]
 pub struct Report {
     /// The server.

@@ -38,7 +38,7 @@ pub enum ImportError {
     Interrupted,
 }
 
-/// What is imported, and how.
+/// The choice of what is imported, and how.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
     /// The names of the only experiments; empty: all, unless models are named.

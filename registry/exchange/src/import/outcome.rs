@@ -1,4 +1,4 @@
-//! What an import did.
+//! The counts and remarks of an import.
 
 use serde::Serialize;
 use stagewright_text::Untrusted;
@@ -22,13 +22,13 @@ pub struct Count {
 pub struct Remark {
     /// The record: `model churn`.
     pub about: String,
-    /// What happened.
+    /// The thing that happened.
     pub what: String,
-    /// What can be done.
+    /// A way on.
     pub hint: String,
 }
 
-/// What an import did.
+/// The counts and remarks of an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Outcome {
     /// The server.
@@ -55,11 +55,11 @@ pub struct Outcome {
     pub files: u64,
     /// The number of their bytes.
     pub bytes: u64,
-    /// What was not imported, each with what to do.
+    /// Records that were not imported, each with what to do.
     pub conflicts: Vec<Remark>,
     /// The conflicts in all, also those that are not listed.
     pub conflict_count: u64,
-    /// What is here otherwise than there.
+    /// Records that are here otherwise than there.
     pub notes: Vec<Remark>,
     /// The notes in all, also those that are not listed.
     pub note_count: u64,

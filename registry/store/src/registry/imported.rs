@@ -1,4 +1,4 @@
-//! What was imported from another server: what has which identifier here, and what is whole.
+//! Imports from another server: what has which identifier here, and what is whole.
 //!
 //! An import may end at any moment and is then run again. So each run, model and version is
 //! reserved under an identifier first, and marked as whole last. Records keep the times, states and

@@ -1,5 +1,5 @@
-//! What was imported from another server keeps its identifiers, numbers, times and states, and is
-//! there once.
+//! A record of another server keeps its identifiers, numbers, times and states, and is there
+//! once.
 
 use stagewright_store::{
     Digest, ForeignState, ImportedClientRun, ImportedKind, ImportedLoggedModel, ImportedVersion, LifecycleStage,

@@ -6,6 +6,7 @@
 
 mod components;
 mod data;
+mod exchange;
 mod host;
 mod manifest;
 mod production;
@@ -78,11 +79,6 @@ const ELSEWHERE: &[(&str, &str, &str)] = &[
         "machines_that_share_a_postgresql_registry_and_artifacts_need_no_shared_folder",
     ),
     ("SW0906", "registry/promotion/tests/artifacts.rs", "a_place_that_refuses_is_detected_before_it_is_needed"),
-    (
-        "SW0907",
-        "registry/store/tests/conformance/migration.rs",
-        "a_database_of_format_7_that_is_only_read_is_left_alone",
-    ),
 ];
 
 fn root() -> &'static Path {
@@ -220,6 +216,7 @@ fn every_page_is_provoked() {
     let modules = [
         components::CASES,
         data::CASES,
+        exchange::CASES,
         host::CASES,
         manifest::CASES,
         production::CASES,

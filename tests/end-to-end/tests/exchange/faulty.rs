@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// What happens to a request.
+/// A way to treat a request.
 #[derive(Clone, Debug)]
 pub(super) enum Fault {
     /// The server behind answers it.
