@@ -489,6 +489,7 @@ fn tracking_code(error: &TrackingError) -> ErrorCode {
         | TrackingError::BadFilePath { .. }
         | TrackingError::BadParts { .. }
         | TrackingError::PartsTooLarge { .. }
+        | TrackingError::TooManyUploads { .. }
         | TrackingError::NoUpload
         | TrackingError::UploadBusy
         | TrackingError::PathTaken { .. }

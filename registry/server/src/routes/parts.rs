@@ -85,7 +85,13 @@ fn create(context: Context, fields: Fields, request: Request) -> Answering {
         }
         run_files::check_free(context, &path)?;
         let count = body.integer("num_parts")?.unwrap_or(1);
-        let upload = context.artifacts.begin_parts(&path, count)?;
+        let upload = match context.artifacts.begin_parts(&path, count) {
+            // The client sends the file in one piece.
+            Err(StoreError::Tracking(TrackingError::TooManyUploads { .. })) => {
+                return Err(not_supported("Multipart upload"));
+            }
+            begun => begun?,
+        };
         let credential = |number: i64| Credential {
             url: format!("{base}/api/2.0/mlflow-artifacts/mpu/parts/{}/{number}", upload.id),
             part_number: number,

@@ -103,7 +103,8 @@ impl ArtifactStore {
     /// abandoned.
     ///
     /// # Errors
-    /// [`TrackingError::BadParts`], [`StoreError::Random`] or [`StoreError::Io`].
+    /// [`TrackingError::BadParts`], [`TrackingError::TooManyUploads`], [`StoreError::Random`] or
+    /// [`StoreError::Io`].
     pub fn begin_parts(&self, path: &str, parts: i64) -> Result<PartsUpload, StoreError> {
         let count = u32::try_from(parts).ok().filter(|count| (1..=MOST_PARTS).contains(count));
         let Some(count) = count else {
@@ -113,7 +114,7 @@ impl ArtifactStore {
         let folder = self.directory().join(FOLDER);
         create_private(&folder).map_err(io_error("create", &folder))?;
         if fs::read_dir(&folder).map_err(io_error("list", &folder))?.count() >= MOST_OPEN {
-            return Err(bad(format!("{MOST_OPEN} uploads in parts are open; complete or abort some")));
+            return Err(TrackingError::TooManyUploads { most: MOST_OPEN }.into());
         }
         let upload = PartsUpload { id: random()?, token: random()? };
         let place = folder.join(&upload.id);

@@ -111,6 +111,12 @@ pub enum TrackingError {
         /// The most bytes.
         most: u64,
     },
+    /// Too many uploads in parts are open.
+    #[error("{most} uploads in parts are open")]
+    TooManyUploads {
+        /// The most that may be.
+        most: usize,
+    },
     /// There is no such upload in parts: it was completed, aborted or abandoned, or is another's.
     #[error("there is no upload in parts of this identifier and path")]
     NoUpload,
