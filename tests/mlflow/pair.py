@@ -210,6 +210,8 @@ class Pair:
             groups = [list(group) for _, group in itertools.groupby(values, time_of)]
             identifier = lambda value: self.translated(value["info"]["run_id"])
             return [value for group in groups for value in sorted(group, key=identifier)]
+        if all("model_id" in value and "key" not in value for value in values):
+            return sorted(values, key=lambda value: (value.get("step", 0), self.translated(value["model_id"])))
         run = lambda value: self.translated(str(value.get("run_id", "")))
         return sorted(
             values,

@@ -38,8 +38,8 @@ def ask_all(ask):
     odd = ask.logged_model(ask.experiment("odd logged models"), "odd")
     create("no experiment", name="x")
     create("an unknown experiment", experiment_id="77", name="x")
-    create("no name", experiment_id=experiment)
-    create("an empty name", experiment_id=experiment, name="")
+    create("no name", experiment_id=apart)
+    create("an empty name", experiment_id=apart, name="")
     for name in ["a/b", "a:b", "a.b", "a%b", "a'b", 'a"b', "ä b", "x" * 300]:
         create(f"the name {name[:10]!r}", experiment_id=apart, name=name)
     create("an unknown run", experiment_id=apart, name="x", source_run_id="0" * 32)

@@ -21,7 +21,7 @@ def ask_all(ask):
     run = ask.run(experiment, "variants")
     model = ask.model("variants")
     ask.version(model)
-    logged = ask.logged_model(experiment, "variants")
+    logged, other = ask.logged_model(experiment, "variants"), ask.logged_model(experiment, "others")
     new = lambda: f"variant {next(numbers)}"
     pairs = [{"key": "a", "value": "1"}]
     posts = {
@@ -82,7 +82,7 @@ def ask_all(ask):
             "order_by": [],
             "datasets": [],
         },
-        f"logged-models/{logged}/params": lambda: {"model_id": logged, "params": pairs},
+        f"logged-models/{other}/params": lambda: {"model_id": other, "params": pairs},
         "registered-models/create": lambda: {"name": new(), "tags": pairs, "description": "d"},
         "registered-models/rename": lambda: {"name": ask.model(new()), "new_name": new()},
         "registered-models/get-latest-versions": lambda: {"name": model, "stages": ["None"]},
