@@ -213,15 +213,16 @@ fn code_of(error: &StoreError) -> ErrorCode {
         | StoreError::NoVersion { .. }
         | StoreError::BadRunId { .. }
         | StoreError::Account(AccountError::NoUser { .. } | AccountError::NoToken { .. })
-        | StoreError::Tracking(TrackingError::NoFile { .. }
+        | StoreError::Tracking(
+            TrackingError::NoFile { .. }
             | TrackingError::NoLoggedModel { .. }
             | TrackingError::NoWebhook { .. }
-            | TrackingError::NoUpload) => {
-            Code::ResourceDoesNotExist
-        }
-        StoreError::ExperimentExists { .. } | StoreError::ModelExists { .. } | StoreError::RunExists { .. } | StoreError::Account(AccountError::UserExists { .. }) => {
-            Code::ResourceAlreadyExists
-        }
+            | TrackingError::NoUpload,
+        ) => Code::ResourceDoesNotExist,
+        StoreError::ExperimentExists { .. }
+        | StoreError::ModelExists { .. }
+        | StoreError::RunExists { .. }
+        | StoreError::Account(AccountError::UserExists { .. }) => Code::ResourceAlreadyExists,
         StoreError::Tracking(TrackingError::PartsTooLarge { .. }) => Code::MaxBlockSizeExceeded,
         StoreError::Tracking(TrackingError::UploadBusy) => Code::TemporarilyUnavailable,
         StoreError::Io { source, .. } if is_disk_full(source) => Code::QuotaExceeded,

@@ -25,7 +25,11 @@ const MOST_SEARCHED: usize = 500;
 
 pub(super) fn routes() -> Vec<Route> {
     vec![
-        Route::post("/mlflow/experiments/create", Needs::All(vec![]).and(Permission::Edit, Of::Location("artifact_location")), create),
+        Route::post(
+            "/mlflow/experiments/create",
+            Needs::All(vec![]).and(Permission::Edit, Of::Location("artifact_location")),
+            create,
+        ),
         Route::get("/mlflow/experiments/get", Needs::read(Of::Experiment("experiment_id")), get),
         Route::get("/mlflow/experiments/get-by-name", Needs::read(Of::ExperimentNamed("experiment_name")), get_by_name),
         Route::get("/mlflow/experiments/search", Needs::Anybody, search),

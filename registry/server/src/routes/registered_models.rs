@@ -134,12 +134,12 @@ fn get(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
 }
 
 fn search(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
-    let (filter, order) = (filter_of_models(fields, Entity::RegisteredModels)?, order(fields, Entity::RegisteredModels)?);
+    let (filter, order) =
+        (filter_of_models(fields, Entity::RegisteredModels)?, order(fields, Entity::RegisteredModels)?);
     let asked = Asked::read(fields, PAGE, MOST)?;
     let visible = app.visible_models()?;
     let is_visible = |model: &Model| visible.as_ref().is_none_or(|visible| visible.contains(model.name.as_str()));
-    let (models, next_page_token) =
-        asked.page(|page| app.registry.search_models(&filter, &order, page), is_visible)?;
+    let (models, next_page_token) = asked.page(|page| app.registry.search_models(&filter, &order, page), is_visible)?;
     let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
     let latest = app.registry.latest_versions(&names)?;
     let registered_models = models.iter().map(|model| WireModel::with_latest(model, &latest)).collect();

@@ -108,11 +108,7 @@ fn get(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
 
 /// Returns the result of a change of a run. One that is deleted is no run to the registry, and to
 /// clients one that takes nothing.
-pub(super) fn logged<T>(
-    app: &Context,
-    run_id: &RunId,
-    result: Result<T, StoreError>,
-) -> Result<T, MlflowError> {
+pub(super) fn logged<T>(app: &Context, run_id: &RunId, result: Result<T, StoreError>) -> Result<T, MlflowError> {
     result.map_err(|error| {
         let is_deleted = matches!(error, StoreError::NoRun { .. })
             && app.registry.run(run_id.as_str()).is_ok_and(|run| run.deleted_ms.is_some());

@@ -9,6 +9,7 @@ use std::thread;
 
 use serde_json::Value;
 use stagewright_end_to_end::{Ended, Place};
+use toml::de::DeTable;
 
 use super::server::Server;
 use super::session::{self, Client, NEW, OLD};
@@ -102,10 +103,14 @@ fn table_of_operations(operations: &BTreeMap<String, Value>) -> String {
 }
 
 fn table_of_differences() -> String {
-    let known: toml::Table = include_str!("../../../mlflow/differences.toml").parse().expect("TOML");
+    let known = DeTable::parse(include_str!("../../../mlflow/differences.toml")).expect("TOML").into_inner();
+    let list = known.get("difference").and_then(|list| list.get_ref().as_array()).expect("a list");
     let mut table = String::from("| where | MLflow's server | this server | why |\n| --- | --- | --- | --- |\n");
-    for entry in known["difference"].as_array().expect("a list") {
-        let text = |member: &str| cell(entry[member].as_str().unwrap_or_else(|| panic!("no {member}: {entry}")));
+    for entry in list.iter().filter_map(|entry| entry.get_ref().as_table()) {
+        let text = |member: &str| {
+            let text = entry.get(member).and_then(|text| text.get_ref().as_str());
+            cell(text.unwrap_or_else(|| panic!("no {member}: {entry:?}")))
+        };
         writeln!(table, "| {} | {} | {} | {} |", text("where"), text("stock"), text("ours"), text("why"))
             .expect("text");
     }
