@@ -145,6 +145,7 @@ impl Metrics {
     }
 
     /// Returns the number of requests that have no answer yet.
+    #[cfg(test)]
     pub(crate) fn in_flight(&self) -> i64 {
         self.in_flight.get()
     }

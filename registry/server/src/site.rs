@@ -13,21 +13,19 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION};
-use axum::http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Response, StatusCode};
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame};
 use stagewright_pages::{
-    Answer, Content, Events, Everything, Fault, FaultKind, Form, Level, May, Needs as PageNeeds, Query,
-    Request as PageRequest, Resource, Session, Site, Viewer,
+    Answer, Content, Events, Everything, Fault, FaultKind, Form, Level, May, Query, Request as PageRequest, Resource,
+    Session, Site, Viewer,
 };
 use stagewright_store::{Permission, Resource as Stored};
 use tokio::sync::mpsc;
 
-use crate::access::{Needs, Of};
 use crate::app::App;
 use crate::context::Context;
 use crate::mlflow_error::MlflowError;
-use crate::operation::{Place, Route, Work};
 use crate::stream;
 
 /// How long a stream of events waits before it looks again.
@@ -38,38 +36,7 @@ const SILENCE: Duration = Duration::from_secs(15);
 /// How long a stream of events lasts. A browser asks again by itself.
 const LONGEST: Duration = Duration::from_secs(30 * 60);
 
-/// Returns the routes of the pages.
-pub(crate) fn routes() -> Vec<Route> {
-    let route = |route: stagewright_pages::Route| {
-        let method = match route.method {
-            stagewright_pages::Method::Get => Method::GET,
-            stagewright_pages::Method::Post => Method::POST,
-        };
-        Route { method, place: Place::Root, path: route.path, needs: needs(route.needs), work: Work::Site(route) }
-    };
-    stagewright_pages::routes().into_iter().map(route).collect()
-}
-
-fn needs(needs: PageNeeds) -> Needs {
-    match needs {
-        PageNeeds::Nobody => Needs::Nobody,
-        PageNeeds::SignedIn => Needs::Anybody,
-        PageNeeds::Run(level) => Needs::of(permission(level), Of::Run),
-        PageNeeds::Experiment(level) => Needs::of(permission(level), Of::Experiment("experiment_id")),
-        PageNeeds::Model(level) => Needs::of(permission(level), Of::Model("name")),
-        PageNeeds::Admin => Needs::Admin,
-    }
-}
-
-fn permission(level: Level) -> Permission {
-    match level {
-        Level::Read => Permission::Read,
-        Level::Edit => Permission::Edit,
-        Level::Manage => Permission::Manage,
-    }
-}
-
-/// What a browser asks for, once its caller may ask it.
+/// A request of a browser.
 pub(crate) struct Asked {
     pub(crate) path: String,
     pub(crate) query: String,

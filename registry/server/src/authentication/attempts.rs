@@ -26,9 +26,19 @@ const MOST_OF_ADDRESS: u32 = 100;
 /// The most names and addresses that are counted. Beyond them, all are told to wait.
 const MOST_COUNTED: usize = 100_000;
 
+/// How often those that are over are looked for, where as many are counted as may be.
+const LOOK: Duration = Duration::from_secs(5);
+
 /// Wrong attempts of the last time.
 #[derive(Default)]
-pub(super) struct Attempts(Mutex<HashMap<Digest, Count>>);
+pub(super) struct Attempts(Mutex<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    counts: HashMap<Digest, Count>,
+    /// When those that are over were looked for last.
+    looked: Option<Instant>,
+}
 
 struct Count {
     wrong: u32,
@@ -39,7 +49,7 @@ impl Attempts {
     /// # Errors
     /// There were too many wrong attempts with this name or from this address.
     pub(super) fn check(&self, name: Option<&str>, address: IpAddr) -> Result<(), MlflowError> {
-        let counts = self.counts();
+        let Counts { counts, .. } = &*self.counts();
         let now = Instant::now();
         let is_over = |(key, most): (Digest, u32)| {
             counts.get(&key).is_some_and(|count| count.wrong >= most && now < count.since + WINDOW)
@@ -56,10 +66,11 @@ impl Attempts {
 
     /// Counts a wrong attempt.
     pub(super) fn failed(&self, name: Option<&str>, address: IpAddr) {
-        let mut counts = self.counts();
+        let Counts { counts, looked } = &mut *self.counts();
         let now = Instant::now();
-        if counts.len() >= MOST_COUNTED {
+        if counts.len() >= MOST_COUNTED && looked.is_none_or(|looked| now > looked + LOOK) {
             counts.retain(|_, count| now < count.since + WINDOW);
+            *looked = Some(now);
         }
         for (key, _) in keys(name, address) {
             // Names are the attacker's, and forget nothing of what was counted before.
@@ -74,7 +85,7 @@ impl Attempts {
         }
     }
 
-    fn counts(&self) -> MutexGuard<'_, HashMap<Digest, Count>> {
+    fn counts(&self) -> MutexGuard<'_, Counts> {
         // Each critical section leaves the map consistent.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -141,7 +152,7 @@ mod tests {
         for number in 0..MOST_COUNTED {
             attempts.failed(Some(&number.to_string()), address(1));
         }
-        assert!(attempts.counts().len() <= MOST_COUNTED);
+        assert!(attempts.counts().counts.len() <= MOST_COUNTED);
         assert!(attempts.check(None, address(1)).is_err());
     }
 }
