@@ -310,6 +310,7 @@ fn back_to_format_6(world: &World, format: &str) -> (RunId, StageRecord) {
     let run = world.registry.begin_run(&new_run("churn")).unwrap();
     let stage = stage();
     world.registry.record_stage(&run, &stage, &[]).unwrap();
+    world.sql(&before_format_10()).unwrap();
     world.sql(BEFORE_FORMAT_9).unwrap();
     let tables = ["hooks", "outcome_counts", "outcomes", "deployment_latencies", "deployment_counters", "deployments"];
     let tables: String = tables.iter().map(|table| format!("DROP TABLE {table};")).collect();
@@ -317,9 +318,20 @@ fn back_to_format_6(world: &World, format: &str) -> (RunId, StageRecord) {
     (run, stage)
 }
 
+/// Returns statements that remove what format 10 adds, but for the index of format 9 that it
+/// replaces.
+fn before_format_10() -> String {
+    let migration = include_str!("../../src/registry/migrations/10.sql");
+    let tables = migration.lines().filter_map(|line| line.strip_prefix("CREATE TABLE ")?.split_whitespace().next());
+    let mut tables: Vec<String> = tables.map(|table| format!("DROP TABLE {table};")).collect();
+    tables.reverse();
+    let indexes = "DROP INDEX metric_points_by_time; CREATE INDEX metric_points_by_name ON metric_points (run, name, id);";
+    tables.concat() + indexes
+}
+
 /// Removes what format 9 adds.
 const BEFORE_FORMAT_9: &str = "
-    DROP INDEX metric_points_by_step; DROP VIEW models; DROP INDEX one_champion; DROP TABLE foreign_versions; DROP TABLE client_files;
+    DROP VIEW models; DROP INDEX one_champion; DROP TABLE foreign_versions; DROP TABLE client_files;
     DROP TABLE run_models; DROP TABLE logged_model_metrics; DROP TABLE logged_model_tags;
     DROP TABLE logged_model_parameters; DROP TABLE logged_models; DROP TABLE run_dataset_tags;
     DROP TABLE run_datasets; DROP TABLE datasets;
