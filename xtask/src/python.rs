@@ -22,8 +22,7 @@ pub(crate) fn python(requirements: &str) -> Result<PathBuf> {
 pub(crate) fn mlflow() -> Result<[(&'static str, PathBuf); 2]> {
     let checks = format!("{CLIENT}/requirements-dev.txt");
     let new = environment("mlflow", &["tests/mlflow/requirements.txt", &checks, "examples/requirements.txt"])?;
-    let old =
-        environment("mlflow-2", &["tests/mlflow/requirements-2.txt", &format!("{CLIENT}/requirements.txt")])?;
+    let old = environment("mlflow-2", &["tests/mlflow/requirements-2.txt", &format!("{CLIENT}/requirements.txt")])?;
     for programs in [&new, &old] {
         // As its users install it, and anew each time, since its version stays the same.
         run(pip(programs).args(["--no-deps", "--force-reinstall"]).arg(workspace::root().join(CLIENT)))?;

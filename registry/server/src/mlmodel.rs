@@ -72,7 +72,8 @@ pub(crate) fn mlmodel(version: &ModelVersion, manifest: &VersionManifest) -> Res
     let digest = Digest::of(&manifest.bytes);
     let identity = format!("{}/{}/{}", version.model, version.version, version.created_ms);
     let size = manifest.objects.iter().map(|object| object.size).sum::<u64>() + manifest.bytes.len() as u64;
-    let of_predictions = || contents.limits.iter().filter(|limits| ["transformation", "training"].contains(&limits.stage.as_str()));
+    let of_predictions =
+        || contents.limits.iter().filter(|limits| ["transformation", "training"].contains(&limits.stage.as_str()));
     let memory = of_predictions().map(|limits| limits.memory).max().unwrap_or(MEMORY_BYTES);
     let wall_ms = of_predictions().map(|limits| limits.wall_ms).max().unwrap_or(WALL_MS);
     let run_id = version.run_id.as_ref().map(|run_id| run_id.as_str());
@@ -115,9 +116,9 @@ fn inputs(signature: &Signature) -> Value {
 fn input_type(field: &Field) -> &'static str {
     match field.data_type {
         DataType::Boolean => "boolean",
-        // As MLflow infers it from numbers with missing values, which its `long` refuses. The loader
-        // checks that the numbers are whole. Why not `any`? MLflow 2 mixes up the rows of such
-        // columns where the index does not count from 0.
+        // As MLflow infers it from numbers with missing values, which its `long` refuses. The
+        // loader checks that the numbers are whole. Why not `any`? MLflow 2 mixes up the rows of
+        // such columns where the index does not count from 0.
         DataType::Int64 if field.nullable => "double",
         DataType::Int64 => "long",
         DataType::Float64 => "double",

@@ -21,7 +21,7 @@ const VERSIONS: &str = "stagewright/models/";
 /// The most versions among which that of a run is looked for. Clients may register others under it.
 const MOST_VERSIONS: usize = 100;
 
-/// What a file contains.
+/// The contents of a file.
 enum Contents {
     Text(Vec<u8>),
     Object { kind: ArtifactKind, digest: Digest, path: PathBuf, size: u64 },
@@ -32,7 +32,11 @@ pub(super) fn entries(app: &App, folder: &str) -> Result<Vec<FileEntry>, MlflowE
     let Some((version, rest)) = of_path(app, folder)? else { return Ok(Vec::new()) };
     let mut entries: Vec<FileEntry> = Vec::new();
     for (path, contents) in files(app, &version)? {
-        let below = if rest.is_empty() { Some(path.as_str()) } else { path.strip_prefix(rest).and_then(|it| it.strip_prefix('/')) };
+        let below = if rest.is_empty() {
+            Some(path.as_str())
+        } else {
+            path.strip_prefix(rest).and_then(|it| it.strip_prefix('/'))
+        };
         let Some(below) = below else { continue };
         let (name, is_folder) = below.split_once('/').map_or((below, false), |(name, _)| (name, true));
         if entries.iter().all(|entry| entry.name != name) {
@@ -113,7 +117,8 @@ fn files(app: &App, version: &ModelVersion) -> Result<Vec<(String, Contents)>, M
         text("requirements.txt", REQUIREMENTS.to_owned()),
     ];
     for object in manifest.objects {
-        let contents = Contents::Object { kind: object.kind, digest: object.digest, path: object.path, size: object.size };
+        let contents =
+            Contents::Object { kind: object.kind, digest: object.digest, path: object.path, size: object.size };
         files.push((format!("{DATA}/objects/{}", object.digest.to_hex()), contents));
     }
     files.push((format!("{DATA}/manifest.json"), Contents::Text(manifest.bytes)));

@@ -1,6 +1,6 @@
-//! The manifest of a version: what predictions need, by digest, and what the registry says about it.
-//! docs/formats/production.md describes the format. Production locations and clients that load a
-//! version get the same bytes.
+//! The manifest of a version: what predictions need, by digest, and what the registry says about
+//! the version. docs/formats/production.md describes the format. Production locations and clients
+//! that load a version get the same bytes.
 
 use std::path::PathBuf;
 

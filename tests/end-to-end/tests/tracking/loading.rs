@@ -37,7 +37,8 @@ fn ingested(place: &Place, run: &str) -> std::path::PathBuf {
     path
 }
 
-// invariant: A model that MLflow's client loads predicts the bits that `stagewright predict` writes.
+// invariant: A model that MLflow's client loads predicts the bits that `stagewright predict`
+// writes.
 #[test]
 #[ignore = "needs MLflow's clients: STAGEWRIGHT_MLFLOW_PYTHON and STAGEWRIGHT_MLFLOW_2_PYTHON name Pythons that have them"]
 fn a_client_loads_the_champion_and_predicts_the_bits_of_the_program() {
@@ -90,8 +91,8 @@ fn bytes(server: &Server, path: &str) -> Vec<u8> {
     answer.body
 }
 
-// invariant: The files of a pipeline's version are the same at its source and at its run, whenever and
-// by whichever server they are read; their manifest is the one in production.
+// invariant: The files of a pipeline's version are the same at its source and at its run, whichever
+// server is asked; their manifest is the one in production.
 #[test]
 fn the_files_of_a_version_are_the_same_everywhere() {
     let place = Place::new();
@@ -104,7 +105,8 @@ fn the_files_of_a_version_are_the_same_everywhere() {
     };
     let server = Server::start(&place);
     let first = files(&server, &source);
-    let names: Vec<&str> = first.iter().map(|(name, _)| name.as_str()).filter(|name| !name.contains("objects")).collect();
+    let names: Vec<&str> =
+        first.iter().map(|(name, _)| name.as_str()).filter(|name| !name.contains("objects")).collect();
     assert_eq!(names, ["/MLmodel", "/python_env.yaml", "/requirements.txt", "/stagewright/manifest.json"]);
     assert_eq!(first.len(), 8, "{names:?} and four objects");
     let of_run = server.get(&format!("/api/2.0/mlflow/runs/get?run_id={run}")).done();
