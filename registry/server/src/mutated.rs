@@ -109,7 +109,8 @@ impl Bed {
     async fn endure(&self, method: &Method, path: &str, body: &[u8]) -> bool {
         let (status, answer) = self.ask(method, path, "application/json", body.to_vec()).await;
         let told = || format!("{method} {path} {}\nis answered {status}: {}", cut(body), cut(&answer));
-        assert!(status.as_u16() < 500, "{}", told());
+        // 501 is for what the interface has and this server does not; clients do not repeat it.
+        assert!(status.as_u16() < 500 || status == StatusCode::NOT_IMPLEMENTED, "{}", told());
         if !status.is_success() && !status.is_redirection() && path.contains("api/") {
             let error: Value = serde_json::from_slice(&answer).unwrap_or_else(|error| panic!("{error}: {}", told()));
             assert!(error["error_code"].is_string() && error["message"].is_string(), "{}", told());

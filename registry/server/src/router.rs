@@ -97,7 +97,9 @@ mod tests {
                     let path = path.replace("{model_id}", "m-0").replace("{tag_key}", "t");
                     let at = format!("{path}{query}");
                     let (status, answer) = status(&router, &route.method, &at, body).await;
-                    assert!(status.as_u16() < 500, "{} {at} {body}: {status} {answer}", route.method);
+                    // 501 is for what the interface has and this server does not; clients do not repeat it.
+                    let is_answer = status.as_u16() < 500 || status == StatusCode::NOT_IMPLEMENTED;
+                    assert!(is_answer, "{} {at} {body}: {status} {answer}", route.method);
                     assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{at}");
                     assert!(!answer.contains("ENDPOINT_NOT_FOUND"), "{at} is not mounted");
                     assert!(serde_json::from_str::<serde_json::Value>(&answer).is_ok(), "{at}: {answer}");
