@@ -171,9 +171,10 @@ impl Importer<'_> {
             self.note_differences(there, run, about);
         }
         let parameters = missing(&there.data.params, &run.parameters);
-        self.registry.log_client_batch(&run.run_id, &[], &parameters, &tags)?;
+        self.log_pairs(&run.run_id, &parameters, &tags, about)?;
         for last in &there.data.metrics {
-            self.metric_of(&there.info.run_id, last, &run.run_id)?;
+            let done = self.metric_of(&there.info.run_id, last, &run.run_id);
+            self.stopped(about, done)?;
         }
         self.log_inputs(there, &run.run_id, about)?;
         if !self.options.without_artifacts {
@@ -188,6 +189,30 @@ impl Importer<'_> {
         };
         let update = RunUpdate { status: Some(status), ended_ms, name: None };
         self.registry.update_run(&run.run_id, &update)?;
+        Ok(())
+    }
+
+    /// Logs parameters and tags: all at once, or one by one if one of them cannot be held.
+    fn log_pairs(
+        &mut self,
+        run: &RunId,
+        parameters: &[(String, String)],
+        tags: &[(String, String)],
+        about: &str,
+    ) -> Result<(), ImportError> {
+        if self.registry.log_client_batch(run, &[], parameters, tags).is_ok() {
+            return Ok(());
+        }
+        for parameter in parameters {
+            if let Err(error) = self.registry.log_client_batch(run, &[], std::slice::from_ref(parameter), &[]) {
+                self.refused(about, error)?;
+            }
+        }
+        for tag in tags {
+            if let Err(error) = self.registry.log_client_batch(run, &[], &[], std::slice::from_ref(tag)) {
+                self.refused(about, error)?;
+            }
+        }
         Ok(())
     }
 

@@ -7,5 +7,6 @@ mod imports;
 mod killed;
 mod logged;
 #[path = "../tracking/server.rs"]
+#[expect(dead_code, reason = "the tests of the tracking server use the rest of it")]
 mod server;
 mod stock;
