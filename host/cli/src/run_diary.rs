@@ -59,8 +59,7 @@ struct Step {
 impl RunDiary {
     /// Begins a diary. Returns `None` if no thread can be had.
     pub(crate) fn begin(registry: &Registry) -> Option<Self> {
-        let shared =
-            Arc::new(Shared { registry: registry.clone(), pages: Mutex::default(), ending: Condvar::new() });
+        let shared = Arc::new(Shared { registry: registry.clone(), pages: Mutex::default(), ending: Condvar::new() });
         let on = shared.clone();
         let writer = std::thread::Builder::new().name("diary".to_owned()).spawn(move || on.write()).ok()?;
         Some(Self { shared, writer: Some(writer) })

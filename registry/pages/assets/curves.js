@@ -124,7 +124,11 @@ class Chart {
     this.draw();
   }
 
+  // The runs stay the same while the part that is shown changes, and so does the focus.
   makeLegend() {
+    const runs = this.runs.map((run) => run.id).join();
+    if (runs === this.listed) return;
+    this.listed = runs;
     const items = this.runs.map((run) => {
       const item = document.createElement("li");
       const button = document.createElement("button");

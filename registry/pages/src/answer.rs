@@ -1,88 +1,19 @@
-//! Requests, and the answers to them.
+//! The answers to requests.
 
 use std::fmt;
 use std::io::Read;
 
-use maud::Markup;
 use serde::Serialize;
 
 use crate::fault::Fault;
 use crate::layout;
-use crate::query::Query;
-use crate::route::Section;
-use crate::viewer::Viewer;
+
+pub(crate) use crate::request::{Form, Request};
+pub(crate) use crate::view::View;
 
 /// The policy of every page: its scripts, styles and data are this server's, and nothing is inline.
 pub const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'self'";
-
-/// How a page is shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Form {
-    /// To people.
-    #[default]
-    Html,
-    /// To programs.
-    Json,
-}
-
-impl Form {
-    /// Returns the form that a request wants: JSON if the query has `format=json` or the header
-    /// `Accept` names JSON and not HTML.
-    pub fn wanted(query: &Query, accept: Option<&str>) -> Self {
-        match query.get("format") {
-            Some("json") => return Self::Json,
-            Some("html") => return Self::Html,
-            _ => {}
-        }
-        let accept = accept.unwrap_or_default();
-        if accept.contains("application/json") && !accept.contains("text/html") { Self::Json } else { Self::Html }
-    }
-}
-
-/// A request of a page.
-#[derive(Debug)]
-pub struct Request<'a> {
-    /// The path, as it was sent.
-    pub path: &'a str,
-    /// The variable parts of the path, decoded.
-    pub parts: Query,
-    /// The query.
-    pub query: Query,
-    /// The fields of a form that was sent.
-    pub fields: Query,
-    /// How the page is shown.
-    pub form: Form,
-    /// Who asks.
-    pub viewer: &'a Viewer,
-}
-
-impl Request<'_> {
-    /// Returns a variable part of the path.
-    ///
-    /// # Errors
-    /// It is empty.
-    pub fn part(&self, name: &str) -> Result<&str, Fault> {
-        self.parts.get(name).ok_or_else(|| Fault::missing("There is no such page."))
-    }
-}
-
-/// A page: everything that it shows, as a record.
-pub trait View: Serialize {
-    /// Returns the title, without markup.
-    fn title(&self) -> String;
-
-    /// Returns its place in the navigation.
-    fn section(&self) -> Section;
-
-    /// Returns the scripts that it needs, by the names of their assets.
-    fn scripts(&self) -> &'static [&'static str] {
-        &[]
-    }
-
-    /// Returns what is shown beneath the navigation.
-    fn body(&self, request: &Request<'_>) -> Markup;
-}
 
 /// The answer to a request.
 #[derive(Debug)]
@@ -175,25 +106,5 @@ impl Answer {
     /// Returns the way to another page of this server, after a form was taken.
     pub fn redirect(to: impl Into<String>) -> Self {
         Self { status: 303, content: Content::Redirect { to: to.into() }, policy: PAGE_POLICY, is_lasting: false }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn json_is_for_those_who_ask_for_it_and_html_for_browsers() {
-        let browser = "text/html,application/xhtml+xml,application/json;q=0.9,*/*;q=0.8";
-        for (query, accept, form) in [
-            ("", None, Form::Html),
-            ("", Some("*/*"), Form::Html),
-            ("", Some(browser), Form::Html),
-            ("", Some("application/json"), Form::Json),
-            ("format=json", Some(browser), Form::Json),
-            ("format=html", Some("application/json"), Form::Html),
-        ] {
-            assert_eq!(Form::wanted(&Query::parse(query), accept), form, "{query} {accept:?}");
-        }
     }
 }

@@ -6,18 +6,11 @@ use std::sync::LazyLock;
 
 use stagewright_store::Digest;
 
-use crate::answer::{Answer, Content, Request};
-use crate::fault::Fault;
-use crate::route::{Needs, Route};
-use crate::site::Site;
-
-/// The policy of a file that is shown by itself.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'";
-
-struct Asset {
+/// A file that the program contains.
+pub(crate) struct Asset {
     name: &'static str,
-    media_type: &'static str,
-    bytes: &'static [u8],
+    pub(crate) media_type: &'static str,
+    pub(crate) bytes: &'static [u8],
 }
 
 macro_rules! assets {
@@ -47,23 +40,15 @@ static LINKS: LazyLock<Vec<String>> = LazyLock::new(|| {
     ASSETS.iter().map(link).collect()
 });
 
-pub(crate) fn routes() -> Vec<Route> {
-    vec![Route::get("/static/{name}", Needs::Nobody, asset)]
-}
-
 /// Returns the link to an asset; to nothing if there is none of this name.
 pub(crate) fn link(name: &str) -> &'static str {
     let place = ASSETS.iter().position(|asset| asset.name == name);
     place.and_then(|place| LINKS.get(place)).map_or("/static/none", String::as_str)
 }
 
-fn asset(_: &Site<'_>, request: &Request<'_>) -> Result<Answer, Fault> {
-    let name = request.part("name")?;
-    let asset = ASSETS.iter().find(|asset| asset.name == name);
-    let asset = asset.ok_or_else(|| Fault::missing("There is no such file."))?;
-    let content = Content::Bytes { media_type: asset.media_type, bytes: asset.bytes.to_vec() };
-    // Without the digest, the file may be another one after the next start of the server.
-    Ok(Answer { status: 200, content, policy: POLICY, is_lasting: request.query.has("v") })
+/// Returns the asset of this name.
+pub(crate) fn named(name: &str) -> Option<&'static Asset> {
+    ASSETS.iter().find(|asset| asset.name == name)
 }
 
 #[cfg(test)]

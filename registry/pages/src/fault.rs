@@ -1,12 +1,7 @@
 //! Why a page is not shown.
 
-use maud::{Markup, html};
 use serde::Serialize;
 use stagewright_store::{StoreError, TrackingError};
-use stagewright_text::Untrusted;
-
-use crate::answer::{Answer, Request, View};
-use crate::route::Section;
 
 /// The kind of a fault, which gives the status of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -42,7 +37,7 @@ impl FaultKind {
         }
     }
 
-    const fn title(self) -> &'static str {
+    pub(crate) const fn title(self) -> &'static str {
         match self {
             Self::BadRequest => "This cannot be asked",
             Self::SignedOut => "Sign in first",
@@ -61,9 +56,9 @@ impl FaultKind {
 pub struct Fault {
     /// Its kind.
     pub kind: FaultKind,
-    /// What was tried and what happened: a sentence.
+    /// A sentence that says what was tried and what happened.
     pub message: String,
-    /// What the reader can do about it.
+    /// Advice to the reader.
     pub hint: Option<String>,
 }
 
@@ -87,12 +82,6 @@ impl Fault {
     #[must_use]
     pub fn hinting(self, hint: impl Into<String>) -> Self {
         Self { hint: Some(hint.into()), ..self }
-    }
-
-    /// Returns the answer that shows it, in the form that was asked for.
-    pub fn answer(&self, request: &Request<'_>) -> Answer {
-        let view = FaultView { error: self.kind, message: &self.message, hint: self.hint.as_deref() };
-        Answer { status: self.kind.status(), ..Answer::page(&view, request) }
     }
 }
 
@@ -149,30 +138,4 @@ pub(crate) fn sentence(fragment: &str) -> String {
     let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
     let end = if fragment.ends_with(['.', '!', '?']) { "" } else { "." };
     format!("{first}{}{end}", letters.as_str())
-}
-
-#[derive(Serialize)]
-struct FaultView<'a> {
-    error: FaultKind,
-    message: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hint: Option<&'a str>,
-}
-
-impl View for FaultView<'_> {
-    fn title(&self) -> String {
-        self.error.title().to_owned()
-    }
-
-    fn section(&self) -> Section {
-        Section::Elsewhere
-    }
-
-    fn body(&self, _: &Request<'_>) -> Markup {
-        html! {
-            h1 { (self.error.title()) }
-            p.fault { (Untrusted::lines(self.message)) }
-            @if let Some(hint) = self.hint { p.hint { (Untrusted::lines(hint)) } }
-        }
-    }
 }

@@ -3,9 +3,10 @@
 use maud::{DOCTYPE, Markup, html};
 use stagewright_text::Untrusted;
 
-use crate::answer::{Request, View};
 use crate::assets::link;
-use crate::route::{Method, Section, routes};
+use crate::request::Request;
+use crate::section::Section;
+use crate::view::View;
 use crate::viewer::Session;
 
 /// Returns the document of a page.
@@ -39,17 +40,13 @@ pub(crate) fn document(view: &impl View, request: &Request<'_>) -> Markup {
     }
 }
 
-/// Returns the links to the sections that have a page.
+/// Returns the links to the sections.
 fn navigation(here: Section) -> Markup {
-    let routes = routes();
-    let is_there = |section: &Section| {
-        routes.iter().any(|route| route.method == Method::Get && route.path == section.path())
-    };
     html! {
         nav aria-label="Main" {
             a.brand href="/" { "Stagewright" }
             ul {
-                @for section in Section::ALL.into_iter().filter(is_there) {
+                @for section in Section::ALL {
                     li {
                         a href=(section.path()) aria-current=[(section == here).then_some("page")] { (section.title()) }
                     }

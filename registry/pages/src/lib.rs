@@ -16,12 +16,15 @@
 //! [`Untrusted`](stagewright_text::Untrusted). No page has a script or a style of its own: the
 //! policy ([`PAGE_POLICY`]) has a browser refuse both.
 
+mod access;
 mod answer;
+mod asset_files;
 mod assets;
 mod audit;
 mod deployments;
 mod experiments;
 mod fault;
+mod fault_page;
 mod layout;
 mod login;
 mod markup;
@@ -30,20 +33,29 @@ mod overview;
 mod paging;
 mod pipelines;
 mod query;
+mod request;
 mod route;
 mod run;
 mod runs;
+mod section;
 mod site;
+mod table;
 mod text;
+mod view;
 mod viewer;
 
-pub use answer::{Answer, Content, Events, Form, PAGE_POLICY, Request, View};
+pub use access::{Level, Resource};
+pub use answer::{Answer, Content, Events, PAGE_POLICY};
 pub use fault::{Fault, FaultKind};
 pub use pipelines::{
-    Because, ComparedRow, Comparison, ComparisonNote, Interval, Lineage, LiveMetrics, Measured, ModelCard, PipelineFault,
-    Pipelines, TrustedComponent,
+    Because, ComparedRow, Comparison, ComparisonNote, Interval, Lineage, LiveMetrics, Measured, ModelCard,
+    PipelineFault, Pipelines, TrustedComponent,
 };
 pub use query::Query;
-pub use route::{Handler, Level, Method, Needs, Resource, Route, Section, routes};
+pub use request::{Form, Request};
+pub use route::{Handler, Method, Needs, Route};
+pub use section::Section;
 pub use site::Site;
+pub use table::routes;
+pub use view::View;
 pub use viewer::{Everything, May, Session, Viewer};

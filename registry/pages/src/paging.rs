@@ -94,7 +94,9 @@ mod tests {
             query = query.with("page_token", next.as_deref().unwrap_or("none"));
         }
         assert_eq!(seen, all);
-        for wrong in ["limit=0", "limit=501", "limit=x", "page_token=3", "page_token=at-99999999999", "page_token=at--1"] {
+        for wrong in
+            ["limit=0", "limit=501", "limit=x", "page_token=3", "page_token=at-99999999999", "page_token=at--1"]
+        {
             assert!(Asked::read(&Query::parse(wrong)).is_err(), "{wrong}");
         }
     }

@@ -11,6 +11,6 @@ pub struct Site<'a> {
     pub registry: &'a Registry,
     /// The bytes of artifacts.
     pub artifacts: &'a ArtifactStore,
-    /// What the program does with models of pipelines; `None`: nothing.
+    /// The program's ways with models of pipelines; `None`: it has none.
     pub pipelines: Option<&'a dyn Pipelines>,
 }

@@ -103,14 +103,15 @@ pub(crate) fn duration(milliseconds: f64) -> String {
         ms if !ms.is_finite() || ms < 0.0 => "–".to_owned(),
         ms if ms < 9.95 => format!("{ms:.1} ms"),
         ms if ms < 999.5 => format!("{ms:.0} ms"),
-        _ if seconds < 59.95 => format!("{seconds:.1} s"),
+        _ if seconds < 59.95 => format!("{} s", trimmed(&format!("{seconds:.1}"))),
         _ => {
             let seconds = seconds.round() as u64;
-            match seconds {
-                0..3_600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
-                3_600..86_400 => format!("{} h {:02} min", seconds / 3_600, seconds / 60 % 60),
-                _ => format!("{} d {:02} h", seconds / 86_400, seconds / 3_600 % 24),
-            }
+            let (whole, unit, part, of_part) = match seconds {
+                0..3_600 => (seconds / 60, "min", seconds % 60, "s"),
+                3_600..86_400 => (seconds / 3_600, "h", seconds / 60 % 60, "min"),
+                _ => (seconds / 86_400, "d", seconds / 3_600 % 24, "h"),
+            };
+            if part == 0 { format!("{whole} {unit}") } else { format!("{whole} {unit} {part:02} {of_part}") }
         }
     }
 }
@@ -161,8 +162,8 @@ mod tests {
         assert_eq!([count(7), count(1_234), count(1_234_567)], ["7", "1\u{2009}234", "1\u{2009}234\u{2009}567"]);
         assert_eq!([counted(1, "run"), counted(0, "run")], ["1 run", "0 runs"]);
         let shown: Vec<String> =
-            [0.4, 12.0, 1_500.0, 61_000.0, 3_700_000.0, 90_000_000.0].map(duration).into_iter().collect();
-        assert_eq!(shown, ["0.4 ms", "12 ms", "1.5 s", "1 min 01 s", "1 h 01 min", "1 d 01 h"]);
+            [0.4, 12.0, 1_500.0, 10_000.0, 61_000.0, 900_000.0, 3_700_000.0, 90_000_000.0].map(duration).into_iter().collect();
+        assert_eq!(shown, ["0.4 ms", "12 ms", "1.5 s", "10 s", "1 min 01 s", "15 min", "1 h 01 min", "1 d 01 h"]);
         let shown = time(1_764_429_845_000).into_string();
         assert_eq!(shown, "<time datetime=\"2025-11-29T15:24:05Z\">2025-11-29 15:24 UTC</time>");
         assert_eq!(time(i64::MAX).into_string(), i64::MAX.to_string());

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
+use crate::access::{Level, Resource};
 use crate::fault::Fault;
-use crate::route::{Level, Resource};
 
 /// The answer to what somebody may do.
 pub trait May: Send + Sync {
@@ -55,7 +55,7 @@ pub struct Viewer {
     pub name: Option<String>,
     /// Their session, if they signed in with a browser.
     pub session: Option<Session>,
-    /// What they may do.
+    /// Their rights.
     pub may: Box<dyn May>,
 }
 

@@ -9,8 +9,9 @@ use stagewright_store::{
 use crate::answer::{Answer, Content, Form, Request};
 use crate::fault::{Fault, FaultKind};
 use crate::query::Query;
-use crate::route::{Level, Method, Resource, routes};
+use crate::route::{Level, Method, Resource};
 use crate::site::Site;
+use crate::table::routes;
 use crate::viewer::{Everything, May, Viewer};
 
 /// A text that breaks out of everything that does not escape it.

@@ -37,6 +37,9 @@ pub(super) struct Folder {
     pub(super) entries: Vec<Entry>,
     /// Whether there are more entries than a page has.
     pub(super) is_cut: bool,
+    /// Where clients keep the files of the run, if that is not with this server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) elsewhere: Option<String>,
 }
 
 /// A file that is there.
@@ -90,7 +93,9 @@ pub(super) fn folder(site: &Site<'_>, run: &Run, stages: &[StageRecord], path: &
     }
     let mut entries = made(stages, path);
     let mut uploaded = Vec::new();
-    if let Some(root) = proxied_path(&run.artifact_uri) {
+    let root = proxied_path(&run.artifact_uri);
+    let elsewhere = root.is_none().then(|| run.artifact_uri.clone());
+    if let Some(root) = root {
         let folder = if path.is_empty() { root } else { format!("{root}/{path}") };
         uploaded = site.registry.client_files(&folder, None, MOST_ENTRIES + 1)?;
     }
@@ -107,15 +112,19 @@ pub(super) fn folder(site: &Site<'_>, run: &Run, stages: &[StageRecord], path: &
     entries.dedup_by(|later, first| later.path == first.path);
     let is_cut = entries.len() > MOST_ENTRIES;
     entries.truncate(MOST_ENTRIES);
-    Ok(Folder { path: path.to_owned(), entries, is_cut })
+    Ok(Folder { path: path.to_owned(), entries, is_cut, elsewhere })
 }
 
 /// Returns what stages made, as entries of a folder.
 fn made(stages: &[StageRecord], path: &str) -> Vec<Entry> {
     let stages = stages.iter().filter(|stage| !stage.outputs.is_empty());
     if path.is_empty() {
-        let folder = |stage: &StageRecord| {
-            Entry { path: stage.name.clone(), is_folder: true, bytes: None, rows: None, digest: None }
+        let folder = |stage: &StageRecord| Entry {
+            path: stage.name.clone(),
+            is_folder: true,
+            bytes: None,
+            rows: None,
+            digest: None,
         };
         return stages.map(folder).collect();
     }

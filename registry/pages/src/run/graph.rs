@@ -78,7 +78,9 @@ fn edge(from: At, to: At) -> String {
     let (x1, y1) = (from.x + WIDTH, from.y + HEIGHT / 2);
     let (x2, y2) = (to.x, to.y + HEIGHT / 2);
     let bend = GAP_X / 2;
-    format!("M{x1} {y1}C{} {y1} {} {y2} {x2} {y2}", x1 + bend, x2.saturating_sub(bend))
+    // A long way stays in its row until it is beside the other step.
+    let turn = x1.max(x2.saturating_sub(GAP_X));
+    format!("M{x1} {y1}H{turn}C{} {y1} {} {y2} {x2} {y2}", turn + bend, x2.saturating_sub(bend))
 }
 
 /// Returns the beginning of a name, for which there is room.

@@ -39,9 +39,8 @@ impl StepLog {
 
 pub(super) fn logs(records: &[StageRecord]) -> Vec<StepLog> {
     let line = |line: &LogLine| Line { level: line.level.clone(), message: line.message.clone() };
-    let log = |record: &StageRecord| {
-        StepLog { step: record.name.clone(), lines: record.logs.iter().map(line).collect() }
-    };
+    let log =
+        |record: &StageRecord| StepLog { step: record.name.clone(), lines: record.logs.iter().map(line).collect() };
     records.iter().map(log).collect()
 }
 
@@ -86,6 +85,7 @@ pub(super) fn events(site: &Site<'_>, request: &Request<'_>) -> Result<Answer, F
         run_id: run.run_id,
         steps: 0,
         told: HashMap::new(),
+        progress: HashMap::new(),
         place: 0,
         is_ended: false,
     };
@@ -100,6 +100,8 @@ struct Follower {
     steps: usize,
     /// The lines of a step that are told.
     told: HashMap<String, usize>,
+    /// How far a step was when that was told.
+    progress: HashMap<String, (u64, u64)>,
     /// The place of the last line that is told of a step that runs.
     place: i64,
     is_ended: bool,
@@ -128,6 +130,9 @@ impl Follower {
     fn tell_running(&mut self, text: &mut String) -> Result<(), Fault> {
         for step in self.registry.running_steps(&self.run_id)? {
             let RunningStep { name, done, total, .. } = step;
+            if self.progress.insert(name.clone(), (done, total)) == Some((done, total)) {
+                continue;
+            }
             tell(text, "step", &json!({ "step": name, "status": "running", "done": done, "total": total }));
         }
         for line in self.registry.running_lines(&self.run_id, self.place, MOST_AT_ONCE)? {

@@ -60,7 +60,8 @@ pub(super) fn origin(
     run: &Run,
     stages: &[StageRecord],
 ) -> Result<Origin, Fault> {
-    let taken: BTreeSet<String> = stages.iter().filter_map(|it| it.cached_from.as_ref()).map(ToString::to_string).collect();
+    let taken: BTreeSet<String> =
+        stages.iter().filter_map(|it| it.cached_from.as_ref()).map(ToString::to_string).collect();
     let filter = Filter::parse(Entity::ModelVersions, &format!("run_id = '{}'", run.run_id));
     let filter = filter.map_err(StoreError::from)?;
     let versions = site.registry.search_versions(&filter, &OrderBy::default(), Page { limit: MOST, offset: 0 })?;

@@ -13,7 +13,7 @@ use stagewright_store::ArtifactKind;
 use stagewright_text::Untrusted;
 
 use super::files::{self, Folder, Found};
-use super::{read_run, run_of, trail};
+use super::read::{read_run, run_of, trail};
 use crate::answer::{Answer, Content, Request, View};
 use crate::fault::Fault;
 use crate::markup::{block, cell, facts, nothing};
@@ -209,8 +209,7 @@ fn json(bytes: &[u8], is_part: bool) -> Preview {
 fn head_of_columns(bytes: &[u8], between: u8, is_part: bool) -> Preview {
     let end = if is_part { bytes.iter().rposition(|byte| *byte == b'\n').unwrap_or(0) } else { bytes.len() };
     let bytes = bytes.get(..end).unwrap_or_default();
-    let mut reader =
-        csv::ReaderBuilder::new().delimiter(between).flexible(true).has_headers(false).from_reader(bytes);
+    let mut reader = csv::ReaderBuilder::new().delimiter(between).flexible(true).has_headers(false).from_reader(bytes);
     let mut lines = Vec::new();
     let mut widest = 0;
     for record in reader.byte_records().take(ROWS + 1) {
@@ -248,7 +247,9 @@ fn head_of_table(site: &Site<'_>, digest: &stagewright_store::Digest) -> Result<
             .map_err(unreadable)?;
         for row in 0..batch.num_rows() {
             let cells = columns.iter().zip(batch.columns());
-            rows.push(cells.map(|(shown, column)| column.is_valid(row).then(|| cut(&shown.value(row).to_string()))).collect());
+            rows.push(
+                cells.map(|(shown, column)| column.is_valid(row).then(|| cut(&shown.value(row).to_string()))).collect(),
+            );
         }
     }
     let columns = chosen.iter().filter_map(|place| fields.get(*place)).map(|field| field.name.clone()).collect();
@@ -322,7 +323,11 @@ fn path(run_id: &str, path: &str) -> Markup {
 /// Returns the entries of a folder as a table.
 pub(super) fn list(run_id: &str, folder: &Folder) -> Markup {
     html! {
-        @if folder.entries.is_empty() { (nothing("There are no files.")) } @else {
+        @if let Some(place) = &folder.elsewhere {
+            p.note { "Clients keep its files at " span.mono { (cell(place)) } ", which this server does not read." }
+        }
+        @if folder.entries.is_empty() && folder.elsewhere.is_none() { (nothing("There are no files.")) }
+        @if !folder.entries.is_empty() {
             div.wide tabindex="0" role="region" aria-label="Files" {
                 table.files {
                     thead { tr { th { "Name" } th.number { "Size" } th.number { "Rows" } th {} } }

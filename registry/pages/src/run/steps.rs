@@ -56,7 +56,7 @@ struct Progress {
     total: u64,
 }
 
-/// What a step used of a limit.
+/// A use of a limit.
 #[derive(Serialize, Clone, Copy)]
 struct Used {
     used: f64,
@@ -69,7 +69,8 @@ impl Used {
         html! {
             (show(self.used))
             @if let Some(allowed) = self.allowed.filter(|allowed| *allowed > 0.0) {
-                span.soft { " of " (show(allowed)) }
+                br;
+                span.soft.small { "of " (show(allowed)) }
                 " "
                 meter min="0" max=(allowed) value=(self.used.min(allowed)) high=(allowed * 0.8)
                     title={ (format!("{:.0}", self.used / allowed * 100.0)) " % of the limit" } {}
@@ -214,10 +215,13 @@ pub(super) fn table(steps: &[Step]) -> Markup {
                         td.number { (step.output_bytes.meter(bytes)) }
                         td.number { (text::count(step.rows_in)) }
                         td.number { (text::count(step.rows_out)) }
-                        td.text {
+                        td.nowrap {
                             span title=(step.digest) { (cell(&step.component)) }
                             @if let Some(walls) = &step.walls {
-                                br; span.soft.small { "walls: " (Untrusted::new(&walls.join(", ")).cut(200)) }
+                                br;
+                                span.soft.small title=(Untrusted::new(&walls.join(", ")).cut(400)) {
+                                    "behind " (text::counted(walls.len() as u64, "wall"))
+                                }
                             }
                         }
                     }

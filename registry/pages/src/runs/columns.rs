@@ -4,7 +4,7 @@ use serde::Serialize;
 use stagewright_store::search::Key;
 use stagewright_store::{NamedValue, RunColumns};
 
-use super::table::experiments_of;
+use super::scope::experiments_of;
 use crate::answer::{Answer, Request};
 use crate::fault::Fault;
 use crate::query::Query;

@@ -5,20 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use maud::{Markup, html};
 use serde::Serialize;
 use stagewright_store::{Run, RunStatus};
-use stagewright_text::Untrusted;
 
+use super::chosen::runs_of;
 use super::curves::chart;
 use super::table::status;
 use crate::answer::{Answer, Request, View};
 use crate::fault::Fault;
 use crate::markup::{cell, nothing};
 use crate::query::Query;
-use crate::route::{Resource, Section};
+use crate::route::Section;
 use crate::site::Site;
 use crate::text::{self, Number};
 
-/// The most runs beside each other.
-pub(super) const MOST_RUNS: usize = 30;
 /// The most rows of a table. JSON has all.
 const MOST_ROWS: usize = 500;
 
@@ -68,34 +66,6 @@ struct Metric {
     is_curve: bool,
 }
 
-/// Reads the runs of a query, which the viewer may read, in their order.
-///
-/// # Errors
-/// There are none or too many, or one of them is none that the viewer may read.
-pub(super) fn runs_of(site: &Site<'_>, request: &Request<'_>) -> Result<Vec<Run>, Fault> {
-    let mut ids: Vec<&str> = Vec::new();
-    for id in request.query.all("run") {
-        if !ids.contains(&id) {
-            ids.push(id);
-        }
-    }
-    if ids.is_empty() || ids.len() > MOST_RUNS {
-        let message = format!("{} are chosen, and from 1 to {MOST_RUNS} can be compared.", ids.len());
-        return Err(Fault::bad(message).hinting("Select runs in the list of runs."));
-    }
-    ids.into_iter().map(|id| readable(site, request, id)).collect()
-}
-
-/// Reads a run that the viewer may read.
-fn readable(site: &Site<'_>, request: &Request<'_>, id: &str) -> Result<Run, Fault> {
-    let run = site.registry.run(id)?;
-    // A run of another's experiment is as one that does not exist.
-    if request.viewer.check_read(Resource::Experiment(run.experiment_id)).is_err() {
-        return Err(Fault::missing(format!("There is no run `{}`.", Untrusted::new(id).cut(40))));
-    }
-    Ok(run)
-}
-
 pub(super) fn page(site: &Site<'_>, request: &Request<'_>) -> Result<Answer, Fault> {
     let runs = runs_of(site, request)?;
     let view = CompareView {
@@ -133,7 +103,11 @@ fn texts(runs: &[Run], of: impl Fn(&Run) -> &Vec<(String, String)>) -> Vec<Param
         .map(|name| {
             let values: Vec<Option<&str>> = by_run.iter().map(|values| values.get(name).copied()).collect();
             let differs = values.iter().any(|value| *value != values[0]);
-            Parameter { name: name.to_owned(), differs, values: values.iter().map(|it| it.map(str::to_owned)).collect() }
+            Parameter {
+                name: name.to_owned(),
+                differs,
+                values: values.iter().map(|it| it.map(str::to_owned)).collect(),
+            }
         })
         .collect();
     rows.sort_by_key(|row| !row.differs);

@@ -6,7 +6,7 @@ use serde::Serialize;
 use stagewright_store::{CurvePoint, MetricCurve, Run};
 use stagewright_text::Untrusted;
 
-use super::compare::runs_of;
+use super::chosen::runs_of;
 use crate::answer::{Answer, Request};
 use crate::fault::Fault;
 use crate::query::Query;

@@ -3,10 +3,13 @@
 //! - [`table`]: the search and its table; [`columns`]: which columns it has, and the names that may
 //!   be chosen
 //! - [`compare`]: several runs beside each other; [`curves`]: their metrics over steps
+//! - [`scope`] and [`chosen`]: the experiments and the runs that a request names
 
+mod chosen;
 mod columns;
 mod compare;
 mod curves;
+mod scope;
 mod table;
 
 use crate::route::{Needs, Route};

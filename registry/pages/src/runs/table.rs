@@ -7,6 +7,7 @@ use stagewright_store::{RunColumns, RunRow, RunStatus, ViewType};
 use stagewright_text::Untrusted;
 
 use super::columns::{self, Column};
+use super::scope::experiments_of;
 use crate::answer::{Answer, Request, View};
 use crate::fault::Fault;
 use crate::markup::{badge, cell, nothing};
@@ -18,9 +19,6 @@ use crate::text::{self, Number};
 
 /// The most experiments of the list to choose from.
 const MOST_EXPERIMENTS: usize = 200;
-/// The most experiments of a search.
-const MOST_CHOSEN: usize = 1_000;
-
 /// A run in a table.
 #[derive(Serialize)]
 pub(crate) struct RunItem {
@@ -76,28 +74,6 @@ impl From<SearchError> for Wrong {
         let SearchError { what, column, problem, hint, .. } = error;
         Self { message: format!("The {what} is wrong at column {column}: {problem}."), hint: format!("{hint}.") }
     }
-}
-
-/// Returns the experiments that the query names, and those that are searched: the named ones that
-/// the viewer may read; `None`: all.
-///
-/// # Errors
-/// A number is none, or there are too many.
-pub(super) fn experiments_of(request: &Request<'_>) -> Result<(Vec<i64>, Option<Vec<i64>>), Fault> {
-    let mut named = Vec::new();
-    for text in request.query.all("experiment").take(MOST_CHOSEN + 1) {
-        named.push(text.parse().map_err(|_| Fault::bad("`experiment` is the number of an experiment."))?);
-    }
-    if named.len() > MOST_CHOSEN {
-        return Err(Fault::bad(format!("More than {MOST_CHOSEN} experiments are chosen.")));
-    }
-    let searched = match (request.viewer.may.experiments(), named.as_slice()) {
-        (None, []) => None,
-        (None, named) => Some(named.to_vec()),
-        (Some(readable), []) => Some(readable.into_iter().collect()),
-        (Some(readable), named) => Some(named.iter().copied().filter(|it| readable.contains(it)).collect()),
-    };
-    Ok((named, searched))
 }
 
 pub(super) fn page(site: &Site<'_>, request: &Request<'_>) -> Result<Answer, Fault> {
@@ -234,7 +210,7 @@ impl View for RunsView {
             (self.search(request))
             @if let Some(wrong) = &self.error {
                 p.fault role="alert" { (Untrusted::new(&wrong.message)) }
-                p.hint { (Untrusted::new(&wrong.hint)) }
+                p.hint { "Hint: " (Untrusted::new(&wrong.hint)) }
             } @else {
                 (self.chooser(request))
                 (self.results(request))

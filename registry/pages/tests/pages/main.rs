@@ -3,5 +3,6 @@
 
 mod documents;
 mod escaping;
+mod rights;
 mod runs;
 mod world;

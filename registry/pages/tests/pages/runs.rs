@@ -12,9 +12,13 @@ fn runs_are_searched_sorted_and_shown_with_the_chosen_columns() {
     let low = world.run("low", &[("depth", "3")], &[("auc", 0.71), ("loss", 0.5)]);
     let high = world.run("high", &[("depth", "6")], &[("auc", 0.91)]);
     let all = world.json("/runs?order=metrics.auc+DESC&column=metrics.auc&column=params.depth");
-    let order: Vec<&str> = all["runs"].as_array().expect("runs").iter().map(|run| run["run_id"].as_str().expect("an id")).collect();
+    let order: Vec<&str> =
+        all["runs"].as_array().expect("runs").iter().map(|run| run["run_id"].as_str().expect("an id")).collect();
     assert_eq!(order, [high.as_str(), low.as_str()]);
-    assert_eq!(all["columns"], serde_json::json!([{"kind": "metrics", "name": "auc"}, {"kind": "params", "name": "depth"}]));
+    assert_eq!(
+        all["columns"],
+        serde_json::json!([{"kind": "metrics", "name": "auc"}, {"kind": "params", "name": "depth"}])
+    );
     assert_eq!(all["runs"][0]["values"], serde_json::json!([0.91, "6"]));
     let found = world.json("/runs?filter=metrics.auc+%3C+0.8&column=");
     assert_eq!(found["runs"].as_array().map(Vec::len), Some(1));
@@ -43,7 +47,9 @@ fn runs_come_page_by_page() {
     let (mut seen, mut link) = (Vec::new(), "/runs?limit=2".to_owned());
     loop {
         let page = world.json(&link);
-        seen.extend(page["runs"].as_array().expect("runs").iter().map(|run| run["run_id"].as_str().expect("id").to_owned()));
+        seen.extend(
+            page["runs"].as_array().expect("runs").iter().map(|run| run["run_id"].as_str().expect("id").to_owned()),
+        );
         let Some(token) = page["next_page_token"].as_str() else { break };
         link = format!("/runs?limit=2&page_token={token}");
     }
@@ -118,7 +124,9 @@ fn a_run_of_a_pipeline_shows_its_steps_limits_files_and_logs() {
     let world = World::new();
     let registry = &world.home.registry;
     let staging = world.home.artifacts.stage();
-    let figure = staging.put_document("image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>".to_vec()).expect("a document");
+    let figure = staging
+        .put_document("image/svg+xml", b"<svg xmlns='http://www.w3.org/2000/svg'/>".to_vec())
+        .expect("a document");
     staging.publish().expect("published");
     let run = registry
         .begin_run(&NewRun { experiment: "demo".into(), pipeline: "churn".into(), ..NewRun::default() })
@@ -150,7 +158,14 @@ fn a_run_of_a_pipeline_shows_its_steps_limits_files_and_logs() {
     assert_eq!(json["steps"][1]["after"], serde_json::json!(["ingestion"]));
     assert_eq!(json["figures"][0]["path"], "ingestion/plot.svg");
     let page = world.get(&format!("/runs/{run}")).text;
-    for part in ["one row is odd", "cached", "/runs/00112233445566778899aabbccddeeff", "<meter", "class=\"edge\"", "data-follow"] {
+    for part in [
+        "one row is odd",
+        "cached",
+        "/runs/00112233445566778899aabbccddeeff",
+        "<meter",
+        "class=\"edge\"",
+        "data-follow",
+    ] {
         assert!(page.contains(part), "no {part}");
     }
     let raw = world.get(&format!("/runs/{run}/raw/ingestion/plot.svg"));
@@ -165,7 +180,8 @@ fn a_run_of_a_pipeline_shows_its_steps_limits_files_and_logs() {
 fn files_of_clients_are_shown_by_what_they_are_and_a_path_leads_nowhere_else() {
     let world = World::new();
     let registry = &world.home.registry;
-    let run = registry.begin_client_run(&NewClientRun { name: "files".into(), ..NewClientRun::default() }).expect("a run");
+    let run =
+        registry.begin_client_run(&NewClientRun { name: "files".into(), ..NewClientRun::default() }).expect("a run");
     let root = stagewright_store::proxied_path(&run.artifact_uri).expect("a path");
     let files: [(&str, &[u8]); 5] = [
         ("notes/a b.txt", b"plain <b>text</b>"),
@@ -188,7 +204,11 @@ fn files_of_clients_are_shown_by_what_they_are_and_a_path_leads_nowhere_else() {
     let report = world.get(&format!("/runs/{run}/files/report.html")).text;
     assert!(report.contains("<iframe class=\"report\" sandbox=\"\"") && !report.contains("alert(1)"), "{report}");
     assert!(world.get(&format!("/runs/{run}/raw/report.html")).policy.starts_with("sandbox;"));
-    assert!(world.json(&format!("/runs/{run}/files/model.json"))["preview"]["text"].as_str().is_some_and(|it| it.contains("\n")));
+    assert!(
+        world.json(&format!("/runs/{run}/files/model.json"))["preview"]["text"]
+            .as_str()
+            .is_some_and(|it| it.contains("\n"))
+    );
     assert_eq!(world.get(&format!("/runs/{run}/raw/model.json")).status, 400);
     assert_eq!(world.json(&format!("/runs/{run}/files/bytes.bin"))["preview"]["kind"], "none");
     assert_eq!(world.json(&format!("/runs/{run}"))["files"]["entries"].as_array().map(Vec::len), Some(5));
@@ -238,7 +258,8 @@ fn follow(world: &World, run: &stagewright_store::RunId, then: impl FnOnce()) ->
         form: Default::default(),
         viewer: &world.viewer,
     };
-    let site = stagewright_pages::Site { registry: &world.home.registry, artifacts: &world.home.artifacts, pipelines: None };
+    let site =
+        stagewright_pages::Site { registry: &world.home.registry, artifacts: &world.home.artifacts, pipelines: None };
     let answer = (route.handler)(&site, &request).expect("an answer");
     let stagewright_pages::Content::Events(mut events) = answer.content else { panic!("no events") };
     let mut text = events.next().expect("events").expect("events");

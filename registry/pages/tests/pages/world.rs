@@ -9,7 +9,7 @@ pub(crate) struct World {
     _folder: tempfile::TempDir,
 }
 
-/// What a page answered.
+/// The answer of a page.
 pub(crate) struct Shown {
     pub(crate) status: u16,
     pub(crate) media_type: String,

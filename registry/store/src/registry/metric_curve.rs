@@ -37,9 +37,9 @@ pub struct CurvePoint {
 }
 
 impl Registry {
-    /// Returns the curve of a metric of a run, deleted or not, within these steps, of at most `most` points. A
-    /// history whose values all have one step is divided by time. A run that has no such metric has
-    /// no points.
+    /// Returns the curve of a metric of a run, deleted or not, within these steps, of at most
+    /// `most` points. A history whose values all have one step is divided by time. A run that has
+    /// no such metric has no points.
     ///
     /// # Errors
     /// [`StoreError::NoRun`] or [`StoreError::Database`].

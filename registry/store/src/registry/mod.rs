@@ -72,6 +72,7 @@ mod rows;
 mod run_id;
 mod run_inputs;
 mod run_table;
+mod running_rows;
 mod running_steps;
 mod runs;
 mod search;

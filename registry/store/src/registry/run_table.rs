@@ -25,7 +25,7 @@ const MOST_NAMES: usize = 20_000;
 /// The latest runs whose names count where not all experiments do.
 const LATEST: usize = 300;
 
-/// What runs have by name.
+/// A kind of values that runs have by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamedValue {
     /// Metrics.

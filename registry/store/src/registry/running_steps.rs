@@ -6,13 +6,13 @@
 
 use std::collections::HashSet;
 
-use crate::database::{Connection, Failure, Outcome, Row, Scope, Value, values};
+use crate::database::{Failure, Outcome, Row, Scope, Value, values};
 use crate::error::StoreError;
 use crate::registry::handle::Registry;
-use crate::registry::run_id::RunId;
-use crate::registry::stages::LogLine;
 use crate::registry::rows::{self, Insert, Kind};
+use crate::registry::run_id::RunId;
 use crate::registry::runs;
+use crate::registry::stages::LogLine;
 
 /// The most bytes of a line that are noted. The record of the step has all of it.
 const MOST_LINE: usize = 4 << 10;
@@ -124,18 +124,4 @@ impl Registry {
             connection.query(query, values![run_id.as_str(), after, limit])?.iter().map(line).collect()
         })
     }
-}
-
-/// Forgets a step of a run, which its record takes the place of.
-pub(super) fn forget_step(connection: &mut Connection, run: i64, step: &str) -> Outcome<()> {
-    connection.execute("DELETE FROM running_steps WHERE run = ?1 AND name = ?2", values![run, step])?;
-    connection.execute("DELETE FROM running_lines WHERE run = ?1 AND step = ?2", values![run, step])?;
-    Ok(())
-}
-
-/// Forgets what is noted of a run that has ended.
-pub(super) fn forget_run(connection: &mut Connection, run: i64) -> Outcome<()> {
-    connection.execute("DELETE FROM running_steps WHERE run = ?1", values![run])?;
-    connection.execute("DELETE FROM running_lines WHERE run = ?1", values![run])?;
-    Ok(())
 }

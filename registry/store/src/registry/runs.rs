@@ -13,7 +13,7 @@ use crate::registry::metric::LoggedMetric;
 use crate::registry::names::{CLIENT, check_key, shortened};
 use crate::registry::run_id::{RunId, is_hex};
 use crate::registry::run_inputs::{self, RunInputs};
-use crate::registry::{experiments, rows, running_steps};
+use crate::registry::{experiments, rows, running_rows};
 use crate::registry::webhooks::occurrence;
 
 /// The status of a run.
@@ -180,7 +180,7 @@ impl Registry {
             let ended = connection.first(update, values![run_id.as_str(), status.name(), now_ms(), error])?;
             let Some(ended) = ended else { return running(connection, run_id).map(drop) };
             let id = ended.get(0)?;
-            running_steps::forget_run(connection, id)?;
+            running_rows::forget_run(connection, id)?;
             occurrence::run_ended(connection, id, status.name())
         })
     }
@@ -315,7 +315,7 @@ pub(super) fn kill_abandoned(connection: &mut Connection, owner: &str) -> Outcom
         "UPDATE runs SET status = 'killed', ended_ms = ?2 WHERE status = 'running' AND owner = ?1 RETURNING id";
     for row in connection.query(update, values![owner, now_ms()])? {
         occurrence::run_ended(connection, row.get(0)?, RunStatus::Killed.name())?;
-        running_steps::forget_run(connection, row.get(0)?)?;
+        running_rows::forget_run(connection, row.get(0)?)?;
     }
     Ok(())
 }

@@ -9,7 +9,7 @@ use crate::error::StoreError;
 use crate::registry::handle::{Registry, now_ms};
 use crate::registry::metric_points::{self, Reported};
 use crate::registry::run_id::RunId;
-use crate::registry::{running_steps, runs};
+use crate::registry::{running_rows, runs};
 
 /// An artifact that a stage read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -288,7 +288,7 @@ pub(super) fn insert_stage(connection: &mut Connection, run: i64, stage: &StageR
         ],
     )?;
     let id: i64 = row.get(0)?;
-    running_steps::forget_step(connection, run, &stage.name)?;
+    running_rows::forget_step(connection, run, &stage.name)?;
     let input = "INSERT INTO stage_inputs (stage, position, name, digest) VALUES (?1, ?2, ?3, ?4)";
     for (position, record) in (0_i64..).zip(&stage.inputs) {
         connection.execute(input, values![id, position, &record.name, record.digest])?;

@@ -84,6 +84,12 @@ conformance! {
         experiments_are_named_by_number,
         the_default_experiment_has_the_number_0,
         an_experiment_named_default_gets_the_number_0_with_all_that_belongs_to_it;
+    run_tables:
+        a_table_has_the_chosen_values_and_no_others,
+        names_are_found_by_a_part_of_them,
+        a_curve_is_short_and_keeps_its_extremes,
+        experiments_are_listed_with_their_runs,
+        what_running_steps_say_is_noted_until_they_are_recorded;
     histories:
         a_batch_of_any_size_is_logged_whole,
         parameters_of_a_batch_that_contradict_each_other_are_refused,
