@@ -328,5 +328,5 @@ fn the_client_of_mlflow_signs_in() {
         command
     });
     assert_ne!(ended.code, 0);
-    assert!(ended.stderr.contains("401"), "{}", ended.stderr);
+    assert!(ended.stderr.contains("not authenticated"), "{}", ended.stderr);
 }
