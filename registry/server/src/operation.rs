@@ -120,7 +120,7 @@ impl Route {
         Self { method: Method::GET, place: Place::Root, path, needs, work: Work::Page(page) }
     }
 
-    /// What a form without members posts, of the root.
+    /// An action of the root, whose form has no members.
     pub(crate) fn action(path: &'static str, needs: Needs, action: PageOperation) -> Self {
         Self { method: Method::POST, place: Place::Root, path, needs, work: Work::Action(action) }
     }

@@ -190,7 +190,7 @@ fn wrong_passwords_are_bounded_and_a_token_still_works() {
     as_bearer(&server, &token, EXPERIMENT).done();
 }
 
-// invariant: as `no_script_and_no_other_site_gets_at_the_session_of_a_browser`
+// invariant: as `the_cookie_is_for_this_site_and_no_script`
 #[test]
 fn a_browser_signs_in_and_out_and_its_changes_need_the_text_of_its_session() {
     let place = Place::new();

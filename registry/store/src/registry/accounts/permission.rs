@@ -8,8 +8,8 @@ use serde::{Serialize, Serializer};
 use crate::error::StoreError;
 use crate::registry::accounts::AccountError;
 
-/// The right of a user to do something with an experiment or a registered model. Each permission includes those
-/// before it. The names are MLflow's.
+/// The right of a user to do something with an experiment or a registered model. Each permission
+/// includes those before it. The names are MLflow's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Permission {
     /// Nothing.
