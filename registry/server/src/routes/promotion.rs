@@ -25,7 +25,8 @@ pub(super) fn promote(context: &Context, model: &str, version: u32) -> Result<()
         return Err(MlflowError::new(ErrorCode::PermissionDenied, message));
     };
     let why = Because { actor: context.name(), reason: REASON };
-    pipelines.promote(model, version, None, why).map_err(|fault| told(model, version, fault))
+    let promoted = || pipelines.promote(model, version, None, why).map_err(|fault| told(model, version, fault));
+    context.pool.at_length(promoted)
 }
 
 /// Returns what a client is told of a promotion that failed.

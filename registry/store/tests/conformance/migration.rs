@@ -325,7 +325,8 @@ fn before_format_10() -> String {
     let tables = migration.lines().filter_map(|line| line.strip_prefix("CREATE TABLE ")?.split_whitespace().next());
     let mut tables: Vec<String> = tables.map(|table| format!("DROP TABLE {table};")).collect();
     tables.reverse();
-    let indexes = "DROP INDEX metric_points_by_time; CREATE INDEX metric_points_by_name ON metric_points (run, name, id);";
+    let indexes =
+        "DROP INDEX metric_points_by_time; CREATE INDEX metric_points_by_name ON metric_points (run, name, id);";
     tables.concat() + indexes
 }
 
