@@ -138,13 +138,16 @@ fn the_files_of_a_version_are_the_same_everywhere() {
 #[test]
 fn a_version_without_a_verdict_has_files_too() {
     let place = Place::new();
-    let run = trained(&place, &["--set", "training.component=train-logistic", "--set", "gates.minimum.roc_auc=0.999"]);
+    let ended = place.churn(1500, &["--set", "training.component=train-logistic", "--until", "training"]).expect(0);
+    let run = ended.json()["run_id"].as_str().expect("a run").to_owned();
     let server = Server::start(&place);
     let filter = format!("run_id%20%3D%20%27{run}%27");
     let found = server.get(&format!("/api/2.0/mlflow/model-versions/search?filter={filter}")).done();
-    let version = found["model_versions"][0]["version"].as_str().map(str::to_owned);
-    let version = version.expect("the candidate is a version");
-    let text = bytes(&server, &format!("stagewright/models/{MODEL}/{version}/stagewright/manifest.json"));
-    let manifest: Value = serde_json::from_slice(&text).expect("JSON");
+    let version = found["model_versions"][0]["version"].as_str().expect("the candidate is a version").to_owned();
+    let folder = format!("stagewright/models/{MODEL}/{version}");
+    let manifest: Value =
+        serde_json::from_slice(&bytes(&server, &format!("{folder}/stagewright/manifest.json"))).expect("JSON");
     assert_eq!(manifest["objects"].as_array().map(Vec::len), Some(4), "{manifest}");
+    assert_eq!(manifest["metrics"], serde_json::json!({}), "it was not judged yet");
+    assert!(!bytes(&server, &format!("{folder}/MLmodel")).is_empty());
 }
