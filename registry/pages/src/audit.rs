@@ -220,7 +220,7 @@ fn verify(site: &Site<'_>, request: &Request<'_>) -> Result<Answer, Fault> {
         Err(TryLockError::Poisoned(poisoned)) => PoisonError::into_inner(poisoned),
         Err(TryLockError::WouldBlock) => {
             let message = "The chain is being verified for somebody else.";
-            return Err(Fault::new(FaultKind::Unavailable, message).hinting("Try again when that is done."));
+            return Err(Fault::new(FaultKind::Refused, message).hinting("Try again when that is done."));
         }
     };
     let begin = Instant::now();
