@@ -161,8 +161,10 @@ mod tests {
         assert_eq!(bytes(u64::MAX), "16384 PiB");
         assert_eq!([count(7), count(1_234), count(1_234_567)], ["7", "1\u{2009}234", "1\u{2009}234\u{2009}567"]);
         assert_eq!([counted(1, "run"), counted(0, "run")], ["1 run", "0 runs"]);
-        let shown: Vec<String> =
-            [0.4, 12.0, 1_500.0, 10_000.0, 61_000.0, 900_000.0, 3_700_000.0, 90_000_000.0].map(duration).into_iter().collect();
+        let shown: Vec<String> = [0.4, 12.0, 1_500.0, 10_000.0, 61_000.0, 900_000.0, 3_700_000.0, 90_000_000.0]
+            .map(duration)
+            .into_iter()
+            .collect();
         assert_eq!(shown, ["0.4 ms", "12 ms", "1.5 s", "10 s", "1 min 01 s", "15 min", "1 h 01 min", "1 d 01 h"]);
         let shown = time(1_764_429_845_000).into_string();
         assert_eq!(shown, "<time datetime=\"2025-11-29T15:24:05Z\">2025-11-29 15:24 UTC</time>");
