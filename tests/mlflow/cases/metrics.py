@@ -10,6 +10,13 @@ def ask_all(ask):
     get = lambda case, **query: ask.get("metrics/get-history", case, **query)
     get("all", run_id=runs[0], metric_key="loss")
     get("by its old name", run_uuid=runs[0], metric_key="loss")
+    together = [(2, 7, 5), (1, 7, 5), (3, 7, 4), (0, 8, 1), ("NaN", 7, 5), (-1, 7, 5)]
+    together = [{"key": "tied", "value": value, "timestamp": at, "step": step} for value, at, step in together]
+    ask.post("runs/log-batch", "values of one time and step", run_id=runs[0], metrics=together)
+    get("values of one time and step", run_id=runs[0], metric_key="tied")
+    tied = get("values of one time and step, a page", run_id=runs[0], metric_key="tied", max_results=3)
+    token = (tied.json or {}).get("next_page_token", "")
+    get("values of one time and step, the rest", run_id=runs[0], metric_key="tied", max_results=3, page_token=token)
     get("an unknown metric", run_id=runs[0], metric_key="none")
     get("an unknown run", run_id="0" * 32, metric_key="loss")
     get("no run", metric_key="loss")

@@ -92,8 +92,8 @@ impl Connection {
         }
     }
 
-    /// Runs a statement of PostgreSQL whose parameters are `shared`, and then lists. Returns how many
-    /// rows it changed.
+    /// Runs a statement of PostgreSQL whose parameters are `shared`, and then lists. Returns how
+    /// many rows it changed.
     pub(crate) fn execute_lists(
         &mut self,
         sql: &str,
@@ -170,7 +170,10 @@ impl Connection {
     pub(super) fn begin_writing(&mut self, scope: Scope) -> Result<(), DatabaseError> {
         self.scope = scope;
         match &mut self.backend {
-            Backend::Sqlite(connection) => connection.execute("BEGIN IMMEDIATE", &[]).map(drop),
+            Backend::Sqlite(connection) => match scope {
+                Scope::Runs => connection.begin_writing_parts(),
+                Scope::Models => connection.execute("BEGIN IMMEDIATE", &[]).map(drop),
+            },
             #[cfg(feature = "postgres")]
             Backend::Postgres(connection) => match scope {
                 Scope::Runs => connection.begin_writing(),

@@ -15,6 +15,10 @@ use super::value::{Row, Value};
 /// How long a writer waits for others: longer than any queue of live writers.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The time between two attempts of a writer. SQLite's own grows to 100 ms; then a process that
+/// writes all the time, and lets go of the file for moments only, would hold others up for minutes.
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
+
 /// The most prepared statements that a connection keeps: more than this crate has.
 const MAX_STATEMENTS: usize = 128;
 
@@ -28,8 +32,8 @@ pub(super) struct Connection(rusqlite::Connection);
 
 impl Connection {
     pub(super) fn open(path: &Path) -> Result<Self, DatabaseError> {
-        let connection = rusqlite::Connection::open(path)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
+        let mut connection = rusqlite::Connection::open(path)?;
+        connection.busy_handler(Some(wait_for_others))?;
         let began = Instant::now();
         loop {
             // The one statement that SQLite does not always queue, if another process makes the
@@ -37,9 +41,7 @@ impl Connection {
             let mode = connection.pragma_update_and_check(None, "journal_mode", "wal", |row| row.get::<_, String>(0));
             match mode {
                 Ok(_) => break,
-                Err(error) if is_busy(&error) && began.elapsed() < BUSY_TIMEOUT => {
-                    thread::sleep(Duration::from_millis(5))
-                }
+                Err(error) if is_busy(&error) && began.elapsed() < BUSY_TIMEOUT => thread::sleep(BUSY_PAUSE),
                 Err(error) => return Err(error.into()),
             }
         }
@@ -99,10 +101,27 @@ impl Connection {
         Ok(self.0.execute_batch(sql)?)
     }
 
+    /// Begins to write, with savepoints that need no temporary file: a host may have no folder for
+    /// one.
+    pub(super) fn begin_writing_parts(&self) -> Result<(), DatabaseError> {
+        // As the transaction begins, SQLite decides where it will keep what savepoints replace. What
+        // it sorts may be larger, and is not kept in memory.
+        self.batch("PRAGMA temp_store = memory")?;
+        let begun = self.execute("BEGIN IMMEDIATE", &[]);
+        self.batch("PRAGMA temp_store = default")?;
+        begun.map(drop)
+    }
+
     /// Returns whether no transaction is open on it.
     pub(super) fn is_idle(&self) -> bool {
         self.0.is_autocommit()
     }
+}
+
+/// Waits before another attempt to write. Returns whether there is to be one.
+fn wait_for_others(attempts: i32) -> bool {
+    thread::sleep(BUSY_PAUSE);
+    BUSY_PAUSE * attempts.unsigned_abs() < BUSY_TIMEOUT
 }
 
 /// Sets whether statements keep their plan whatever their parameters are. Otherwise SQLite prepares

@@ -4,13 +4,19 @@
 //! A file has one writer at a time, and each commit waits for the disk. Sixty clients that each
 //! waited for the flushes of all before them would wait for sixty; so whoever is next goes on in
 //! the transaction of the one before, and the last commits for all. Each change is a savepoint:
-//! one that fails takes back itself alone. Nobody is answered before the commit, and if that fails,
+//! one that fails or panics takes back itself alone. Nobody is answered before the commit, not even
+//! one whose change was refused: what it saw may be what another one changed. If the commit fails,
 //! all of its changes have failed.
+//!
+//! A foreign key that is checked at the commit would fail the changes of others with its own, so
+//! the tables have none.
 //!
 //! Changes of models do not share: they are rare, may take long, and are told to others.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rusqlite::ffi;
@@ -19,7 +25,7 @@ use crate::fsyncs::count_fsync;
 
 use super::connection::{Connection, Scope};
 use super::error::DatabaseError;
-use super::failure::Outcome;
+use super::failure::{Failure, Outcome};
 use super::pool::Pool;
 
 /// The most changes that share a transaction.
@@ -50,8 +56,12 @@ struct Open {
     /// How many changes it has, and whether any of them succeeded.
     changes: usize,
     is_changed: bool,
-    end: Arc<End>,
+    end: Teller,
 }
+
+/// Tells all who take part in a transaction how it ended. If it is dropped before, it failed.
+#[derive(Default)]
+struct Teller(Arc<End>);
 
 /// The end of a transaction, for all who take part in it.
 #[derive(Default)]
@@ -81,31 +91,35 @@ impl Turns {
             turn.commit(pool);
         }
         let end = turn.begin(pool, scope)?;
-        let result = turn.carry_out(pool, scope, change);
+        let carried_out = turn.carry_out(pool, scope, change);
         if scope == Scope::Models || self.waiting.load(Ordering::SeqCst) == 0 {
             turn.commit(pool);
         }
         drop(turn);
         let ended = end.wait();
-        let changed = result?;
-        ended.map_err(DatabaseError::from)?;
-        Ok(changed)
+        match carried_out {
+            Err(panic) => resume_unwind(panic),
+            // What the database says of this change tells more than what became of all.
+            Ok(Err(Failure::Database(error))) => Err(error.into()),
+            Ok(result) => {
+                ended.map_err(DatabaseError::from)?;
+                result
+            }
+        }
     }
 
     fn wait(&self) -> Turn<'_> {
         self.waiting.fetch_add(1, Ordering::SeqCst);
-        // A panic leaves no transaction behind.
+        // A panic leaves no change behind that is half done.
         let open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         self.waiting.fetch_sub(1, Ordering::SeqCst);
-        Turn { open, is_settled: true }
+        Turn { open }
     }
 }
 
-/// The turn of one writer. If it panics, its transaction fails.
+/// The turn of one writer.
 struct Turn<'a> {
     open: MutexGuard<'a, Option<Open>>,
-    /// Whether the transaction is as it should be: not in the midst of a change.
-    is_settled: bool,
 }
 
 impl Turn<'_> {
@@ -113,40 +127,40 @@ impl Turn<'_> {
     fn begin(&mut self, pool: &Pool, scope: Scope) -> Result<Arc<End>, DatabaseError> {
         if self.open.is_none() {
             let connection = pool.begin(|connection| connection.begin_writing(scope))?.detach();
-            let (began, end) = (Instant::now(), Arc::default());
+            let (began, end) = (Instant::now(), Teller::default());
             *self.open = Some(Open { connection, began, changes: 0, is_changed: false, end });
         }
         let open = self.open.as_ref().expect("it has begun");
-        Ok(open.end.clone())
+        Ok(open.end.0.clone())
     }
 
-    /// Carries a change out. One that fails leaves nothing.
+    /// Carries a change out. One that fails or panics leaves nothing.
     fn carry_out<T>(
         &mut self,
         pool: &Pool,
         scope: Scope,
         change: impl FnOnce(&mut Connection) -> Outcome<T>,
-    ) -> Outcome<T> {
+    ) -> thread::Result<Outcome<T>> {
         let open = self.open.as_mut().expect("it has begun");
         // The first change is the whole transaction, until another follows.
         let is_first = open.changes == 0;
         open.changes += 1;
-        if !is_first {
-            open.connection.set_savepoint(scope)?;
+        if !is_first && let Err(error) = open.connection.set_savepoint(scope) {
+            return Ok(Err(error.into()));
         }
-        self.is_settled = false;
-        let result = change(&mut open.connection);
-        self.is_settled = true;
-        let settled = match (&result, is_first) {
-            (Ok(_), true) => Ok(()),
-            (Ok(_), false) => open.connection.release_savepoint(),
-            (Err(_), false) => open.connection.roll_back_to_savepoint(),
-            (Err(_), true) => {
+        // A panic ends the statements that it interrupts, as an error does.
+        let result = catch_unwind(AssertUnwindSafe(|| change(&mut open.connection)));
+        let is_done = matches!(result, Ok(Ok(_)));
+        let settled = match (is_done, is_first) {
+            (true, true) => Ok(()),
+            (true, false) => open.connection.release_savepoint(),
+            (false, false) => open.connection.roll_back_to_savepoint(),
+            (false, true) => {
                 self.give_up(pool);
                 return result;
             }
         };
-        open.is_changed |= result.is_ok();
+        open.is_changed |= is_done;
         // A full disk, for example, ends the whole transaction.
         if settled.is_err() || !open.connection.is_in_transaction() {
             let broken = settled.err().map_or_else(Broken::unknown, Broken::from);
@@ -161,7 +175,7 @@ impl Turn<'_> {
         if open.connection.roll_back().is_ok() {
             pool.give_back(open.connection);
         }
-        open.end.tell(Ok(()));
+        open.end.0.tell(Ok(()));
     }
 
     /// Commits what is open, if anything is.
@@ -176,22 +190,14 @@ impl Turn<'_> {
         if committed.is_ok() {
             pool.give_back(open.connection);
         }
-        open.end.tell(committed.map_err(Broken::from));
+        open.end.0.tell(committed.map_err(Broken::from));
     }
 
     /// Closes what is open, which rolls back.
     fn fail(&mut self, broken: Broken) {
         let Some(open) = self.open.take() else { return };
         drop(open.connection);
-        open.end.tell(Err(broken));
-    }
-}
-
-impl Drop for Turn<'_> {
-    fn drop(&mut self) {
-        if !self.is_settled {
-            self.fail(Broken::unknown());
-        }
+        open.end.0.tell(Err(broken));
     }
 }
 
@@ -201,9 +207,16 @@ impl Open {
     }
 }
 
+impl Drop for Teller {
+    fn drop(&mut self) {
+        self.0.tell(Err(Broken::unknown()));
+    }
+}
+
 impl End {
+    /// Tells the result, unless one was told before.
     fn tell(&self, result: Result<(), Broken>) {
-        *self.result.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        self.result.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(result);
         self.told.notify_all();
     }
 
@@ -239,9 +252,10 @@ impl From<Broken> for DatabaseError {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::io::{BufRead as _, BufReader, Read as _};
     use std::path::Path;
+    use std::process::{Child, Command, Stdio};
     use std::sync::mpsc;
-    use std::thread;
 
     use super::super::Database;
     use super::super::value::values;
@@ -280,8 +294,8 @@ mod tests {
         log[32..].chunks(24 + 4096).filter(|frame| frame[4..8] != [0; 4]).count()
     }
 
-    /// Has writers come while another one is at work, so that all wait for their turn. Returns what
-    /// each was told; `None` of one that panicked.
+    /// Has writers come while another one, the number -1, is at work, so that all wait for their
+    /// turn. Returns what each was told, the other one last; `None` of one that panicked.
     fn at_once(
         database: &Database,
         change: impl Fn(&mut Connection, i64) -> Outcome<i64> + Sync,
@@ -309,10 +323,8 @@ mod tests {
                 thread::yield_now();
             }
             go.send(()).expect("the first waits");
-            let told: Vec<_> = writers.into_iter().map(|writer| writer.join().ok()).collect();
-            // Of a transaction in which another one panics, nothing remains.
-            let _ = first.join().expect("no panic");
-            told
+            let told = writers.into_iter().chain([first]).map(|writer| writer.join().ok());
+            told.collect()
         })
     }
 
@@ -333,7 +345,7 @@ mod tests {
         });
         let expected: BTreeSet<i64> = (0..WRITERS).filter(|number| number % 4 > 1).chain([-1]).collect();
         assert_eq!(done(&database), expected);
-        for (number, told) in (0..).zip(told) {
+        for (number, told) in (0..WRITERS).chain([-1]).zip(told) {
             let told = told.expect("no panic");
             match number % 4 {
                 0 => assert!(matches!(told, Err(StoreError::NoRun { .. })), "{told:?}"),
@@ -346,7 +358,7 @@ mod tests {
 
     // invariant: as `changes_that_wait_share_a_commit_and_one_that_fails_takes_back_itself_alone`
     #[test]
-    fn after_a_panic_whoever_was_told_of_success_is_recorded_and_nobody_else() {
+    fn a_change_that_panics_takes_back_itself_alone() {
         let folder = tempfile::tempdir().expect("a folder");
         let database = database(folder.path());
         let told = at_once(&database, |connection, number| {
@@ -354,14 +366,244 @@ mod tests {
             assert_ne!(number, WRITERS / 2, "a fault of the program");
             Ok(number)
         });
-        assert_eq!(told.iter().filter(|told| told.is_none()).count(), 1);
-        let recorded: BTreeSet<i64> = told.into_iter().flatten().filter_map(Result::ok).collect();
-        let mut there = done(&database);
-        there.remove(&-1);
-        assert_eq!(there, recorded);
-        // The next writers do not notice.
+        for (number, told) in (0..WRITERS).chain([-1]).zip(told) {
+            match told {
+                None => assert_eq!(number, WRITERS / 2),
+                Some(told) => assert_eq!(told.expect("it is recorded"), number),
+            }
+        }
+        assert_eq!(done(&database), (-1..WRITERS).filter(|number| *number != WRITERS / 2).collect());
+        // One that is alone in its transaction, too.
+        let panics = || database.write("panic", Scope::Runs, |_| -> Outcome<()> { panic!("a fault of the program") });
+        assert!(catch_unwind(AssertUnwindSafe(panics)).is_err());
         database.write("insert", Scope::Runs, |connection| insert(connection, 1000)).expect("it is recorded");
         assert!(done(&database).contains(&1000));
+    }
+
+    // invariant: If a commit fails, each of its changes has failed, and nobody is told of what was
+    // not committed.
+    #[test]
+    fn a_commit_that_fails_fails_for_all_also_for_those_who_were_refused_because_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = database(folder.path());
+        let made = database.write("make a table", Scope::Models, |connection| {
+            let sql = "CREATE TABLE late (number INTEGER REFERENCES done DEFERRABLE INITIALLY DEFERRED) STRICT";
+            Ok(connection.batch(sql)?)
+        });
+        made.expect("a table");
+        let told = at_once(&database, |connection, number| {
+            if number == WRITERS / 2 {
+                // Only the commit finds that there is no such number.
+                connection.execute("INSERT INTO late (number) VALUES (1000)", &[])?;
+                return Ok(number);
+            }
+            if number % 2 == 0 {
+                return insert(connection, number);
+            }
+            let there = connection.first("SELECT 1 FROM done WHERE number = -1", &[])?;
+            assert!(there.is_some(), "a writer sees what those before it changed");
+            Err(StoreError::NoRun { id: "-1".to_owned() }.into())
+        });
+        assert_eq!(told.len() as i64, WRITERS + 1);
+        for told in told {
+            let told = told.expect("no panic");
+            assert!(matches!(told, Err(StoreError::Database { .. })), "{told:?}");
+        }
+        assert_eq!(done(&database), BTreeSet::new());
+        database.write("insert", Scope::Runs, |connection| insert(connection, 1000)).expect("it is recorded");
+        assert_eq!(done(&database), BTreeSet::from([1000]));
+    }
+
+    // invariant: as `changes_that_wait_share_a_commit_and_one_that_fails_takes_back_itself_alone`
+    #[test]
+    fn nothing_is_seen_before_its_commit() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = database(folder.path());
+        let elsewhere = Database::open_file(folder.path().join("registry.db")).expect("the same file");
+        let told = at_once(&database, |connection, number| {
+            insert(connection, number)?;
+            assert_eq!(done(&database), BTreeSet::new());
+            assert_eq!(done(&elsewhere), BTreeSet::new());
+            Ok(number)
+        });
+        assert!(told.iter().all(|told| matches!(told, Some(Ok(_)))), "{told:?}");
+        assert_eq!(done(&elsewhere).len() as i64, WRITERS + 1);
+    }
+
+    /// The variable that tells a process of a test what to do.
+    const PART: &str = "STAGEWRIGHT_TEST_TURNS";
+    const THREADS: i64 = 16;
+
+    /// A process that runs the part of the test with this name, through a shell's script.
+    fn process(test: &str, part: &str, script: &str) -> Child {
+        let program = std::env::current_exe().expect("this program");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).arg(program).args(["--exact", "--nocapture"]);
+        shell.arg(format!("database::turns::tests::{test}")).env(PART, part);
+        shell.stdout(Stdio::piped()).spawn().expect("a process")
+    }
+
+    /// Inserts numbers in many threads, each number in two rows. Says each number, once it was told
+    /// that it is recorded, and each failure.
+    fn insert_many(database: &Database, first: i64, each: i64) {
+        let insert = |number: i64| {
+            database.write("insert", Scope::Runs, |connection| {
+                insert(connection, number)?;
+                let filler = vec![7_u8; 9000];
+                connection.execute("INSERT INTO also (number, filler) VALUES (?1, ?2)", values![number, filler])?;
+                Ok(())
+            })
+        };
+        thread::scope(|scope| {
+            for thread in 0..THREADS {
+                scope.spawn(move || {
+                    for number in first + thread * each..first + (thread + 1) * each {
+                        match insert(number) {
+                            Ok(()) => println!("\nrecorded {number}"),
+                            Err(error) => println!("\nfailed {number} {error:?}"),
+                        }
+                    }
+                });
+            }
+        });
+    }
+
+    /// Returns the numbers that a process said with this word.
+    fn said(text: &str, word: &str) -> BTreeSet<i64> {
+        // A process that was killed may have said half a line.
+        let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+        let lines = whole.lines().filter_map(|line| line.strip_prefix(word)?.split_whitespace().next()?.parse().ok());
+        lines.collect()
+    }
+
+    /// As `database`, with a table of larger rows.
+    fn database_of_two(folder: &Path) -> Database {
+        let database = database(folder);
+        let made = database.write("make a table", Scope::Models, |connection| {
+            Ok(connection.batch("CREATE TABLE also (number INTEGER PRIMARY KEY, filler BLOB) STRICT")?)
+        });
+        made.expect("a table");
+        database
+    }
+
+    /// Returns the numbers of which there are both rows. Fails if there is one alone.
+    fn whole(database: &Database) -> BTreeSet<i64> {
+        let alone = database.read("look", |connection| {
+            let query = "SELECT (SELECT count(*) FROM done WHERE number NOT IN (SELECT number FROM also)),
+                (SELECT count(*) FROM also WHERE number NOT IN (SELECT number FROM done))";
+            let row = connection.one(query, &[])?;
+            Ok((row.get::<i64>(0)?, row.get::<i64>(1)?))
+        });
+        assert_eq!(alone.expect("numbers"), (0, 0), "half of a change is there");
+        done(database)
+    }
+
+    // invariant: What a writer was told is recorded stays, whenever a process dies, and what a
+    // process was changing as it died is whole or not there.
+    #[test]
+    fn of_two_processes_one_of_which_is_killed_each_change_is_whole_and_none_that_was_told_is_lost() {
+        let test = "of_two_processes_one_of_which_is_killed_each_change_is_whole_and_none_that_was_told_is_lost";
+        if let Ok(part) = std::env::var(PART) {
+            let (first, folder) = part.split_once(' ').expect("two words");
+            let database = Database::open_file(Path::new(folder).join("registry.db")).expect("a file");
+            return insert_many(&database, first.parse().expect("a number"), 20);
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = database_of_two(folder.path());
+        let mut told = BTreeSet::new();
+        for round in 0..6 {
+            let [mut killed, left] = [0, 1].map(|which| {
+                let part = format!("{} {}", (2 * round + which) * 1000, folder.path().display());
+                process(test, &part, "exec \"$0\" \"$@\"")
+            });
+            let mut lines = BufReader::new(killed.stdout.take().expect("its output"));
+            let mut text = String::new();
+            // At different moments of its work.
+            while said(&text, "recorded ").len() <= (round * 37 % 101) as usize {
+                assert_ne!(lines.read_line(&mut text).expect("its output"), 0, "{text}");
+            }
+            killed.kill().expect("it runs");
+            lines.read_to_string(&mut text).expect("its output");
+            killed.wait().expect("it has ended");
+            told.extend(said(&text, "recorded "));
+            let left = left.wait_with_output().expect("it has ended");
+            let text = String::from_utf8_lossy(&left.stdout).into_owned();
+            assert!(left.status.success(), "{text}");
+            assert_eq!(said(&text, "recorded ").len() as i64, 20 * THREADS, "{text}");
+            told.extend(said(&text, "recorded "));
+            let there = whole(&database);
+            assert!(told.is_subset(&there), "lost: {:?}", told.difference(&there));
+        }
+    }
+
+    // invariant: A process that writes all the time lets others write.
+    #[test]
+    fn a_process_that_writes_all_the_time_lets_others_write() {
+        let test = "a_process_that_writes_all_the_time_lets_others_write";
+        if let Ok(folder) = std::env::var(PART) {
+            let database = Database::open_file(Path::new(&folder).join("registry.db")).expect("a file");
+            return insert_many(&database, 1000, i64::from(u32::MAX));
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = database_of_two(folder.path());
+        let mut busy = process(test, &folder.path().display().to_string(), "exec \"$0\" \"$@\"");
+        let lines = BufReader::new(busy.stdout.take().expect("its output")).lines();
+        let (said, hears) = mpsc::channel();
+        let reader = thread::spawn(move || lines.map_while(Result::ok).for_each(|line| drop(said.send(line))));
+        for number in 0..10 {
+            while !hears.recv_timeout(PATIENCE).expect("it writes").starts_with("recorded ") {}
+            database.write("insert", Scope::Runs, |connection| insert(connection, number)).expect("its turn comes");
+        }
+        busy.kill().expect("it writes");
+        busy.wait().expect("it has ended");
+        reader.join().expect("no panic");
+        assert!(done(&database).is_superset(&(0..10).collect()));
+    }
+
+    // invariant: as
+    // `a_commit_that_fails_fails_for_all_also_for_those_who_were_refused_because_of_it`
+    #[test]
+    fn of_changes_that_find_the_disk_full_those_remain_that_were_told_so() {
+        let test = "of_changes_that_find_the_disk_full_those_remain_that_were_told_so";
+        if let Ok(folder) = std::env::var(PART) {
+            let database = Database::open_file(Path::new(&folder).join("registry.db")).expect("a file");
+            return insert_many(&database, 0, 20);
+        }
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = database_of_two(folder.path());
+        // No file grows beyond some hundred kilobytes, of which all changes need several times as
+        // much.
+        let script = "trap '' XFSZ; ulimit -f 1000; exec \"$0\" \"$@\"";
+        let ended = process(test, &folder.path().display().to_string(), script).wait_with_output();
+        let ended = ended.expect("it has ended");
+        let text = String::from_utf8_lossy(&ended.stdout).into_owned();
+        assert!(ended.status.success(), "{text}");
+        let (recorded, failed) = (said(&text, "recorded "), said(&text, "failed "));
+        assert!(!recorded.is_empty() && !failed.is_empty(), "{text}");
+        assert_eq!(recorded.len() + failed.len(), 20 * THREADS as usize, "{text}");
+        assert_eq!(whole(&database), recorded);
+        // With room again, changes are recorded, also those that failed.
+        insert_many(&database, 1000, 1);
+        assert_eq!(whole(&database).len(), recorded.len() + THREADS as usize);
+    }
+
+    // invariant: as `changes_that_wait_share_a_commit_and_one_that_fails_takes_back_itself_alone`
+    #[test]
+    fn changes_that_share_a_commit_need_no_folder_for_temporary_files() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let database = database_of_two(folder.path());
+        insert_many(&database, 0, 10);
+        let told = at_once(&database, |connection, number| {
+            // Pages that it changes are kept as they were, as long as it can be taken back.
+            connection.execute("UPDATE also SET filler = ?1", values![vec![number as u8; 9000]])?;
+            let files = std::fs::read_dir("/proc/self/fd").expect("its files").flatten();
+            let links = files.filter_map(|file| file.path().read_link().ok());
+            // A temporary file of SQLite has no name, or none any more.
+            let found: Vec<_> = links.filter(|link| link.to_string_lossy().ends_with(" (deleted)")).collect();
+            assert!(found.is_empty(), "{found:?}");
+            Ok(number)
+        });
+        assert!(told.iter().all(|told| matches!(told, Some(Ok(_)))), "{told:?}");
     }
 
     #[test]

@@ -14,13 +14,13 @@ const MAX_STEPS: usize = 2_500;
 
 const COLUMNS: &str = "name, value, step, at_ms, id FROM metric_points WHERE run = ?1 AND name = ?2";
 
-/// The order of a history: that of MLflow. Values of one time and step are in the order of logging.
-const ORDER: &str = "at_ms, step, id";
+/// The order of a history: that of MLflow, to which NaN is 0.
+const ORDER: &str = "at_ms, step, coalesce(value, 0), id";
 
 /// A page of the values of a metric.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricHistory {
-    /// The values, in the order of time and step.
+    /// The values, in the order of time, step and value.
     pub points: Vec<LoggedMetric>,
     /// The place after which the next page begins, which is that of a value; `None` on the last
     /// page.
@@ -37,7 +37,8 @@ pub struct RunPoint {
 }
 
 impl Registry {
-    /// Returns every value of a metric of a run that is not deleted, in the order of time and step.
+    /// Returns every value of a metric of a run that is not deleted, in the order of time, step and
+    /// value.
     ///
     /// # Errors
     /// [`StoreError::NoRun`] or [`StoreError::Database`].
@@ -48,8 +49,8 @@ impl Registry {
         })
     }
 
-    /// Returns a page of the values of a metric of a run, deleted or not, in the order of time and step:
-    /// at most `limit` of those after the place `after`, which an earlier page gave.
+    /// Returns a page of the values of a metric of a run, deleted or not, in the order of time, step
+    /// and value: at most `limit` of those after the place `after`, which an earlier page gave.
     ///
     /// # Errors
     /// [`StoreError::NoRun`] or [`StoreError::Database`].
@@ -67,7 +68,7 @@ impl Registry {
     }
 
     /// Returns the values of a metric of several runs, at most `limit` in all: run by run in this
-    /// order, then in that of time and step. Of more than 100 runs, the first 100 count. Runs that
+    /// order, then in that of time, step and value. Of more than 100 runs, the first 100 count. Runs that
     /// do not exist have no values.
     ///
     /// # Errors
@@ -87,7 +88,7 @@ impl Registry {
     /// Returns a sample of the values of a metric of several runs: those of at most `most` steps,
     /// evenly chosen from all steps of these runs from the first of `steps` to the second, and
     /// those of the first and the last step of each run. All runs have the same chosen steps, so
-    /// that their curves can be compared. Of each run, at most `most` values are returned, by step.
+    /// that their curves can be compared. Of each run, at most 2,500 values are returned, by step.
     ///
     /// # Errors
     /// [`StoreError::Database`].
@@ -121,7 +122,9 @@ impl Registry {
                 return Ok(found);
             }
             let listed = chosen.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
-            let query = format!("SELECT {COLUMNS} AND step IN ({listed}) ORDER BY step, at_ms, id LIMIT ?3");
+            let query = format!(
+                "SELECT {COLUMNS} AND step IN ({listed}) ORDER BY step, at_ms, coalesce(value, 0), id LIMIT ?3"
+            );
             for (run_id, run) in runs {
                 // A step may have several values, and the first and the last step come in addition.
                 let asked: [Value; 3] = [run.into(), name.into(), MAX_STEPS.into()];
@@ -146,7 +149,7 @@ fn page(
     let mut rows = match after {
         None => connection.query(&format!("SELECT {COLUMNS} ORDER BY {ORDER} LIMIT ?3"), values![run, name, asked])?,
         Some(after) => {
-            let place = "SELECT at_ms, step, id FROM metric_points WHERE id = ?3";
+            let place = format!("SELECT {ORDER} FROM metric_points WHERE id = ?3");
             let query = format!("SELECT {COLUMNS} AND ({ORDER}) > ({place}) ORDER BY {ORDER} LIMIT ?4");
             connection.query(&query, values![run, name, after, asked])?
         }

