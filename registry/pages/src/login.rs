@@ -46,9 +46,9 @@ impl View for LoginView {
             @if let Some(problem) = self.problem { p role="alert" { span."badge bad" { (problem) } } }
             form method="post" action="/login" .login {
                 input type="hidden" name="next" value=(self.next);
-                p { label { "Name " input name="username" autocomplete="username" required autofocus; } }
-                p { label { "Password " input type="password" name="password" autocomplete="current-password" required; } }
-                p { button { "Sign in" } }
+                p { label { "Name" input type="text" name="username" autocomplete="username" required autofocus; } }
+                p { label { "Password" input type="password" name="password" autocomplete="current-password" required; } }
+                p { button.main { "Sign in" } }
             }
             p { "Programs sign in with " code { "MLFLOW_TRACKING_USERNAME" } " and " code { "MLFLOW_TRACKING_PASSWORD" }
                 ", or with " code { "MLFLOW_TRACKING_TOKEN" } "." }

@@ -44,18 +44,33 @@ pub(crate) use webhooks::{WebhookArguments, WebhooksCommand};
 #[derive(Debug, Parser)]
 #[command(name = "stagewright", version, after_help = AFTER_HELP, max_term_width = 100)]
 pub(crate) struct Arguments {
+    // Help shows options that every command has after those of the command.
     /// Shows more log lines; twice for all.
-    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    #[arg(short, long, global = true, display_order = 900, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
     /// The folder of artifacts, runs and models. [default: .stagewright]
-    #[arg(long, global = true, env = "STAGEWRIGHT_HOME", value_name = "FOLDER")]
+    #[arg(long, global = true, display_order = 901, env = "STAGEWRIGHT_HOME", value_name = "FOLDER")]
     pub(crate) home: Option<PathBuf>,
     /// The registry, if it is not in the home: `postgresql://USER@HOST/DATABASE`.
-    #[arg(long, global = true, env = "STAGEWRIGHT_REGISTRY", value_name = "URL", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        display_order = 902,
+        env = "STAGEWRIGHT_REGISTRY",
+        value_name = "URL",
+        hide_env_values = true
+    )]
     pub(crate) registry: Option<String>,
     /// The place where several machines share artifacts: `s3://BUCKET/PREFIX` or a folder. The home
     /// keeps copies of those it uses.
-    #[arg(long, global = true, env = "STAGEWRIGHT_ARTIFACTS", value_name = "URI", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        display_order = 903,
+        env = "STAGEWRIGHT_ARTIFACTS",
+        value_name = "URI",
+        hide_env_values = true
+    )]
     pub(crate) artifacts: Option<String>,
     #[command(subcommand)]
     pub(crate) command: Command,
