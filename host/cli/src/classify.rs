@@ -23,7 +23,9 @@ use stagewright_runtime::{Refusal, RuntimeError};
 #[cfg(feature = "pipelines")]
 use stagewright_server::ServerError as TrackingServerError;
 use stagewright_serving::{OriginError, ServerError};
-use stagewright_store::{AccountError, DAMAGED_HINT, DISK_FULL_HINT, DeploymentError, StoreError, TrackingError, is_disk_full};
+use stagewright_store::{
+    AccountError, DAMAGED_HINT, DISK_FULL_HINT, DeploymentError, StoreError, TrackingError, is_disk_full,
+};
 
 use crate::error_code::ErrorCode;
 use crate::exit_code::ExitCode;
@@ -269,7 +271,7 @@ fn tracking_server_code(error: &TrackingServerError) -> (ErrorCode, Option<Strin
     let (code, hint) = match error {
         TrackingServerError::Open { .. } => (
             ErrorCode::TrackingServerOpen,
-            "create a user (stagewright users create NAME --admin), listen on 127.0.0.1, or accept it: --insecure",
+            "create a user (`stagewright users create NAME --admin`), listen on 127.0.0.1, or accept it: --insecure",
         ),
         TrackingServerError::Tls(_) => {
             (ErrorCode::ServerFiles, "mend the file: `stagewright explain SW1003` says what each has to contain")

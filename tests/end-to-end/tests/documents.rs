@@ -19,7 +19,7 @@ use tempfile::TempDir;
 const RUN: [&str; 5] = ["stagewright", "case", "cp", "head", "mkdir"];
 
 /// The programs whose lines are left out: they build, need a server, or are not on every machine.
-const LEFT_OUT: [&str; 16] = [
+const LEFT_OUT: [&str; 17] = [
     "(cd",
     "/usr/bin/time",
     "aws",
@@ -30,6 +30,7 @@ const LEFT_OUT: [&str; 16] = [
     "env",
     "eval",
     "export",
+    "openssl",
     "psql",
     "python3",
     "rustup",
@@ -38,8 +39,8 @@ const LEFT_OUT: [&str; 16] = [
     "venv/bin/componentize-py",
 ];
 
-/// A command that contains one of these needs a server or a file that is not there.
-const ELSEWHERE: [&str; 4] = ["s3://", "https://", "postgresql://", "wasm32-wasip2"];
+/// A command that contains one of these needs a server, a webhook or a file that is not there.
+const ELSEWHERE: [&str; 5] = ["s3://", "https://", "postgresql://", "wasm32-wasip2", "webhooks deliveries ID"];
 
 /// Placeholders in documents, and their replacements. `{run}` and `{other}` are identifiers of
 /// runs, `{head}` is the head of the audit.

@@ -86,7 +86,7 @@ fn state(webhook: &Webhook) -> String {
         _ if !webhook.is_active => "disabled".to_owned(),
         0 if webhook.queued == 0 => "told of everything".to_owned(),
         0 => "to be told by a server".to_owned(),
-        failures => format!("failed {failures} times, next attempt {}", moment(webhook.next_ms)),
+        failures => format!("failed {failures} times, next attempt {} (UTC)", moment(webhook.next_ms)),
     };
     state + &dropped
 }
@@ -99,7 +99,7 @@ fn create(registry: &Registry, new: &NewWebhook, is_json: bool) -> anyhow::Resul
         println!("webhook {} is told of events while a tracking server runs", webhook.webhook_id);
     }
     if check_url(&webhook.url, &AllowedAddresses::default()).is_err() {
-        tracing::warn!("a server reaches it only with `--allow-webhook-address`: stagewright server --help");
+        tracing::warn!("a server reaches it only with `--allow-webhook-address` (see `stagewright server --help`)");
     }
     Ok(ExitCode::Done)
 }
@@ -133,7 +133,7 @@ fn deliveries(registry: &Registry, id: &str, limit: usize, is_json: bool) -> any
         print_json(&deliveries)?;
         return Ok(ExitCode::Done);
     }
-    let mut grid = table(&["at", "event", "delivery", "attempt", "outcome", "status", "reason"]);
+    let mut grid = table(&["at (UTC)", "event", "delivery", "attempt", "outcome", "status", "reason"]);
     for delivery in deliveries {
         let reason = delivery.reason.unwrap_or_default();
         grid.add_row(vec![

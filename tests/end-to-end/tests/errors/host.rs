@@ -61,7 +61,7 @@ fn database_of_tomorrow_that_may_be_read() -> Ended {
     place.run(&["runs"]).expect(0);
     place.run(&["models", "show", MODEL]).expect(0);
     place.run(&["audit", "verify"]).expect(0);
-    place.run(&["models", "alias", MODEL, "shadow", "1"])
+    place.run(&["models", "alias", &format!("{MODEL}/1"), "shadow"])
 }
 
 fn damaged_artifacts() -> Ended {
