@@ -104,8 +104,8 @@ impl Connection {
     /// Begins to write, with savepoints that need no temporary file: a host may have no folder for
     /// one.
     pub(super) fn begin_writing_parts(&self) -> Result<(), DatabaseError> {
-        // As the transaction begins, SQLite decides where it will keep what savepoints replace. What
-        // it sorts may be larger, and is not kept in memory.
+        // As the transaction begins, SQLite decides where it will keep what savepoints replace.
+        // What it sorts may be larger, and is not kept in memory.
         self.batch("PRAGMA temp_store = memory")?;
         let begun = self.execute("BEGIN IMMEDIATE", &[]);
         self.batch("PRAGMA temp_store = default")?;

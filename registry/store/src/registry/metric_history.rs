@@ -49,8 +49,8 @@ impl Registry {
         })
     }
 
-    /// Returns a page of the values of a metric of a run, deleted or not, in the order of time, step
-    /// and value: at most `limit` of those after the place `after`, which an earlier page gave.
+    /// Returns a page of the values of a metric of a run, deleted or not, in the order of time,
+    /// step and value: at most `limit` of those after the place `after`, which an earlier page gave.
     ///
     /// # Errors
     /// [`StoreError::NoRun`] or [`StoreError::Database`].
@@ -68,8 +68,8 @@ impl Registry {
     }
 
     /// Returns the values of a metric of several runs, at most `limit` in all: run by run in this
-    /// order, then in that of time, step and value. Of more than 100 runs, the first 100 count. Runs that
-    /// do not exist have no values.
+    /// order, then in that of time, step and value. Of more than 100 runs, the first 100 count.
+    /// Runs that do not exist have no values.
     ///
     /// # Errors
     /// [`StoreError::Database`].
