@@ -50,7 +50,8 @@ impl Registry {
     }
 
     /// Returns a page of the values of a metric of a run, deleted or not, in the order of time,
-    /// step and value: at most `limit` of those after the place `after`, which an earlier page gave.
+    /// step and value: at most `limit` of those after the place `after`, which an earlier page
+    /// gave.
     ///
     /// # Errors
     /// [`StoreError::NoRun`] or [`StoreError::Database`].
