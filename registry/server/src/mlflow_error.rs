@@ -119,13 +119,21 @@ impl MlflowError {
 
     /// The caller has signed in and may not do this.
     pub(crate) fn denied() -> Self {
-        Self::new(ErrorCode::PermissionDenied, "Permission denied")
+        let message = "Permission denied. An administrator can grant it: `stagewright users --help`.";
+        Self::new(ErrorCode::PermissionDenied, message)
     }
 
     /// The caller has to sign in.
     pub(crate) fn unauthenticated() -> Self {
         let message = "You are not authenticated. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or \
                        MLFLOW_TRACKING_TOKEN.";
+        Self::new(ErrorCode::Unauthenticated, message)
+    }
+
+    /// The caller has said who they are, and that is not true.
+    pub(crate) fn wrong_credentials() -> Self {
+        let message = "You are not authenticated: user and password do not belong together, or the token is unknown, \
+                       revoked or expired.";
         Self::new(ErrorCode::Unauthenticated, message)
     }
 

@@ -76,7 +76,11 @@ pub(crate) fn error(error: MlflowError, at: &Uri, wants_json: bool) -> Response<
     let html = maud::html! {
         (maud::DOCTYPE)
         html lang="en" {
-            head { meta charset="utf-8"; title { (title) " · Stagewright" } }
+            head {
+                meta charset="utf-8";
+                title { (title) " · Stagewright" }
+                link rel="stylesheet" href="/static/pages.css";
+            }
             body { main { h1 { (title) } p { (error.message) } p { a href="/" { "Overview" } } } }
         }
     };

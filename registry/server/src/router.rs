@@ -5,12 +5,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
+use axum::http::header::ACCEPT;
 use axum::http::{Method, Response};
 use axum::routing::{MethodFilter, on};
 
 use crate::app::App;
 use crate::mlflow_error::{ErrorCode, MlflowError};
 use crate::operation::{Route, answer};
+use crate::page;
 use crate::routes;
 
 /// The version of MLflow whose interface this is.
@@ -45,11 +47,20 @@ fn filter(method: &Method) -> MethodFilter {
 }
 
 /// Answers what this server does not have, such as MLflow's operations on traces and prompts. A
-/// client does not repeat a request that gets this answer.
+/// client does not repeat a request that gets this answer. A browser is shown a page.
 async fn nothing(request: Request) -> Response<Body> {
     let (method, path) = (request.method(), request.uri().path());
+    if *method == Method::GET && !path.contains("/api/") && !path.contains("/ajax-api/") && wants_html(&request) {
+        return page::error(MlflowError::missing("There is no such page here."), request.uri(), false);
+    }
     let message = format!("This server has no endpoint {method} {}.", stagewright_text::Untrusted::new(path).cut(200));
     MlflowError::new(ErrorCode::EndpointNotFound, message).into_response()
+}
+
+/// Returns whether a person is likely to read the answer.
+fn wants_html(request: &Request) -> bool {
+    let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
+    accept.is_some_and(|accept| accept.contains("text/html"))
 }
 
 #[cfg(test)]
@@ -108,6 +119,22 @@ mod tests {
             }
         }
         assert!(seen > 300, "{seen}");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_there_is_a_page_for_browsers_and_json_for_clients() {
+        let (_folder, app) = App::in_new_home(HttpLimits::default(), None);
+        let router = router(&app);
+        let paths = [("/none", true), ("/api/2.0/mlflow/traces", false), ("/ajax-api/2.0/mlflow/traces", false)];
+        for (path, has_page) in paths {
+            let request = Request::builder().uri(path).header(ACCEPT, "text/html,*/*;q=0.8").body(Body::empty());
+            let response = router.clone().call(request.expect("a request")).await.expect("an answer");
+            assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
+            let media_type = response.headers()[CONTENT_TYPE].to_str().expect("text");
+            assert_eq!(media_type.starts_with("text/html"), has_page, "{path}: {media_type}");
+            let (_, to_client) = status(&router, &Method::GET, path, "").await;
+            assert!(to_client.contains("ENDPOINT_NOT_FOUND"), "{path}: {to_client}");
+        }
     }
 
     #[tokio::test]

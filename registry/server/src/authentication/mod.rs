@@ -101,7 +101,7 @@ impl Authentication {
             return match credentials {
                 // A session ended: the browser is asked to sign in, and is not told off.
                 Credentials::Session(_) => Ok(Caller::Nobody),
-                _ => Err(MlflowError::unauthenticated()),
+                _ => Err(MlflowError::wrong_credentials()),
             };
         };
         let until = Instant::now() + expires.map_or(VERIFIED, |left| left.min(VERIFIED));
