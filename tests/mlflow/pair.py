@@ -81,6 +81,8 @@ class Pair:
         self.names = {}
         self.known = set()
         self.experiments = {}
+        # The tokens of pages, by those of the stock server.
+        self.tokens = {}
         # A list of (case, place, stock's, ours).
         self.differences = []
         self.asked = Counter()
@@ -109,7 +111,7 @@ class Pair:
     def translated(self, text):
         if text in self.names:
             return self.names[text]
-        own_token = lambda found: self.names.get(urllib.parse.unquote(found[0]), found[0])
+        own_token = lambda found: self.tokens.get(urllib.parse.unquote(found[0]), found[0])
         text = re.sub(r"(?<=page_token=)[^&]+", own_token, text)
         text = EXPERIMENT.sub(lambda found: found[1] + self.experiments.get(found[2], found[2]), text)
         return WITHIN_TEXT.sub(lambda found: found[1] + self.names.get(found[2], found[2]), text)
@@ -133,7 +135,7 @@ class Pair:
         own = lambda value, known: known.get(value, value) if isinstance(value, str) else value
         changed = dict(body)
         if "page_token" in body:
-            changed["page_token"] = own(body["page_token"], self.names)
+            changed["page_token"] = own(body["page_token"], self.tokens)
         if "experiment_id" in body:
             changed["experiment_id"] = own(body["experiment_id"], self.experiments)
         if isinstance(body.get("experiment_ids"), list):
@@ -171,11 +173,13 @@ class Pair:
                 self.learn(name, one, other)
         elif name == "experiment_id" and isinstance(theirs, str) and isinstance(ours, str):
             self.experiments.setdefault(theirs, ours)
+        elif name == "next_page_token" and isinstance(theirs, str) and isinstance(ours, str):
+            # The same token of one server may go on with another search.
+            self.tokens[theirs] = ours
         elif isinstance(theirs, str) and isinstance(ours, str) and theirs != ours:
             both = lambda pattern: pattern.fullmatch(theirs) and pattern.fullmatch(ours)
-            is_name = name == "next_page_token" or both(IDENTIFIER) or both(GENERATED_NAME)
-            # Our server may give one token for pages that the stock server tells apart.
-            is_new = theirs not in self.names and (name == "next_page_token" or ours not in self.known)
+            is_name = both(IDENTIFIER) or both(GENERATED_NAME)
+            is_new = theirs not in self.names and ours not in self.known
             if is_name and is_new:
                 self.names[theirs] = ours
                 self.known.add(ours)
@@ -221,6 +225,8 @@ class Pair:
     def same(self, name, theirs, ours):
         if name == "experiment_id":
             return self.experiments.get(theirs, theirs) == ours
+        if name == "next_page_token":
+            return self.tokens.get(theirs, theirs) == ours
         if theirs == ours and type(theirs) is type(ours):
             return True
         if isinstance(theirs, int) and isinstance(ours, int) and TIMES.search(name):

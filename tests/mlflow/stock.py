@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +11,14 @@ import time
 from pathlib import Path
 
 PATIENCE_SECONDS = 180
+
+# Ends a group of processes as soon as nobody has the other end of its standard input.
+WATCH = """
+import contextlib, os, signal, sys
+sys.stdin.read()
+with contextlib.suppress(ProcessLookupError):
+    os.killpg(int(sys.argv[1]), signal.SIGKILL)
+"""
 
 
 @contextlib.contextmanager
@@ -35,12 +42,15 @@ def stock_server():
             cwd=folder,
             env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         )
+        # It ends with this process too, in whatever way that ends.
+        watch = subprocess.Popen(
+            [sys.executable, "-S", "-c", WATCH, str(server.pid)], stdin=subprocess.PIPE, start_new_session=True
+        )
         try:
             wait_for(port, server, Path(folder) / "log")
             yield f"127.0.0.1:{port}"
         finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(server.pid, signal.SIGKILL)
+            watch.communicate()
             server.wait()
             log.close()
 

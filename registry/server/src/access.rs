@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use stagewright_store::{Permission, RunId, proxied_path};
+use stagewright_store::{Permission, RunId, StoreError, TrackingError, proxied_path};
 
 use crate::artifact_path::checked;
 use crate::caller::Caller;
@@ -55,6 +55,8 @@ pub(crate) enum Of {
     Model(&'static str),
     /// The experiment of the logged model of this identifier.
     LoggedModel(&'static str),
+    /// The experiment of this logged model, if the request names one.
+    LoggedModelIfNamed(&'static str),
     /// The experiments of the logged models in this list of objects, each of which has `model_id`.
     LoggedModels(&'static str),
     /// The experiments of the logged models whose metrics the request logs: `model_id` of itself
@@ -133,6 +135,7 @@ fn check_one(context: &Context, Need { permission, of }: Need, fields: &Fields) 
         Of::RunIfNamed(member) => fields.filled(member)?.map_or(Ok(()), on_run),
         Of::Model(member) => context.check_model(permission, fields.required(member)?),
         Of::LoggedModel(member) => on_logged_model(fields.required(member)?),
+        Of::LoggedModelIfNamed(member) => fields.filled(member)?.map_or(Ok(()), on_logged_model),
         Of::LoggedModels(member) => {
             let models = fields.objects(member)?;
             models.iter().take(MOST_NAMED).try_for_each(|model| on_logged_model(model.required("model_id")?))
@@ -192,8 +195,8 @@ fn check_source(context: &Context, permission: Permission, source: &str) -> Resu
     }
 }
 
-/// Checks that the artifacts of a new experiment may be at a location. One among the artifacts of
-/// other experiments would make them readable through this one.
+/// Checks that the artifacts of a new experiment may be at a location. One among or above the
+/// artifacts of other experiments would make them readable through this one.
 fn check_location(context: &Context, location: &str) -> Result<(), MlflowError> {
     let is_root = location.strip_prefix("mlflow-artifacts:").is_some_and(|rest| rest.trim_matches('/').is_empty());
     let path = match proxied_path(location) {
@@ -205,5 +208,14 @@ fn check_location(context: &Context, location: &str) -> Result<(), MlflowError> 
     // A number is an experiment's own folder, even if the experiment is still to come.
     let is_reserved = matches!(first, "" | "stagewright") || first.bytes().all(|byte| byte.is_ascii_digit());
     let is_anybodys = !is_reserved && context.registry.experiments_of_path(&path)?.is_empty();
-    if is_anybodys { Ok(()) } else { Err(MlflowError::denied()) }
+    // What an administrator put there is not for whoever claims the folder.
+    let has_files = || -> Result<bool, MlflowError> {
+        let is_file = match context.registry.client_file(&path) {
+            Ok(_) => true,
+            Err(StoreError::Tracking(TrackingError::NoFile { .. })) => false,
+            Err(error) => return Err(error.into()),
+        };
+        Ok(is_file || !context.registry.client_files(&path, None, 1)?.is_empty())
+    };
+    if is_anybodys && !has_files()? { Ok(()) } else { Err(MlflowError::denied()) }
 }

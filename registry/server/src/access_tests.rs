@@ -293,6 +293,56 @@ async fn nothing_that_a_caller_may_not_read_is_in_a_search_a_list_or_a_page() {
     assert!(shown > 10, "whoever may read them finds them: {shown}");
 }
 
+// invariant: Nobody reaches what they may not read through something of their own: an experiment
+// that takes the folder above it, or a version that names it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_others_is_reached_through_something_of_ones_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (callers, things) = fill(folder.path());
+    let (app, router) = application(folder.path());
+    let owned = app.registry.on_behalf_of(&app.registry.user("owner").expect("a user"));
+    owned.create_experiment_at("inner", Some("mlflow-artifacts:/team/inner"), &[]).expect("an experiment");
+    for file in ["team/inner/a.txt", "common/a.txt"] {
+        let mut upload = app.artifacts.upload().expect("an upload");
+        upload.write(b"zebra bytes").expect("bytes");
+        upload.finish(&app.registry, file).expect("a file");
+    }
+    let post = |token: &str, path: &str, body: serde_json::Value| {
+        let request = Request::builder().method(Method::POST).uri(format!("/api/2.0/mlflow/{path}"));
+        let request = request.header(AUTHORIZATION, format!("Bearer {token}")).header(CONTENT_TYPE, "application/json");
+        request.body(Body::from(body.to_string())).expect("a request")
+    };
+    let eve = &callers.of_other_experiment;
+    for taken in ["team", "team/inner", "team/inner/deeper", "common", "common/a.txt"] {
+        let body = json!({ "name": taken, "artifact_location": format!("mlflow-artifacts:/{taken}") });
+        let (status, answer) = ask(&router, post(eve, "experiments/create", body)).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{taken}: {answer}");
+    }
+    let body = json!({ "name": "free", "artifact_location": "mlflow-artifacts:/team/free" });
+    let (status, answer) = ask(&router, post(eve, "experiments/create", body)).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    // Whoever has a folder does not delete what somebody else has in it.
+    let own = app.registry.on_behalf_of(&app.registry.user("eve").expect("a user"));
+    own.create_experiment_at("outer", Some("mlflow-artifacts:/team"), &[]).expect("an administrator may");
+    let delete = Request::builder().method(Method::DELETE).uri("/api/2.0/mlflow-artifacts/artifacts/team");
+    let delete = delete.header(AUTHORIZATION, format!("Bearer {eve}")).body(Body::empty()).expect("a request");
+    let (status, answer) = ask(&router, delete).await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "{answer}");
+    assert!(app.registry.client_file("team/inner/a.txt").is_ok());
+    // A version tells the run of the logged model that it names.
+    let mallory = &callers.of_other_model;
+    for named in [json!({ "model_id": things.logged_model }), json!({ "modelId": things.logged_model })] {
+        let mut body = json!({ "name": "other", "source": "s3://bucket/a" });
+        body.as_object_mut().expect("members").extend(named.as_object().expect("members").clone());
+        let (status, answer) = ask(&router, post(mallory, "model-versions/create", body)).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{answer}");
+        assert!(!answer.contains(things.run.as_str()), "{answer}");
+    }
+    let body = json!({ "name": "other", "source": "s3://bucket/a" });
+    let (status, answer) = ask(&router, post(mallory, "model-versions/create", body)).await;
+    assert_eq!(status, StatusCode::OK, "{answer}");
+}
+
 // A route that is added, or that needs something else, is looked at by a person.
 #[test]
 fn the_table_of_routes_is_the_one_that_was_looked_at() {

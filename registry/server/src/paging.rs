@@ -1,12 +1,15 @@
 //! Pages of results: the tokens that a client sends back for the next one.
 
-use stagewright_store::{Page, StoreError};
+use stagewright_store::{Page, StoreError, Visible};
 
 use crate::mlflow_error::MlflowError;
 use crate::request::Fields;
 
 /// The beginning of our tokens, by which one of another server is told from them.
 const MARK: &str = "at-";
+
+/// The least results of a search of which the caller may not read all.
+const LEAST_SEARCHED: usize = 1_000;
 
 /// A page that a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,27 +52,37 @@ impl Asked {
         Page { limit: self.limit + 1, offset }
     }
 
-    /// Returns the results of the page among those that `is_visible`, and the token of the next
-    /// page, if there is one. `search` returns a page of all results.
+    /// Returns the results of the page among those that the caller may read (`None`: all), and the
+    /// token of the next page, if there is one. `search` returns a page of all results.
+    ///
+    /// A position counts what the caller may read alone. One that counted the rest too would tell
+    /// how many hidden names there are between two of the caller's own.
     ///
     /// # Errors
     /// Those of `search`.
-    pub(crate) fn page<T>(
+    pub(crate) fn page<T, K>(
         self,
         search: impl Fn(Page) -> Result<Vec<T>, StoreError>,
-        is_visible: impl Fn(&T) -> bool,
+        visible: Option<&Visible<K>>,
+        is_in: impl Fn(&Visible<K>, &T) -> bool,
     ) -> Result<(Vec<T>, Option<String>), MlflowError> {
-        let (mut results, mut position) = (Vec::new(), self.start);
-        let size = self.limit.saturating_add(1);
+        let hides_nothing = |visible: &&Visible<K>| matches!(visible, Visible::AllBut(others) if others.is_empty());
+        let Some(visible) = visible.filter(|visible| !hides_nothing(visible)) else {
+            let mut results = search(self.with_one_more())?;
+            let next = self.cut(&mut results);
+            return Ok((results, next));
+        };
+        let (mut results, mut position, mut offset) = (Vec::new(), 0, 0);
+        let size = self.limit.saturating_add(1).max(LEAST_SEARCHED);
         loop {
-            let offset = usize::try_from(position).unwrap_or(usize::MAX);
             let found = search(Page { limit: size, offset })?;
             let is_last = found.len() < size;
-            for result in found {
-                if is_visible(&result) {
-                    if results.len() == self.limit {
-                        return Ok((results, Some(token(position))));
-                    }
+            offset = offset.saturating_add(size);
+            for result in found.into_iter().filter(|result| is_in(visible, result)) {
+                if results.len() == self.limit {
+                    return Ok((results, Some(token(position))));
+                }
+                if position >= self.start {
                     results.push(result);
                 }
                 position += 1;
@@ -126,6 +139,33 @@ mod tests {
             }
         }
         assert_eq!(seen, all);
+    }
+
+    // invariant: No token tells of what the caller may not read: pages are those of a server that
+    // has nothing else.
+    #[test]
+    fn pages_are_the_same_whatever_is_hidden_between_them() {
+        let pages = |all: &[u32], visible: Option<&Visible<u32>>| {
+            let (mut pages, mut query) = (Vec::new(), String::from("max_results=2"));
+            loop {
+                let asked = Asked::read(&Fields::of_query(&query), 100, 1000).expect("a page");
+                let search = |page: Page| Ok(all.iter().copied().skip(page.offset).take(page.limit).collect());
+                let (found, next) = asked.page(search, visible, Visible::contains).expect("results");
+                pages.push((found, next.clone()));
+                match next {
+                    Some(token) => query = format!("max_results=2&page_token={token}"),
+                    None => return pages,
+                }
+            }
+        };
+        let own = [3, 1_500, 1_501, 2_999, 3_000];
+        let all: Vec<u32> = (0..3_001).collect();
+        let others = all.iter().copied().filter(|number| !own.contains(number)).collect();
+        let expected = pages(&own, None);
+        assert_eq!(expected.len(), 3);
+        assert_eq!(pages(&all, Some(&Visible::Only(own.to_vec()))), expected);
+        assert_eq!(pages(&all, Some(&Visible::AllBut(others))), expected);
+        assert_eq!(pages(&own, Some(&Visible::AllBut(Vec::new()))), expected);
     }
 
     #[test]

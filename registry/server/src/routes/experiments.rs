@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use stagewright_store::search::Entity;
-use stagewright_store::{DatasetSummary, Experiment, Permission, StoreError};
+use stagewright_store::{DatasetSummary, Experiment, Permission, StoreError, Visible};
 use stagewright_text::Untrusted;
 
 use super::fields::{check_key, check_length, experiment_id, experiment_ids, filter, order, view};
@@ -120,9 +120,9 @@ fn search(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (filter, order) = (filter(fields, Entity::Experiments)?, order(fields, Entity::Experiments)?);
     let (view, asked) = (view(fields, "view_type")?, Asked::read(fields, 1_000, MOST)?);
     let visible = app.visible_experiments()?;
-    let is_visible = |experiment: &Experiment| visible.as_ref().is_none_or(|visible| visible.contains(&experiment.id));
-    let (found, next_page_token) =
-        asked.page(|page| app.registry.search_experiments(&filter, &order, view, page), is_visible)?;
+    let search = |page| app.registry.search_experiments(&filter, &order, view, page);
+    let is_in = |visible: &Visible<i64>, experiment: &Experiment| visible.contains(&experiment.id);
+    let (found, next_page_token) = asked.page(search, visible.as_ref(), is_in)?;
     reply(&Found { experiments: found.iter().map(WireExperiment::from).collect(), next_page_token })
 }
 

@@ -3,7 +3,7 @@
 use axum::http::Method;
 use serde::Serialize;
 use stagewright_store::search::Entity;
-use stagewright_store::{LifecycleStage, ModelVersion, NewForeignVersion, Permission, StoreError};
+use stagewright_store::{LifecycleStage, ModelVersion, NewForeignVersion, Permission, StoreError, Visible};
 
 use super::fields::{filter_of_models, order, parsed_run_id};
 use super::registered_models::{BY_CLIENT, check_tags, stage};
@@ -27,7 +27,8 @@ pub(super) fn routes() -> Vec<Route> {
             "/mlflow/model-versions/create",
             Needs::edit(Of::Model("name"))
                 .and(Permission::Read, Of::Source("source"))
-                .and(Permission::Read, Of::RunIfNamed("run_id")),
+                .and(Permission::Read, Of::RunIfNamed("run_id"))
+                .and(Permission::Read, Of::LoggedModelIfNamed("model_id")),
             create,
         ),
         Route::new(Method::PATCH, "/mlflow/model-versions/update", Needs::edit(Of::Model("name")), update),
@@ -140,10 +141,9 @@ fn search(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let (filter, order) = (filter_of_models(fields, Entity::ModelVersions)?, order(fields, Entity::ModelVersions)?);
     let asked = Asked::read(fields, PAGE, MOST)?;
     let visible = app.visible_models()?;
-    let is_visible =
-        |version: &ModelVersion| visible.as_ref().is_none_or(|visible| visible.contains(version.model.as_str()));
-    let (versions, next_page_token) =
-        asked.page(|page| app.registry.search_versions(&filter, &order, page), is_visible)?;
+    let search = |page| app.registry.search_versions(&filter, &order, page);
+    let is_in = |visible: &Visible<String>, version: &ModelVersion| visible.contains(version.model.as_str());
+    let (versions, next_page_token) = asked.page(search, visible.as_ref(), is_in)?;
     reply(&Found { model_versions: versions.iter().map(WireVersion::from).collect(), next_page_token })
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use stagewright_store::search::Entity;
-use stagewright_store::{CHAMPION, LifecycleStage, Model, ModelVersion, NewModel, StoreError, Verdict};
+use stagewright_store::{CHAMPION, LifecycleStage, Model, ModelVersion, NewModel, StoreError, Verdict, Visible};
 use stagewright_text::Untrusted;
 
 use super::fields::{check_key, check_length, filter_of_models, order};
@@ -138,8 +138,9 @@ fn search(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
         (filter_of_models(fields, Entity::RegisteredModels)?, order(fields, Entity::RegisteredModels)?);
     let asked = Asked::read(fields, PAGE, MOST)?;
     let visible = app.visible_models()?;
-    let is_visible = |model: &Model| visible.as_ref().is_none_or(|visible| visible.contains(model.name.as_str()));
-    let (models, next_page_token) = asked.page(|page| app.registry.search_models(&filter, &order, page), is_visible)?;
+    let search = |page| app.registry.search_models(&filter, &order, page);
+    let is_in = |visible: &Visible<String>, model: &Model| visible.contains(model.name.as_str());
+    let (models, next_page_token) = asked.page(search, visible.as_ref(), is_in)?;
     let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
     let latest = app.registry.latest_versions(&names)?;
     let registered_models = models.iter().map(|model| WireModel::with_latest(model, &latest)).collect();

@@ -2,7 +2,7 @@
 //! be a secret, and events of all experiments and models are sent there.
 
 use serde::Serialize;
-use stagewright_store::{NewWebhook, Webhook, WebhookChange, WebhookDelivery, WebhookEvent, WebhookSecret};
+use stagewright_store::{NewWebhook, Visible, Webhook, WebhookChange, WebhookDelivery, WebhookEvent, WebhookSecret};
 use stagewright_text::Untrusted;
 use stagewright_webhooks::try_webhook;
 
@@ -159,7 +159,8 @@ fn list(context: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let is_listed = |webhook: &&Webhook| all || webhook.events.iter().any(|event| event.is_of_mlflow());
     let (found, next_page_token) = asked.page(
         |page| Ok(webhooks.iter().filter(is_listed).skip(page.offset).take(page.limit).collect()),
-        |_: &&Webhook| true,
+        None::<&Visible<()>>,
+        |_, _| true,
     )?;
     reply(&Listed { webhooks: found.into_iter().map(WireWebhook::of).collect(), next_page_token })
 }

@@ -202,6 +202,11 @@ pub(crate) fn a_path_of_a_file_belongs_to_its_experiments(world: &World) {
     assert_eq!(owners("shared/ab/artifacts/a"), [outer]);
     assert_eq!(owners("shared/deep/ab"), [inner]);
     assert_eq!(owners("shared/deeper"), [outer]);
+    // Whoever has a folder has what is in it.
+    assert_eq!(owners("shared"), [outer, inner]);
+    at("further", "mlflow-artifacts:/team/a/b");
+    assert_eq!(owners("team/a").len(), 1);
+    assert_eq!(owners("team/a/c"), [0_i64; 0]);
     for nobodys in ["", "sharedx/a", "4711/a", "stagewright/models/churn/1", "bucket"] {
         assert_eq!(owners(nobodys), [0_i64; 0], "{nobodys}");
     }

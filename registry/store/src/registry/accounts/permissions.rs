@@ -102,7 +102,8 @@ impl Registry {
                 FROM experiment_permissions
                 JOIN users ON users.id = user_id JOIN experiments ON experiments.id = experiment
                 WHERE (CAST(?1 AS BIGINT) IS NULL OR user_id = ?1) ORDER BY users.name, experiments.id";
-            let models = "SELECT users.name, registered_models.id, registered_models.name, permission FROM model_permissions
+            let models =
+                "SELECT users.name, registered_models.id, registered_models.name, permission FROM model_permissions
                 JOIN users ON users.id = user_id JOIN registered_models ON registered_models.id = model
                 WHERE (CAST(?1 AS BIGINT) IS NULL OR user_id = ?1) ORDER BY users.name, registered_models.name";
             let mut grants = Vec::new();
@@ -183,12 +184,17 @@ impl Registry {
     }
 
     /// Returns the experiments to which a path of the proxy of artifacts belongs: the one whose
-    /// number it begins with, and the one whose artifact location contains it most closely. Whoever
-    /// asks for the path needs a permission on all of them. A path of none is an administrator's.
+    /// number it begins with, the one whose artifact location contains it most closely, and those
+    /// whose locations are below it: whoever deletes a folder deletes what is in it. Whoever asks
+    /// for the path needs a permission on all of them. A path of none is an administrator's, and so
+    /// is the root.
     ///
     /// # Errors
     /// [`StoreError::Database`].
     pub fn experiments_of_path(&self, path: &str) -> Result<Vec<i64>, StoreError> {
+        if path.is_empty() {
+            return Ok(Vec::new());
+        }
         let first = path.split('/').next().unwrap_or_default();
         self.read("look for the experiment of a file", |connection| {
             let mut found: Vec<i64> = Vec::new();
@@ -198,17 +204,23 @@ impl Registry {
             }
             // Few experiments have a location, and of these few one with this server.
             let located = "SELECT id, artifact_location FROM experiments WHERE artifact_location IS NOT NULL";
-            let mut closest: Option<(usize, Vec<i64>)> = None;
+            let (mut closest, mut below): (Option<(usize, Vec<i64>)>, Vec<i64>) = (None, Vec::new());
             for row in connection.query(located, &[])? {
                 let (id, location): (i64, String) = (row.get(0)?, row.get(1)?);
-                let Some(root) = proxied_path(&location).filter(|root| contains(root, path)) else { continue };
+                let Some(root) = proxied_path(&location) else { continue };
+                if root != path && contains(path, &root) {
+                    below.push(id);
+                }
+                if !contains(&root, path) {
+                    continue;
+                }
                 match &mut closest {
                     Some((length, _)) if root.len() < *length => {}
                     Some((length, same)) if root.len() == *length => same.push(id),
                     _ => closest = Some((root.len(), vec![id])),
                 }
             }
-            found.extend(closest.into_iter().flat_map(|(_, ids)| ids));
+            found.extend(closest.into_iter().flat_map(|(_, ids)| ids).chain(below));
             Ok(found)
         })
     }
