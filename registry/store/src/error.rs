@@ -554,7 +554,7 @@ pub enum StoreError {
     /// The registry refuses a request of a client of the tracking server.
     #[error(transparent)]
     Tracking(#[from] TrackingError),
-    /// What a user, a token or a permission cannot be.
+    /// A user, a token or a permission cannot be as asked.
     #[error(transparent)]
     Account(#[from] AccountError),
     /// An outcome cannot be recorded.

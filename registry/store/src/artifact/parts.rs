@@ -83,7 +83,7 @@ pub struct PartWriter {
 #[derive(Debug)]
 pub enum Assembled {
     /// Now; the file is to be finished, and the upload then closed.
-    Now(Upload, OpenParts),
+    Now(Box<Upload>, OpenParts),
     /// The file had appeared before: a client repeats a request whose answer it has not seen.
     Before(Digest),
 }
@@ -183,7 +183,7 @@ impl ArtifactStore {
         let completed = self.directory().join(COMPLETED);
         create_private(&completed).map_err(io_error("create", &completed))?;
         let completed = completed.join(id);
-        Ok(Assembled::Now(upload, OpenParts { folder, completed, note, _lock: lock }))
+        Ok(Assembled::Now(Box::new(upload), OpenParts { folder, completed, note, _lock: lock }))
     }
 
     /// Removes an upload and its parts.

@@ -20,6 +20,7 @@
 mod connection;
 mod error;
 mod failure;
+mod newer_format;
 mod owner;
 mod pool;
 #[cfg(feature = "postgres")]
@@ -37,7 +38,6 @@ use std::time::Instant;
 use crate::error::{StoreError, io_error};
 #[cfg(feature = "postgres")]
 use crate::fsyncs::count_fsync;
-use crate::registry::NewerFormat;
 
 use connection::Address;
 use pool::Pool;
@@ -46,6 +46,7 @@ use turns::Turns;
 pub(crate) use connection::{Access, Connection, Scope};
 pub use error::DatabaseError;
 pub(crate) use failure::{Failure, Outcome};
+pub(crate) use newer_format::NewerFormat;
 pub(crate) use owner::OwnerLock;
 pub(crate) use signal::Signal;
 pub(crate) use url::{is_url, without_password};

@@ -3,10 +3,10 @@
 //!
 //! The program that converts a database knows what it changed, and the older ones cannot. So it
 //! leaves a row, the oldest formats whose programs may read and write, and older programs keep to
-//! it. Programs before format 10 do not know the row, and refuse every newer format. The decision is
-//! docs/decisions/older-programs-may-read.md.
+//! it. Programs before format 10 do not know the row, and refuse every newer format. The decision
+//! is docs/decisions/older-programs-may-read.md.
 
-use crate::database::{Connection, Database, Outcome, values};
+use crate::database::{Connection, Database, NewerFormat, Outcome, values};
 use crate::error::StoreError;
 
 /// The format that this program writes. It is in SQLite's `user_version` or PostgreSQL's table
@@ -15,8 +15,8 @@ pub(super) const FORMAT: u32 = 10;
 
 /// The oldest format whose program may read the tables of [`FORMAT`]. It stays where it is as long
 /// as a format only adds tables, indexes and columns that may be absent from an answer. It rises to
-/// [`FORMAT`] when a table or column that older programs read is removed, renamed or means something
-/// else.
+/// [`FORMAT`] when a table or column that older programs read is removed, renamed or means
+/// something else.
 const READ_FROM: u32 = 10;
 /// The oldest format whose program may write them. It rises to [`FORMAT`] also when something must
 /// be written together with what older programs write, or limits who may write.
@@ -25,7 +25,7 @@ const WRITE_FROM: u32 = 10;
 /// The most characters of a program's version that are believed.
 const MAX_VERSION_CHARACTERS: usize = 40;
 
-/// What the maker of a format says about older programs.
+/// The word of a format's maker about older programs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct UsableBy {
     read_from: u32,
@@ -34,7 +34,7 @@ struct UsableBy {
     program: String,
 }
 
-/// What this program may do with a database.
+/// The right of this program to a database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Standing {
     /// It has no tables.
@@ -47,17 +47,6 @@ pub(super) enum Standing {
     Readable(NewerFormat),
     /// It has a newer format that this program must leave alone.
     Closed(u32),
-}
-
-/// A newer format that this program may read and not write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct NewerFormat {
-    /// The format of the database.
-    pub(crate) found: u32,
-    /// The format of this program.
-    pub(crate) known: u32,
-    /// The version of the program that made the format.
-    pub(crate) program: String,
 }
 
 /// Returns what this program may do with the database. Writes nothing.

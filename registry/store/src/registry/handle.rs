@@ -6,7 +6,6 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::database::{Connection, Database, Outcome, OwnerLock, Scope};
 use crate::error::StoreError;
-use crate::registry::accounts::User;
 
 /// Runs, stages and models, in one database. Cheap to clone; usable from any thread.
 #[derive(Clone)]
@@ -33,14 +32,11 @@ impl Registry {
     /// the first 200 characters.
     #[must_use]
     pub fn acting_as(&self, actor: &str) -> Self {
-        Self { inner: self.inner.clone(), actor: actor.chars().take(200).collect::<String>().into(), creator: self.creator }
-    }
-
-    /// Returns the same registry on behalf of a user: the audit attributes its changes to the user,
-    /// who manages what is created through it.
-    #[must_use]
-    pub fn on_behalf_of(&self, user: &User) -> Self {
-        Self { creator: Some(user.id), ..self.acting_as(&user.name) }
+        Self {
+            inner: self.inner.clone(),
+            actor: actor.chars().take(200).collect::<String>().into(),
+            creator: self.creator,
+        }
     }
 
     /// Returns where the database is: a path, or a URL without its password.

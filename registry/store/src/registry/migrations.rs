@@ -4,10 +4,10 @@
 //! SQLite; [`for_postgres`] replaces the few words that PostgreSQL spells differently. A migration
 //! is never edited after a release.
 
-use crate::database::{Connection, Database, Outcome, Scope, values};
+use crate::database::{Connection, Database, NewerFormat, Outcome, Scope, values};
 use crate::digest::Digest;
 use crate::error::StoreError;
-use crate::registry::compatibility::{self, FORMAT, NewerFormat, Standing};
+use crate::registry::compatibility::{self, FORMAT, Standing};
 use crate::registry::{audit, row_memory};
 
 const MIGRATIONS: [&str; FORMAT as usize] = [

@@ -93,7 +93,6 @@ pub use audit::{AuditCheck, AuditDifference, AuditEntry, AuditPage, AuditSearch}
 pub use bounded_page::RunPage;
 pub use client_files::{ClientFile, FileEntry, check_file_path, check_upload_path, proxied_path};
 pub use client_runs::{NewClientRun, RunUpdate};
-pub(crate) use compatibility::NewerFormat;
 pub use deployments::{
     ArmCounts, Deployment, DeploymentArm, DeploymentError, DeploymentRevision, DeploymentStatus, DeploymentStep,
     DeploymentStrategy, NewDeployment,

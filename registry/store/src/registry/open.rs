@@ -41,8 +41,8 @@ impl Registry {
     /// today's format writes nothing.
     ///
     /// # Errors
-    /// [`StoreError::TooNew`] if the registry's format is newer and its maker lets no program of this
-    /// format read it, [`StoreError::Database`] or [`StoreError::Io`].
+    /// [`StoreError::TooNew`] if the registry's format is newer and its maker lets no program of
+    /// this format read it, [`StoreError::Database`] or [`StoreError::Io`].
     pub fn open(path: impl Into<PathBuf>) -> Result<Self, StoreError> {
         Self::open_as(path, OpenMode::Full)
     }

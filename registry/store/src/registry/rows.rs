@@ -36,7 +36,7 @@ pub(super) fn insert_all<T>(
     }
     if !connection.is_sqlite() {
         let columns = columns(insert, rows, own);
-        return Ok(connection.execute_lists(&insert.from_lists(shared), shared, &columns)?);
+        return Ok(connection.execute_lists(&insert.of_lists(shared), shared, &columns)?);
     }
     let (sql, mut changed) = (insert.of_a_row(shared), 0);
     each(shared, rows, own, |row| {
@@ -60,7 +60,7 @@ pub(super) fn insert_all_returning<T>(
     }
     if !connection.is_sqlite() {
         let columns = columns(insert, rows, own);
-        return Ok(connection.query_lists(&insert.from_lists(shared), shared, &columns)?);
+        return Ok(connection.query_lists(&insert.of_lists(shared), shared, &columns)?);
     }
     let (sql, mut returned) = (insert.of_a_row(shared), Vec::new());
     each(shared, rows, own, |row| {
@@ -79,7 +79,7 @@ impl Insert<'_> {
 
     /// Returns the statement for rows whose columns are lists, in PostgreSQL's dialect. The types
     /// are named, because nothing else tells the server.
-    fn from_lists(&self, shared: &[Value]) -> String {
+    fn of_lists(&self, shared: &[Value]) -> String {
         let mut chosen = String::new();
         for (place, value) in (1..).zip(shared) {
             let kind = if matches!(value, Value::Text(_)) { Kind::Text } else { Kind::Integer };
@@ -207,7 +207,7 @@ mod tests {
         let shared = [Value::Integer(7)];
         assert_eq!(insert.of_a_row(&shared), "INSERT INTO t (a, b, c) VALUES (?1, ?2, ?3) RETURNING b");
         assert_eq!(
-            insert.from_lists(&shared),
+            insert.of_lists(&shared),
             "INSERT INTO t (a, b, c) SELECT CAST(?1 AS BIGINT), listed.* \
              FROM unnest(CAST(?2 AS TEXT[]), CAST(?3 AS DOUBLE PRECISION[])) AS listed RETURNING b"
         );

@@ -102,7 +102,7 @@ pub enum TrackingError {
     /// A file in parts cannot be as it was asked for.
     #[error("{problem}")]
     BadParts {
-        /// What is wrong.
+        /// The fault, as a sentence.
         problem: String,
     },
     /// The parts of a file are too many bytes together.
@@ -130,7 +130,9 @@ pub enum TrackingError {
         id: String,
     },
     /// A webhook cannot be told of this.
-    #[error("`{event}` is no event of webhooks\nhint: docs/webhooks.md lists them: `model_version.created`, `run.finished`, ...")]
+    #[error(
+        "`{event}` is no event of webhooks\nhint: docs/webhooks.md lists them: `model_version.created`, `run.finished`, ..."
+    )]
     NoWebhookEvent {
         /// The text, cut.
         event: String,
@@ -138,7 +140,7 @@ pub enum TrackingError {
     /// A webhook cannot be as it was asked for.
     #[error("{problem}\nhint: stagewright webhooks create NAME --url https://HOST/PATH --event run.failed")]
     BadWebhook {
-        /// What is wrong.
+        /// The fault, as a sentence.
         problem: String,
     },
     /// A pipeline's version moves between stages by other rules than a client's.

@@ -1,5 +1,5 @@
-//! What many rows say of a version: aliases, artifacts, metrics, parameters, tags. They are read of
-//! many versions at once, since each statement is a round trip to a server.
+//! The parts of a version that have rows of their own: aliases, artifacts, metrics, parameters,
+//! tags. They are read of many versions at once, since each statement is a round trip to a server.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,7 +9,7 @@ use crate::registry::references::{self, Reference};
 /// The most versions that one statement asks for.
 const PIECE: usize = 500;
 
-/// What many rows say of one version.
+/// The parts of one version that have rows of their own.
 #[derive(Debug, Default)]
 pub(super) struct Parts {
     /// The aliases, without `champion`, by name.

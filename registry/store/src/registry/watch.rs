@@ -52,8 +52,8 @@ impl Registry {
     }
 
     fn changes(&self) -> Result<Changes, StoreError> {
-        // A program of a newer format may have converted the tables meanwhile, to some that this one
-        // may not read.
+        // A program of a newer format may have converted the tables meanwhile, to some that this
+        // one may not read.
         migrations::check_current(self.database())?;
         self.read("look for changes of models", |connection| {
             let query = "SELECT seq, (SELECT CAST(coalesce(sum(revision), 0) AS BIGINT) FROM deployments

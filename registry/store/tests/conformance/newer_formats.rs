@@ -28,7 +28,8 @@ fn known(world: &World) -> u32 {
     world.rows(format_query(world))[0].parse().unwrap()
 }
 
-// invariant: A program uses the tables of a newer format as far as their maker says, and no further.
+// invariant: A program uses the tables of a newer format as far as their maker says, and no
+// further.
 pub(crate) fn a_newer_format_is_only_read_if_its_maker_says_so(world: &World) {
     let known = known(world);
     let champion = world.approved("churn");

@@ -43,6 +43,15 @@ pub struct AccountsState {
 const COLUMNS: &str = "id, name, is_admin, created_ms FROM users";
 
 impl Registry {
+    /// Returns the same registry on behalf of a user: the audit attributes its changes to the user,
+    /// who manages what is created through it.
+    #[must_use]
+    pub fn on_behalf_of(&self, user: &User) -> Self {
+        let mut registry = self.acting_as(&user.name);
+        registry.creator = Some(user.id);
+        registry
+    }
+
     /// Returns what all accounts have in common.
     ///
     /// # Errors
