@@ -67,9 +67,8 @@ mod table;
 mod write_beneath;
 
 pub use artifact::{
-    Assembled, MOST_PARTS, OpenParts, PARTS_LIFETIME, PartWriter, PartsUpload,
-    ArtifactKind, ArtifactStore, Blob, BlobWriter, CollectedArtifact, Document, OpenFile, SharedArtifact,
-    SharedArtifacts, Staging, UnknownKind, Upload,
+    ArtifactKind, ArtifactStore, Assembled, Blob, BlobWriter, CollectedArtifact, Document, MOST_PARTS, OpenFile,
+    OpenParts, PARTS_LIFETIME, PartWriter, PartsUpload, SharedArtifact, SharedArtifacts, Staging, UnknownKind, Upload,
 };
 pub use batch_fault::{BatchFault, BatchProblem};
 pub use database::DatabaseError;
@@ -80,20 +79,22 @@ pub use fsyncs::fsyncs;
 pub use home::Home;
 pub use packed::{CANONICAL_NAN, MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 pub use registry::{
-    AccountError, AccountsState, ArmCounts, ArtifactRecord, ArtifactUse, AuditCheck, AuditDifference, AuditEntry, AuditPage, AuditSearch, CACHED, CHAMPION, ChampionChange,
-    ChampionChangeKind, ChangedDestination, ClientFile, Dataset, DatasetInput, DatasetName, DatasetSummary, Deployment,
-    DeploymentArm, DeploymentError, DeploymentRevision, DeploymentStatus, DeploymentStep, DeploymentStrategy,
-    Experiment, ExperimentRow, FAILED, FINISHED, FileEntry, ForeignSource, ForeignState, Grant, HeldHook, HookProgress, Imported, ImportedClientRun,
-    ImportedKind, ImportedLoggedModel, ImportedRun, ImportedVersion,
-    InputRecord, JudgedAgainst, LifecycleStage, LogLine, LoggedMetric, MOST_COUNTED_RUNS, LoggedModel, LoggedModelMetric,
-    LoggedModelOrder, LoggedModelSearch, LoggedModelStatus, MAX_OUTCOMES, MAX_OUTCOMES_AT_ONCE, MetricHistory,
-    CurvePoint, MetricCurve, MetricPoint, MetricRecord, Model, ModelOutput, ModelVersion, NewClientRun, NewDeployment, NewForeignVersion,
-    NewLoggedModel, NewModel, NewOutcome, NewRun, NewVerdict, NewVersion, Numbering, OfDataset, OpenMode,
-    OutcomePosting, OutcomeTally, PERSON, Page, Permission, Promotion, PromotionRequest, PromotionState, RecordedOutcome,
-    Reference, Registration, Registry, Resource, Token, TokenSecret, User, Visible, RegistryWatch, Remote, RowMemory, Run, RunColumns, RunId, RunInputs, RunPage, RunPoint, RunRow, RunStatus, RunTable, RunUpdate, RunningLine, RunningStep, NamedValue,
-    SOURCE_TAG, StageRecord, TrackingError, UseKind, Verdict, VerdictReason, VersionManifest, VersionObject, VersionVerdict, ViewType, check_file_path, check_upload_path,
-    proxied_path, HeldWebhook, NewWebhook, QueuedEvent, Webhook, WebhookAttempt, WebhookChange, WebhookDelivery,
-    WebhookEvent, WebhookOutcome, WebhookSecret,
+    AccountError, AccountsState, ArmCounts, ArtifactRecord, ArtifactUse, AuditCheck, AuditDifference, AuditEntry,
+    AuditPage, AuditSearch, CACHED, CHAMPION, ChampionChange, ChampionChangeKind, ChangedDestination, ClientFile,
+    CurvePoint, Dataset, DatasetInput, DatasetName, DatasetSummary, Deployment, DeploymentArm, DeploymentError,
+    DeploymentRevision, DeploymentStatus, DeploymentStep, DeploymentStrategy, Experiment, ExperimentRow, FAILED,
+    FINISHED, FileEntry, ForeignSource, ForeignState, Grant, HeldHook, HeldWebhook, HookProgress, Imported,
+    ImportedClientRun, ImportedKind, ImportedLoggedModel, ImportedRun, ImportedVersion, InputRecord, JudgedAgainst,
+    LifecycleStage, LogLine, LoggedMetric, LoggedModel, LoggedModelMetric, LoggedModelOrder, LoggedModelSearch,
+    LoggedModelStatus, MAX_OUTCOMES, MAX_OUTCOMES_AT_ONCE, MOST_COUNTED_RUNS, MetricCurve, MetricHistory, MetricPoint,
+    MetricRecord, Model, ModelOutput, ModelVersion, NamedValue, NewClientRun, NewDeployment, NewForeignVersion,
+    NewLoggedModel, NewModel, NewOutcome, NewRun, NewVerdict, NewVersion, NewWebhook, Numbering, OfDataset, OpenMode,
+    OutcomePosting, OutcomeTally, PERSON, Page, Permission, Promotion, PromotionRequest, PromotionState, QueuedEvent,
+    RecordedOutcome, Reference, Registration, Registry, RegistryWatch, Remote, Resource, RowMemory, Run, RunColumns,
+    RunId, RunInputs, RunPage, RunPoint, RunRow, RunStatus, RunTable, RunUpdate, RunningLine, RunningStep, SOURCE_TAG,
+    StageRecord, Token, TokenSecret, TrackingError, UseKind, User, Verdict, VerdictReason, VersionManifest,
+    VersionObject, VersionVerdict, ViewType, Visible, Webhook, WebhookAttempt, WebhookChange, WebhookDelivery,
+    WebhookEvent, WebhookOutcome, WebhookSecret, check_file_path, check_upload_path, proxied_path,
 };
 pub use schema::{DataType, Field, MAX_NAME_BYTES, Role, Schema, SchemaError, UnknownName};
 pub use table::{ExportFile, Formulas, ParquetExport, Table, TableWriter, export_bytes, export_csv, export_parquet};

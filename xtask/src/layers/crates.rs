@@ -21,7 +21,14 @@ const ORDER: &[(&str, &[&str])] = &[
     ),
     (
         "stagewright-server",
-        &["stagewright-text", "stagewright-outgoing", "stagewright-store", "stagewright-http", "stagewright-webhooks", "stagewright-pages"],
+        &[
+            "stagewright-text",
+            "stagewright-outgoing",
+            "stagewright-store",
+            "stagewright-http",
+            "stagewright-webhooks",
+            "stagewright-pages",
+        ],
     ),
     ("stagewright-data", &["stagewright-text", "stagewright-outgoing", "stagewright-store"]),
     (

@@ -10,8 +10,8 @@ use crate::error::StoreError;
 use crate::registry::audit::NewEntry;
 use crate::registry::handle::Registry;
 use crate::registry::names::{CHAMPION, check_name, shortened};
-use crate::registry::{ids, models};
 use crate::registry::webhooks::occurrence;
+use crate::registry::{ids, models};
 
 impl Registry {
     /// Moves an alias to version `new` (`None` removes it), if it still points to `expected`

@@ -9,8 +9,8 @@ use crate::registry::handle::{Registry, now_ms};
 use crate::registry::names::{CLIENT, check_key};
 use crate::registry::run_id::RunId;
 use crate::registry::runs::{Run, RunStatus};
-use crate::registry::{experiments, logging, rows};
 use crate::registry::webhooks::occurrence;
+use crate::registry::{experiments, logging, rows};
 
 /// The facts known when a client begins a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -109,7 +109,8 @@ impl Registry {
                 Some(status) if status != RunStatus::Running => {
                     // Of two that end it at once, one does.
                     let lock = if connection.is_sqlite() { "" } else { "FOR NO KEY UPDATE" };
-                    let before = connection.one(&format!("SELECT status FROM runs WHERE id = ?1 {lock}"), values![id])?;
+                    let before =
+                        connection.one(&format!("SELECT status FROM runs WHERE id = ?1 {lock}"), values![id])?;
                     Some(status).filter(|status| before.get::<String>(0).is_ok_and(|before| before != status.name()))
                 }
                 _ => None,

@@ -18,8 +18,8 @@ use crate::registry::run_id::RunId;
 use crate::registry::tracking_error::TrackingError;
 use crate::registry::transitions::stage_of;
 use crate::registry::versions::{self, ModelVersion};
-use crate::registry::{ids, rows};
 use crate::registry::webhooks::occurrence;
+use crate::registry::{ids, rows};
 
 /// The facts known when a client registers a version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

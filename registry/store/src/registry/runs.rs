@@ -13,8 +13,8 @@ use crate::registry::metric::LoggedMetric;
 use crate::registry::names::{CLIENT, check_key, shortened};
 use crate::registry::run_id::{RunId, is_hex};
 use crate::registry::run_inputs::{self, RunInputs};
-use crate::registry::{experiments, rows, running_rows};
 use crate::registry::webhooks::occurrence;
+use crate::registry::{experiments, rows, running_rows};
 
 /// The status of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
