@@ -12,8 +12,7 @@ use crate::artifact_path::checked;
 use crate::caller::Caller;
 use crate::context::Context;
 use crate::mlflow_error::MlflowError;
-use crate::request::Fields;
-use crate::routes::{no_experiment_named, number_of_experiment};
+use crate::request::{Fields, number_of_experiment};
 
 /// The most runs or models that one request is checked for. No operation takes more.
 const MOST_NAMED: usize = 1_000;
@@ -127,7 +126,7 @@ fn check_one(context: &Context, Need { permission, of }: Need, fields: &Fields) 
             let name = fields.required(member)?;
             match context.registry.experiment(name)? {
                 Some(experiment) => context.check_experiment(permission, experiment.id),
-                None => Err(no_experiment_named(name)),
+                None => Err(MlflowError::no_experiment_named(name)),
             }
         }
         Of::Run => on_run(fields.run_id()?),

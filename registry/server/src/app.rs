@@ -145,7 +145,10 @@ impl App {
 
     /// Returns an application over a new home.
     #[cfg(test)]
-    pub(crate) fn in_new_home(limits: HttpLimits, pipelines: Option<Arc<dyn Pipelines>>) -> (tempfile::TempDir, Arc<Self>) {
+    pub(crate) fn in_new_home(
+        limits: HttpLimits,
+        pipelines: Option<Arc<dyn Pipelines>>,
+    ) -> (tempfile::TempDir, Arc<Self>) {
         let folder = tempfile::tempdir().expect("a folder");
         let home = stagewright_store::Home::open(folder.path()).expect("a home");
         home.registry.ensure_default_experiment().expect("an experiment");

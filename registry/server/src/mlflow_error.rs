@@ -9,6 +9,7 @@ use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, Response, StatusCode};
 use serde_json::json;
 use stagewright_store::{AccountError, DatabaseError, StoreError, TrackingError, is_disk_full};
+use stagewright_text::Untrusted;
 
 /// A condition that a request ends with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,6 +116,11 @@ impl MlflowError {
 
     pub(crate) fn missing(message: impl Into<String>) -> Self {
         Self::new(ErrorCode::ResourceDoesNotExist, message)
+    }
+
+    /// No experiment has this name.
+    pub(crate) fn no_experiment_named(name: &str) -> Self {
+        Self::missing(format!("Could not find experiment with name '{}'", Untrusted::new(name).cut(600)))
     }
 
     /// The caller has signed in and may not do this.

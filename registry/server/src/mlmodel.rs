@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use stagewright_store::{DataType, Digest, Field, ModelVersion, Role, VersionManifest};
 
 use crate::mlflow_error::{ErrorCode, MlflowError};
-use crate::router::MLFLOW_VERSION;
+use crate::mlflow_version::MLFLOW_VERSION;
 
 /// The folder that the loader gets.
 pub(crate) const DATA: &str = "stagewright";

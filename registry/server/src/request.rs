@@ -5,6 +5,7 @@
 //! text, and a number with a fraction of zero is one. NaN and the infinities come as text.
 
 use serde_json::{Map, Value};
+use stagewright_text::Untrusted;
 
 use crate::mlflow_error::{ErrorCode, MlflowError};
 
@@ -280,6 +281,14 @@ pub(crate) fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
         }
     }
     decoded
+}
+
+/// Returns the number of an experiment.
+pub(crate) fn number_of_experiment(text: &str) -> Result<i64, MlflowError> {
+    text.parse().map_err(|_| {
+        let shown = Untrusted::new(text).cut(100);
+        MlflowError::invalid(format!("Invalid experiment ID '{shown}'. Experiment ID must be a valid integer."))
+    })
 }
 
 #[cfg(test)]

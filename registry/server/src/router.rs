@@ -15,9 +15,6 @@ use crate::operation::{Route, answer};
 use crate::page;
 use crate::routes;
 
-/// The version of MLflow whose interface this is.
-pub const MLFLOW_VERSION: &str = "3.17.2";
-
 /// Returns the server's routes: those of [`routes::table`], and no other.
 pub(crate) fn router(app: &Arc<App>) -> Router {
     let mut router = Router::new();
@@ -108,7 +105,8 @@ mod tests {
                     let path = path.replace("{model_id}", "m-0").replace("{tag_key}", "t");
                     let at = format!("{path}{query}");
                     let (status, answer) = status(&router, &route.method, &at, body).await;
-                    // 501 is for what the interface has and this server does not; clients do not repeat it.
+                    // 501 is for what the interface has and this server does not; clients do not
+                    // repeat it.
                     let is_answer = status.as_u16() < 500 || status == StatusCode::NOT_IMPLEMENTED;
                     assert!(is_answer, "{} {at} {body}: {status} {answer}", route.method);
                     assert_ne!(status, StatusCode::METHOD_NOT_ALLOWED, "{at}");

@@ -46,7 +46,7 @@ pub struct ServerOptions {
     pub limits: HttpLimits,
     /// The time for requests to end after the server was told to stop.
     pub drain: Duration,
-    /// What is done with models of pipelines, such as promotions; `None`: nothing.
+    /// The work on models of pipelines, such as promotions; `None`: none is done.
     pub pipelines: Option<Arc<dyn Pipelines>>,
     /// Where events of webhooks may go.
     pub webhooks: WebhookPolicy,

@@ -11,9 +11,9 @@ use serde::Serialize;
 use stagewright_store::{FileEntry, Permission, proxied_path};
 use stagewright_text::Untrusted;
 
-use super::run_files::{self, Opened};
+use super::opened::Opened;
 use super::runs::found;
-use super::{sources, version_files};
+use super::{run_files, sources, version_files};
 use crate::access::{self, Needs, Of};
 use crate::artifact_path::checked;
 use crate::context::Context;

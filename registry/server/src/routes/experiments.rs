@@ -107,13 +107,8 @@ fn get(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
 fn get_by_name(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
     let name = fields.required("experiment_name")?;
     let found: Option<Experiment> = app.registry.experiment(name)?;
-    let experiment = found.ok_or_else(|| no_experiment_named(name))?;
+    let experiment = found.ok_or_else(|| MlflowError::no_experiment_named(name))?;
     reply(&One { experiment: (&experiment).into() })
-}
-
-/// Returns the error of a name that no experiment has.
-pub(crate) fn no_experiment_named(name: &str) -> MlflowError {
-    MlflowError::missing(format!("Could not find experiment with name '{}'", Untrusted::new(name).cut(600)))
 }
 
 fn search(app: &Context, fields: &Fields) -> Result<Reply, MlflowError> {

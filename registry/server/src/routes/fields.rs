@@ -2,10 +2,9 @@
 
 use stagewright_store::search::{Clause, Entity, Filter, Key, OrderBy};
 use stagewright_store::{RunId, StoreError, ViewType};
-use stagewright_text::Untrusted;
 
 use crate::mlflow_error::MlflowError;
-use crate::request::Fields;
+use crate::request::{Fields, number_of_experiment};
 
 /// The most characters in a key: a name of a metric, a parameter or a tag.
 const MOST_KEY: usize = 250;
@@ -13,14 +12,6 @@ const MOST_KEY: usize = 250;
 /// Returns the number of the experiment that a request names.
 pub(super) fn experiment_id(fields: &Fields) -> Result<i64, MlflowError> {
     number_of_experiment(fields.required("experiment_id")?)
-}
-
-/// Returns the number of an experiment.
-pub(crate) fn number_of_experiment(text: &str) -> Result<i64, MlflowError> {
-    text.parse().map_err(|_| {
-        let shown = Untrusted::new(text).cut(100);
-        MlflowError::invalid(format!("Invalid experiment ID '{shown}'. Experiment ID must be a valid integer."))
-    })
 }
 
 /// Returns the numbers of the experiments that a search is about.

@@ -8,6 +8,7 @@ mod logging;
 mod login;
 mod metrics;
 mod model_versions;
+mod opened;
 mod pages;
 mod parts;
 mod promotion;
@@ -20,9 +21,6 @@ mod version_files;
 mod webhooks;
 
 use crate::operation::Route;
-
-pub(crate) use experiments::no_experiment_named;
-pub(crate) use fields::number_of_experiment;
 
 /// Returns every route of the server, with what each needs of its caller.
 pub(crate) fn table() -> Vec<Route> {

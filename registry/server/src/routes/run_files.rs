@@ -4,21 +4,16 @@
 //! documents and states are sent as they are, tables are written as Parquet when a client asks.
 
 use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::io::{Cursor, Read as _};
 
 use stagewright_store::{ArtifactKind, ArtifactRecord, FileEntry, RunId, StageRecord, StoreError, export_parquet};
 use stagewright_text::Untrusted;
 
+use super::opened::{Opened, unreadable};
 use super::version_files;
 use crate::app::App;
-use crate::mlflow_error::{ErrorCode, MlflowError};
+use crate::mlflow_error::MlflowError;
 use crate::mlmodel::MODEL;
-
-/// A file whose bytes can be read.
-pub(super) struct Opened {
-    pub(super) bytes: u64,
-    pub(super) reader: Box<dyn Read + Send>,
-}
 
 /// Returns the entries of a folder of a pipeline's run; none of any other path.
 pub(super) fn entries(app: &App, folder: &str) -> Result<Vec<FileEntry>, MlflowError> {
@@ -87,10 +82,6 @@ fn entry(output: &ArtifactRecord) -> FileEntry {
 }
 
 fn opened(app: &App, output: &ArtifactRecord) -> Result<Opened, MlflowError> {
-    let failed = |error: io::Error| {
-        tracing::error!("a file of a run cannot be read: {error}");
-        MlflowError::new(ErrorCode::TemporarilyUnavailable, "the server cannot read the file")
-    };
     match output.kind {
         ArtifactKind::Document => {
             let document = app.artifacts.open_document(&output.digest, &output.media_type)?;
@@ -99,17 +90,17 @@ fn opened(app: &App, output: &ArtifactRecord) -> Result<Opened, MlflowError> {
         }
         ArtifactKind::Blob => {
             let blob = app.artifacts.open_blob(&output.digest)?;
-            let file = File::open(blob.path()).map_err(failed)?;
+            let file = File::open(blob.path()).map_err(unreadable)?;
             Ok(Opened { bytes: blob.size(), reader: Box::new(file.take(blob.size())) })
         }
         ArtifactKind::Table => {
             let table = app.artifacts.open_table(&output.digest)?;
-            let folder = tempfile::tempdir().map_err(failed)?;
+            let folder = tempfile::tempdir().map_err(unreadable)?;
             let path = folder.path().join("table.parquet");
             app.pool.at_length(|| Ok(export_parquet(&table, &path)?))?;
             // Its name goes with the folder; its bytes stay until they are sent.
-            let file = File::open(&path).map_err(failed)?;
-            let bytes = file.metadata().map_err(failed)?.len();
+            let file = File::open(&path).map_err(unreadable)?;
+            let bytes = file.metadata().map_err(unreadable)?.len();
             Ok(Opened { bytes, reader: Box::new(file.take(bytes)) })
         }
     }

@@ -4,15 +4,13 @@ use serde::Serialize;
 use stagewright_store::search::Entity;
 use stagewright_store::{NewClientRun, Run, RunId, RunPage, RunStatus, RunUpdate, StoreError};
 
-use super::fields::{
-    check_key, check_length, experiment_ids, filter, number_of_experiment, order, run_id, truncated, view,
-};
+use super::fields::{check_key, check_length, experiment_ids, filter, order, run_id, truncated, view};
 use crate::access::{Needs, Of};
 use crate::context::Context;
 use crate::mlflow_error::MlflowError;
 use crate::operation::{Reply, Route, reply};
 use crate::paging::{Asked, token};
-use crate::request::Fields;
+use crate::request::{Fields, number_of_experiment};
 use crate::run_names;
 use crate::wire::{Empty, RUN_NAME_TAG, RunInfo, WireRun};
 

@@ -1,14 +1,14 @@
-//! What clients and probes learn of this server before they sign in.
+//! The facts that clients and probes learn of this server before they sign in.
 
 use serde::Serialize;
 
 use crate::access::Needs;
 use crate::context::Context;
 use crate::mlflow_error::MlflowError;
+use crate::mlflow_version::MLFLOW_VERSION;
 use crate::operation::{Place, Reply, Route, reply};
 use crate::page::Page;
 use crate::request::Fields;
-use crate::router::MLFLOW_VERSION;
 
 pub(super) fn routes() -> Vec<Route> {
     let info = Route::get("/mlflow/server-info", Needs::Nobody, server_info).at(Place::Interface3);

@@ -10,9 +10,9 @@ use std::path::PathBuf;
 use stagewright_store::search::{Entity, Filter, OrderBy};
 use stagewright_store::{ArtifactKind, Digest, FileEntry, ModelVersion, Page, RunId, StoreError, VersionManifest};
 
-use super::run_files::Opened;
+use super::opened::{Opened, unreadable};
 use crate::app::App;
-use crate::mlflow_error::{ErrorCode, MlflowError};
+use crate::mlflow_error::MlflowError;
 use crate::mlmodel::{DATA, MODEL, REQUIREMENTS, mlmodel, python_env};
 
 /// The folder of all versions.
@@ -140,10 +140,7 @@ impl Contents {
             Self::Text(text) => Ok(Opened { bytes: text.len() as u64, reader: Box::new(Cursor::new(text)) }),
             Self::Object { kind, digest, path, .. } => {
                 let size = app.artifacts.verify(kind, &digest)?;
-                let file = File::open(path).map_err(|error| {
-                    tracing::error!("a file of a version cannot be read: {error}");
-                    MlflowError::new(ErrorCode::TemporarilyUnavailable, "the server cannot read the file")
-                })?;
+                let file = File::open(path).map_err(unreadable)?;
                 Ok(Opened { bytes: size, reader: Box::new(file.take(size)) })
             }
         }
