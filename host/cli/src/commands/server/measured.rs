@@ -13,12 +13,11 @@ use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array as _, ArrayRef};
 use stagewright_data::Task;
 use stagewright_evaluation::difference::{DEFAULT_CONFIDENCE, Labels};
-use stagewright_evaluation::interval::metric_interval;
+use stagewright_evaluation::interval::{MetricInterval, metric_interval};
 use stagewright_lifecycle::artifact_names;
-use stagewright_pages::Measured;
+use stagewright_pages::{Interval, Measured};
 use stagewright_store::{ArtifactKind, Digest, Home, ModelVersion, Role, Table};
 
-use super::pipelines::interval;
 use crate::commands::compare::evaluation_of;
 use crate::commands::models::version::contents;
 
@@ -101,6 +100,18 @@ fn measure(home: &Home, version: &ModelVersion, predictions: &Digest) -> anyhow:
         }
     }
     Ok(measured)
+}
+
+/// Returns a metric as pages show it.
+pub(super) fn interval(metric: &MetricInterval) -> Interval {
+    Interval {
+        metric: metric.metric.clone(),
+        value: metric.value,
+        low: metric.low,
+        high: metric.high,
+        confidence: metric.confidence,
+        method: metric.method.name().to_owned(),
+    }
 }
 
 /// The target and the predictions of test rows.

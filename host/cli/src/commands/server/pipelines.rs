@@ -4,14 +4,14 @@ use stagewright_deployment as deployment;
 use stagewright_evaluation::report::comparison::ModelComparison;
 use stagewright_lifecycle::lineage::{self, Subject};
 use stagewright_pages::{
-    Because, ComparedRow, Comparison, ComparisonNote, Interval, Lineage, LiveMetrics, Measured, ModelCard,
-    PipelineFault, Pipelines, TrustedComponent,
+    Because, ComparedRow, Comparison, ComparisonNote, Lineage, LiveMetrics, Measured, ModelCard, PipelineFault,
+    Pipelines, TrustedComponent,
 };
 use stagewright_promotion::promote::PromoteError;
 use stagewright_store::{Home, ModelVersion, StoreError, Verdict};
 
 use super::fault::fault_of;
-use super::measured::Evaluated;
+use super::measured::{Evaluated, interval};
 use crate::arguments::DestinationArguments;
 use crate::commands::models::{attest, card, decide, outcomes, promote};
 use crate::commands::{compare, deploy};
@@ -202,16 +202,4 @@ fn check_active(home: &Home, model: &str, number: u32) -> anyhow::Result<()> {
     }
     let gone = stagewright_store::DeploymentError::NoneActive { model: model.to_owned() };
     Err(StoreError::from(gone).into())
-}
-
-/// Returns a metric as pages show it.
-pub(super) fn interval(metric: &stagewright_evaluation::interval::MetricInterval) -> Interval {
-    Interval {
-        metric: metric.metric.clone(),
-        value: metric.value,
-        low: metric.low,
-        high: metric.high,
-        confidence: metric.confidence,
-        method: metric.method.name().to_owned(),
-    }
 }
