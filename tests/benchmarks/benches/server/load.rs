@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// The largest page of a history.
 const PAGE: u64 = 25_000;
 
-/// What a user asks for, again and again, in a run of its own.
+/// A request that a user makes again and again, in a run of its own.
 type Ask = fn(&mut Client, &str, u64) -> Result<()>;
 
 const ASKS: [(&str, Ask); 3] = [
@@ -123,7 +123,7 @@ fn history(client: &mut Client, run: &str) -> Result<u64> {
     Ok(steps.len() as u64)
 }
 
-/// What several clients saw.
+/// The answers that several clients saw.
 struct Load {
     /// The time of each answer.
     times_ms: Vec<f64>,

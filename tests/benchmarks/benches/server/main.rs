@@ -200,7 +200,8 @@ fn search_at(who: &str, server: &Server, repeat: u64) -> Result<Value> {
         ("metric_and_parameter", "metric, parameter, order", by_metric, "metrics.roc_auc DESC"),
         ("newest", "the newest", "", "attributes.start_time DESC"),
     ] {
-        let body = json!({ "experiment_ids": [fill::EXPERIMENT], "filter": filter, "order_by": [order], "max_results": 100 });
+        let body =
+            json!({ "experiment_ids": [fill::EXPERIMENT], "filter": filter, "order_by": [order], "max_results": 100 });
         result[key] = measured(who, name, repeat, |_| {
             let found = client.posted("runs/search", &body)?;
             let found = found["runs"].as_array().map_or(0, Vec::len);
@@ -246,8 +247,6 @@ pub(crate) fn metric(run: &str, key: &str, step: u64) -> Value {
 
 /// Returns the body of a batch of metrics with these names and steps.
 pub(crate) fn batch(run: &str, points: impl Iterator<Item = (String, u64)>) -> Value {
-    let metric = |(key, step): (String, u64)| {
-        json!({ "key": key, "value": step as f64 / 7.0, "timestamp": 1_700_000_000_000 + step, "step": step })
-    };
+    let metric = |(key, step): (String, u64)| json!({ "key": key, "value": step as f64 / 7.0, "timestamp": 1_700_000_000_000 + step, "step": step });
     json!({ "run_id": run, "metrics": points.map(metric).collect::<Vec<_>>(), "params": [], "tags": [] })
 }

@@ -1,4 +1,4 @@
-//! What MLflow's clients expect: their sessions, and a stock server side by side. The page
+//! The expectations of MLflow's clients: their sessions, and a stock server side by side. The page
 //! docs/tracking-compatibility.md is made of the results.
 
 use std::collections::BTreeMap;

@@ -22,7 +22,7 @@ const BATCH: [&str; 5] = ["b0", "b1", "b2", "b3", "b4"];
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// What a client does again and again, once with each number.
+/// A kind of request that a client repeats, once with each number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Metric,
@@ -45,7 +45,8 @@ fn everything_that_was_answered_is_there_after_kills_at_random_moments_and_nothi
     killed_again_and_again(&[]);
 }
 
-// invariant: as `everything_that_was_answered_is_there_after_kills_at_random_moments_and_nothing_twice`
+// invariant: as
+// `everything_that_was_answered_is_there_after_kills_at_random_moments_and_nothing_twice`
 #[test]
 #[ignore = "needs PostgreSQL"]
 fn everything_that_was_answered_is_there_over_postgresql_after_kills() {
