@@ -154,11 +154,11 @@ pub(super) fn effects(site: &Site<'_>, model: &Model, asked: &Asked) -> Result<E
         Change::RemoveAlias => removed_alias(model, &asked.key),
         Change::Stage => stage(&version()?, &asked.value),
         Change::Tag | Change::RemoveTag => match asked.version {
-            None => tag(&format!("{name}"), &model.tags, asked),
+            None => tag(name, &model.tags, asked),
             Some(number) => tag(&format!("version {number} of {name}"), &version()?.tags, asked),
         },
         Change::Describe => match asked.version {
-            None => Ok(description(&format!("{name}"), &model.description)),
+            None => Ok(description(name, &model.description)),
             Some(number) => Ok(description(&format!("version {number} of {name}"), &version()?.description)),
         },
     }

@@ -136,8 +136,11 @@ fn hostile() -> World {
     world
 }
 
-/// Every page about models, with its query.
-const PAGES: &[(&str, &[(&str, &str)], &[(&str, &str)])] = &[
+/// Members of a path or of a query, by name.
+type Members = &'static [(&'static str, &'static str)];
+
+/// Every page about models: its route, with the members of its path and of its query.
+const PAGES: &[(&str, Members, Members)] = &[
     ("/", &[], &[]),
     ("/models", &[], &[]),
     ("/models", &[], &[("search", NASTY)]),
