@@ -186,7 +186,7 @@ fn search_datasets(app: &Context, fields: &Fields) -> Result<Reply, MlflowError>
     const REQUEST: &str = "SearchDatasets request";
     match fields.texts("experiment_ids")?.len() {
         0 => return Err(MlflowError::invalid(format!("{REQUEST} must specify at least one experiment_id."))),
-        ..=MOST_SEARCHED => {}
+        1..=MOST_SEARCHED => {}
         _ => {
             let refusal = format!("{REQUEST} cannot specify more than {MOST_SEARCHED} experiment_ids.");
             return Err(MlflowError::invalid(refusal));

@@ -44,7 +44,7 @@ pub(super) fn card(home: &Home, model: &str, output: Option<&Path>, json: bool) 
 }
 
 /// Returns a function that writes the cards of a home's versions as HTML.
-pub(in crate::commands) fn writer(home: &Home) -> Box<dyn Fn(&ModelVersion) -> Option<String> + Send> {
+pub(in crate::commands) fn writer(home: &Home) -> Box<stagewright_exchange::export::Card> {
     let home = home.clone();
     Box::new(move |version| of(&home, version).ok().map(|card| card.html()))
 }
