@@ -81,13 +81,56 @@ fn add_target() -> Result<()> {
     run(Command::new("rustup").args(["target", "add", TARGET]).current_dir(root()))
 }
 
-/// Returns the crates of a folder that become components.
+/// The stage that is a workspace of its own, since its library takes minutes to compile.
+const PREPARE_TABLE: &str = "prepare-table";
+
+/// Returns the manifest of that stage.
+fn prepare_table_manifest() -> PathBuf {
+    root().join("stages").join(PREPARE_TABLE).join("Cargo.toml")
+}
+
+/// Builds the stage `prepare-table` and puts it where the binary finds it.
+pub(crate) fn prepare_table() -> Result<()> {
+    prepare_table_to(&target().join("release/stages"))
+}
+
+/// Builds the stage `prepare-table` and puts it into a folder.
+pub(crate) fn prepare_table_to(folder: &Path) -> Result<()> {
+    add_target()?;
+    let (manifest, nested) = (prepare_table_manifest(), target().join(PREPARE_TABLE));
+    let mut command = cargo();
+    command.args(["build", "--locked", "--profile", "stage", "--target", TARGET, "--manifest-path"]).arg(&manifest);
+    run(without_flags(command.arg("--target-dir").arg(&nested)))?;
+    let built = nested.join(TARGET).join("stage");
+    place(&[PREPARE_TABLE.to_owned()], &built, folder, |name| provenance::sections(name, TARGET, &manifest))
+}
+
+/// Tests the stage `prepare-table` natively.
+pub(crate) fn prepare_table_tests() -> Result<()> {
+    let mut command = cargo();
+    command.args(["test", "--locked", "--manifest-path"]).arg(prepare_table_manifest());
+    run(command.arg("--target-dir").arg(target().join(PREPARE_TABLE)))
+}
+
+/// Removes the outer cargo's flags, which are for the host's crates.
+fn without_flags(command: &mut Command) -> &mut Command {
+    for variable in
+        ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_TARGET_DIR"]
+    {
+        command.env_remove(variable);
+    }
+    command
+}
+
+/// Returns the crates of a folder that become components, without that which is a workspace of its
+/// own.
 fn components(folder: &str) -> Result<Vec<String>> {
     let entries = fs::read_dir(root().join(folder)).map_err(|error| format!("cannot read {folder}: {error}"))?;
     let mut names: Vec<String> = entries
         .flatten()
         .filter(|entry| {
-            fs::read_to_string(entry.path().join("Cargo.toml")).is_ok_and(|manifest| manifest.contains("cdylib"))
+            let manifest = fs::read_to_string(entry.path().join("Cargo.toml"));
+            manifest.is_ok_and(|manifest| manifest.contains("cdylib") && !manifest.contains("[workspace]"))
         })
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .collect();
@@ -107,18 +150,12 @@ pub(crate) fn stages(guests: Guests) -> Result<Built> {
     for name in stages.iter().chain(&guests) {
         command.args(["--package", name]);
     }
-    // The outer cargo's flags are for the host's crates.
-    for variable in
-        ["CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS", "RUSTC_WRAPPER", "RUSTC_WORKSPACE_WRAPPER", "CARGO_TARGET_DIR"]
-    {
-        command.env_remove(variable);
-    }
-    run(&mut command)?;
+    run(without_flags(&mut command))?;
     let built = nested.join(TARGET).join("stage");
     let release = target().join("release");
     let result =
         Built { binary: release.join("stagewright"), stages: release.join("stages"), guests: release.join("guests") };
-    place(&stages, &built, &result.stages, |name| provenance::sections(name, TARGET))?;
+    place(&stages, &built, &result.stages, |name| provenance::sections(name, TARGET, &root().join("Cargo.toml")))?;
     place(&guests, &built, &result.guests, |_| Ok(Vec::new()))?;
     Ok(result)
 }

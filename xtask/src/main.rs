@@ -35,6 +35,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
                     (real tables are used if STAGEWRIGHT_TEST_DATA names their folder)
   stages [--guests] builds the host and the stages, and puts the stages where the binary finds them;
                     with --guests also the components that only tests run
+  prepare-table     builds the stage of that name, whose library takes minutes to compile, and puts it beside the others
   edge              builds the binaries without a compiler (target/run-only, target/serving-only) and tries them
   install [--prefix FOLDER]
                     installs the binary and the built-in stages (default prefix: ~/.local)
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         Some("demo") => demo::demo(),
         Some("test") => test::test(),
         Some("stages") => stages(rest),
+        Some("prepare-table") => build::prepare_table(),
         Some("edge") => edge::edge(),
         Some("install") => install::install(rest),
         Some("deploy") => deploy::deploy(),

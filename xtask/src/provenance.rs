@@ -22,9 +22,10 @@ const PACKAGES: &str = ".dep-v0";
 /// The programs of an installation, each with the features that it is built with.
 pub(crate) const PROGRAMS: [(&str, &[&str]); 2] = [("stagewright", &[]), (STAGE, &["--features", "alone"])];
 
-/// Returns the sections to append to a stage's component.
-pub(crate) fn sections(stage: &str, target: &str) -> Result<Vec<u8>> {
-    let Packages { version, json } = packages(stage, &["--target", target])?;
+/// Returns the sections to append to a stage's component. `manifest` is that of its workspace.
+pub(crate) fn sections(stage: &str, target: &str, manifest: &Path) -> Result<Vec<u8>> {
+    let manifest = manifest.to_str().ok_or("the path of the workspace is not Unicode")?;
+    let Packages { version, json } = packages(stage, &["--target", target, "--manifest-path", manifest])?;
     let notes = [("version", version.as_bytes()), ("licenses", LICENCE.as_bytes())];
     let mut bytes: Vec<u8> = notes.into_iter().flat_map(|(name, text)| custom(name, text)).collect();
     bytes.extend(custom(PACKAGES, &zlib(json.as_bytes())));

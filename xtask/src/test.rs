@@ -43,6 +43,9 @@ fn all(steps: &mut Steps) -> Result<()> {
     steps.step("build host and tests", || run(cargo().args(["build", "--release", "--workspace", "--all-targets"])))?;
     steps.step("build the program of stages", build::stage_program)?;
     let built = steps.step("build the stages", || build::stages(build::Guests::With))?;
+    // Beside the guests: demo and documents show the stages of `cargo xtask stages`.
+    steps.step("build prepare-table", || build::prepare_table_to(&built.guests))?;
+    steps.step("tests of prepare-table", build::prepare_table_tests)?;
     steps.step("build the Python stage", || python_stage(&built))?;
     steps.step("tests of the Python stage", python_tests)?;
     steps.step("types and tests of the package for MLflow's clients", || client_tests(&built.guests))?;

@@ -267,3 +267,96 @@ fn an_input_that_the_component_wants_and_a_world_that_the_pipeline_lacks_are_nam
     let ended = place.run(&["run", &stagewright_end_to_end::config("churn.toml"), "--until", "preparation"]).expect(2);
     assert!(ended.stderr.contains("has no stage of the world `preparation`"), "{}", ended.stderr);
 }
+
+/// Steps of `prepare-table`: what each customer bought in the 30 days before they signed.
+const STEPS: &str = r#"
+[stages.joined.parameters]
+target = "churn"
+
+[[stages.joined.parameters.steps]]
+table = "customers"
+[stages.joined.parameters.steps.window]
+from = "orders"
+by = ["id"]
+time = "signed"
+from_time = "at"
+length = "30d"
+until = "before"
+columns.bought_30d = { of = "amount", aggregate = "sum" }
+columns.orders_30d = { aggregate = "count" }
+
+[[stages.joined.parameters.steps]]
+time_parts = { column = "signed", parts = ["day_of_week", "is_weekend"] }
+
+[[stages.joined.parameters.steps]]
+derive.columns.per_order.ratio = { numerator = "bought_30d", denominator = "orders_30d" }
+
+[[stages.joined.parameters.steps]]
+[stages.joined.parameters.steps.select]
+columns = ["id", "tenure", "bought_30d", "orders_30d", "per_order", "churn", "day_of_week", "is_weekend"]
+"#;
+
+/// Writes customers with the time at which they signed, and their orders before and after it.
+/// Whoever bought much before leaves.
+fn write_orders(place: &Place) {
+    let (mut customers, mut orders) = (String::from("id,signed,tenure,churn\n"), String::from("id,at,amount\n"));
+    for row in 0..CUSTOMERS {
+        let spent = 40.0 * noise(row, 1);
+        let churn = if spent + 8.0 * noise(row, 2) > 24.0 { "yes" } else { "no" };
+        customers.push_str(&format!("c{row},2024-03-{:02},{},{churn}\n", row % 28 + 1, row % 72));
+        let day = row % 28 + 1;
+        orders.push_str(&format!("c{row},2024-02-{:02}T08:00:00Z,{spent}\n", day.max(2)));
+        // Too old, and too late: neither may count.
+        orders.push_str(&format!("c{row},2023-11-{day:02}T08:00:00Z,500\nc{row},2024-04-02T08:00:00Z,700\n"));
+    }
+    place.write("customers.csv", customers);
+    place.write("orders.csv", orders);
+}
+
+fn write_prepared(place: &Place, steps: &str) {
+    let text = std::fs::read_to_string(place.path().join("joined.toml")).expect("a manifest");
+    let text = text
+        .replace("[sources.calls]\nuri = \"csv:calls.csv\"", "[sources.orders]\nuri = \"csv:orders.csv\"")
+        .replace("[stages.calls]", "[stages.orders]")
+        .replace("source = \"calls\"", "source = \"orders\"")
+        .replace("[stages.check-calls]", "[stages.check-orders]")
+        .replace("inputs = { table = \"calls\" }", "inputs = { table = \"orders\" }")
+        .replace(
+            "inputs = { left = \"ingestion.customers\", right = \"ingestion.calls\" }",
+            "inputs = { customers = \"ingestion.customers\", orders = \"ingestion.orders\" }",
+        )
+        .replace("parameters = { key = \"id\" }", steps)
+        .replace(
+            "plan = \"categorical\"\n",
+            "bought_30d = \"float64\"\norders_30d = \"int64\"\nper_order = \"float64\"\n",
+        )
+        .replace("calls = { type = \"int64\", nullable = true }\n", "day_of_week = \"int64\"\n")
+        .replace("minutes = { type = \"float64\", nullable = true }\n", "is_weekend = \"boolean\"\n");
+    let text = text.replace("join-tables", "prepare-table");
+    place.write("prepared.toml", text.replace("\n[gates]", "stubs = [\"filesystem\"]\n\n[gates]"));
+}
+
+// invariant: as `what_looks_at_the_target_or_at_later_rows_says_so_in_its_name`
+#[test]
+fn the_built_in_preparation_makes_features_of_time_behind_both_walls() {
+    let place = place(WALLS[0]);
+    write_orders(&place);
+    write_prepared(&place, STEPS);
+    let ran = place.run(&["run", "prepared.toml", "--json"]).expect(0).json();
+    let stages = ran["stages"].as_array().expect("stages");
+    let prepared = stages.iter().find(|stage| stage["name"] == "joined").expect("a step");
+    assert_eq!((&prepared["component"], &prepared["rows_out"]), (&"prepare-table".into(), &CUSTOMERS.into()));
+    assert!(prepared["walls"].as_array().is_some_and(|walls| walls.len() > 1), "{prepared}");
+    assert_eq!(ran["decision"]["verdict"], "approved", "what was bought before tells who leaves: {ran}");
+    let again = place.run(&["run", "prepared.toml", "--json", "--workers", "1"]).expect(0).json();
+    let table = |run: &Value| digest_of(&digests(run), "joined.table").to_owned();
+    assert_eq!((&again["executed"], table(&again)), (&0.into(), table(&ran)));
+
+    let step = |step: &str| format!("{STEPS}\n[[stages.joined.parameters.steps]]\n{step}\n");
+    write_prepared(&place, &step("derive.columns.secret.is_null = \"churn\""));
+    let refused = place.run(&["run", "prepared.toml"]).expect(2);
+    assert!(refused.stderr.contains("computed from the target"), "{}", refused.stderr);
+    write_prepared(&place, &step("sort.by = [\"id\"]\ndrop.columns = [\"id\"]"));
+    let refused = place.run(&["run", "prepared.toml"]).expect(2);
+    assert!(refused.stderr.contains("a step has one operation"), "{}", refused.stderr);
+}

@@ -1,0 +1,192 @@
+//! Joins: by equal keys, and by equal keys with the latest earlier row.
+
+use std::collections::BTreeSet;
+
+use polars::prelude::*;
+use stagewright_kit::{Failure, info, warn};
+
+use crate::frame::{Facts, Frame, failed};
+use crate::leaks;
+use crate::parameters::{AsOf, Duplicates, How, Join, Until};
+use crate::rows::repeated;
+use crate::spans;
+
+/// Marks rows for which the other table has one. No column of a table has this name, since a
+/// control character is in it.
+const FOUND: &str = "\u{1}found";
+
+/// The row of the table that a step works on.
+const ROW: &str = "\u{1}row";
+
+/// The time of the other table's row.
+const TIME_OF_OTHER: &str = "\u{1}time";
+
+/// Adds the columns of another table, by equal keys.
+pub(crate) fn join(table: Frame, other: Frame, join: &Join, at: &str) -> Result<Frame, Failure> {
+    check_keys(&table, &other, &join.on, &format!("{at}.on"))?;
+    let added = added_columns(&table, &other, join.columns.as_deref(), &join.on, &join.prefix, at)?;
+    let keys: Vec<Expr> = join.on.iter().map(|key| col(key.as_str())).collect();
+    report_duplicates(&other, join, at)?;
+
+    let mut chosen = keys.clone();
+    chosen.extend(added.iter().map(|column| col(column.theirs.as_str()).alias(column.name.as_str())));
+    chosen.push(lit(true).alias(FOUND));
+    // The other rows in an order of their own: those of one key follow each other in it.
+    let their_rows = sorted(&other, join.on.iter().map(String::as_str))?.lazy().select(chosen);
+    let mut arguments = JoinArgs::new(match join.how {
+        How::Left => JoinType::Left,
+        How::Inner => JoinType::Inner,
+    });
+    arguments.maintain_order = MaintainOrderJoin::LeftRight;
+    let rows = table.data.height();
+    let joined = table.data.clone().lazy().join(their_rows, keys.clone(), keys, arguments);
+    let mut data = joined.collect().map_err(failed)?;
+    let found = data.column(FOUND).map_err(failed)?;
+    let missing = found.null_count();
+    match join.how {
+        How::Left => info!("{at}: {missing} of {rows} rows have no row in `{}`", join.with),
+        How::Inner => info!("{at}: {} rows of {rows} and their rows in `{}`", data.height(), join.with),
+    }
+    data.drop_in_place(FOUND).map_err(failed)?;
+    Ok(with_facts(table, data, added, join.how == How::Left))
+}
+
+/// Adds the columns of the latest earlier row of another table, by equal keys.
+pub(crate) fn as_of(table: Frame, other: Frame, join: &AsOf, at: &str) -> Result<Frame, Failure> {
+    let their_time = join.with_time.as_ref().unwrap_or(&join.time);
+    check_keys(&table, &other, &join.by, &format!("{at}.by"))?;
+    table.check_time(&join.time, &format!("{at}.time"))?;
+    other.check_time(their_time, &format!("{at}.with_time"))?;
+    let tolerance = join.tolerance.as_deref().map(|text| spans::parse(text, &format!("{at}.tolerance"))).transpose()?;
+    let mut not_added = join.by.clone();
+    not_added.push(their_time.clone());
+    let added = added_columns(&table, &other, join.columns.as_deref(), &not_added, &join.prefix, at)?;
+
+    // Of several rows of one key and time, the last in the order of all columns is used.
+    let keys = join.by.iter().map(String::as_str);
+    let order = keys.clone().chain([their_time.as_str()]);
+    let mut chosen: Vec<Expr> = keys.clone().map(col).collect();
+    chosen.push(col(their_time.as_str()).alias(TIME_OF_OTHER));
+    chosen.extend(added.iter().map(|column| col(column.theirs.as_str()).alias(column.name.as_str())));
+    chosen.push(lit(true).alias(FOUND));
+    let by_time = SortMultipleOptions::default().with_maintain_order(true);
+    let theirs = sorted(&other, order)?.lazy().select(chosen).sort([TIME_OF_OTHER], by_time.clone());
+    let ours = table.data.clone().lazy().with_row_index(ROW, None).sort([join.time.as_str()], by_time);
+
+    let names =
+        (!join.by.is_empty()).then(|| join.by.iter().map(|name| name.as_str().into()).collect::<Vec<PlSmallStr>>());
+    let options = AsOfOptions {
+        strategy: AsofStrategy::Backward,
+        tolerance: None,
+        tolerance_str: tolerance.map(|span| format!("{}us", span.duration_us()).into()),
+        left_by: names.clone(),
+        right_by: names,
+        allow_eq: join.until == Until::Now,
+        check_sortedness: false,
+    };
+    let joined = ours
+        .join_builder()
+        .with(theirs)
+        .left_on([col(join.time.as_str())])
+        .right_on([col(TIME_OF_OTHER)])
+        .how(JoinType::AsOf(Box::new(options)))
+        .coalesce(JoinCoalesce::CoalesceColumns)
+        .finish();
+    let mut data = joined.sort([ROW], SortMultipleOptions::default()).collect().map_err(failed)?;
+    let missing = data.column(FOUND).map_err(failed)?.null_count();
+    info!("{at}: {missing} of {} rows have no earlier row in `{}`", data.height(), join.with);
+    for name in [ROW, FOUND, TIME_OF_OTHER] {
+        // The time of the other row is not always there.
+        if data.get_column_names_str().contains(&name) {
+            data.drop_in_place(name).map_err(failed)?;
+        }
+    }
+    Ok(with_facts(table, data, added, true))
+}
+
+/// A column that is added.
+struct Added {
+    name: String,
+    theirs: String,
+    facts: Facts,
+}
+
+/// Returns the columns that another table adds.
+///
+/// # Errors
+/// `parameter` if one does not exist, has a name that is there already, or tells too much.
+fn added_columns(
+    table: &Frame,
+    other: &Frame,
+    wanted: Option<&[String]>,
+    not_added: &[String],
+    prefix: &str,
+    at: &str,
+) -> Result<Vec<Added>, Failure> {
+    let all = || other.data.get_column_names_str().into_iter().filter(|name| not_added.iter().all(|not| not != name));
+    let wanted: Vec<String> = match wanted {
+        Some(wanted) => wanted.to_vec(),
+        None => all().map(str::to_owned).collect(),
+    };
+    let mut names: BTreeSet<String> = table.facts.keys().cloned().collect();
+    let add = |theirs: String| {
+        let facts = other.facts_of(&theirs, &format!("{at}.columns"))?;
+        let name = format!("{prefix}{theirs}");
+        if !names.insert(name.clone()) {
+            let message = format!("there is a column `{name}` already; choose `columns`, or set `prefix`");
+            return Err(Failure::parameter(at, message));
+        }
+        leaks::check_time(&name, facts, table, at)?;
+        Ok(Added { name, theirs, facts })
+    };
+    wanted.into_iter().map(add).collect()
+}
+
+/// # Errors
+/// `parameter` if a key is not in both tables, or has other types there.
+pub(crate) fn check_keys(table: &Frame, other: &Frame, keys: &[String], at: &str) -> Result<(), Failure> {
+    for key in keys {
+        let (own, theirs) = (table.type_of(key, at)?, other.type_of(key, at)?);
+        if own != theirs {
+            let message = format!("the key `{key}` is {own} in one table and {theirs} in the other");
+            return Err(Failure::parameter(at, message));
+        }
+    }
+    Ok(())
+}
+
+fn report_duplicates(other: &Frame, join: &Join, at: &str) -> Result<(), Failure> {
+    // A null equals nothing, so it joins nothing twice.
+    let keyed = other.data.drop_nulls(Some(&join.on)).map_err(failed)?;
+    let twice = repeated(&keyed, join.on.iter().map(String::as_str))?;
+    if twice.height() == 0 {
+        return Ok(());
+    }
+    let value = |name: &String| twice.column(name).ok()?.get(0).ok().map(|value| value.str_value().into_owned());
+    let example: Vec<String> = join.on.iter().filter_map(value).collect();
+    let message = format!("{at}: `{}` has {} keys more than once", join.with, twice.height());
+    match join.duplicates {
+        Duplicates::Report => {
+            warn!("{message}, such as {}: the rows repeat", example.join(", "));
+            Ok(())
+        }
+        Duplicates::Refuse => Err(Failure::data(message).in_column(&join.on[0]).with_value(example.join(", "))),
+    }
+}
+
+/// Returns the rows in the order of these columns, and among equal ones in that of all others.
+pub(crate) fn sorted<'a>(frame: &'a Frame, first: impl Iterator<Item = &'a str>) -> Result<DataFrame, Failure> {
+    let mut order: Vec<&str> = first.collect();
+    let known: BTreeSet<&str> = order.iter().copied().collect();
+    order.extend(frame.data.get_column_names_str().into_iter().filter(|name| !known.contains(name)));
+    frame.data.sort(order, SortMultipleOptions::default()).map_err(failed)
+}
+
+fn with_facts(table: Frame, data: DataFrame, added: Vec<Added>, may_be_missing: bool) -> Frame {
+    let mut facts = table.facts;
+    for column in added {
+        let found = if may_be_missing { column.facts.or_null() } else { column.facts };
+        facts.insert(column.name, found);
+    }
+    Frame { data, facts }
+}

@@ -1,0 +1,146 @@
+//! Aggregates over the time before a row, and values of earlier rows.
+
+use polars::prelude::*;
+use stagewright_kit::Failure;
+
+use crate::frame::{Frame, failed};
+use crate::group;
+use crate::joins;
+use crate::leaks;
+use crate::parameters::{Function, Lag, Until, Window};
+use crate::rows;
+use crate::spans;
+
+/// The row of the table that a step works on; null in rows of the other table.
+const ROW: &str = "\u{1}row";
+
+/// The time by which windows are made.
+const TIME: &str = "\u{1}time";
+
+/// Stands for the key where there is none.
+const EVERYTHING: &str = "\u{1}everything";
+
+/// Adds aggregates of the rows in a span of time that ends at the row's own time.
+///
+/// The rows of both tables are put in one order of time. The rows of the table that gets the
+/// aggregates have nulls for the values, which aggregates leave out.
+pub(crate) fn window(table: Frame, from: Frame, window: &Window, at: &str) -> Result<Frame, Failure> {
+    let their_time = window.from_time.as_ref().unwrap_or(&window.time);
+    joins::check_keys(&table, &from, &window.by, &format!("{at}.by"))?;
+    table.check_time(&window.time, &format!("{at}.time"))?;
+    from.check_time(their_time, &format!("{at}.from_time"))?;
+    let period = spans::parse(&window.length, &format!("{at}.length"))?;
+    let mut facts = table.facts.clone();
+    let (mut sources, mut made) = (Vec::new(), Vec::new());
+    for (index, (name, aggregate)) in window.columns.iter().enumerate() {
+        let at = format!("{at}.columns.{name}");
+        let of = group::check(&from, aggregate, &at)?;
+        leaks::check_target(name, of, &at)?;
+        leaks::check_time(name, of, &table, &at)?;
+        if of.of_target && window.until == Until::Now && window.from.is_none() {
+            let message = "the window includes the row itself, with its target; set `until = \"before\"`";
+            return Err(Failure::parameter(at, message));
+        }
+        if facts.insert(name.clone(), group::result(aggregate.aggregate, of, true)).is_some() {
+            return Err(Failure::parameter(at, "there is a column of this name already"));
+        }
+        let source = format!("\u{1}value{index}");
+        let value = aggregate.of.as_ref().map_or_else(|| lit(1i64), |of| col(of.as_str()));
+        sources.push((source.clone(), value));
+        made.push(aggregate_of(&source, aggregate.aggregate).alias(name.as_str()));
+    }
+
+    let keys = || window.by.iter().map(|key| col(key.as_str())).chain([lit(0i64).alias(EVERYTHING)]);
+    let ours: Vec<Expr> = keys().chain([col(window.time.as_str()).alias(TIME), col(ROW)]).collect();
+    let ours = table.data.clone().lazy().with_row_index(ROW, None).select(ours);
+    let values = sources.iter().map(|(name, value)| value.clone().alias(name.as_str()));
+    let theirs: Vec<Expr> = keys().chain([col(their_time.as_str()).alias(TIME)]).chain(values).collect();
+    let theirs = from.data.lazy().select(theirs);
+
+    let union = UnionArgs { to_supertypes: false, ..UnionArgs::default() };
+    let all = concat_lf_diagonal([theirs, ours], union).map_err(failed)?;
+    // The order of values makes sums independent of the order of rows.
+    let groups: Vec<String> = window.by.iter().cloned().chain([EVERYTHING.to_owned()]).collect();
+    let order = groups.iter().cloned().chain([TIME.to_owned()]).chain(sources.iter().map(|(name, _)| name.clone()));
+    let order: Vec<String> = order.chain([ROW.to_owned()]).collect();
+    let all = all.sort(order, SortMultipleOptions::default()).collect().map_err(failed)?;
+
+    let options = RollingGroupOptions {
+        index_column: TIME.into(),
+        period,
+        offset: -period,
+        closed_window: match window.until {
+            Until::Now => ClosedWindow::Right,
+            Until::Before => ClosedWindow::Left,
+        },
+    };
+    let by: Vec<Expr> = groups.iter().map(|name| col(name.as_str())).collect();
+    // One row comes for each row that goes in. The groups are in an order of their own, and the rows
+    // of a group in that of time.
+    let in_order = SortMultipleOptions::default().with_maintain_order(true);
+    let rolled = all.clone().lazy().rolling(col(TIME), by, options).agg(made).sort(groups.clone(), in_order);
+    let rolled = rolled.collect().map_err(failed)?;
+    for name in groups.iter().map(String::as_str).chain([TIME]) {
+        let (own, theirs) = (all.column(name).map_err(failed)?, rolled.column(name).map_err(failed)?);
+        if !own.equals_missing(theirs) {
+            return Err(Failure::internal("the rows of windows are in another order"));
+        }
+    }
+    let names: Vec<&str> = window.columns.keys().map(String::as_str).collect();
+    let mut results = rolled.select(names).map_err(failed)?;
+    results.with_column(all.column(ROW).map_err(failed)?.clone()).map_err(failed)?;
+    let mut results = results
+        .lazy()
+        .filter(col(ROW).is_not_null())
+        .sort([ROW], SortMultipleOptions::default())
+        .collect()
+        .map_err(failed)?;
+    results.drop_in_place(ROW).map_err(failed)?;
+    let data = table.data.hstack(results.get_columns()).map_err(failed)?;
+    Ok(Frame { data, facts })
+}
+
+/// Returns the value of a function over the rows of a window.
+fn aggregate_of(source: &str, function: Function) -> Expr {
+    let column = || col(source);
+    match function {
+        Function::Count => column().count().cast(DataType::Int64),
+        Function::Distinct => column().drop_nulls().n_unique().cast(DataType::Int64),
+        Function::Sum => column().sum(),
+        Function::Mean => column().mean(),
+        Function::Std => column().std(1),
+        Function::Min => column().min(),
+        Function::Max => column().max(),
+        Function::First => column().drop_nulls().first(),
+        Function::Last => column().drop_nulls().last(),
+    }
+}
+
+/// Adds values of an earlier row of the same key.
+pub(crate) fn lag(mut table: Frame, lag: &Lag, at: &str) -> Result<Frame, Failure> {
+    rows::check_keys(&table, &lag.by, at)?;
+    table.check_time(&lag.time, &format!("{at}.time"))?;
+    rows::check_times_differ(&table, &lag.by, &lag.time, at)?;
+    let mut made = Vec::new();
+    let mut facts = table.facts.clone();
+    for (name, of) in &lag.columns {
+        let at = format!("{at}.columns.{name}");
+        let own = table.facts_of(of, &at)?;
+        leaks::check_target(name, own, &at)?;
+        if facts.insert(name.clone(), own.or_null()).is_some() {
+            return Err(Failure::parameter(at, "there is a column of this name already"));
+        }
+        made.push(col(of.as_str()).shift(lit(i64::from(lag.rows))).over(keys_or_one(&lag.by)).alias(name.as_str()));
+    }
+    let order: Vec<&str> = lag.by.iter().map(String::as_str).chain([lag.time.as_str()]).collect();
+    let rows = table.data.lazy().with_row_index(ROW, None).sort(order, SortMultipleOptions::default());
+    let shifted = rows.with_columns(made).sort([ROW], SortMultipleOptions::default());
+    let mut data = shifted.collect().map_err(failed)?;
+    data.drop_in_place(ROW).map_err(failed)?;
+    table.data = data;
+    Ok(Frame { facts, ..table })
+}
+
+fn keys_or_one(keys: &[String]) -> Vec<Expr> {
+    if keys.is_empty() { vec![lit(0i64)] } else { keys.iter().map(|key| col(key.as_str())).collect() }
+}
