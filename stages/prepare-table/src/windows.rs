@@ -75,8 +75,8 @@ pub(crate) fn window(table: Frame, from: Frame, window: &Window, at: &str) -> Re
         },
     };
     let by: Vec<Expr> = groups.iter().map(|name| col(name.as_str())).collect();
-    // One row comes for each row that goes in. The groups are in an order of their own, and the rows
-    // of a group in that of time.
+    // One row comes for each row that goes in. The groups are in an order of their own, and the
+    // rows of a group in that of time.
     let in_order = SortMultipleOptions::default().with_maintain_order(true);
     let rolled = all.clone().lazy().rolling(col(TIME), by, options).agg(made).sort(groups.clone(), in_order);
     let rolled = rolled.collect().map_err(failed)?;
