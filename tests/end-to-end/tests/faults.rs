@@ -56,17 +56,25 @@ impl Scenario {
     /// A run that replaces a champion, in a home where a run was killed half way. It first cleans
     /// up.
     fn after_a_killed_run() -> Self {
-        let Self { place, mut arguments, operations, .. } = Self::first_run();
+        let Self { place, mut arguments, .. } = Self::first_run();
         // On this split of the eight rows the model is better than the champion, a constant.
         arguments.extend(["--set", "training.component=train-logistic"].map(str::to_owned));
-        let middle = operations.iter().rposition(|it| it.name == "create").expect("a file");
-        let mut killed = place.command(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
-        faults::count(&mut killed, &place.home(), &place.path().join("killed"));
-        faults::inject(&mut killed, Fault::Kill, middle / 2);
-        assert_eq!(killed.output().expect("it starts").status.signal(), Some(9));
-        assert_ne!(entries(&place.home().join("artifacts/staging")), BTreeSet::new());
         let begins_with = Some(place.home());
-        Self { place, arguments, begins_with, runs_before: 2, champion_before: Some(1), operations: vec![] }.counted()
+        let whole =
+            Self { place, arguments, begins_with, runs_before: 1, champion_before: Some(1), operations: vec![] };
+        let whole = whole.counted();
+        // It is killed before it is better than the champion, while an artifact is written.
+        let is_staged =
+            |it: &&Operation| it.name == "create" && it.path.to_string_lossy().contains("artifacts/staging");
+        let staged: Vec<&Operation> = whole.operations.iter().filter(is_staged).collect();
+        let middle = staged.get(staged.len() / 2).expect("an artifact").number;
+        let home = whole.home("killed");
+        let mut killed = whole.command(&home);
+        faults::count(&mut killed, &home, &whole.place.path().join("operations-of-the-killed"));
+        faults::inject(&mut killed, Fault::Kill, middle + 1);
+        assert_eq!(killed.output().expect("it starts").status.signal(), Some(9));
+        assert_ne!(entries(&home.join("artifacts/staging")), BTreeSet::new());
+        Self { begins_with: Some(home), runs_before: 2, operations: vec![], ..whole }.counted()
     }
 
     fn counted(mut self) -> Self {
@@ -77,6 +85,8 @@ impl Scenario {
         let output = command.output().expect("it starts");
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
         self.operations = faults::operations(&log);
+        // Another scenario may count in the same place, and logs grow.
+        fs::remove_file(log).expect("a log");
         assert!(self.operations.len() > 100, "{} operations: is the binary linked dynamically?", self.operations.len());
         fs::remove_dir_all(home).expect("a home");
         self
