@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request};
 use axum::http::header::ACCEPT;
 use axum::http::{Method, Response};
@@ -28,7 +29,15 @@ pub(crate) fn router(app: &Arc<App>) -> Router {
 
 fn mount(router: Router, app: &Arc<App>, path: &str, route: &Route) -> Router {
     let (app, what) = (app.clone(), (Arc::new(route.needs.clone()), route.work));
-    let handler = move |path: RawPathParams, request: Request| answer(app.clone(), path, request, what.clone());
+    let handler = move |path: Result<RawPathParams, RawPathParamsRejection>, request: Request| {
+        let (app, what) = (app.clone(), what.clone());
+        async move {
+            match path {
+                Ok(path) => answer(app, path, request, what).await,
+                Err(_) => MlflowError::invalid("The path is not UTF-8.").into_response(),
+            }
+        }
+    };
     router.route(path, on(filter(&route.method), handler))
 }
 
