@@ -30,7 +30,7 @@ HEADERS = ["content-type", "content-disposition", "x-content-type-options"]
 
 
 class Answer:
-    """What a server answered."""
+    """The answer of a server."""
 
     def __init__(self, status, headers, body):
         self.status, self.headers, self.body = status, headers, body

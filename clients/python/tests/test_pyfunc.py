@@ -1,4 +1,4 @@
-"""What MLflow calls: loading a folder, and predicting a data frame."""
+"""Loading a folder and predicting a data frame, as MLflow calls them."""
 
 from __future__ import annotations
 

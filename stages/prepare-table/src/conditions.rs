@@ -3,7 +3,7 @@
 use polars::prelude::*;
 use stagewright_kit::Failure;
 
-use crate::frame::{Frame, TIME, failed};
+use crate::frame::{Frame, TIME, col, failed};
 use crate::parameters::{Condition, Filter, Literal};
 
 /// Keeps the rows for which all conditions hold.
@@ -15,6 +15,9 @@ pub(crate) fn filter(mut table: Frame, filter: &Filter, at: &str) -> Result<Fram
             Some(all) => all.and(one),
             None => one,
         });
+        // Rows without a label may go: that tells nothing of a label.
+        let tells = table.facts.get(&condition.column).is_some_and(|facts| facts.of_target);
+        table.rows_of_target |= tells && condition.null.is_none();
         // Every condition but this one drops nulls.
         if condition.null != Some(true)
             && let Some(facts) = table.facts.get_mut(&condition.column)
@@ -54,12 +57,15 @@ fn holds(table: &Frame, condition: &Condition, at: &str) -> Result<Expr, Failure
         let Some(literal) = literal else { continue };
         ordered(name)?;
         let value = value(literal, name)?;
-        made.push(match name {
+        let holds = match name {
             "below" => column().lt(value),
             "at_most" => column().lt_eq(value),
             "above" => column().gt(value),
             _ => column().gt_eq(value),
-        });
+        };
+        // polars has NaN above all numbers.
+        let is_float = data_type == DataType::Float64;
+        made.push(if is_float { holds.and(column().is_not_nan()) } else { holds });
     }
     if let Some(literals) = &condition.one_of {
         made.push(is_any(column, literals.iter().map(|literal| value(literal, "one_of")))?);
@@ -81,16 +87,13 @@ fn holds(table: &Frame, condition: &Condition, at: &str) -> Result<Expr, Failure
 
 /// Returns whether a column is one of some values.
 fn is_any(column: impl Fn() -> Expr, values: impl Iterator<Item = Result<Expr, Failure>>) -> Result<Expr, Failure> {
-    let mut any: Option<Expr> = None;
-    for value in values {
-        let one = column().eq(value?);
-        any = Some(match any {
-            Some(any) => any.or(one),
-            None => one,
-        });
+    let mut level = values.map(|value| Ok(column().eq(value?))).collect::<Result<Vec<_>, Failure>>()?;
+    // In pairs, so that the expression is as deep as it must be: polars goes through it by recursion.
+    while level.len() > 1 {
+        level = level.chunks(2).filter_map(|pair| pair.iter().cloned().reduce(Expr::or)).collect();
     }
     // Of no values, none is equal; a null is still no answer.
-    Ok(any.unwrap_or_else(|| column().is_not_null().and(lit(false))))
+    Ok(level.pop().unwrap_or_else(|| column().is_not_null().and(lit(false))))
 }
 
 /// Returns whether a part of a text has a form.

@@ -4,7 +4,7 @@ use polars::prelude::*;
 use stagewright_kit::Failure;
 
 use crate::conditions;
-use crate::frame::{Facts, Frame, TIME, failed};
+use crate::frame::{Facts, Frame, TIME, col, failed};
 use crate::leaks;
 use crate::parameters::{Derive, Formula, Literal, Pattern, Ratio, ZeroDivision};
 
@@ -42,7 +42,7 @@ impl Operands<'_> {
             Formula::Log1p(column) => {
                 let (value, facts) = self.number(column)?;
                 // A logarithm of what is not positive is no number; it is null and not NaN.
-                let positive = value.clone().gt(lit(-1.0));
+                let positive = value.clone().gt(lit(-1.0)).and(value.clone().is_not_nan());
                 Ok((when(positive).then(value.log1p()).otherwise(lit(NULL)), facts.or_null()))
             }
             Formula::Absolute(column) => {
@@ -51,8 +51,8 @@ impl Operands<'_> {
             }
             Formula::SecondsBetween([first, second]) => {
                 let (first, second) = (self.time(first)?, self.time(second)?);
-                let micros = second.0.cast(DataType::Int64) - first.0.cast(DataType::Int64);
-                Ok((micros.cast(DataType::Float64) / lit(1e6), first.1.and(second.1)))
+                let micros = |time: Expr| time.cast(DataType::Int64).cast(DataType::Float64);
+                Ok(((micros(second.0) - micros(first.0)) / lit(1e6), first.1.and(second.1)))
             }
             Formula::Lower(column) => {
                 let facts = self.facts(column)?;

@@ -49,6 +49,13 @@ pub(crate) struct Frame {
     pub data: DataFrame,
     /// The facts of each column.
     pub facts: BTreeMap<String, Facts>,
+    /// Whether the target decides which rows there are.
+    pub rows_of_target: bool,
+}
+
+/// Returns a column by its name. That of polars reads `*` and `^...$` as patterns.
+pub(crate) fn col(name: impl Into<PlSmallStr>) -> Expr {
+    Expr::Column(name.into())
 }
 
 impl Frame {
@@ -92,7 +99,7 @@ impl Frame {
             )
             .map_err(failed)?,
         };
-        Ok(Self { data, facts })
+        Ok(Self { data, facts, rows_of_target: false })
     }
 
     /// Returns the facts of a column.
@@ -122,6 +129,34 @@ impl Frame {
         if nulls > 0 {
             let message = format!("{nulls} rows have no time; filter them before this step");
             return Err(Failure::data(message).in_column(column));
+        }
+        Ok(())
+    }
+
+    /// Returns whether the frame has the target, or what is computed from it.
+    pub(crate) fn has_target(&self) -> bool {
+        self.facts.values().any(|facts| facts.of_target)
+    }
+
+    /// Returns the aggregates over all times whose names do not say so.
+    pub(crate) fn names_of_all_time(&self) -> impl Iterator<Item = &str> {
+        let unsaid = |(name, facts): &(&String, &Facts)| facts.of_all_time && !name.starts_with(crate::leaks::ALL_TIME);
+        self.facts.iter().filter(unsaid).map(|(name, _)| name.as_str())
+    }
+
+    /// Returns whether any of these columns tells the target.
+    pub(crate) fn are_of_target(&self, columns: &[String]) -> bool {
+        columns.iter().any(|name| self.facts.get(name).is_some_and(|facts| facts.of_target))
+    }
+
+    /// # Errors
+    /// `data` if sums of an integer column could pass the range of integers.
+    pub(crate) fn check_sums(&self, column: &str) -> Result<(), Failure> {
+        let values = self.data.column(column).map_err(failed)?;
+        let Ok(integers) = values.as_materialized_series().i64() else { return Ok(()) };
+        let most: f64 = integers.iter().flatten().map(|value| (value as f64).abs()).sum();
+        if most >= 9.2e18 {
+            return Err(Failure::data("the sum of the integers could pass their range").in_column(column));
         }
         Ok(())
     }

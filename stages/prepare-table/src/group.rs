@@ -3,7 +3,7 @@
 use polars::prelude::*;
 use stagewright_kit::Failure;
 
-use crate::frame::{Facts, Frame, failed};
+use crate::frame::{Facts, Frame, col, failed};
 use crate::leaks;
 use crate::parameters::{Aggregate, Function, Group};
 use crate::rows::check_keys;
@@ -18,12 +18,14 @@ pub(crate) fn group(table: Frame, group: &Group, at: &str) -> Result<Frame, Fail
     if let Some(time) = &group.time {
         table.check_time(time, &format!("{at}.time"))?;
     }
+    let tells_target = table.rows_of_target || table.are_of_target(&group.by);
     let mut made = Vec::new();
     let mut facts: std::collections::BTreeMap<String, Facts> =
         group.by.iter().filter_map(|key| Some((key.clone(), *table.facts.get(key)?))).collect();
     for (name, aggregate) in &group.columns {
         let at = format!("{at}.columns.{name}");
-        let of = check(&table, aggregate, &at)?;
+        let mut of = check(&table, aggregate, &at)?;
+        of.of_target |= tells_target;
         leaks::check_target(name, of, &at)?;
         if facts.insert(name.clone(), Facts { of_all_time: true, ..result(aggregate.aggregate, of, false) }).is_some() {
             return Err(Failure::parameter(at, "the key has this name"));
@@ -32,11 +34,11 @@ pub(crate) fn group(table: Frame, group: &Group, at: &str) -> Result<Frame, Fail
     }
     let padding = PADDING.map(|name| lit(0i64).alias(name));
     let keys: Vec<Expr> = group.by.iter().map(String::as_str).chain(PADDING).map(col).collect();
-    let order: Vec<&str> = group.by.iter().map(String::as_str).collect();
+    let order: Vec<Expr> = group.by.iter().map(|key| col(key.as_str())).collect();
     let rows = table.data.lazy().with_columns(padding);
     let grouped =
-        rows.group_by(keys).agg(made).drop(by_name(PADDING, true)).sort(order, SortMultipleOptions::default());
-    Ok(Frame { data: grouped.collect().map_err(failed)?, facts })
+        rows.group_by(keys).agg(made).drop(by_name(PADDING, true)).sort_by_exprs(order, SortMultipleOptions::default());
+    Ok(Frame { data: grouped.collect().map_err(failed)?, facts, rows_of_target: table.rows_of_target })
 }
 
 /// Returns the facts of the column that is aggregated.
@@ -54,6 +56,9 @@ pub(crate) fn check(table: &Frame, aggregate: &Aggregate, at: &str) -> Result<Fa
     let is_number = matches!(data_type, DataType::Int64 | DataType::Float64);
     if matches!(aggregate.aggregate, Function::Sum | Function::Mean | Function::Std) && !is_number {
         return Err(Failure::parameter(format!("{at}.of"), format!("`{of}` is no number")));
+    }
+    if aggregate.aggregate == Function::Sum {
+        table.check_sums(of)?;
     }
     table.facts_of(of, at)
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use polars::prelude::*;
 use stagewright_kit::{Failure, info, warn};
 
-use crate::frame::{Facts, Frame, failed};
+use crate::frame::{Facts, Frame, TIME, col, failed};
 use crate::leaks;
 use crate::parameters::{AsOf, Duplicates, How, Join, Until};
 use crate::rows::repeated;
@@ -24,7 +24,7 @@ const TIME_OF_OTHER: &str = "\u{1}time";
 /// Adds the columns of another table, by equal keys.
 pub(crate) fn join(table: Frame, other: Frame, join: &Join, at: &str) -> Result<Frame, Failure> {
     check_keys(&table, &other, &join.on, &format!("{at}.on"))?;
-    let added = added_columns(&table, &other, join.columns.as_deref(), &join.on, &join.prefix, at)?;
+    let added = added_columns(&table, &other, join.columns.as_deref(), &join.on, &[], &join.prefix, at)?;
     let keys: Vec<Expr> = join.on.iter().map(|key| col(key.as_str())).collect();
     report_duplicates(&other, join, at)?;
 
@@ -48,7 +48,9 @@ pub(crate) fn join(table: Frame, other: Frame, join: &Join, at: &str) -> Result<
         How::Inner => info!("{at}: {} rows of {rows} and their rows in `{}`", data.height(), join.with),
     }
     data.drop_in_place(FOUND).map_err(failed)?;
-    Ok(with_facts(table, data, added, join.how == How::Left))
+    let mut made = with_facts(table, data, added, join.how == How::Left);
+    made.rows_of_target |= join.how == How::Inner && other.rows_of_target;
+    Ok(made)
 }
 
 /// Adds the columns of the latest earlier row of another table, by equal keys.
@@ -58,9 +60,15 @@ pub(crate) fn as_of(table: Frame, other: Frame, join: &AsOf, at: &str) -> Result
     table.check_time(&join.time, &format!("{at}.time"))?;
     other.check_time(their_time, &format!("{at}.with_time"))?;
     let tolerance = join.tolerance.as_deref().map(|text| spans::parse(text, &format!("{at}.tolerance"))).transpose()?;
-    let mut not_added = join.by.clone();
-    not_added.push(their_time.clone());
-    let added = added_columns(&table, &other, join.columns.as_deref(), &not_added, &join.prefix, at)?;
+    if let Some(key) = join.by.iter().find(|key| matches!(table.type_of(key, at), Ok(DataType::Boolean))) {
+        return Err(Failure::parameter(format!("{at}.by"), format!("the key `{key}` is a boolean")));
+    }
+    let not_added = std::slice::from_ref(their_time);
+    let added = added_columns(&table, &other, join.columns.as_deref(), &join.by, not_added, &join.prefix, at)?;
+    if join.until == Until::Now && table.has_target() && added.iter().any(|column| column.facts.of_target) {
+        let message = "the row's own target may be among them; set `until = \"before\"`";
+        return Err(Failure::parameter(format!("{at}.until"), message));
+    }
 
     // Of several rows of one key and time, the last in the order of all columns is used.
     let keys = join.by.iter().map(String::as_str);
@@ -70,8 +78,14 @@ pub(crate) fn as_of(table: Frame, other: Frame, join: &AsOf, at: &str) -> Result
     chosen.extend(added.iter().map(|column| col(column.theirs.as_str()).alias(column.name.as_str())));
     chosen.push(lit(true).alias(FOUND));
     let by_time = SortMultipleOptions::default().with_maintain_order(true);
-    let theirs = sorted(&other, order)?.lazy().select(chosen).sort([TIME_OF_OTHER], by_time.clone());
-    let ours = table.data.clone().lazy().with_row_index(ROW, None).sort([join.time.as_str()], by_time);
+    // A null equals nothing; polars would compare what is stored at it.
+    let mut theirs = sorted(&other, order)?;
+    if !join.by.is_empty() {
+        theirs = theirs.drop_nulls(Some(&join.by)).map_err(failed)?;
+    }
+    let theirs = theirs.lazy().select(chosen).sort([TIME_OF_OTHER], by_time.clone());
+    let ours = table.data.clone().lazy().with_row_index(ROW, None);
+    let ours = ours.sort_by_exprs([col(join.time.as_str())], by_time);
 
     let names =
         (!join.by.is_empty()).then(|| join.by.iter().map(|name| name.as_str().into()).collect::<Vec<PlSmallStr>>());
@@ -119,27 +133,49 @@ fn added_columns(
     table: &Frame,
     other: &Frame,
     wanted: Option<&[String]>,
+    keys: &[String],
     not_added: &[String],
     prefix: &str,
     at: &str,
 ) -> Result<Vec<Added>, Failure> {
-    let all = || other.data.get_column_names_str().into_iter().filter(|name| not_added.iter().all(|not| not != name));
+    let all = || {
+        other.data.get_column_names_str().into_iter().filter(|name| keys.iter().chain(not_added).all(|not| not != name))
+    };
     let wanted: Vec<String> = match wanted {
         Some(wanted) => wanted.to_vec(),
         None => all().map(str::to_owned).collect(),
     };
     let mut names: BTreeSet<String> = table.facts.keys().cloned().collect();
+    // Which row is found tells the target, if a key does or the target chose the rows.
+    let tells_target = other.rows_of_target || other.are_of_target(keys) || table.are_of_target(keys);
     let add = |theirs: String| {
-        let facts = other.facts_of(&theirs, &format!("{at}.columns"))?;
+        let mut facts = other.facts_of(&theirs, &format!("{at}.columns"))?;
         let name = format!("{prefix}{theirs}");
         if !names.insert(name.clone()) {
             let message = format!("there is a column `{name}` already; choose `columns`, or set `prefix`");
             return Err(Failure::parameter(at, message));
         }
+        // Labels may come from a table of their own, once.
+        let is_label = facts.of_target && !theirs.starts_with(leaks::TARGET) && !table.has_target();
+        facts.of_target |= tells_target;
+        if tells_target || !is_label {
+            leaks::check_target(&name, facts, at)?;
+        }
         leaks::check_time(&name, facts, table, at)?;
         Ok(Added { name, theirs, facts })
     };
-    wanted.into_iter().map(add).collect()
+    let added = wanted.into_iter().map(add).collect::<Result<Vec<_>, _>>()?;
+    let is_time = |column: &Added| other.data.column(&column.theirs).is_ok_and(|found| *found.dtype() == TIME);
+    if added.iter().any(is_time)
+        && let Some(name) = table.names_of_all_time().next()
+    {
+        let message = format!(
+            "`{name}` is an aggregate over all times, and would be beside a time; call it `{}{name}` before this join",
+            leaks::ALL_TIME
+        );
+        return Err(Failure::parameter(at, message));
+    }
+    Ok(added)
 }
 
 /// # Errors
@@ -188,5 +224,5 @@ fn with_facts(table: Frame, data: DataFrame, added: Vec<Added>, may_be_missing: 
         let found = if may_be_missing { column.facts.or_null() } else { column.facts };
         facts.insert(column.name, found);
     }
-    Frame { data, facts }
+    Frame { data, facts, rows_of_target: table.rows_of_target }
 }

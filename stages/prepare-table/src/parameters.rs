@@ -198,9 +198,10 @@ pub enum Until {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
-    /// The conditions. None of them holds for a null, except `null = true`.
+    /// The conditions. None of them holds for a null, except `null = true`. NaN is neither below nor
+    /// above a number.
     #[serde(rename = "where")]
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1, max = 256))]
     pub conditions: Vec<Condition>,
 }
 
@@ -223,8 +224,10 @@ pub struct Condition {
     /// It is not less, or not earlier.
     pub at_least: Option<Literal>,
     /// It is one of these values.
+    #[schemars(length(max = 10_000))]
     pub one_of: Option<Vec<Literal>>,
     /// It is none of these values.
+    #[schemars(length(max = 10_000))]
     pub none_of: Option<Vec<Literal>>,
     /// It is null, or is not.
     pub null: Option<bool>,
@@ -259,11 +262,11 @@ pub struct Derive {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Formula {
     /// The sum of columns.
-    Sum(Vec<String>),
+    Sum(#[schemars(length(min = 1, max = 256))] Vec<String>),
     /// The first column less the second.
     Difference([String; 2]),
     /// The product of columns.
-    Product(Vec<String>),
+    Product(#[schemars(length(min = 1, max = 256))] Vec<String>),
     /// A column divided by another.
     Ratio(Ratio),
     /// ln(1 + x).
@@ -281,12 +284,12 @@ pub enum Formula {
     /// Whether the value is null.
     IsNull(String),
     /// The first value that is not null.
-    Coalesce(Vec<String>),
+    Coalesce(#[schemars(length(min = 1, max = 256))] Vec<String>),
     /// This value, in every row.
     Constant(Literal),
 }
 
-/// A column divided by another. 0/0 is 0, and a ratio is never infinite.
+/// A column divided by another. 0/0 is 0.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Ratio {

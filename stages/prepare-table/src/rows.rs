@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use polars::prelude::*;
 use stagewright_kit::Failure;
 
-use crate::frame::{Frame, failed};
+use crate::frame::{Frame, col, failed};
+use crate::leaks;
 use crate::parameters::{Drop, Latest, Rename, Select, Sort};
 
 /// Keeps columns, in the given order.
@@ -19,7 +20,9 @@ pub(crate) fn select(table: Frame, select: &Select, at: &str) -> Result<Frame, F
         }
     }
     let data = table.data.select(select.columns.iter().map(String::as_str)).map_err(failed)?;
-    Ok(Frame { data, facts: table.facts })
+    let mut facts = table.facts;
+    facts.retain(|name, _| names.contains(name));
+    Ok(Frame { data, facts, ..table })
 }
 
 /// Removes columns.
@@ -36,14 +39,21 @@ pub(crate) fn drop(table: Frame, drop: &Drop, at: &str) -> Result<Frame, Failure
     drop.columns.iter().for_each(|column| {
         facts.remove(column);
     });
-    Ok(Frame { data, facts })
+    Ok(Frame { data, facts, ..table })
 }
 
 /// Gives columns other names.
 pub(crate) fn rename(mut table: Frame, rename: &Rename, at: &str) -> Result<Frame, Failure> {
     let at = format!("{at}.columns");
-    for old in rename.columns.keys() {
-        table.facts_of(old, &at)?;
+    for (old, new) in &rename.columns {
+        let facts = table.facts_of(old, &at)?;
+        // A name that says something goes on to say it. The target itself may have any name.
+        if old.starts_with(leaks::TARGET) {
+            leaks::check_target(new, facts, &at)?;
+        }
+        if old.starts_with(leaks::ALL_TIME) {
+            leaks::check_time(new, facts, &table, &at)?;
+        }
     }
     let new_name = |old: &str| rename.columns.get(old).map_or(old, String::as_str).to_owned();
     let names: Vec<String> = table.data.get_column_names_str().into_iter().map(new_name).collect();
@@ -79,6 +89,7 @@ pub(crate) fn union(mut table: Frame, others: Vec<Frame>, at: &str) -> Result<Fr
             *facts = other.facts.get(name).map_or(*facts, |theirs| facts.and(*theirs));
         }
         table.data.vstack_mut(&rows).map_err(failed)?;
+        table.rows_of_target |= other.rows_of_target;
     }
     Ok(table)
 }
@@ -100,6 +111,7 @@ pub(crate) fn latest(mut table: Frame, latest: &Latest, at: &str) -> Result<Fram
     check_times_differ(&table, &latest.by, &latest.time, at)?;
     let keys: Vec<Expr> = latest.by.iter().map(|name| col(name.as_str())).collect();
     let is_latest = col(latest.time.as_str()).eq(col(latest.time.as_str()).max().over(keys));
+    table.rows_of_target |= table.are_of_target(&latest.by);
     table.data = table.data.lazy().filter(is_latest).collect().map_err(failed)?;
     Ok(table)
 }

@@ -378,6 +378,37 @@ fn what_looks_at_the_target_or_at_later_rows_says_so_in_its_name() {
     };
     assert!(refused(vec![("t", labelled())], &all_time("total")).1.contains("over all times"));
     assert!(prepare(vec![("t", labelled())], &all_time("all_time_total")).is_ok());
+    for steps in [
+        // By another name, by a pattern, and by what is left behind of another column.
+        r#"[{"derive": {"columns": {"target_x": {"log1p": "churn"}}}}, {"rename": {"columns": {"target_x": "x"}}}]"#,
+        r#"[{"rename": {"columns": {"amount": "^churn$"}}}, {"derive": {"columns": {"x": {"log1p": "^churn$"}}}},
+            {"derive": {"columns": {"y": {"difference": ["x", "churn"]}}}}]"#,
+        r#"[{"select": {"columns": ["churn"]}}, {"rename": {"columns": {"churn": "user"}}},
+            {"derive": {"columns": {"x": {"log1p": "user"}}}}]"#,
+        // From the table itself.
+        r#"[{"table": "t", "join": {"with": "t", "on": ["user", "at"], "columns": ["churn"], "prefix": "f_"}}]"#,
+        // By keys, and by rows that the target chose.
+        r#"[{"table": "t", "as": "g", "group": {"by": ["churn"], "columns": {"mean": {"of": "amount", "aggregate": "mean"}}}}]"#,
+        r#"[{"lag": {"by": ["churn"], "time": "at", "columns": {"x": "amount"}}}]"#,
+        r#"[{"table": "t", "as": "pos", "filter": {"where": [{"column": "churn", "equal": 1}]}},
+            {"table": "t", "window": {"from": "pos", "by": ["user"], "time": "at", "length": "1s", "until": "before",
+            "columns": {"n": {"aggregate": "count"}}}}]"#,
+        r#"[{"table": "t", "as": "pos", "filter": {"where": [{"column": "churn", "equal": 1}]}},
+            {"table": "t", "join": {"with": "pos", "on": ["user", "at"], "columns": ["amount"], "prefix": "p_"}}]"#,
+    ] {
+        let (_, message) = refused(vec![("t", labelled())], steps);
+        assert!(message.contains("computed from the target"), "{steps}: {message}");
+    }
+    for steps in [
+        r#"[{"table": "t", "as": "copy", "sort": {"by": ["at"]}}, {"table": "t", "window": {"from": "copy", "by": ["user"],
+            "time": "at", "length": "1s", "columns": {"target_rate": {"of": "churn", "aggregate": "max"}}}}]"#,
+        r#"[{"table": "t", "as_of": {"with": "t", "by": ["user"], "time": "at", "columns": ["churn"], "prefix": "target_"}}]"#,
+    ] {
+        assert!(refused(vec![("t", labelled())], steps).1.contains("until"), "{steps}");
+    }
+    let labels = table(&[full("user", DataType::Utf8, ["a", "b"]), full("churn", DataType::Int64, [0, 1])]);
+    let labels_join = r#"[{"table": "orders", "join": {"with": "labels", "on": ["user"], "columns": ["churn"]}}]"#;
+    assert!(prepare(vec![("labels", labels), ("orders", orders())], labels_join).is_ok(), "labels come once");
     // Without a role, a parameter names the target.
     let inputs = Inputs::new([("t".to_owned(), orders())]);
     let parameters: Parameters = stagewright_kit::parameters::parse(
@@ -386,6 +417,12 @@ fn what_looks_at_the_target_or_at_later_rows_says_so_in_its_name() {
     .unwrap();
     let failure = PrepareTable::prepare(&inputs, &Settings { parameters, seed: 0, as_of: 0 });
     assert!(matches!(failure, Err(Failure::Parameter(fault)) if fault.message.contains("computed from the target")));
+    let backwards = r#"[{"table": "t", "as": "totals", "group": {"by": ["user"], "columns": {"total": {"of": "amount", "aggregate": "sum"}}}},
+        {"table": "totals", "join": {"with": "t", "on": ["user"], "how": "inner"}}]"#;
+    assert!(refused(vec![("t", labelled())], backwards).1.contains("beside a time"));
+    let renamed = all_time("all_time_total")
+        .replace("]}}]", "]}}, {\"rename\": {\"columns\": {\"all_time_total\": \"total\"}}}]");
+    assert!(refused(vec![("t", labelled())], &renamed).1.contains("over all times"), "{renamed}");
     // A table without times may have totals: its rows are no moments.
     let customers = table(&[full("user", DataType::Utf8, ["a", "b"])]);
     let joined = r#"[{"table": "t", "as": "totals", "group": {"by": ["user"], "columns": {"total": {"of": "amount", "aggregate": "sum"}}}},
@@ -419,6 +456,59 @@ fn windows_of_many_keys_are_each_their_own() {
     );
     let expected = (0..500).map(|value| format!("{value} {value}"));
     assert_eq!(made[1..], expected.collect::<Vec<_>>());
+}
+
+#[test]
+fn what_has_left_a_window_does_not_show_in_it() {
+    let large = table(&[
+        full("user", DataType::Utf8, ["a", "a"]),
+        full("at", DataType::Timestamp, [0, DAY]),
+        full("value", DataType::Float64, [1e16, 1.0]),
+    ]);
+    let own = table(&[full("user", DataType::Utf8, ["a", "a"]), full("at", DataType::Timestamp, [2 * DAY, 3 * DAY])]);
+    let steps = r#"[{"table": "own", "window": {"from": "large", "by": ["user"], "time": "at", "length": "2d",
+        "columns": {"sum": {"of": "value", "aggregate": "sum"}}}}, {"select": {"columns": ["sum"]}}]"#;
+    assert_eq!(rows(vec![("large", large), ("own", own)], steps), ["sum", "1", "0"]);
+}
+
+#[test]
+fn extremes_are_refused_or_have_a_meaning_and_end_no_component() {
+    let times = || table(&[full("at", DataType::Timestamp, [i64::MAX, 0]), full("n", DataType::Int64, [i64::MAX, 1])]);
+    let parts = prepare(vec![("t", times())], r#"[{"time_parts": {"column": "at", "parts": ["hour"]}}]"#);
+    assert!(matches!(parts, Err(Failure::Data(fault)) if fault.message.contains("years 1 to 9999")));
+    let sum = r#"[{"group": {"by": ["at"], "columns": {"sum": {"of": "n", "aggregate": "sum"}}}}]"#;
+    assert!(matches!(prepare(vec![("t", times())], sum), Err(Failure::Data(fault)) if fault.message.contains("range")));
+    // No row is left on either side of a window, a join and a group.
+    let nobody = r#"{"filter": {"where": [{"column": "user", "equal": "nobody"}]}}"#;
+    for then in [
+        r#"{"window": {"by": ["user"], "time": "at", "length": "1d", "columns": {"n": {"aggregate": "count"}}}}"#,
+        r#"{"join": {"with": "users", "on": ["user"]}}"#,
+        r#"{"group": {"by": ["user"], "columns": {"n": {"aggregate": "count"}}}}"#,
+    ] {
+        let steps = format!(
+            r#"[{{"table": "users", "sort": {{"by": ["user"]}}}}, {{"table": "orders", {}, {then}]"#,
+            &nobody[1..]
+        );
+        assert_eq!(rows(vec![("orders", orders()), ("users", users())], &steps).len(), 1, "{then}");
+    }
+    // A null key stores some value, which is no key.
+    let left = table(&[full("user", DataType::Int64, [0]), full("at", DataType::Timestamp, [DAY])]);
+    let right = table(&[
+        cells("user", DataType::Int64, [None::<i64>]),
+        full("at", DataType::Timestamp, [0]),
+        full("x", DataType::Int64, [7]),
+    ]);
+    let joined = rows(
+        vec![("l", left), ("r", right)],
+        r#"[{"table": "l", "as_of": {"with": "r", "by": ["user"], "time": "at"}}]"#,
+    );
+    assert_eq!(joined, ["user at x", "0 86400000000 -"]);
+    let many: Vec<String> = (0..10_000).map(|number| number.to_string()).collect();
+    let numbers = table(&[full("n", DataType::Int64, [3, 10_000])]);
+    let steps = format!(r#"[{{"filter": {{"where": [{{"column": "n", "one_of": [{}]}}]}}}}]"#, many.join(","));
+    assert_eq!(rows(vec![("t", numbers)], &steps), ["n", "3"]);
+    let floats = table(&[full("x", DataType::Float64, ["NaN", "2"])]);
+    assert_eq!(rows(vec![("t", floats)], r#"[{"filter": {"where": [{"column": "x", "above": 1}]}}]"#), ["x", "2"]);
 }
 
 /// An event: its user, its day, and its value.

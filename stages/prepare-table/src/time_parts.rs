@@ -3,17 +3,25 @@
 use polars::prelude::*;
 use stagewright_kit::Failure;
 
-use crate::frame::{Facts, Frame, TIME, failed};
+use crate::frame::{Facts, Frame, TIME, col, failed};
 use crate::leaks;
 use crate::parameters::{TimePart, TimeParts};
 
 /// The time zone of timestamps.
 const UTC: &str = "UTC";
 
+/// The years 1 to 9999, in microseconds since 1970.
+const YEARS: std::ops::Range<i64> = -62_135_596_800_000_000..253_402_300_800_000_000;
+
 /// Adds parts of a timestamp.
 pub(crate) fn time_parts(mut table: Frame, wanted: &TimeParts, at: &str) -> Result<Frame, Failure> {
     if table.type_of(&wanted.column, &format!("{at}.column"))? != TIME {
         return Err(Failure::parameter(format!("{at}.column"), format!("`{}` is no timestamp", wanted.column)));
+    }
+    let times = table.data.column(&wanted.column).map_err(failed)?.as_materialized_series();
+    // A zone's offset stays within what polars can count in, too.
+    if times.datetime().map_err(failed)?.physical().iter().flatten().any(|micros| !YEARS.contains(&micros)) {
+        return Err(Failure::data("a timestamp is not in the years 1 to 9999").in_column(&wanted.column));
     }
     let zone = TimeZone::opt_try_new(Some(wanted.time_zone.as_str())).map_err(|_| unknown_zone(wanted, at))?;
     let zone = zone.ok_or_else(|| unknown_zone(wanted, at))?;

@@ -3,7 +3,7 @@
 use polars::prelude::*;
 use stagewright_kit::Failure;
 
-use crate::frame::{Frame, failed};
+use crate::frame::{Frame, col, failed};
 use crate::group;
 use crate::joins;
 use crate::leaks;
@@ -30,15 +30,17 @@ pub(crate) fn window(table: Frame, from: Frame, window: &Window, at: &str) -> Re
     table.check_time(&window.time, &format!("{at}.time"))?;
     from.check_time(their_time, &format!("{at}.from_time"))?;
     let period = spans::parse(&window.length, &format!("{at}.length"))?;
+    let tells_target = from.rows_of_target || from.are_of_target(&window.by) || table.are_of_target(&window.by);
     let mut facts = table.facts.clone();
     let (mut sources, mut made) = (Vec::new(), Vec::new());
     for (index, (name, aggregate)) in window.columns.iter().enumerate() {
         let at = format!("{at}.columns.{name}");
-        let of = group::check(&from, aggregate, &at)?;
+        let mut of = group::check(&from, aggregate, &at)?;
+        of.of_target |= tells_target;
         leaks::check_target(name, of, &at)?;
         leaks::check_time(name, of, &table, &at)?;
-        if of.of_target && window.until == Until::Now && window.from.is_none() {
-            let message = "the window includes the row itself, with its target; set `until = \"before\"`";
+        if of.of_target && window.until == Until::Now {
+            let message = "the row's own target may be in the window; set `until = \"before\"`";
             return Err(Failure::parameter(at, message));
         }
         if facts.insert(name.clone(), group::result(aggregate.aggregate, of, true)).is_some() {
@@ -62,8 +64,8 @@ pub(crate) fn window(table: Frame, from: Frame, window: &Window, at: &str) -> Re
     // The order of values makes sums independent of the order of rows.
     let groups: Vec<String> = window.by.iter().cloned().chain([EVERYTHING.to_owned()]).collect();
     let order = groups.iter().cloned().chain([TIME.to_owned()]).chain(sources.iter().map(|(name, _)| name.clone()));
-    let order: Vec<String> = order.chain([ROW.to_owned()]).collect();
-    let all = all.sort(order, SortMultipleOptions::default()).collect().map_err(failed)?;
+    let order: Vec<Expr> = order.chain([ROW.to_owned()]).map(col).collect();
+    let all = all.sort_by_exprs(order, SortMultipleOptions::default()).collect().map_err(failed)?;
 
     let options = RollingGroupOptions {
         index_column: TIME.into(),
@@ -78,7 +80,7 @@ pub(crate) fn window(table: Frame, from: Frame, window: &Window, at: &str) -> Re
     // One row comes for each row that goes in. The groups are in an order of their own, and the
     // rows of a group in that of time.
     let in_order = SortMultipleOptions::default().with_maintain_order(true);
-    let rolled = all.clone().lazy().rolling(col(TIME), by, options).agg(made).sort(groups.clone(), in_order);
+    let rolled = all.clone().lazy().rolling(col(TIME), by.clone(), options).agg(made).sort_by_exprs(by, in_order);
     let rolled = rolled.collect().map_err(failed)?;
     for name in groups.iter().map(String::as_str).chain([TIME]) {
         let (own, theirs) = (all.column(name).map_err(failed)?, rolled.column(name).map_err(failed)?);
@@ -97,18 +99,21 @@ pub(crate) fn window(table: Frame, from: Frame, window: &Window, at: &str) -> Re
         .map_err(failed)?;
     results.drop_in_place(ROW).map_err(failed)?;
     let data = table.data.hstack(results.get_columns()).map_err(failed)?;
-    Ok(Frame { data, facts })
+    Ok(Frame { data, facts, ..table })
 }
 
 /// Returns the value of a function over the rows of a window.
 fn aggregate_of(source: &str, function: Function) -> Expr {
     let column = || col(source);
+    // Each window is summed by itself. polars would add and subtract at its ends, and what has left
+    // a window would still show in the last digits.
+    let known = || column().filter(column().is_not_null());
     match function {
         Function::Count => column().count().cast(DataType::Int64),
         Function::Distinct => column().drop_nulls().n_unique().cast(DataType::Int64),
-        Function::Sum => column().sum(),
-        Function::Mean => column().mean(),
-        Function::Std => column().std(1),
+        Function::Sum => known().sum(),
+        Function::Mean => known().mean(),
+        Function::Std => known().std(1),
         Function::Min => column().min(),
         Function::Max => column().max(),
         Function::First => column().drop_nulls().first(),
@@ -125,15 +130,16 @@ pub(crate) fn lag(mut table: Frame, lag: &Lag, at: &str) -> Result<Frame, Failur
     let mut facts = table.facts.clone();
     for (name, of) in &lag.columns {
         let at = format!("{at}.columns.{name}");
-        let own = table.facts_of(of, &at)?;
+        let mut own = table.facts_of(of, &at)?;
+        own.of_target |= table.rows_of_target || table.are_of_target(&lag.by);
         leaks::check_target(name, own, &at)?;
         if facts.insert(name.clone(), own.or_null()).is_some() {
             return Err(Failure::parameter(at, "there is a column of this name already"));
         }
         made.push(col(of.as_str()).shift(lit(i64::from(lag.rows))).over(keys_or_one(&lag.by)).alias(name.as_str()));
     }
-    let order: Vec<&str> = lag.by.iter().map(String::as_str).chain([lag.time.as_str()]).collect();
-    let rows = table.data.lazy().with_row_index(ROW, None).sort(order, SortMultipleOptions::default());
+    let order: Vec<Expr> = lag.by.iter().map(String::as_str).chain([lag.time.as_str()]).map(col).collect();
+    let rows = table.data.lazy().with_row_index(ROW, None).sort_by_exprs(order, SortMultipleOptions::default());
     let shifted = rows.with_columns(made).sort([ROW], SortMultipleOptions::default());
     let mut data = shifted.collect().map_err(failed)?;
     data.drop_in_place(ROW).map_err(failed)?;

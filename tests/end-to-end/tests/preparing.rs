@@ -1,4 +1,4 @@
-//! A component that is not built in joins two sources into one table; the model becomes champion.
+//! Tables become one: by a component that is not built in, and by the built-in `prepare-table`.
 
 use serde_json::Value;
 use stagewright_end_to_end::{Place, WALLS, digests, guests};

@@ -1,4 +1,4 @@
-"""What is the same for all operations: paths, bodies, methods."""
+"""Paths, bodies and methods, which are the same for all operations."""
 
 
 def ask_all(ask):

@@ -41,7 +41,7 @@ def metrics(ask, run):
 
 
 def odd_metrics(ask, run):
-    """What one of the servers refuses or ignores; nobody looks at this run afterwards."""
+    """Requests that one of the servers refuses or ignores. Nobody looks at this run afterwards."""
     log = lambda case, **body: ask.post("runs/log-metric", case, run_id=run, **body)
     log("a step that is too large", key="steps", value=2, timestamp=1, step=2**63)
     log("a fraction as timestamp", key="a", value=1, timestamp=1.5)

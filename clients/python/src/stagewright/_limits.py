@@ -1,4 +1,4 @@
-"""What a component may use, and the clock that ends it."""
+"""The limits of a component, and the clock that ends it."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Field:
 
 @dataclass(frozen=True)
 class Task:
-    """What the model predicts."""
+    """The values that the model predicts."""
 
     # `binary`, `multi-class` or `regression`.
     kind: str

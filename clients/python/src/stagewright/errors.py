@@ -1,4 +1,4 @@
-"""What can go wrong, by whose fault it is."""
+"""The errors of this package, by who can mend them."""
 
 from __future__ import annotations
 

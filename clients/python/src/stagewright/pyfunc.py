@@ -24,7 +24,7 @@ _SECONDS = 5_400.0
 
 
 class PyFuncModel:
-    """What `mlflow.pyfunc` wraps."""
+    """A loaded model, as `mlflow.pyfunc` wraps it."""
 
     def __init__(self, model: Model) -> None:
         self._model = model

@@ -98,14 +98,7 @@ impl Importer<'_> {
         let message = Some(info.status_message.as_str()).filter(|message| !message.is_empty());
         self.registry.end_imported_model(&model_id, status, message, info.last_updated_timestamp_ms)?;
         let changed = self.outcome.files > files_before || self.logged_model_if_there(&model_id)? != Some(here);
-        let counted = &mut self.outcome.logged_models;
-        *(if is_new {
-            &mut counted.added
-        } else if changed {
-            &mut counted.updated
-        } else {
-            &mut counted.unchanged
-        }) += 1;
+        self.outcome.logged_models.count(is_new, changed);
         Ok(())
     }
 

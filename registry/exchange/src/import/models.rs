@@ -83,8 +83,7 @@ impl Importer<'_> {
         if is_new {
             self.registry.end_imported_registered_model(&here.name, there.last_updated_timestamp)?;
         } else {
-            let counted = &mut self.outcome.models;
-            *(if changed { &mut counted.updated } else { &mut counted.unchanged }) += 1;
+            self.outcome.models.count(false, changed);
         }
         Ok(())
     }
@@ -199,8 +198,7 @@ impl Importer<'_> {
         if here.foreign.as_ref().is_none_or(|foreign| !foreign.is_verified()) {
             self.outcome.unverified += 1;
         }
-        let counted = &mut self.outcome.versions;
-        *(if is_new { &mut counted.added } else { &mut counted.unchanged }) += 1;
+        self.outcome.versions.count(is_new, false);
         self.registry.finish_import(self.remote(ImportedKind::Version, &id), digest)?;
         Ok(is_new)
     }

@@ -17,6 +17,18 @@ pub struct Count {
     pub unchanged: u64,
 }
 
+impl Count {
+    /// Counts a record. Whether a new one is changed makes no difference.
+    pub(super) fn count(&mut self, is_new: bool, is_changed: bool) {
+        let of_kind = match (is_new, is_changed) {
+            (true, _) => &mut self.added,
+            (false, true) => &mut self.updated,
+            (false, false) => &mut self.unchanged,
+        };
+        *of_kind += 1;
+    }
+}
+
 /// Something that is not here as it is on the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Remark {

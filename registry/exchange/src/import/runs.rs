@@ -82,14 +82,7 @@ impl Importer<'_> {
         self.stopped(&about, logged)?;
         let changed =
             is_new || !was_whole || run != self.registry.run(here.as_str())? || before.1 != self.outcome.files;
-        let counted = &mut self.outcome.runs;
-        *(if is_new {
-            &mut counted.added
-        } else if changed {
-            &mut counted.updated
-        } else {
-            &mut counted.unchanged
-        }) += 1;
+        self.outcome.runs.count(is_new, changed);
         // What could not be imported is tried again by the next import.
         if before.0 == self.outcome.conflict_count { self.whole(id, digest) } else { Ok(()) }
     }
