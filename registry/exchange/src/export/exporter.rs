@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use serde_json::Value;
 use stagewright_mlflow_client::records::{Dataset, DatasetInput, Metric, Pair};
 use stagewright_mlflow_client::{ClientError, Server, quoted};
-use stagewright_store::search::{Entity, Filter, OrderBy};
-use stagewright_store::{ArtifactStore, ModelVersion, Page, Registry, Run, RunId, RunStatus};
+use stagewright_store::{ArtifactStore, ModelVersion, Registry, Run, RunId, RunStatus};
 
 use super::admitted::Changed;
 use super::error::ExportError;
@@ -251,13 +250,9 @@ impl Exporter {
 
     /// Registers the versions that the run registered here, each once.
     fn register_versions(&self, run: &Run, copy: &mut Copy) -> Result<(), ExportError> {
-        let filter = Filter::parse(Entity::ModelVersions, &format!("run_id = '{}'", run.run_id));
-        // The filter is always one.
-        let Ok(filter) = filter else { return Ok(()) };
-        let page = Page { limit: 100, offset: 0 };
-        for version in self.registry.search_versions(&filter, &OrderBy::default(), page)? {
+        for version in self.registry.versions_made_by(&run.run_id)? {
             let known = (version.model.clone(), version.version);
-            if version.foreign.is_some() || copy.versions.contains_key(&known) {
+            if copy.versions.contains_key(&known) {
                 continue;
             }
             let Some(folder) = self.server.proxied_path(&copy.artifact_uri) else { continue };

@@ -7,8 +7,7 @@ use std::fs::File;
 use std::io::{Cursor, Read as _};
 use std::path::PathBuf;
 
-use stagewright_store::search::{Entity, Filter, OrderBy};
-use stagewright_store::{ArtifactKind, Digest, FileEntry, ModelVersion, Page, RunId, StoreError, VersionManifest};
+use stagewright_store::{ArtifactKind, Digest, FileEntry, ModelVersion, RunId, StoreError, VersionManifest};
 
 use super::opened::{Opened, unreadable};
 use crate::app::App;
@@ -17,9 +16,6 @@ use crate::mlmodel::{DATA, MODEL, REQUIREMENTS, mlmodel, python_env};
 
 /// The folder of all versions.
 const VERSIONS: &str = "stagewright/models/";
-
-/// The most versions among which that of a run is looked for. Clients may register others under it.
-const MOST_VERSIONS: usize = 100;
 
 /// The contents of a file.
 enum Contents {
@@ -99,9 +95,7 @@ fn of_run(app: &App, run_id: &RunId) -> Result<Option<ModelVersion>, MlflowError
     if app.registry.stages(run_id)?.iter().any(|stage| stage.name == MODEL && !stage.outputs.is_empty()) {
         return Ok(None);
     }
-    let filter = Filter::parse(Entity::ModelVersions, &format!("run_id = '{run_id}'")).map_err(StoreError::from)?;
-    let found = app.registry.search_versions(&filter, &OrderBy::default(), Page { limit: MOST_VERSIONS, offset: 0 })?;
-    Ok(found.into_iter().find(|version| version.foreign.is_none()))
+    Ok(app.registry.versions_made_by(run_id)?.into_iter().next())
 }
 
 /// Returns the files of a version by their paths, sorted.

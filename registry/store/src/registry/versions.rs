@@ -224,6 +224,19 @@ impl Registry {
         })
     }
 
+    /// Returns the versions that a run of a pipeline made, oldest first. Those that clients
+    /// registered under the run are not among them.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] or [`StoreError::BadRecord`].
+    pub fn versions_made_by(&self, run_id: &RunId) -> Result<Vec<ModelVersion>, StoreError> {
+        self.read("read the versions of a run", |connection| {
+            let query = format!("SELECT {COLUMNS} WHERE run_id = ?1 AND versions.is_foreign = 0 ORDER BY versions.id");
+            let rows = connection.query(&query, values![run_id.as_str()])?;
+            complete(connection, &rows)
+        })
+    }
+
     /// Returns the number of each version of a model, and when it was made, in milliseconds since
     /// the epoch. The two together differ from those of a model of the same name that was deleted.
     ///

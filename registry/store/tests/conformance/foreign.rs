@@ -1,11 +1,11 @@
 //! Models and versions of clients: any source, any stage, aliases as they like, and no way to run,
 //! judge, deploy or promote one.
 
+use stagewright_store::search::{Entity, Filter, OrderBy};
 use stagewright_store::{
     Digest, ForeignState, JudgedAgainst, LifecycleStage, ModelVersion, NewForeignVersion, NewLoggedModel, NewModel,
-    Page, PromotionRequest, StoreError, TrackingError, Verdict,
+    NewVersion, Page, PromotionRequest, StoreError, TrackingError, Verdict,
 };
-use stagewright_store::search::{Entity, Filter, OrderBy};
 
 use crate::client_files::uploaded;
 use crate::client_runs::begun;
@@ -82,7 +82,10 @@ pub(crate) fn a_version_of_a_client_is_neither_judged_nor_deployed_nor_promoted_
     assert!(matches!(registry.begin_rollback("churn", &request), Err(StoreError::NoArchivedVersion { .. })));
     assert!(matches!(registry.retire_model("churn", ""), Err(StoreError::NothingToRetire { .. })));
     assert_eq!(registry.model("churn").unwrap().champion, None);
-    assert_eq!((registry.alias("churn", "champion").unwrap(), registry.champion_at("churn", i64::MAX).unwrap()), (None, None));
+    assert_eq!(
+        (registry.alias("churn", "champion").unwrap(), registry.champion_at("churn", i64::MAX).unwrap()),
+        (None, None)
+    );
     assert_eq!(registry.champion_changes(0, 10).unwrap(), []);
     assert_eq!(world.rows("SELECT name, champion FROM models"), ["churn|"]);
 }
@@ -135,10 +138,7 @@ pub(crate) fn versions_of_clients_go_through_stages_by_mlflows_rules(world: &Wor
     let entries = registry.audit_of("churn", Some(1)).unwrap();
     let states: Vec<_> = entries.iter().map(|it| (it.action.as_str(), it.new_state.as_deref())).collect();
     assert_eq!(states[1..], [("foreign.transitioned", Some("production")), ("foreign.transitioned", Some("archived"))]);
-    assert!(matches!(
-        registry.transition_foreign("churn", 9, Production, true, ""),
-        Err(StoreError::NoVersion { .. })
-    ));
+    assert!(matches!(registry.transition_foreign("churn", 9, Production, true, ""), Err(StoreError::NoVersion { .. })));
 }
 
 pub(crate) fn champion_is_an_alias_of_a_clients_model(world: &World) {
@@ -257,6 +257,26 @@ pub(crate) fn a_source_that_refers_to_nothing_is_refused(world: &World) {
     // The version that it would be.
     assert!(matches!(refused("models:/churn/2"), E::NoVersion { .. }));
     assert_eq!(registered(world, "churn").version, 2);
+}
+
+pub(crate) fn versions_of_clients_hide_none_that_their_run_made(world: &World) {
+    let registry = &world.registry;
+    let run_id = begun(world, "demo").run_id;
+    registry.create_foreign_model("others", &NewModel::default()).unwrap();
+    let other = || NewForeignVersion {
+        source: "s3://bucket/model".into(),
+        run_id: Some(run_id.clone()),
+        ..NewForeignVersion::default()
+    };
+    for _ in 0..101 {
+        registry.create_foreign_version("others", &other()).unwrap();
+    }
+    assert_eq!(registry.versions_made_by(&run_id).unwrap(), []);
+    let own = NewVersion { run_id: Some(run_id.clone()), ..version() };
+    registry.create_version(&world.artifacts, "churn", &own, &unnumbered).unwrap();
+    registry.create_foreign_version("others", &other()).unwrap();
+    assert_eq!(registry.versions_made_by(&run_id).unwrap(), [registry.version("churn", 1).unwrap()]);
+    assert_eq!(registry.versions_made_by(&nobody()).unwrap(), []);
 }
 
 pub(crate) fn models_of_clients_are_tagged_described_searched_and_deleted(world: &World) {

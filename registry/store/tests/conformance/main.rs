@@ -139,6 +139,7 @@ conformance! {
         a_version_is_pinned_to_its_files_when_they_are_there,
         a_version_keeps_its_files_when_what_its_source_names_is_deleted_or_moved,
         a_source_that_refers_to_nothing_is_refused,
+        versions_of_clients_hide_none_that_their_run_made,
         models_of_clients_are_tagged_described_searched_and_deleted,
         a_changed_source_is_named_by_the_audit;
     stages:
