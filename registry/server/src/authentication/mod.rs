@@ -48,8 +48,8 @@ pub(crate) struct Authentication {
     is_required: AtomicBool,
     state: Mutex<State>,
     verified: Verified,
-    attempts: Attempts,
-    hashes: Semaphore,
+    attempts: Arc<Attempts>,
+    hashes: Arc<Semaphore>,
 }
 
 /// The answer of the registry about its accounts.
@@ -67,8 +67,8 @@ impl Authentication {
             is_required: AtomicBool::new(false),
             state: Mutex::default(),
             verified: Verified::default(),
-            attempts: Attempts::default(),
-            hashes: Semaphore::new(HASHES),
+            attempts: Arc::default(),
+            hashes: Arc::new(Semaphore::new(HASHES)),
         }
     }
 
@@ -151,12 +151,16 @@ impl Authentication {
             Credentials::Session(secret) => (secret.clone(), true),
         };
         self.attempts.check(None, address)?;
-        let registry = self.registry.clone();
-        let found = self.pool.run(move || Ok(registry.user_with_token(secret.reveal(), is_session)?)).await?;
-        // An old cookie is no attempt: browsers send it by themselves.
-        if found.is_none() && !is_session {
-            self.attempts.failed(None, address);
-        }
+        let (registry, attempts) = (self.registry.clone(), self.attempts.clone());
+        let find = move || {
+            let found = registry.user_with_token(secret.reveal(), is_session)?;
+            // An old cookie is no attempt: browsers send it by themselves.
+            if found.is_none() && !is_session {
+                attempts.failed(None, address);
+            }
+            Ok(found)
+        };
+        let found = self.pool.run(find).await?;
         let left = found.as_ref().and_then(|(_, expires)| *expires).map(time_left);
         Ok((found.map(|(user, _)| user), left))
     }
@@ -172,19 +176,25 @@ impl Authentication {
         address: IpAddr,
     ) -> Result<Option<User>, MlflowError> {
         self.attempts.check(Some(name), address)?;
-        let Ok(Ok(_turn)) = timeout(HASH_TIME, self.hashes.acquire()).await else {
+        let Ok(Ok(turn)) = timeout(HASH_TIME, self.hashes.clone().acquire_owned()).await else {
             let message = "too many passwords are checked at once; a token needs no such check";
             return Err(MlflowError::new(ErrorCode::TemporarilyUnavailable, message));
         };
         // Others with this name may have been wrong while this one waited.
         self.attempts.check(Some(name), address)?;
-        let (registry, owned) = (self.registry.clone(), name.to_owned());
-        let found = self.pool.run(move || Ok(registry.user_with_password(&owned, password.reveal())?)).await?;
-        if found.is_none() {
-            self.attempts.failed(Some(name), address);
-            tracing::warn!(%address, "a name and a password that do not belong together were refused");
-        }
-        Ok(found)
+        let (registry, attempts) = (self.registry.clone(), self.attempts.clone());
+        let name = name.to_owned();
+        // The hash goes on if the client goes away. It keeps its turn, and a wrong one counts.
+        let find = move || {
+            let _turn = turn;
+            let found = registry.user_with_password(&name, password.reveal())?;
+            if found.is_none() {
+                attempts.failed(Some(&name), address);
+                tracing::warn!(%address, "a name and a password that do not belong together were refused");
+            }
+            Ok(found)
+        };
+        self.pool.run(find).await
     }
 }
 
@@ -204,4 +214,27 @@ fn form_token(secret: &str) -> Arc<str> {
 fn time_left(expires_ms: i64) -> Duration {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Duration::from_millis(u64::try_from(expires_ms).unwrap_or_default()).saturating_sub(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::{App, HttpLimits};
+
+    // invariant: as `wrong_attempts_are_bounded_by_name_and_by_address`
+    #[tokio::test]
+    async fn a_wrong_password_counts_though_its_client_has_gone() {
+        let (_folder, app) = App::in_new_home(HttpLimits::default(), None);
+        let authentication = &app.authentication;
+        let address = IpAddr::from([10, 0, 0, 1]);
+        for number in 0..10 {
+            assert!(authentication.attempts.check(Some("ada"), address).is_ok(), "{number}");
+            // Asked once, so that the hash begins, and dropped, as when a client closes.
+            let asked = authentication.user_with_password("ada", Secret::new("wrong"), address);
+            let _ = timeout(Duration::ZERO, asked).await;
+            let all_turns = authentication.hashes.acquire_many(HASHES as u32);
+            drop(timeout(Duration::from_secs(60), all_turns).await.expect("the turn ends").expect("turns"));
+        }
+        assert!(authentication.attempts.check(Some("ada"), address).is_err());
+    }
 }
