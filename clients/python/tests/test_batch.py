@@ -63,6 +63,7 @@ class Layout(unittest.TestCase):
             (text, 2, offsets(0, 2, 1, 0) + bytes(8), "or decrease"),
             (text, 1, offsets(0, 9), "is cut"),
             (text, 1, offsets(0, -1), "or decrease"),
+            (text, 2, offsets(0, 2**31 - 1, -(2**31), 0), "or decrease"),
             (text, 1, offsets(0, 1) + b"\xff" + bytes(7), "not UTF-8"),
             ([Field("a", "utf8", True)], 1, bytes(8) + offsets(0, 1) + b"x" + bytes(7), "text at a null"),
             (category, 1, bytes(8) + np.int64(-1).tobytes(), "-1 categories"),

@@ -10,6 +10,7 @@ import unittest
 import weakref
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pandas as pd
@@ -89,6 +90,12 @@ class Loading(unittest.TestCase):
                 model.predict(other)
         with self.assertRaisesRegex(DataError, "the rows are no table"):
             model.predict({"a": [1], "b": [1, 2]})
+
+    def test_a_fault_of_the_model_is_not_called_one_of_the_rows(self) -> None:
+        model = self.load()
+        with mock.patch.object(model._model, "predict", side_effect=ValueError("of the model")):
+            with self.assertRaisesRegex(ValueError, "^of the model$"):
+                model.predict(ROWS.to_dict("records"))
 
     def test_threads_share_a_model(self) -> None:
         model, found = self.load(), []

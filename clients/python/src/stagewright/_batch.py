@@ -193,7 +193,8 @@ class _Walk:
                 canonical_nans(values.view(np.float64))
 
     def texts(self, count: int, null: Array | None) -> list[bytes]:
-        offsets = self.piece((count + 1) * 4).view(np.int32)
+        # The difference of two offsets may not fit into 32 bits.
+        offsets = self.piece((count + 1) * 4).view(np.int32).astype(np.int64)
         if offsets[0] != 0 or (np.diff(offsets) < 0).any():
             raise BatchFault("the offsets of texts do not start at 0, or decrease")
         text = self.piece(int(offsets[-1])).tobytes()

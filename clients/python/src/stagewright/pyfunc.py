@@ -41,11 +41,10 @@ class PyFuncModel:
             isinstance(model_input, list) and all(isinstance(row, Mapping) for row in model_input)
         ):
             try:
-                return self._model.predict(pd.DataFrame(model_input))
+                rows = pd.DataFrame(model_input)
             except ValueError as error:
-                if isinstance(error, DataError):
-                    raise
                 raise DataError(f"the rows are no table: {error}") from None
+            return self._model.predict(rows)
         raise DataError(
             f"a {type(model_input).__name__} has no names of columns: pass a pandas.DataFrame with the columns "
             + ", ".join(f"`{field.name}`" for field in self._model.version.features[:20])
