@@ -23,11 +23,16 @@ pub(crate) enum Phase {
     Head,
     /// A request is read, or its answer is made.
     Request,
-    /// An answer that is known is sent.
+    /// The end of an answer is sent.
     Answer,
+    /// A piece of an answer is sent, and more of it comes.
+    Piece,
 }
 
-const PHASES: [Phase; 4] = [Phase::Idle, Phase::Head, Phase::Request, Phase::Answer];
+const PHASES: [Phase; 5] = [Phase::Idle, Phase::Head, Phase::Request, Phase::Answer, Phase::Piece];
+
+/// The bits of a state that hold its phase.
+const PHASE_BITS: u32 = 3;
 
 /// The time in milliseconds, as it was when connections were looked at last.
 #[derive(Debug)]
@@ -40,14 +45,15 @@ struct Clock {
 #[derive(Debug)]
 pub(crate) struct Activity {
     clock: Arc<Clock>,
-    /// Milliseconds, and the phase in the two lowest bits.
+    /// Milliseconds, and the phase in the lowest bits.
     state: AtomicU64,
 }
 
 impl Activity {
     /// Begins a phase.
     pub(crate) fn enter(&self, phase: Phase) {
-        self.state.store(self.clock.now.load(Ordering::Relaxed) << 2 | phase as u64, Ordering::Relaxed);
+        let now = self.clock.now.load(Ordering::Relaxed);
+        self.state.store(now << PHASE_BITS | phase as u64, Ordering::Relaxed);
     }
 
     fn phase(&self) -> Phase {
@@ -57,7 +63,8 @@ impl Activity {
     /// Returns the phase, and the milliseconds at which it began.
     fn read(&self) -> (Phase, u64) {
         let state = self.state.load(Ordering::Relaxed);
-        (PHASES[(state & 3) as usize], state >> 2)
+        let phase = state & ((1 << PHASE_BITS) - 1);
+        (PHASES[phase as usize], state >> PHASE_BITS)
     }
 }
 
@@ -68,7 +75,7 @@ pub struct ConnectionLimits {
     pub header_bytes: usize,
     /// The time for the head of a request, from its first byte, and for the handshake of TLS.
     pub head: Duration,
-    /// The time for sending an answer, once all of it is known.
+    /// The time for sending an answer, or a piece of it that is known before the rest.
     pub answer: AnswerTime,
     /// The time that a connection may be without a request.
     pub idle: Duration,
@@ -81,9 +88,9 @@ pub struct ConnectionLimits {
 /// The time for sending an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AnswerTime {
-    /// For all of it.
+    /// For all that is known of it.
     Whole(Duration),
-    /// For each piece of it: answers may be long.
+    /// For each piece that its client takes: answers may be long.
     Piece(Duration),
 }
 
@@ -104,7 +111,7 @@ impl ConnectionLimits {
         match phase {
             Phase::Idle => Some(self.idle),
             Phase::Head => Some(self.head),
-            Phase::Answer => Some(self.answer.duration()),
+            Phase::Answer | Phase::Piece => Some(self.answer.duration()),
             // The reading of bodies and the making of answers have limits of their own.
             Phase::Request => None,
         }
@@ -228,8 +235,9 @@ pub(crate) struct Watched<S> {
 impl<S> Watched<S> {
     /// Notes that a piece of an answer was sent.
     fn renew(&self) {
-        if self.renews && self.activity.phase() == Phase::Answer {
-            self.activity.enter(Phase::Answer);
+        let phase = self.activity.phase();
+        if self.renews && matches!(phase, Phase::Answer | Phase::Piece) {
+            self.activity.enter(phase);
         }
     }
 }
@@ -321,12 +329,12 @@ mod tests {
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
         connections.close_overdue(&LIMITS);
-        settle(&connections, 4).await;
+        settle(&connections, 5).await;
         tokio::time::sleep(Duration::from_millis(60)).await;
         connections.close_overdue(&LIMITS);
-        settle(&connections, 3).await;
+        settle(&connections, 4).await;
         connections.close_idle();
-        settle(&connections, 2).await;
+        settle(&connections, 3).await;
         connections.close_all();
         settle(&connections, 0).await;
     }

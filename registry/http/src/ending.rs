@@ -9,8 +9,8 @@ use hyper::body::{Body, Frame, SizeHint};
 
 use crate::connection::{Activity, Phase};
 
-/// The body of an answer. Its connection is in the phase of a request while the body is made, and
-/// in that of an answer from then on.
+/// The body of an answer. Its connection is in the phase of a request while the body makes more of
+/// it, in that of a piece while what was made is sent, and in that of an answer after its end.
 pub(crate) struct Ending<B> {
     body: B,
     activity: Option<Arc<Activity>>,
@@ -19,6 +19,12 @@ pub(crate) struct Ending<B> {
 impl<B> Ending<B> {
     pub(crate) fn new(body: B, activity: Arc<Activity>) -> Self {
         Self { body, activity: Some(activity) }
+    }
+
+    fn enter(&self, phase: Phase) {
+        if let Some(activity) = &self.activity {
+            activity.enter(phase);
+        }
     }
 
     fn end(&mut self) {
@@ -33,9 +39,13 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Ending<B> {
     type Error = B::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        self.enter(Phase::Request);
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         if frame.is_none() || self.body.is_end_stream() {
             self.end();
+        } else {
+            // The body is not asked for more before its client has read some.
+            self.enter(Phase::Piece);
         }
         Poll::Ready(frame)
     }

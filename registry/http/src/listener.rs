@@ -337,7 +337,73 @@ fn waiting(listener: &std::net::TcpListener, most: usize) -> impl Iterator<Item 
 
 #[cfg(test)]
 mod tests {
+    use std::pin::Pin;
+    use std::task::Context;
+
+    use hyper::body::Frame;
+    use tokio::io::AsyncWriteExt as _;
+
     use super::*;
+    use crate::connection::AnswerTime;
+
+    /// Answers without an end, and counts those that were begun and not given up.
+    #[derive(Clone, Default)]
+    struct Unending(Arc<()>);
+
+    impl Answers for Unending {
+        type Body = Self;
+
+        async fn answer(&self, _: Request<Incoming>, _: SocketAddr) -> Response<Self> {
+            Response::new(self.clone())
+        }
+    }
+
+    impl Body for Unending {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'x'; 16 << 10])))))
+        }
+    }
+
+    // invariant: A client that does not read its answer loses its connection, however much of the
+    // answer is still to be made.
+    #[tokio::test]
+    async fn an_unfinished_answer_that_nobody_reads_is_given_up() {
+        let time = Duration::from_millis(200);
+        for answer in [AnswerTime::Whole(time), AnswerTime::Piece(time)] {
+            let limits = ConnectionLimits {
+                header_bytes: LEAST_HEADER_BYTES,
+                head: Duration::from_secs(600),
+                answer,
+                idle: Duration::from_secs(600),
+                connections: 10,
+                descriptors_each: 1,
+            };
+            let listener = Listener::bind("127.0.0.1:0".parse().expect("an address"), None, limits);
+            let listener = listener.expect("a listener");
+            let address = listener.address();
+            let answers = Unending::default();
+            let made = answers.0.clone();
+            let server = tokio::spawn(listener.run(Arc::new(answers), std::future::pending(), time));
+            let mut client = TcpStream::connect(address).await.expect("a connection");
+            client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("a request");
+            let becomes = async |is_made: bool| {
+                let wait = async {
+                    // This test and the server hold one each.
+                    while (Arc::strong_count(&made) > 2) != is_made {
+                        sleep(LOOK).await;
+                    }
+                };
+                tokio::time::timeout(Duration::from_secs(60), wait).await.unwrap_or_else(|_| panic!("{answer:?}"));
+            };
+            becomes(true).await;
+            becomes(false).await;
+            drop(client);
+            server.abort();
+        }
+    }
 
     // Clients that come at once do not wait until the server has accepted those before them.
     #[tokio::test]

@@ -22,6 +22,7 @@ use stagewright_pages::{
 };
 use stagewright_store::{Permission, Resource as Stored};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
 use crate::app::App;
 use crate::context::Context;
@@ -157,7 +158,8 @@ pub(crate) async fn send(app: &Arc<App>, answer: Answer) -> Response<Body> {
     response
 }
 
-/// Returns events as the body of an answer, until they end, the client goes, or the server stops.
+/// Returns events as the body of an answer, until they end, the client goes or does not read, or
+/// the server stops.
 /// No thread is held while there are none.
 fn events_body(app: Arc<App>, mut events: Box<dyn Events>) -> Body {
     let (sender, receiver) = mpsc::channel::<Bytes>(4);
@@ -183,8 +185,10 @@ fn events_body(app: Arc<App>, mut events: Box<dyn Events>) -> Body {
             let is_silent = text.is_empty();
             if !is_silent || spoke.elapsed() > SILENCE {
                 let text = if is_silent { ": still here\n\n".to_owned() } else { text };
-                if sender.send(Bytes::from(text)).await.is_err() {
-                    return;
+                // A client that does not read, or has gone, ends it.
+                match timeout(app.limits.body_time, sender.send(Bytes::from(text))).await {
+                    Ok(Ok(())) => {}
+                    _ => return,
                 }
                 spoke = Instant::now();
             }
