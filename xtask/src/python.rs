@@ -24,8 +24,11 @@ pub(crate) fn mlflow() -> Result<[(&'static str, PathBuf); 2]> {
     let new = environment("mlflow", &["tests/mlflow/requirements.txt", &checks, "examples/requirements.txt"])?;
     let old = environment("mlflow-2", &["tests/mlflow/requirements-2.txt", &format!("{CLIENT}/requirements.txt")])?;
     for programs in [&new, &old] {
-        // As its users install it, and anew each time, since its version stays the same.
-        run(pip(programs).args(["--no-deps", "--force-reinstall"]).arg(workspace::root().join(CLIENT)))?;
+        // Anew each time, since its version stays the same. What builds it is in the environments:
+        // an isolated build would fetch it each time.
+        run(pip(programs)
+            .args(["--no-deps", "--force-reinstall", "--no-build-isolation"])
+            .arg(workspace::root().join(CLIENT)))?;
     }
     Ok([("STAGEWRIGHT_MLFLOW_PYTHON", new.join("python")), ("STAGEWRIGHT_MLFLOW_2_PYTHON", old.join("python"))])
 }

@@ -22,8 +22,10 @@ pub(crate) const MODEL: &str = "model";
 /// too, but MLflow's client wants one named.
 const PYTHON: &str = "3.11";
 
-/// The packages that loading needs. A newer loader reads what this server writes.
-pub(crate) const REQUIREMENTS: &str = "mlflow>=2.22\nstagewright>=0.1\n";
+/// The packages that loading needs and that a package index has. The loader is on none: a line for
+/// it would have pip install whatever somebody else publishes by its name.
+pub(crate) const REQUIREMENTS: &str =
+    "mlflow>=2.22\n# and the package stagewright, from clients/python of Stagewright's repository\n";
 
 /// The limits of a component where its version records none: those of a training.
 const MEMORY_BYTES: u64 = 2 << 30;

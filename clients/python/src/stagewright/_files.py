@@ -68,7 +68,7 @@ def read(folder: Path, manifest: str | None) -> Version:
         if described["format"] != _FORMAT or contents["format"] not in _CONTENTS_FORMATS:
             raise ModelError(
                 "the model has a format that this package does not read\n"
-                "hint: install a newer one: pip install --upgrade stagewright"
+                "hint: install the one of a newer clone of the repository: pip install clients/python"
             )
         return _version(folder, described, contents, objects)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
