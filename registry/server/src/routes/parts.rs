@@ -13,7 +13,7 @@ use axum::extract::Request;
 use axum::http::header::{ETAG, HOST};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, Response};
 use serde::Serialize;
-use stagewright_store::{Assembled, PartWriter, Permission, StoreError, TrackingError, proxied_path};
+use stagewright_store::{Assembled, Permission, StoreError, TrackingError, proxied_path};
 
 use super::run_files;
 use super::runs::found;
@@ -35,9 +35,6 @@ const MOST_BODY: usize = 8 << 20;
 
 /// The most bytes of a part: S3's limit.
 const MOST_PART: u64 = 5 << 30;
-
-/// Bytes that are written at once.
-const PIECE: usize = 1 << 20;
 
 pub(super) fn routes() -> Vec<Route> {
     let folder = || Needs::edit(Of::File("folder"));
@@ -85,7 +82,7 @@ fn create(context: Context, fields: Fields, request: Request) -> Answering {
         }
         run_files::check_free(context, &path)?;
         let count = body.integer("num_parts")?.unwrap_or(1);
-        let upload = match context.artifacts.begin_parts(&path, count) {
+        let upload = match context.artifacts.begin_parts(context.name(), &path, count) {
             // The client sends the file in one piece.
             Err(StoreError::Tracking(TrackingError::TooManyUploads { .. })) => {
                 return Err(not_supported("Multipart upload"));
@@ -102,9 +99,7 @@ fn create(context: Context, fields: Fields, request: Request) -> Answering {
 }
 
 fn complete(context: Context, fields: Fields, request: Request) -> Answering {
-    let permit = context.app().long_work();
-    Box::pin(answered(context, fields, request, move |context, fields, body| {
-        let _permit = permit?;
+    Box::pin(answered(context, fields, request, |context, fields, body| {
         let path = path_of(context, fields, body)?;
         run_files::check_free(context, &path)?;
         let named = body.objects("parts")?;
@@ -113,13 +108,17 @@ fn complete(context: Context, fields: Fields, request: Request) -> Answering {
             parts.push((one.integer("part_number")?.unwrap_or_default(), one.text("etag")?.unwrap_or_default()));
         }
         let most = context.limits.artifact_bytes;
-        match context.artifacts.assemble_parts(body.required("upload_id")?, &path, &parts, most)? {
-            Assembled::Before(_) => {}
-            Assembled::Now(upload, open) => {
-                let file = upload.finish(&context.registry, &path)?;
-                open.close(file.digest)?;
+        let upload_id = body.required("upload_id")?;
+        context.pool.at_length(|| {
+            match context.artifacts.assemble_parts(upload_id, &path, &parts, most)? {
+                Assembled::Before(_) => {}
+                Assembled::Now(upload, open) => {
+                    let file = upload.finish(&context.registry, &path)?;
+                    open.close(file.digest)?;
+                }
             }
-        }
+            Ok(())
+        })?;
         reply(&Empty {})
     }))
 }
@@ -210,25 +209,21 @@ async fn store_part(
         fields.required("part_number")?.parse().map_err(|_| MlflowError::invalid("Invalid part number"))?;
     let token = headers.get(TOKEN).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
     let artifacts = app.artifacts.clone();
-    let mut part = app.pool.run(move || Ok(artifacts.part(&id, &token, number)?)).await?;
-    let most = MOST_PART.min(app.limits.artifact_bytes);
-    let mut gathered = Vec::new();
+    let most_of_file = app.limits.artifact_bytes;
+    let mut part = app.pool.run(move || Ok(artifacts.part(&id, &token, number, most_of_file)?)).await?;
+    let most = MOST_PART.min(most_of_file);
     loop {
-        let next = stream::next(body, app).await?;
-        let is_last = next.is_none();
-        gathered.extend_from_slice(&next.unwrap_or_default());
-        if part.bytes() + gathered.len() as u64 > most {
+        let piece = stream::next_piece(body, app).await?;
+        if part.bytes() + piece.bytes > most {
             let message = format!("a part of an artifact has at most {most} bytes");
             return Err(MlflowError::new(ErrorCode::MaxBlockSizeExceeded, message));
         }
-        if gathered.len() >= PIECE || is_last {
-            let piece = std::mem::take(&mut gathered);
-            let write = move || {
-                part.write(&piece)?;
-                Ok::<PartWriter, MlflowError>(part)
-            };
-            part = app.pool.run(write).await?;
-        }
+        let is_last = piece.is_last;
+        let write = move || {
+            piece.write(|bytes| part.write(bytes))?;
+            Ok(part)
+        };
+        part = app.pool.run(write).await?;
         if is_last {
             return app.pool.run(move || Ok(part.finish()?)).await;
         }
@@ -273,4 +268,29 @@ fn no_url_of_run(context: &Context, fields: &Fields) -> Result<Reply, MlflowErro
         }
         None => "This server signs no URLs for a place that a client named: it has no credentials for it.",
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::app::HttpLimits;
+    use crate::stream::tests::Trickle;
+
+    // invariant: as `bodies_beyond_the_limits_are_refused`
+    #[tokio::test]
+    async fn a_part_that_trickles_is_given_up() {
+        let limits = HttpLimits { body_time: Duration::from_millis(100), ..HttpLimits::default() };
+        let (_folder, app) = App::in_new_home(limits, None);
+        let upload = app.artifacts.begin_parts("0/a.bin", 1).expect("an upload");
+        let mut headers = HeaderMap::new();
+        headers.insert(TOKEN, upload.token.parse().expect("a header"));
+        let fields = Fields::of_query(&format!("upload_id={}&part_number=1", upload.id));
+        let mut body = Trickle::body();
+        let stored = timeout(Duration::from_secs(60), store_part(&app, &fields, &headers, &mut body)).await;
+        assert_eq!(stored.expect("an end").expect_err("too slow").code, ErrorCode::RequestTimeout);
+    }
 }

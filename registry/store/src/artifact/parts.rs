@@ -6,8 +6,9 @@
 //! and become one [`Upload`], whose digest is computed from the bytes that are read. So a file in
 //! parts is pinned by its digest at the moment at which it appears, as every other.
 //!
-//! Whoever has the token of an upload may add parts to it, and do nothing else. Uploads survive a
-//! restart. One to which nothing was added for a day is removed.
+//! Whoever has the token of an upload may add parts to it, and do nothing else. The parts that have
+//! come are never more bytes together than the file may have. Uploads survive a restart. One to
+//! which nothing was added for a day is removed.
 
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -23,7 +24,7 @@ use crate::artifact::upload::Upload;
 use crate::digest::Digest;
 use crate::error::{StoreError, io_error};
 use crate::files::{create_private, read_regular_text, write_whole};
-use crate::registry::TrackingError;
+use crate::registry::{TrackingError, random_id};
 
 /// The folder of uploads in the store's directory.
 const FOLDER: &str = "uploads";
@@ -38,6 +39,8 @@ const MOST_NOTE: u64 = 16 << 10;
 pub const MOST_PARTS: u32 = 10_000;
 /// The most uploads that are open at once.
 const MOST_OPEN: usize = 1_000;
+/// The most of them that one user began, so that nobody takes them all.
+const MOST_OPEN_OF_USER: usize = 100;
 /// The time after which an upload is removed to which nothing was added.
 pub const PARTS_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -61,6 +64,9 @@ pub struct PartsUpload {
 struct Note {
     /// The path that the file will have.
     path: String,
+    /// Who began it; `None` where there are no users.
+    #[serde(default)]
+    user: Option<String>,
     /// The digest of the token.
     token: Digest,
     parts: u32,
@@ -77,6 +83,9 @@ pub struct PartWriter {
     unfinished: RemoveOnDrop,
     hasher: Sha256,
     bytes: u64,
+    /// The most bytes of the file, and of this part beside the others that had come when it began.
+    most: u64,
+    room: u64,
 }
 
 /// Parts that became one file.
@@ -99,13 +108,13 @@ pub struct OpenParts {
 }
 
 impl ArtifactStore {
-    /// Begins an upload of a file with this path, in so many parts. Removes uploads that were
-    /// abandoned.
+    /// Begins an upload of a file with this path, in so many parts, for a user if there are any.
+    /// Removes uploads that were abandoned.
     ///
     /// # Errors
     /// [`TrackingError::BadParts`], [`TrackingError::TooManyUploads`], [`StoreError::Random`] or
     /// [`StoreError::Io`].
-    pub fn begin_parts(&self, path: &str, parts: i64) -> Result<PartsUpload, StoreError> {
+    pub fn begin_parts(&self, user: Option<&str>, path: &str, parts: i64) -> Result<PartsUpload, StoreError> {
         let count = u32::try_from(parts).ok().filter(|count| (1..=MOST_PARTS).contains(count));
         let Some(count) = count else {
             return Err(bad(format!("a file has 1 to {MOST_PARTS} parts, and not {parts}")));
@@ -113,23 +122,48 @@ impl ArtifactStore {
         self.collect_parts(PARTS_LIFETIME)?;
         let folder = self.directory().join(FOLDER);
         create_private(&folder).map_err(io_error("create", &folder))?;
-        if fs::read_dir(&folder).map_err(io_error("list", &folder))?.count() >= MOST_OPEN {
-            return Err(TrackingError::TooManyUploads { most: MOST_OPEN }.into());
-        }
-        let upload = PartsUpload { id: random()?, token: random()? };
+        self.check_open(&folder, user)?;
+        let upload = PartsUpload { id: random_id()?, token: random_id()? };
         let place = folder.join(&upload.id);
         create_private(&place).map_err(io_error("create", &place))?;
-        let note = Note { path: path.to_owned(), token: Digest::of(upload.token.as_bytes()), parts: count, done: None };
+        let note = Note {
+            path: path.to_owned(),
+            user: user.map(str::to_owned),
+            token: Digest::of(upload.token.as_bytes()),
+            parts: count,
+            done: None,
+        };
         write_note(&place, &note)?;
         Ok(upload)
     }
 
-    /// Begins a part of an upload, by its number from 1. It replaces one of the same number.
+    /// Checks that another upload may begin.
+    fn check_open(&self, folder: &Path, user: Option<&str>) -> Result<(), StoreError> {
+        let (mut all, mut own) = (0, 0);
+        for entry in fs::read_dir(folder).map_err(io_error("list", folder))? {
+            let entry = entry.map_err(io_error("list", folder))?;
+            all += 1;
+            // One that cannot be read ended meanwhile, or has no note yet.
+            let note = || self.open_note(entry.file_name().to_str()?).ok();
+            if user.is_some() && note().is_some_and(|(_, note)| note.user.as_deref() == user) {
+                own += 1;
+            }
+        }
+        for (open, most) in [(all, MOST_OPEN), (own, MOST_OPEN_OF_USER)] {
+            if open >= most {
+                return Err(TrackingError::TooManyUploads { most }.into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins a part of an upload of at most `most` bytes in all, by its number from 1. It replaces
+    /// one of the same number.
     ///
     /// # Errors
     /// [`TrackingError::NoUpload`] if there is none with this token; [`TrackingError::BadParts`] if
     /// it has no such part; [`StoreError::Io`].
-    pub fn part(&self, id: &str, token: &str, number: i64) -> Result<PartWriter, StoreError> {
+    pub fn part(&self, id: &str, token: &str, number: i64, most: u64) -> Result<PartWriter, StoreError> {
         let (folder, note) = self.open_note(id)?;
         // Digests are compared, so that the time says nothing about the token.
         if note.token != Digest::of(token.as_bytes()) || note.done.is_some() {
@@ -137,15 +171,19 @@ impl ArtifactStore {
         }
         let number = u32::try_from(number).ok().filter(|number| (1..=note.parts).contains(number));
         let Some(number) = number else { return Err(bad(format!("the upload has the parts 1 to {}", note.parts))) };
-        let path = folder.join(format!("{}.tmp", random()?));
+        let target = folder.join(part_name(number));
+        let room = most.saturating_sub(bytes_of_parts(&folder, Some(&target))?);
+        let path = folder.join(format!("{}.tmp", random_id()?));
         let file = File::create_new(&path).map_err(|source| gone(source, "create", &path))?;
         Ok(PartWriter {
             file,
-            target: folder.join(part_name(number)),
+            target,
             unfinished: RemoveOnDrop(Some(path.clone())),
             path,
             hasher: Sha256::new(),
             bytes: 0,
+            most,
+            room,
         })
     }
 
@@ -255,8 +293,11 @@ impl PartWriter {
     /// Appends bytes.
     ///
     /// # Errors
-    /// [`StoreError::Io`], for example when the disk is full.
+    /// [`TrackingError::PartsTooLarge`], or [`StoreError::Io`], for example when the disk is full.
     pub fn write(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        if bytes.len() as u64 > self.room - self.bytes {
+            return Err(TrackingError::PartsTooLarge { most: self.most }.into());
+        }
         self.file.write_all(bytes).map_err(io_error("write", &self.path))?;
         self.hasher.update(bytes);
         self.bytes += bytes.len() as u64;
@@ -272,10 +313,18 @@ impl PartWriter {
     /// of its bytes, in hex.
     ///
     /// # Errors
-    /// [`TrackingError::NoUpload`] if the upload was aborted meanwhile, or [`StoreError::Io`].
+    /// [`TrackingError::NoUpload`] if the upload was aborted meanwhile;
+    /// [`TrackingError::PartsTooLarge`] if parts came meanwhile that leave it no room;
+    /// [`StoreError::Io`].
     pub fn finish(mut self) -> Result<String, StoreError> {
         fs::rename(&self.path, &self.target).map_err(|source| gone(source, "create", &self.target))?;
         self.unfinished.0 = None;
+        // Of parts that come at once, the last one at least sees all.
+        let folder = self.target.parent().unwrap_or(&self.target);
+        if bytes_of_parts(folder, None)? > self.most {
+            fs::remove_file(&self.target).map_err(|source| gone(source, "remove", &self.target))?;
+            return Err(TrackingError::PartsTooLarge { most: self.most }.into());
+        }
         Ok(Digest::from_bytes(self.hasher.finalize().into()).to_hex())
     }
 }
@@ -359,10 +408,22 @@ fn part_name(number: u32) -> String {
     format!("{number:05}.part")
 }
 
-fn random() -> Result<String, StoreError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| StoreError::Random { problem: error.to_string() })?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+/// Returns the sizes of the parts in a folder together, without one of them.
+fn bytes_of_parts(folder: &Path, except: Option<&Path>) -> Result<u64, StoreError> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder).map_err(|source| gone(source, "list", folder))? {
+        let path = entry.map_err(io_error("list", folder))?.path();
+        if path.extension().is_none_or(|it| it != "part") || except == Some(&*path) {
+            continue;
+        }
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) => bytes += metadata.len(),
+            // Another request removed it meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => return Err(StoreError::Io { action: "look at", path, source }),
+        }
+    }
+    Ok(bytes)
 }
 
 fn bad(problem: String) -> StoreError {
@@ -385,6 +446,9 @@ fn gone(source: io::Error, action: &'static str, path: &Path) -> StoreError {
 mod tests {
     use super::*;
 
+    /// The most bytes of a file.
+    const MOST: u64 = 1 << 30;
+
     fn store() -> (tempfile::TempDir, ArtifactStore) {
         let folder = tempfile::tempdir().expect("a folder");
         let store = ArtifactStore::open(folder.path().join("artifacts")).expect("a store");
@@ -392,7 +456,7 @@ mod tests {
     }
 
     fn send(store: &ArtifactStore, upload: &PartsUpload, number: i64, bytes: &[u8]) -> Result<String, StoreError> {
-        let mut part = store.part(&upload.id, &upload.token, number)?;
+        let mut part = store.part(&upload.id, &upload.token, number, MOST)?;
         part.write(bytes)?;
         part.finish()
     }
@@ -409,22 +473,22 @@ mod tests {
     #[test]
     fn parts_in_any_order_become_the_file_and_a_repeated_request_gets_the_same_answer() {
         let (_folder, store) = store();
-        let upload = store.begin_parts("0/a/b.bin", 3).expect("an upload");
+        let upload = store.begin_parts(None, "0/a/b.bin", 3).expect("an upload");
         let mut tags = vec![String::new(); 3];
         for number in [3, 1, 2, 2] {
             let bytes = vec![number as u8; 100_000 * number as usize];
             tags[number as usize - 1] = send(&store, &upload, number, &bytes).expect("a part");
         }
         let named: Vec<(i64, &str)> = (1..).zip(tags.iter().map(String::as_str)).collect();
-        let assembled = store.assemble_parts(&upload.id, "0/a/b.bin", &named, 1 << 30).expect("a file");
+        let assembled = store.assemble_parts(&upload.id, "0/a/b.bin", &named, MOST).expect("a file");
         let Assembled::Now(whole, open) = assembled else { panic!("it is new") };
         assert_eq!(whole.bytes(), 600_000);
-        assert_eq!(problem(store.assemble_parts(&upload.id, "0/a/b.bin", &named, 1 << 30)), TrackingError::UploadBusy);
+        assert_eq!(problem(store.assemble_parts(&upload.id, "0/a/b.bin", &named, MOST)), TrackingError::UploadBusy);
         let expected: Vec<u8> = (1..=3_u8).flat_map(|number| vec![number; 100_000 * usize::from(number)]).collect();
         let digest = whole.publish().expect("a digest");
         assert_eq!(digest, Digest::of(&expected));
         open.close(digest).expect("it is closed");
-        let again = store.assemble_parts(&upload.id, "0/a/b.bin", &named, 1 << 30).expect("a file");
+        let again = store.assemble_parts(&upload.id, "0/a/b.bin", &named, MOST).expect("a file");
         assert!(matches!(again, Assembled::Before(found) if found == digest));
         assert_eq!(problem(send(&store, &upload, 1, b"late")), TrackingError::NoUpload);
     }
@@ -433,16 +497,16 @@ mod tests {
     fn what_is_not_as_it_was_begun_is_refused() {
         let (_folder, store) = store();
         for count in [0, -1, 10_001, i64::MAX, i64::MIN] {
-            assert!(matches!(problem(store.begin_parts("a", count)), TrackingError::BadParts { .. }), "{count}");
+            assert!(matches!(problem(store.begin_parts(None, "a", count)), TrackingError::BadParts { .. }), "{count}");
         }
-        let upload = store.begin_parts("0/a", 2).expect("an upload");
+        let upload = store.begin_parts(None, "0/a", 2).expect("an upload");
         for number in [0, -1, 3, i64::MAX, i64::MIN] {
             assert!(matches!(problem(send(&store, &upload, number, b"x")), TrackingError::BadParts { .. }), "{number}");
         }
         let other = PartsUpload { id: upload.id.clone(), token: "0".repeat(32) };
         assert_eq!(problem(send(&store, &other, 1, b"x")), TrackingError::NoUpload);
         for id in ["", "..", "../../etc", &"0".repeat(32), &"A".repeat(32)] {
-            assert_eq!(problem(store.part(id, &upload.token, 1)), TrackingError::NoUpload, "{id}");
+            assert_eq!(problem(store.part(id, &upload.token, 1, MOST)), TrackingError::NoUpload, "{id}");
         }
         let one = send(&store, &upload, 1, b"one").expect("a part");
         let two = send(&store, &upload, 2, b"two").expect("a part");
@@ -470,8 +534,8 @@ mod tests {
     #[test]
     fn abandoned_and_aborted_uploads_leave_nothing() {
         let (_folder, store) = store();
-        let upload = store.begin_parts("0/a", 1).expect("an upload");
-        let mut broken_off = store.part(&upload.id, &upload.token, 1).expect("a part");
+        let upload = store.begin_parts(None, "0/a", 1).expect("an upload");
+        let mut broken_off = store.part(&upload.id, &upload.token, 1, MOST).expect("a part");
         broken_off.write(b"half").expect("written");
         drop(broken_off);
         send(&store, &upload, 1, b"whole").expect("a part");
@@ -483,8 +547,49 @@ mod tests {
         assert_eq!(names, ["00001.part", NOTE]);
         store.abort_parts(&upload.id, "0/a").expect("it is aborted");
         assert!(!folder.exists());
-        store.begin_parts("0/b", 1).expect("an upload");
+        store.begin_parts(None, "0/b", 1).expect("an upload");
         assert_eq!(store.collect_parts(Duration::ZERO).expect("a collection"), 1);
         assert_eq!(fs::read_dir(store.directory().join(FOLDER)).expect("a folder").count(), 0);
+    }
+
+    // invariant: The parts of an upload never take more disk than the file may, once they have
+    // come.
+    #[test]
+    fn parts_are_no_more_together_than_the_file_may_be() {
+        let (_folder, store) = store();
+        let upload = store.begin_parts(None, "0/a", 3).expect("an upload");
+        let begin = |number| store.part(&upload.id, &upload.token, number, 10).expect("a part");
+        let sent = |mut part: PartWriter, bytes: &[u8]| {
+            part.write(bytes)?;
+            part.finish()
+        };
+        let too_large = TrackingError::PartsTooLarge { most: 10 };
+        sent(begin(1), b"123456").expect("there is room");
+        assert_eq!(problem(sent(begin(2), b"12345")), too_large);
+        // One that comes again takes the room of the one before.
+        sent(begin(1), b"1234567890").expect("there is room");
+        sent(begin(1), b"12345").expect("there is room");
+        // Each has room when it begins.
+        let (second, third) = (begin(2), begin(3));
+        sent(second, b"12345").expect("there is room");
+        assert_eq!(problem(sent(third, b"1")), too_large);
+        let folder = store.directory().join(FOLDER).join(&upload.id);
+        assert_eq!(bytes_of_parts(&folder, None).expect("sizes"), 10);
+        sent(begin(3), b"").expect("there is room for nothing");
+    }
+
+    #[test]
+    fn one_user_leaves_uploads_for_others() {
+        let (_folder, store) = store();
+        let first = store.begin_parts(Some("ada"), "0/a", 1).expect("an upload");
+        for _ in 1..MOST_OPEN_OF_USER {
+            store.begin_parts(Some("ada"), "0/a", 1).expect("an upload");
+        }
+        let refused = TrackingError::TooManyUploads { most: MOST_OPEN_OF_USER };
+        assert_eq!(problem(store.begin_parts(Some("ada"), "0/a", 1)), refused);
+        store.begin_parts(Some("ben"), "0/a", 1).expect("an upload");
+        store.begin_parts(None, "0/a", 1).expect("an upload");
+        store.abort_parts(&first.id, "0/a").expect("it is aborted");
+        store.begin_parts(Some("ada"), "0/a", 1).expect("an upload");
     }
 }

@@ -115,6 +115,7 @@ pub use metric::{DatasetName, LoggedMetric, MetricPoint};
 pub use metric_curve::{CurvePoint, MetricCurve};
 pub use metric_history::{MetricHistory, RunPoint};
 pub use models::{Model, NewModel};
+pub(crate) use names::random_id;
 pub use names::CHAMPION;
 pub use open::OpenMode;
 pub use outcomes::{MAX_OUTCOMES, MAX_OUTCOMES_AT_ONCE, NewOutcome, OutcomePosting, OutcomeTally, RecordedOutcome};

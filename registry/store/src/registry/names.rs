@@ -58,7 +58,7 @@ pub(super) fn shortened(name: &str) -> String {
 }
 
 /// Returns a random identifier of 32 lower-case hex digits, the form of MLflow's.
-pub(super) fn random_id() -> Result<String, StoreError> {
+pub(crate) fn random_id() -> Result<String, StoreError> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|error| StoreError::Random { problem: error.to_string() })?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
