@@ -285,7 +285,7 @@ mod tests {
     async fn a_part_that_trickles_is_given_up() {
         let limits = HttpLimits { body_time: Duration::from_millis(100), ..HttpLimits::default() };
         let (_folder, app) = App::in_new_home(limits, None);
-        let upload = app.artifacts.begin_parts("0/a.bin", 1).expect("an upload");
+        let upload = app.artifacts.begin_parts(None, "0/a.bin", 1).expect("an upload");
         let mut headers = HeaderMap::new();
         headers.insert(TOKEN, upload.token.parse().expect("a header"));
         let fields = Fields::of_query(&format!("upload_id={}&part_number=1", upload.id));
