@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use axum::body::Body;
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
-use stagewright_store::{StoreError, Upload, check_upload_path};
+use stagewright_store::{StoreError, check_upload_path};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::time::timeout;
 
@@ -100,15 +100,15 @@ impl<T: Send + Unpin + 'static> HttpBody for Holding<T> {
 
 /// Some bytes of a body.
 #[derive(Debug, Default)]
-struct Piece {
+pub(crate) struct Piece {
     /// The bytes but for the last ones, in frames as they came: copying each would cost as much as
     /// writing it.
     frames: Vec<Bytes>,
     /// The last bytes, if they came in short frames.
     short: BytesMut,
-    bytes: u64,
+    pub(crate) bytes: u64,
     /// Whether nothing comes after them.
-    is_last: bool,
+    pub(crate) is_last: bool,
 }
 
 impl Piece {
@@ -126,9 +126,13 @@ impl Piece {
         self.frames.push(frame);
     }
 
-    fn write(&self, upload: &mut Upload) -> Result<(), StoreError> {
+    /// Passes its bytes on, in some calls.
+    ///
+    /// # Errors
+    /// That of `write`.
+    pub(crate) fn write(&self, write: impl FnMut(&[u8]) -> Result<(), StoreError>) -> Result<(), StoreError> {
         let all = self.frames.iter().map(Bytes::as_ref).chain([self.short.as_ref()]);
-        all.filter(|bytes| !bytes.is_empty()).try_for_each(|bytes| upload.write(bytes))
+        all.filter(|bytes| !bytes.is_empty()).try_for_each(write)
     }
 }
 
@@ -136,7 +140,7 @@ impl Piece {
 ///
 /// # Errors
 /// The client is too slow, however often it sends a little, or went away.
-async fn next_piece(body: &mut Body, app: &App) -> Result<Piece, MlflowError> {
+pub(crate) async fn next_piece(body: &mut Body, app: &App) -> Result<Piece, MlflowError> {
     let gather = async {
         let mut piece = Piece::default();
         while piece.bytes < PIECE as u64 {
@@ -171,7 +175,7 @@ pub(crate) async fn receive(app: &Arc<App>, path: String, body: &mut Body) -> Re
         check_size(app, upload.bytes() + piece.bytes)?;
         let is_last = piece.is_last;
         let write = app.pool.run(move || {
-            piece.write(&mut upload)?;
+            piece.write(|bytes| upload.write(bytes))?;
             Ok(upload)
         });
         if is_last {
@@ -272,19 +276,19 @@ impl HttpBody for Pieces {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::time::Duration;
 
     use super::*;
     use crate::app::HttpLimits;
 
     /// A body of which a byte comes every few milliseconds, without an end.
-    struct Trickle(Pin<Box<tokio::time::Sleep>>);
+    pub(crate) struct Trickle(Pin<Box<tokio::time::Sleep>>);
 
     impl Trickle {
         const PAUSE: Duration = Duration::from_millis(5);
 
-        fn body() -> Body {
+        pub(crate) fn body() -> Body {
             Body::new(Self(Box::pin(tokio::time::sleep(Self::PAUSE))))
         }
     }
