@@ -33,6 +33,7 @@ mod mlflow_version;
 mod mlmodel;
 #[cfg(test)]
 mod mutated;
+mod network;
 mod operation;
 mod origin;
 mod page;

@@ -2,7 +2,8 @@
 //! are on their way at once.
 //!
 //! A caller is a user. Where the server has no accounts, and before somebody has signed in, it is
-//! an address; this machine's own addresses are nobody's in particular and have no bounds there.
+//! an address ([`network`]); this machine's own addresses are nobody's in particular and have no
+//! bounds there.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -11,6 +12,7 @@ use std::time::Instant;
 
 use crate::caller::Caller;
 use crate::mlflow_error::{ErrorCode, MlflowError};
+use crate::network::network;
 
 /// Callers that are told apart. Those beyond them that have been quiet are forgotten.
 const MOST_CALLERS: usize = 10_000;
@@ -28,6 +30,7 @@ pub(crate) enum Taker {
 impl Taker {
     /// Returns whose share the requests of a caller are taken from; `None`: nobody's.
     pub(crate) fn of(caller: &Caller, address: IpAddr) -> Option<Self> {
+        let address = network(address);
         match caller {
             Caller::User(user, _) => Some(Self::User(user.id)),
             Caller::Everyone | Caller::Nobody if address.is_loopback() => None,
@@ -72,7 +75,10 @@ impl Quotas {
         let mut shares = self.shares();
         let share = self.share(&mut shares, taker);
         if share.left < 1.0 {
-            let message = format!("A caller may send {} requests within a second.", self.requests_per_second);
+            let message = format!(
+                "A caller may send {} requests a second. What it did not use in {SAVED} seconds, it may send at once.",
+                self.requests_per_second
+            );
             return Err(MlflowError::new(ErrorCode::RequestLimitExceeded, message));
         }
         share.left -= 1.0;
@@ -151,6 +157,11 @@ mod tests {
     fn this_machine_without_accounts_has_no_bounds_and_other_addresses_have() {
         let address = |text: &str| text.parse::<IpAddr>().expect("an address");
         assert_eq!(Taker::of(&Caller::Everyone, address("127.0.0.1")), None);
-        assert!(Taker::of(&Caller::Everyone, address("10.0.0.1")).is_some());
+        assert_eq!(Taker::of(&Caller::Nobody, address("::ffff:127.0.0.1")), None);
+        let of = |text| Taker::of(&Caller::Nobody, address(text)).expect("a share");
+        assert_eq!(of("10.0.0.1"), of("::ffff:10.0.0.1"));
+        // Whoever has one address of a network has a share of it, and not one of each address.
+        assert_eq!(of("2001:db8::1"), of("2001:db8::2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
     }
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use stagewright_store::Digest;
 
 use crate::mlflow_error::{ErrorCode, MlflowError};
+use crate::network::network;
 
 /// The time within which wrong attempts are counted.
 const WINDOW: Duration = Duration::from_secs(300);
@@ -91,13 +92,9 @@ impl Attempts {
     }
 }
 
-/// Returns what is counted, and how often it may be wrong. An IPv6 network of 64 bits counts as one
-/// address: whoever has one address there has all.
+/// Returns what is counted, and how often it may be wrong.
 fn keys(name: Option<&str>, address: IpAddr) -> Vec<(Digest, u32)> {
-    let address = match address.to_canonical() {
-        IpAddr::V4(address) => address.to_string(),
-        IpAddr::V6(address) => format!("{:x?}", &address.segments()[..4]),
-    };
+    let address = network(address);
     let digest = |text: String| Digest::of(text.as_bytes());
     let mut keys = vec![(digest(format!("address {address}")), MOST_OF_ADDRESS)];
     if let Some(name) = name {
