@@ -47,6 +47,8 @@ pub struct Route {
     pub needs: Needs,
     /// Whether the answer may take long to send, so that a caller has a bounded number of it.
     pub is_stream: bool,
+    /// Whether the answer may take long to make, so that a few are made at once.
+    pub is_long: bool,
     /// Who answers.
     pub handler: Handler,
 }
@@ -54,16 +56,21 @@ pub struct Route {
 impl Route {
     /// Returns a route to a page.
     pub const fn get(path: &'static str, needs: Needs, handler: Handler) -> Self {
-        Self { method: Method::Get, path, needs, is_stream: false, handler }
+        Self { method: Method::Get, path, needs, is_stream: false, is_long: false, handler }
     }
 
     /// Returns a route to a file, or to events as they happen.
     pub const fn stream(path: &'static str, needs: Needs, handler: Handler) -> Self {
-        Self { method: Method::Get, path, needs, is_stream: true, handler }
+        Self { method: Method::Get, path, needs, is_stream: true, is_long: false, handler }
     }
 
     /// Returns a route that takes a form.
     pub const fn post(path: &'static str, needs: Needs, handler: Handler) -> Self {
-        Self { method: Method::Post, path, needs, is_stream: false, handler }
+        Self { method: Method::Post, path, needs, is_stream: false, is_long: false, handler }
+    }
+
+    /// Returns the same route, whose answer may take long to make.
+    pub const fn long(self) -> Self {
+        Self { is_long: true, ..self }
     }
 }

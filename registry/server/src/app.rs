@@ -14,10 +14,6 @@ use crate::mlflow_error::{ErrorCode, MlflowError};
 use crate::pool::Pool;
 use crate::quota::Quotas;
 
-/// The requests that keep a thread for long at once: those that complete an upload in parts, and
-/// those that try a webhook.
-const LONG_WORK: usize = 4;
-
 /// Bounds on what a client may take from the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HttpLimits {
@@ -39,7 +35,8 @@ pub struct HttpLimits {
     /// The most artifacts on their way at once, in either direction. A quarter of them is the most
     /// of one caller.
     pub transfers: usize,
-    /// The most requests of one caller within a second, on average over five.
+    /// The most requests of one caller a second. What it did not use in five seconds, it may send
+    /// at once.
     pub requests_per_second: u32,
     /// The threads that wait for the registry and for files.
     pub threads: usize,
@@ -77,8 +74,6 @@ pub(crate) struct App {
     pub(crate) memory: Arc<Semaphore>,
     /// Where events of webhooks may go.
     pub(crate) webhooks: WebhookPolicy,
-    /// Places for work that keeps a thread for long.
-    places: Arc<Semaphore>,
     /// Whether the server was told to stop, so that streams without an end come to theirs.
     pub(crate) stopping: watch::Sender<bool>,
     /// Artifacts that may still be on their way.
@@ -96,8 +91,8 @@ impl App {
         let memory = Arc::new(Semaphore::new(kib.min(Semaphore::MAX_PERMITS)));
         let transfers = Arc::new(Semaphore::new(limits.transfers.clamp(1, Semaphore::MAX_PERMITS)));
         let pool = Pool::new(limits.threads);
-        let authentication = Authentication::new(registry.clone(), pool.clone());
         let quotas = Quotas::new(limits.requests_per_second);
+        let authentication = Authentication::new(registry.clone(), pool.clone(), quotas.clone());
         Self {
             registry,
             artifacts,
@@ -109,22 +104,9 @@ impl App {
             pipelines,
             memory,
             webhooks: WebhookPolicy::default(),
-            places: Arc::new(Semaphore::new(LONG_WORK)),
             stopping: watch::Sender::new(false),
             transfers,
         }
-    }
-
-    /// Takes one of the places for work that keeps a thread for long. It is free again when the
-    /// permit is dropped.
-    ///
-    /// # Errors
-    /// There is none.
-    pub(crate) fn long_work(&self) -> Result<OwnedSemaphorePermit, MlflowError> {
-        self.places.clone().try_acquire_owned().map_err(|_| {
-            let message = "too many requests that take long are under way";
-            MlflowError::new(ErrorCode::TemporarilyUnavailable, message)
-        })
     }
 
     /// Returns the same application, whose webhooks keep to this policy.

@@ -388,6 +388,7 @@ async fn show_site(
             }
         };
         match checked.and_then(|()| asked.check(&fields)) {
+            Ok(()) if route.is_long => asked.context.pool.at_length(|| Ok(site::answer(&asked.context, route, &sent))),
             Ok(()) => Ok(site::answer(&asked.context, route, &sent)),
             Err(error) => Ok(site::refused(&asked.context, &error, &sent)),
         }

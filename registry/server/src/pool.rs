@@ -1,8 +1,9 @@
 //! The threads that wait for the registry and for files.
 //!
 //! Most requests take them for milliseconds. A promotion, which copies a model to another place,
-//! or the export of a table takes one for minutes: a few at once, beside the others
-//! ([`Pool::at_length`]), so that a dozen of them keep no short request waiting.
+//! the export of a table, the completion of an upload in parts, or the trial of a webhook takes one
+//! for minutes: a few at once, beside the others ([`Pool::at_length`]), so that a dozen of them
+//! keep no short request waiting.
 
 use std::cell::RefCell;
 use std::sync::Arc;

@@ -30,7 +30,7 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::get("/models/{name}/compare", READ, explained::compare),
         Route::get("/models/{name}/live", READ, live::live),
         Route::get("/models/{name}/decide", Needs::Model(Level::Manage), change::ask_decision),
-        Route::post("/models/{name}/decide", Needs::Model(Level::Manage), change::decide),
+        Route::post("/models/{name}/decide", Needs::Model(Level::Manage), change::decide).long(),
         Route::get("/models/{name}/edit", Needs::Model(Level::Edit), change::ask_edit),
         Route::post("/models/{name}/edit", Needs::Model(Level::Edit), change::edit),
         Route::get("/models/{name}/{version}", READ, version::version),

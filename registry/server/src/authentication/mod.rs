@@ -25,6 +25,7 @@ use tokio::time::timeout;
 use crate::caller::{Caller, Proof};
 use crate::mlflow_error::{ErrorCode, MlflowError};
 use crate::pool::Pool;
+use crate::quota::{Quotas, Taker};
 use attempts::Attempts;
 pub(crate) use credentials::{COOKIE, Credentials, Secret};
 use verified::Verified;
@@ -49,6 +50,7 @@ pub(crate) struct Authentication {
     state: Mutex<State>,
     verified: Verified,
     attempts: Arc<Attempts>,
+    quotas: Arc<Quotas>,
     hashes: Arc<Semaphore>,
 }
 
@@ -60,7 +62,7 @@ struct State {
 }
 
 impl Authentication {
-    pub(crate) fn new(registry: Registry, pool: Pool) -> Self {
+    pub(crate) fn new(registry: Registry, pool: Pool, quotas: Arc<Quotas>) -> Self {
         Self {
             registry,
             pool,
@@ -68,6 +70,7 @@ impl Authentication {
             state: Mutex::default(),
             verified: Verified::default(),
             attempts: Arc::default(),
+            quotas,
             hashes: Arc::new(Semaphore::new(HASHES)),
         }
     }
@@ -85,16 +88,22 @@ impl Authentication {
     /// Returns who sent a request with these headers from this address.
     ///
     /// # Errors
-    /// The request says so falsely or not at all, or the registry failed. Then nobody is admitted.
+    /// The request says so falsely, too many came from the address of which none was known, or the
+    /// registry failed. Then nobody is admitted.
     pub(crate) async fn caller(&self, headers: &HeaderMap, address: IpAddr) -> Result<Caller, MlflowError> {
         self.look().await?;
         if !self.is_required() {
             return Ok(Caller::Everyone);
         }
-        let Some(credentials) = Credentials::of(headers)? else { return Ok(Caller::Nobody) };
-        if let Some(user) = self.verified.get(&credentials) {
-            return Ok(caller(user, &credentials));
+        let credentials = Credentials::of(headers);
+        if let Ok(Some(credentials)) = &credentials
+            && let Some(user) = self.verified.get(credentials)
+        {
+            return Ok(caller(user, credentials));
         }
+        // However it ends: an answer to nobody takes from a share too, and so does the question.
+        self.quotas.request(Taker::of(&Caller::Nobody, address).as_ref())?;
+        let Some(credentials) = credentials? else { return Ok(Caller::Nobody) };
         let revision = self.state.lock().await.revision;
         let (found, expires) = self.verify(&credentials, address).await?;
         let Some(user) = found.map(Arc::new) else {
@@ -218,8 +227,32 @@ fn time_left(expires_ms: i64) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use axum::http::header::{AUTHORIZATION, COOKIE as COOKIES};
+
     use super::*;
     use crate::app::{App, HttpLimits};
+
+    // invariant: as `a_caller_has_a_share_and_others_have_theirs`
+    #[tokio::test]
+    async fn a_request_of_nobody_known_takes_from_the_share_of_its_address() {
+        let limits = HttpLimits { requests_per_second: 1, ..HttpLimits::default() };
+        let cookie = format!("{COOKIE}=swt_none");
+        let all = [None, Some((COOKIES, cookie.as_str())), Some((AUTHORIZATION, "Digest a"))];
+        for (number, sent) in (0..).zip(all) {
+            let (_folder, app) = App::in_new_home(limits, None);
+            app.authentication.require();
+            let headers: HeaderMap =
+                sent.clone().map(|(name, value)| (name, value.parse().expect("a header"))).into_iter().collect();
+            let address = IpAddr::from([10, 0, 0, number]);
+            let mut refused = 0;
+            // Some of a hundred, however many seconds pass on the way.
+            for _ in 0..100 {
+                let asked = app.authentication.caller(&headers, address).await;
+                refused += u32::from(asked.is_err_and(|error| error.code == ErrorCode::RequestLimitExceeded));
+            }
+            assert!(refused > 0, "{sent:?}");
+        }
+    }
 
     // invariant: as `wrong_attempts_are_bounded_by_name_and_by_address`
     #[tokio::test]
