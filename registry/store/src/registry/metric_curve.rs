@@ -63,14 +63,18 @@ impl Registry {
             let steps: (i64, i64) = (extent.get(1)?, extent.get(2)?);
             let times: (i64, i64) = (extent.get(3)?, extent.get(4)?);
             let (column, (first, last)) = if steps.0 < steps.1 { ("step", steps) } else { ("at_ms", times) };
+            // Halves have a difference, however far apart the ends are.
+            let divisor = if last.checked_sub(first).is_some() { 1 } else { 2 };
+            let (first, last) = (first / divisor, last / divisor);
             // Wide enough that there are at most `most` intervals.
-            let width = last.abs_diff(first) / most as u64 + 1;
+            let width = (last - first) / most as i64 + 1;
+            let place = format!("({column} / ?5 - ?6) / ?7");
             let query = format!(
                 "SELECT min(step), min(at_ms), avg(value), min(value), max(value) FROM metric_points
-                 WHERE {OF} GROUP BY ({column} - ?5) / ?6 ORDER BY ({column} - ?5) / ?6"
+                 WHERE {OF} GROUP BY {place} ORDER BY {place}"
             );
             let mut asked = of;
-            asked.extend([first.into(), i64::try_from(width).unwrap_or(i64::MAX).into()]);
+            asked.extend([divisor.into(), first.into(), width.into()]);
             let rows = connection.query_once(&query, &asked)?;
             Ok(MetricCurve { points: rows.iter().map(interval).collect::<Outcome<_>>()?, values: count })
         })

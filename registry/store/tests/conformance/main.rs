@@ -88,6 +88,7 @@ conformance! {
         a_table_has_the_chosen_values_and_no_others,
         names_are_found_by_a_part_of_them,
         a_curve_is_short_and_keeps_its_extremes,
+        a_curve_of_steps_far_apart_is_short,
         experiments_are_listed_with_their_runs,
         what_running_steps_say_is_noted_until_they_are_recorded;
     histories:

@@ -108,6 +108,33 @@ pub(crate) fn a_curve_is_short_and_keeps_its_extremes(world: &World) {
     assert_eq!(curve(None, 50), short);
 }
 
+pub(crate) fn a_curve_of_steps_far_apart_is_short(world: &World) {
+    let run = begun(world, world.registry.create_experiment("demo", &[]).unwrap(), &[], &[]).run_id;
+    // On both sides of 0, where division rounds the other way, and at both ends.
+    let near_zero = (-50..50).map(|step| step * 3);
+    let low = (0..100).map(|step| i64::MIN + step * 7);
+    let high = (0..100).map(|step| i64::MAX - step * 7);
+    let steps: Vec<i64> = low.chain(near_zero).chain(high).collect();
+    let point = |step: &i64| MetricPoint { name: "loss".into(), value: 1.0, step: *step, ..MetricPoint::default() };
+    world.registry.log_batch(&run, &steps.iter().map(point).collect::<Vec<_>>(), &[], &[]).unwrap();
+    let bounds = [
+        None,
+        Some((i64::MIN, 0)),
+        Some((0, i64::MAX)),
+        Some((i64::MIN, i64::MIN + 700)),
+        Some((i64::MAX - 700, i64::MAX)),
+        Some((-150, 150)),
+    ];
+    for bounds in bounds {
+        for most in [2, 3, 7, 10, 50] {
+            let curve = world.registry.metric_curve(&run, "loss", bounds, most).unwrap();
+            let points = curve.points.len();
+            assert!((2..=most).contains(&points), "{bounds:?}, {most}: {points}");
+            assert!(curve.points.is_sorted_by_key(|point| point.step));
+        }
+    }
+}
+
 pub(crate) fn experiments_are_listed_with_their_runs(world: &World) {
     let demo = world.registry.create_experiment("demo", &[]).unwrap();
     let other = world.registry.create_experiment("other", &[]).unwrap();
