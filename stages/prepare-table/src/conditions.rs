@@ -88,7 +88,8 @@ fn holds(table: &Frame, condition: &Condition, at: &str) -> Result<Expr, Failure
 /// Returns whether a column is one of some values.
 fn is_any(column: impl Fn() -> Expr, values: impl Iterator<Item = Result<Expr, Failure>>) -> Result<Expr, Failure> {
     let mut level = values.map(|value| Ok(column().eq(value?))).collect::<Result<Vec<_>, Failure>>()?;
-    // In pairs, so that the expression is as deep as it must be: polars goes through it by recursion.
+    // In pairs, so that the expression is as deep as it must be: polars goes through it by
+    // recursion.
     while level.len() > 1 {
         level = level.chunks(2).filter_map(|pair| pair.iter().cloned().reduce(Expr::or)).collect();
     }

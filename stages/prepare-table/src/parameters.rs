@@ -198,8 +198,8 @@ pub enum Until {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
-    /// The conditions. None of them holds for a null, except `null = true`. NaN is neither below nor
-    /// above a number.
+    /// The conditions. None of them holds for a null, except `null = true`. NaN is neither below
+    /// nor above a number.
     #[serde(rename = "where")]
     #[schemars(length(min = 1, max = 256))]
     pub conditions: Vec<Condition>,
