@@ -16,7 +16,7 @@ use stagewright_lifecycle::observer::Observer;
 use stagewright_lifecycle::sandbox::Level;
 use stagewright_lifecycle::summary::{StageSummary, Summary};
 use stagewright_manifest::StepId;
-use stagewright_store::{LogLine, Registry, RunId, RunningStep};
+use stagewright_store::{LogLine, Registry, RunId, RunningStep, StoreError};
 
 /// The time between two entries.
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -97,12 +97,16 @@ impl Shared {
             }
             let news = pages.news();
             drop(pages);
-            for (run, (steps, lines)) in news {
-                if let Err(error) = self.registry.note_running_steps(&run, &steps, &lines) {
-                    tracing::debug!("what the steps say cannot be noted: {error}");
-                }
+            if let Err(error) = self.note(news) {
+                tracing::debug!("what the steps say cannot be noted, and is not any more: {error}");
+                self.pages().end();
+                return;
             }
         }
+    }
+
+    fn note(&self, news: News) -> Result<(), StoreError> {
+        news.iter().try_for_each(|(run, (steps, lines))| self.registry.note_running_steps(run, steps, lines))
     }
 }
 
@@ -110,6 +114,13 @@ impl Shared {
 type News = BTreeMap<RunId, (Vec<RunningStep>, Vec<(String, LogLine)>)>;
 
 impl Pages {
+    /// Ends the diary. Who follows a run counts the lines that were noted, and has the rest from
+    /// the step's record. Lines after some that are missing would be told twice, and others never.
+    fn end(&mut self) {
+        self.is_over = true;
+        self.steps.clear();
+    }
+
     fn news(&mut self) -> News {
         let mut news = News::new();
         for ((run, name), step) in &mut self.steps {
@@ -167,7 +178,10 @@ impl Observer for Noting {
                 total: 0,
             };
             let begun = Step { begun: Instant::now(), now, is_news: true, lines: Vec::new(), noted: 0 };
-            self.shared.pages().steps.insert((run.clone(), name), begun);
+            let mut pages = self.shared.pages();
+            if !pages.is_over {
+                pages.steps.insert((run.clone(), name), begun);
+            }
         }
         self.inner.stage_started(step, component);
     }
@@ -211,4 +225,37 @@ impl Observer for Noting {
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use stagewright_lifecycle::observer::Unwatched;
+    use stagewright_store::Home;
+
+    use super::*;
+
+    fn step(name: &str) -> StepId {
+        StepId::new(name).expect("a name")
+    }
+
+    #[test]
+    fn a_diary_ends_with_the_first_note_that_fails() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let home = Home::open(folder.path()).expect("a home");
+        let diary = RunDiary::begin(&home.registry).expect("a thread");
+        let observer = diary.observer(Arc::new(Unwatched));
+        // The registry has no such run.
+        observer.run_started(&"0".repeat(32).parse().expect("a number of a run"));
+        observer.stage_started(&step("train"), "train");
+        observer.log(&step("train"), Level::Info, "a line");
+        let began = Instant::now();
+        while !diary.shared.pages().is_over {
+            assert!(began.elapsed() < Duration::from_secs(60), "the diary does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // What is said from then on is not gathered.
+        observer.stage_started(&step("evaluate"), "evaluate");
+        observer.log(&step("train"), Level::Info, "another line");
+        assert!(diary.shared.pages().steps.is_empty());
+    }
 }

@@ -1,6 +1,6 @@
 //! `/audit`: every change of a model, and whether the chain is whole.
 
-use std::sync::{Mutex, PoisonError, TryLockError};
+use std::sync::Mutex;
 use std::time::Instant;
 
 use maud::{Markup, html};
@@ -8,13 +8,14 @@ use serde::Serialize;
 use stagewright_store::{AuditDifference, AuditEntry, AuditSearch, StoreError};
 
 use crate::answer::{Answer, Request, View};
-use crate::fault::{Fault, FaultKind};
+use crate::fault::Fault;
 use crate::layout::form_token;
 use crate::markup::{cell, nothing};
 use crate::models::parts::{model_link, version_link, who};
 use crate::route::{Level, Needs, Resource, Route, Section};
 use crate::site::Site;
 use crate::text::{count, counted, duration, time};
+use crate::turn;
 
 /// The entries of a page.
 const ON_PAGE: usize = 100;
@@ -37,7 +38,7 @@ pub(crate) fn routes() -> Vec<Route> {
     vec![
         Route::get("/audit", Needs::SignedIn, audit),
         // It reads all entries, whoever they are about.
-        Route::post("/audit/verification", Needs::Admin, verify),
+        Route::post("/audit/verification", Needs::Admin, verify).long(),
     ]
 }
 
@@ -215,14 +216,7 @@ struct Tampered {
 }
 
 fn verify(site: &Site<'_>, request: &Request<'_>) -> Result<Answer, Fault> {
-    let _one = match VERIFYING.try_lock() {
-        Ok(lock) => lock,
-        Err(TryLockError::Poisoned(poisoned)) => PoisonError::into_inner(poisoned),
-        Err(TryLockError::WouldBlock) => {
-            let message = "The chain is being verified for somebody else.";
-            return Err(Fault::new(FaultKind::Refused, message).hinting("Try again when that is done."));
-        }
-    };
+    let _turn = turn::take(&VERIFYING, "The chain is being verified for somebody else.")?;
     let begin = Instant::now();
     let checked = site.registry.check_audit();
     let milliseconds = begin.elapsed().as_secs_f64() * 1e3;

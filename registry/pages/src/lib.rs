@@ -41,6 +41,7 @@ mod section;
 mod site;
 mod table;
 mod text;
+mod turn;
 mod view;
 mod viewer;
 

@@ -13,7 +13,7 @@ use crate::fault::Fault;
 use crate::markup::{badge, cell, nothing};
 use crate::models::parts::{champion_of, if_there, model_link, now_ms, rows, version_link};
 use crate::models::readable;
-use crate::pipelines::Measured;
+use crate::pipelines::{Measured, patience};
 use crate::route::{Level, Needs, Resource, Route, Section};
 use crate::site::Site;
 use crate::text::{duration, number, time};
@@ -99,6 +99,7 @@ fn overview(site: &Site<'_>, request: &Request<'_>) -> Result<Answer, Fault> {
     let (mut in_production, mut waiting) = (Vec::new(), Vec::new());
     let names: Vec<&str> = models.iter().map(|model| model.name.as_str()).collect();
     let latest = site.registry.latest_versions(&names)?;
+    let until = patience();
     for model in &models {
         let champion = champion_of(model);
         let there =
@@ -113,7 +114,7 @@ fn overview(site: &Site<'_>, request: &Request<'_>) -> Result<Answer, Fault> {
                 since_ms: version.stage_ms,
                 is_foreign: version.foreign.is_some(),
                 is_unverified: version.foreign.as_ref().is_some_and(|foreign| !foreign.is_verified()),
-                measured: of_pipeline.and_then(|it| if_there("intervals", it.measured(version))),
+                measured: of_pipeline.and_then(|it| if_there("intervals", it.measured(version, until))),
                 outcomes: site.registry.outcome_count(&model.name)?,
             });
         }

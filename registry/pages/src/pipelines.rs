@@ -6,6 +6,7 @@
 //! and a command do the same.
 
 use std::fmt;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -74,11 +75,12 @@ pub trait Pipelines: Send + Sync {
     /// The deployment goes on.
     fn abort(&self, model: &str, number: u32, why: Because<'_>) -> Result<(), PipelineFault>;
 
-    /// Returns the metrics of a version's evaluation with their intervals.
+    /// Returns the metrics of a version's evaluation with their intervals. An interval that is not
+    /// known `until` then is left out.
     ///
     /// # Errors
     /// The artifacts of the evaluation cannot be read.
-    fn measured(&self, version: &ModelVersion) -> Result<Measured, PipelineFault>;
+    fn measured(&self, version: &ModelVersion, until: Instant) -> Result<Measured, PipelineFault>;
 
     /// Returns the model card of a version, as `models card` writes it.
     ///
@@ -115,6 +117,14 @@ pub trait Pipelines: Send + Sync {
     /// # Errors
     /// The log of predictions cannot be read.
     fn outcomes(&self, model: &str, since_ms: i64) -> Result<Vec<LiveMetrics>, PipelineFault>;
+}
+
+/// How long a page may wait for intervals, of however many versions.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Returns until when a page that begins now may wait for intervals.
+pub(crate) fn patience() -> Instant {
+    Instant::now() + PATIENCE
 }
 
 /// The metrics of an evaluation.

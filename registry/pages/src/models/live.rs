@@ -1,5 +1,7 @@
 //! `/models/NAME/live`: how good versions are, by what turned out to be true.
 
+use std::sync::Mutex;
+
 use maud::{Markup, html};
 use serde::Serialize;
 
@@ -11,6 +13,7 @@ use crate::pipelines::{LiveMetrics, PipelineFault};
 use crate::route::Section;
 use crate::site::Site;
 use crate::text::{count, time};
+use crate::turn;
 
 /// The days that are looked at, and the most. Each hour of the log is read.
 const DAYS: u32 = 30;
@@ -18,6 +21,8 @@ const MOST_DAYS: u32 = 366;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 /// The most outcomes that a page joins with predictions: some seconds, and 200 MB.
 const MOST_OUTCOMES: u64 = 1_000_000;
+/// One page at a time joins them.
+static MEASURING: Mutex<()> = Mutex::new(());
 
 #[derive(Serialize)]
 struct Live {
@@ -34,6 +39,7 @@ pub(super) fn live(site: &Site<'_>, request: &Request<'_>) -> Result<Answer, Fau
         return Err(Fault::new(FaultKind::Refused, "The model has too many outcomes for a page.")
             .hinting(format!("`stagewright models outcomes {model}` measures them all.")));
     }
+    let _turn = turn::take(&MEASURING, "Outcomes are being measured for somebody else.")?;
     let since_ms = now_ms() - i64::from(days) * DAY_MS;
     let versions = pipelines(site)?.outcomes(&model, since_ms).map_err(|fault| match fault {
         PipelineFault::Refused(reason) => Fault::new(FaultKind::Refused, crate::fault::sentence(&reason)),

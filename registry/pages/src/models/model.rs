@@ -16,7 +16,7 @@ use crate::answer::{Answer, Request, View};
 use crate::deployments;
 use crate::fault::Fault;
 use crate::markup::{badge, block, cell, facts, nothing};
-use crate::pipelines::Measured;
+use crate::pipelines::{Measured, patience};
 use crate::route::{Level, Resource, Section};
 use crate::site::Site;
 use crate::text::{Number, count, counted, number_cell, time};
@@ -148,7 +148,7 @@ fn champion(site: &Site<'_>, model: &str, number: u32) -> Result<Champion, Fault
         semantic_version: version.semantic_version.clone(),
         since_ms: version.stage_ms,
         by: promotion.map(|promotion| promotion.actor),
-        measured: site.pipelines.and_then(|it| if_there("intervals", it.measured(&version))),
+        measured: site.pipelines.and_then(|it| if_there("intervals", it.measured(&version, patience()))),
     })
 }
 

@@ -16,7 +16,7 @@ use super::parts::{
 use crate::answer::{Answer, Request, View};
 use crate::fault::Fault;
 use crate::markup::{badge, block, cell, facts, nothing};
-use crate::pipelines::{Measured, TrustedComponent};
+use crate::pipelines::{Measured, TrustedComponent, patience};
 use crate::route::{Level, Resource, Section};
 use crate::site::Site;
 use crate::text::{bytes, count, counted, difference, duration, number, number_cell, time};
@@ -90,7 +90,7 @@ pub(super) fn version(site: &Site<'_>, request: &Request<'_>) -> Result<Answer, 
         champion: super::parts::champion_of(&model),
         contents: Contents::of(&version),
         verdicts: site.registry.verdicts(&version.model, version.version)?,
-        measured: of_pipeline.and_then(|it| if_there("intervals", it.measured(&version))),
+        measured: of_pipeline.and_then(|it| if_there("intervals", it.measured(&version, patience()))),
         compared: report(site, &version).map(|report| Compared::of(&report)),
         components: of_pipeline.and_then(|it| if_there("components", it.components(&version))),
         files: files(site, &version)?,

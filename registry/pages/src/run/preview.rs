@@ -3,7 +3,7 @@
 //! Tables are shown where a pipeline made them. A Parquet file that a client uploaded is not
 //! decoded here: an untrusted file may unpack to any size, and this process serves everybody.
 
-use std::io::Read;
+use std::io::{self, Read, Write};
 
 use arrow_array::Array as _;
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
@@ -199,9 +199,27 @@ fn as_text(text: &str, is_part: bool) -> Preview {
 /// Returns JSON with line breaks, or as it is where it is not JSON or not whole.
 fn json(bytes: &[u8], is_part: bool) -> Preview {
     let parsed = if is_part { None } else { serde_json::from_slice::<serde_json::Value>(bytes).ok() };
-    match parsed.and_then(|value| serde_json::to_string_pretty(&value).ok()) {
-        Some(pretty) => as_text(&pretty, false),
-        None => as_text(&String::from_utf8_lossy(bytes), is_part),
+    let Some(value) = parsed else { return as_text(&String::from_utf8_lossy(bytes), is_part) };
+    let mut beginning = Beginning(Vec::new());
+    // Nothing fails but the writer, when it is full.
+    let is_cut = serde_json::to_writer_pretty(&mut beginning, &value).is_err();
+    let text = beginning.0.utf8_chunks().next().map_or("", |chunk| chunk.valid());
+    Preview::Text { text: text.to_owned(), is_cut }
+}
+
+/// The beginning of a text. It refuses what is beyond [`MOST_TEXT`] bytes: indented JSON may be a
+/// hundred times as long as the JSON.
+struct Beginning(Vec<u8>);
+
+impl Write for Beginning {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let taken = bytes.len().min(MOST_TEXT - self.0.len());
+        self.0.extend_from_slice(&bytes[..taken]);
+        Ok(taken)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -388,5 +406,34 @@ pub(super) fn frame(run_id: &str, path: &str) -> Markup {
     html! {
         iframe.report sandbox="" loading="lazy" referrerpolicy="no-referrer" src=(raw_link(run_id, path))
             title=(Untrusted::new(path).cut(200)) {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(bytes: &[u8], is_part: bool) -> (String, bool) {
+        match json(bytes, is_part) {
+            Preview::Text { text, is_cut } => (text, is_cut),
+            _ => panic!("JSON is shown as text"),
+        }
+    }
+
+    #[test]
+    fn json_is_indented_and_cut() {
+        assert_eq!(shown(br#"{"a":[1]}"#, false), ("{\n  \"a\": [\n    1\n  ]\n}".to_owned(), false));
+        assert_eq!(shown(br#"{"a":"#, true), ("{\"a\":".to_owned(), true));
+        assert_eq!(shown(b"no JSON", false), ("no JSON".to_owned(), false));
+        // Each level indents each line: whole, this has more than 100 MB.
+        let deep = format!("{}{}{}", "[".repeat(120), vec!["1"; 500_000].join(","), "]".repeat(120));
+        let (text, is_cut) = shown(deep.as_bytes(), false);
+        assert!(is_cut && text.len() == MOST_TEXT && text.starts_with("[\n  ["), "{}", text.len());
+        // A character that does not fit whole is left out.
+        let long = format!("\"{}\"", "é".repeat(MOST_TEXT));
+        let (text, is_cut) = shown(long.as_bytes(), false);
+        assert!(is_cut && text.len() == MOST_TEXT - 1 && text.ends_with('é'), "{}", text.len());
+        let exact = format!("\"{}\"", "a".repeat(MOST_TEXT - 2));
+        assert_eq!(shown(exact.as_bytes(), false), (exact, false));
     }
 }

@@ -53,9 +53,8 @@ impl Default for Turns {
 struct Open {
     connection: Connection,
     began: Instant,
-    /// How many changes it has, and whether any of them succeeded.
+    /// How many changes it has. The first one succeeded, once another turn finds it open.
     changes: usize,
-    is_changed: bool,
     end: Teller,
 }
 
@@ -128,7 +127,7 @@ impl Turn<'_> {
         if self.open.is_none() {
             let connection = pool.begin(|connection| connection.begin_writing(scope))?.detach();
             let (began, end) = (Instant::now(), Teller::default());
-            *self.open = Some(Open { connection, began, changes: 0, is_changed: false, end });
+            *self.open = Some(Open { connection, began, changes: 0, end });
         }
         let open = self.open.as_ref().expect("it has begun");
         Ok(open.end.0.clone())
@@ -160,7 +159,6 @@ impl Turn<'_> {
                 return result;
             }
         };
-        open.is_changed |= is_done;
         // A full disk, for example, ends the whole transaction.
         if settled.is_err() || !open.connection.is_in_transaction() {
             let broken = settled.err().map_or_else(Broken::unknown, Broken::from);
@@ -180,9 +178,6 @@ impl Turn<'_> {
 
     /// Commits what is open, if anything is.
     fn commit(&mut self, pool: &Pool) {
-        if self.open.as_ref().is_some_and(|open| !open.is_changed) {
-            return self.give_up(pool);
-        }
         let Some(mut open) = self.open.take() else { return };
         count_fsync();
         let committed = open.connection.commit();

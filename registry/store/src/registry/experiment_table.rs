@@ -3,6 +3,7 @@
 use crate::database::{Connection, Outcome, Row, Value};
 use crate::error::StoreError;
 use crate::registry::handle::Registry;
+use crate::registry::rows::listed;
 use crate::registry::search::ViewType;
 use crate::registry::search_query::{Page, Query};
 use crate::search::{Entity, Filter, OrderBy};
@@ -108,12 +109,4 @@ fn row(row: &Row) -> Outcome<ExperimentRow> {
         runs: row.get(5)?,
         last_run_ms: row.get(6)?,
     })
-}
-
-/// Returns numbers as a list of SQL, which is never empty.
-fn listed(numbers: &[i64]) -> String {
-    if numbers.is_empty() {
-        return "NULL".to_owned();
-    }
-    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

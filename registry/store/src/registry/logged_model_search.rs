@@ -3,6 +3,7 @@
 use crate::error::StoreError;
 use crate::registry::handle::Registry;
 use crate::registry::logged_models::{self, LoggedModel};
+use crate::registry::rows::listed;
 use crate::registry::search_query::{Page, Query};
 use crate::search::{Entity, Filter, Key, OrderBy};
 
@@ -47,8 +48,7 @@ impl Registry {
         }
         self.read("search logged models", |connection| {
             let mut query = Query::new(Entity::LoggedModels, connection.is_sqlite());
-            let numbers: Vec<String> = search.experiments.iter().map(i64::to_string).collect();
-            query.conditions.push(format!("logged_models.experiment IN ({})", numbers.join(", ")));
+            query.conditions.push(format!("logged_models.experiment IN ({})", listed(search.experiments)));
             query.conditions.push("logged_models.deleted_ms IS NULL".to_owned());
             for LoggedModelOrder { key, descending, dataset } in search.order {
                 query.counted = counted(&mut query, dataset.as_slice());

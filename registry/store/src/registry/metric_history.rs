@@ -4,6 +4,7 @@ use crate::database::{Connection, Outcome, Row, Value, values};
 use crate::error::StoreError;
 use crate::registry::handle::Registry;
 use crate::registry::metric::LoggedMetric;
+use crate::registry::rows::listed;
 use crate::registry::run_id::RunId;
 use crate::registry::{logging, runs};
 
@@ -122,10 +123,9 @@ impl Registry {
             if chosen.is_empty() {
                 return Ok(found);
             }
-            let listed = chosen.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
-            let query = format!(
-                "SELECT {COLUMNS} AND step IN ({listed}) ORDER BY step, at_ms, coalesce(value, 0), id LIMIT ?3"
-            );
+            let steps = listed(&chosen);
+            let query =
+                format!("SELECT {COLUMNS} AND step IN ({steps}) ORDER BY step, at_ms, coalesce(value, 0), id LIMIT ?3");
             for (run_id, run) in runs {
                 // A step may have several values, and the first and the last step come in addition.
                 let asked: [Value; 3] = [run.into(), name.into(), MAX_STEPS.into()];

@@ -70,6 +70,14 @@ pub(super) fn insert_all_returning<T>(
     Ok(returned)
 }
 
+/// Returns numbers as a list after `IN`: `NULL` for none, since a list of SQL is never empty.
+pub(super) fn listed(numbers: &[i64]) -> String {
+    if numbers.is_empty() {
+        return "NULL".to_owned();
+    }
+    numbers.iter().map(i64::to_string).collect::<Vec<_>>().join(", ")
+}
+
 impl Insert<'_> {
     /// Returns the statement for one row.
     fn of_a_row(&self, shared: &[Value]) -> String {

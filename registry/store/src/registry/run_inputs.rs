@@ -124,7 +124,7 @@ impl Registry {
             return Ok(Vec::new());
         }
         self.read("search datasets", |connection| {
-            let among = experiments.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+            let among = rows::listed(experiments);
             let query = format!(
                 "SELECT DISTINCT datasets.experiment, datasets.name, datasets.digest, run_dataset_tags.value
                  FROM datasets JOIN run_datasets ON run_datasets.dataset = datasets.id

@@ -10,6 +10,7 @@ use crate::database::{Connection, Outcome, Row, Value};
 use crate::error::StoreError;
 use crate::registry::handle::Registry;
 use crate::registry::names::CLIENT;
+use crate::registry::rows::listed;
 use crate::registry::run_id::RunId;
 use crate::registry::runs::RunStatus;
 use crate::registry::search::{self, ViewType};
@@ -274,10 +275,6 @@ fn named(connection: &mut Connection, columns: &str, among: &str, names: &[Strin
     let query = format!("SELECT {columns} WHERE run IN ({among}) AND name IN ({})", places.join(", "));
     let names: Vec<Value> = names.iter().map(|name| name.as_str().into()).collect();
     Ok(connection.query_once(&query, &names)?)
-}
-
-fn listed(numbers: &[i64]) -> String {
-    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use crate::error::StoreError;
 use crate::registry::handle::{Registry, now_ms};
 use crate::registry::metric::LoggedMetric;
 use crate::registry::names::{CLIENT, check_key, shortened};
+use crate::registry::rows::listed;
 use crate::registry::run_id::{RunId, is_hex};
 use crate::registry::run_inputs::{self, RunInputs};
 use crate::registry::webhooks::occurrence;
@@ -349,10 +350,6 @@ pub(super) fn insert_run(
     let id: i64 = inserted.get(0)?;
     rows::set_pairs(connection, ("parameters", "run"), id, &run.parameters)?;
     rows::set_pairs(connection, ("run_tags", "run"), id, &run.tags)
-}
-
-fn listed(numbers: &[i64]) -> String {
-    numbers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads the runs of these rows, with all that belongs to them.

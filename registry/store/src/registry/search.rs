@@ -5,6 +5,7 @@ use crate::error::StoreError;
 use crate::registry::experiments::{self, Experiment};
 use crate::registry::handle::Registry;
 use crate::registry::models::{self, Model};
+use crate::registry::rows::listed;
 use crate::registry::runs::Run;
 use crate::registry::search_query::{Page, Query};
 use crate::registry::versions::ModelVersion;
@@ -70,10 +71,7 @@ impl Registry {
         if experiments.is_empty() {
             return Ok(Vec::new());
         }
-        self.search_runs_where(filter, order, view, page, |_| {
-            let numbers: Vec<String> = experiments.iter().map(i64::to_string).collect();
-            format!("runs.experiment IN ({})", numbers.join(", "))
-        })
+        self.search_runs_where(filter, order, view, page, |_| format!("runs.experiment IN ({})", listed(experiments)))
     }
 
     fn search_runs_where(
@@ -158,8 +156,7 @@ pub(super) fn run_numbers(
     query.conditions.push(match experiments {
         None => "experiments.deleted_ms IS NULL".into(),
         Some(numbers) => {
-            let numbers: Vec<String> = numbers.iter().map(i64::to_string).collect();
-            format!("runs.experiment IN ({})", numbers.join(", "))
+            format!("runs.experiment IN ({})", listed(numbers))
         }
     });
     query.row_ids(connection, filter, order, page)

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::database::{Connection, Outcome, Row, values};
 use crate::registry::references::{self, Reference};
+use crate::registry::rows::listed;
 
 /// The most versions that one statement asks for.
 const PIECE: usize = 500;
@@ -83,8 +84,8 @@ fn rows(connection: &mut Connection, versions: &[i64], columns: &str, order: &st
             connection.query(&format!("SELECT {columns} WHERE version = ?1 ORDER BY {order}"), values![*version])?
         }
         _ => {
-            let listed = versions.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
-            connection.query_once(&format!("SELECT {columns} WHERE version IN ({listed}) ORDER BY {order}"), &[])?
+            let versions = listed(versions);
+            connection.query_once(&format!("SELECT {columns} WHERE version IN ({versions}) ORDER BY {order}"), &[])?
         }
     })
 }

@@ -306,7 +306,7 @@ impl Registry {
     pub(super) fn versions_numbered(connection: &mut Connection, numbers: &[i64]) -> Outcome<Vec<ModelVersion>> {
         let mut versions = Vec::with_capacity(numbers.len());
         for piece in numbers.chunks(PIECE) {
-            let listed = piece.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+            let listed = rows::listed(piece);
             let mut rows = connection.query_once(&format!("SELECT {COLUMNS} WHERE versions.id IN ({listed})"), &[])?;
             let place = |row: &Row| piece.iter().position(|number| row.get::<i64>(0).is_ok_and(|id| id == *number));
             rows.sort_by_key(place);

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Float64Type, Int64Type};
@@ -23,8 +23,6 @@ use crate::commands::models::version::contents;
 
 /// The most test rows, times classes, that are measured: a second of sorting, and 80 MB.
 const MOST_VALUES: u64 = 4_000_000;
-/// How long the intervals of a version may take. Those that take longer are left out.
-const PATIENCE: Duration = Duration::from_secs(3);
 /// The evaluations that are remembered.
 const REMEMBERED: usize = 1_000;
 
@@ -35,11 +33,12 @@ pub(super) struct Evaluated(Mutex<HashMap<(Digest, Digest), Measured>>);
 impl Evaluated {
     /// Returns the metrics of a version's evaluation with their intervals; without intervals where
     /// its artifacts are gone, or where the recorded value does not come out again, because the
-    /// model had learnt from test rows that were left out.
+    /// model had learnt from test rows that were left out. What is not computed `until` then is
+    /// left out too, and asked for again by the next page.
     ///
     /// # Errors
     /// The contents of the version or a table cannot be read.
-    pub(super) fn of(&self, home: &Home, version: &ModelVersion) -> anyhow::Result<Measured> {
+    pub(super) fn of(&self, home: &Home, version: &ModelVersion, until: Instant) -> anyhow::Result<Measured> {
         let found = |name: artifact_names::ArtifactName, kind| {
             let role = name.role();
             let reference = version.references.iter().find(|it| it.role == role && it.kind == kind);
@@ -51,7 +50,10 @@ impl Evaluated {
         if let Some(known) = self.remembered().get(&key) {
             return Ok(known.clone());
         }
-        let measured = measure(home, version, &key.1)?;
+        let (measured, is_whole) = measure(home, version, &key.1, until)?;
+        if !is_whole {
+            return Ok(measured);
+        }
         let mut remembered = self.remembered();
         if remembered.len() >= REMEMBERED {
             remembered.clear();
@@ -66,32 +68,41 @@ impl Evaluated {
     }
 }
 
-fn measure(home: &Home, version: &ModelVersion, predictions: &Digest) -> anyhow::Result<Measured> {
-    let Some(report) = evaluation_of(home, version) else { return Ok(Measured::default()) };
+/// Returns the metrics with their intervals, and whether none is missing for want of time.
+fn measure(
+    home: &Home,
+    version: &ModelVersion,
+    predictions: &Digest,
+    until: Instant,
+) -> anyhow::Result<(Measured, bool)> {
+    let Some(report) = evaluation_of(home, version) else { return Ok((Measured::default(), true)) };
     let mut measured =
         Measured { primary: Some(report.primary_metric.clone()), rows: Some(report.test.rows), ..Measured::default() };
     let model = contents(version)?;
     let (Ok(test), Ok(predictions)) =
         (home.artifacts.open_table(&report.test.digest.parse::<Digest>()?), home.artifacts.open_table(predictions))
     else {
-        return Ok(measured);
+        return Ok((measured, true));
     };
     let classes = match &model.task {
         Task::MultiClass { classes } => classes.len(),
         Task::Binary { .. } | Task::Regression => 1,
     };
     if test.rows() != predictions.rows() || test.rows().saturating_mul(classes as u64) > MOST_VALUES {
-        return Ok(measured);
+        return Ok((measured, true));
     }
-    let Some(rows) = Rows::read(&model.task, classes, &test, &predictions)? else { return Ok(measured) };
-    let begin = Instant::now();
+    let is_late = || Instant::now() >= until;
+    if is_late() {
+        return Ok((measured, false));
+    }
+    let Some(rows) = Rows::read(&model.task, classes, &test, &predictions)? else { return Ok((measured, true)) };
     let names = [report.primary_metric.as_str()].into_iter().chain(rows.metrics().iter().copied());
     for name in names {
-        if begin.elapsed() > PATIENCE {
-            break;
+        let found = metric_interval(rows.labels(), &rows.scores, name, DEFAULT_CONFIDENCE, &is_late);
+        // A bootstrap that was stopped has no ends, as one of too few rows has none.
+        if is_late() {
+            return Ok((measured, false));
         }
-        let found =
-            metric_interval(rows.labels(), &rows.scores, name, DEFAULT_CONFIDENCE, &|| begin.elapsed() > PATIENCE);
         let Ok(Some(found)) = found else { continue };
         let recorded = report.candidate.metrics.get(&found.metric);
         let is_known = measured.intervals.iter().any(|it| it.metric == found.metric);
@@ -99,7 +110,7 @@ fn measure(home: &Home, version: &ModelVersion, predictions: &Digest) -> anyhow:
             measured.intervals.push(interval(&found));
         }
     }
-    Ok(measured)
+    Ok((measured, true))
 }
 
 /// Returns a metric as pages show it.

@@ -1,5 +1,7 @@
 //! The server's work on models of pipelines, for its pages and clients: that of the commands.
 
+use std::time::Instant;
+
 use stagewright_deployment as deployment;
 use stagewright_evaluation::report::comparison::ModelComparison;
 use stagewright_lifecycle::lineage::{self, Subject};
@@ -122,8 +124,8 @@ impl Pipelines for HomePipelines {
         told(abort().map(drop))
     }
 
-    fn measured(&self, version: &ModelVersion) -> Result<Measured, PipelineFault> {
-        told(self.evaluated.of(&self.home, version))
+    fn measured(&self, version: &ModelVersion, until: Instant) -> Result<Measured, PipelineFault> {
+        told(self.evaluated.of(&self.home, version, until))
     }
 
     fn card(&self, version: &ModelVersion) -> Result<ModelCard, PipelineFault> {
