@@ -138,12 +138,6 @@ impl Frame {
         self.facts.values().any(|facts| facts.of_target)
     }
 
-    /// Returns the aggregates over all times whose names do not say so.
-    pub(crate) fn names_of_all_time(&self) -> impl Iterator<Item = &str> {
-        let unsaid = |(name, facts): &(&String, &Facts)| facts.of_all_time && !name.starts_with(crate::leaks::ALL_TIME);
-        self.facts.iter().filter(unsaid).map(|(name, _)| name.as_str())
-    }
-
     /// Returns whether any of these columns tells the target.
     pub(crate) fn are_of_target(&self, columns: &[String]) -> bool {
         columns.iter().any(|name| self.facts.get(name).is_some_and(|facts| facts.of_target))

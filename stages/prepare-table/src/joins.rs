@@ -167,7 +167,7 @@ fn added_columns(
     let added = wanted.into_iter().map(add).collect::<Result<Vec<_>, _>>()?;
     let is_time = |column: &Added| other.data.column(&column.theirs).is_ok_and(|found| *found.dtype() == TIME);
     if added.iter().any(is_time)
-        && let Some(name) = table.names_of_all_time().next()
+        && let Some(name) = leaks::names_of_all_time(table).next()
     {
         let message = format!(
             "`{name}` is an aggregate over all times, and would be beside a time; call it `{}{name}` before this join",

@@ -39,3 +39,9 @@ pub(crate) fn check_time(name: &str, facts: Facts, to: &Frame, at: &str) -> Resu
     }
     Ok(())
 }
+
+/// Returns the aggregates over all times whose names do not say so.
+pub(crate) fn names_of_all_time(frame: &Frame) -> impl Iterator<Item = &str> {
+    let unsaid = |(name, facts): &(&String, &Facts)| facts.of_all_time && !name.starts_with(ALL_TIME);
+    frame.facts.iter().filter(unsaid).map(|(name, _)| name.as_str())
+}

@@ -19,7 +19,7 @@ const CONNECTIONS: u64 = 10_000;
 /// would take more than twice as much.
 const BYTES_EACH: u64 = 64 << 10;
 
-/// What the server takes more beside its connections: what its threads and the registry keep.
+/// The most memory that it takes more for its threads and the registry.
 const BYTES_BESIDE: u64 = 16 << 20;
 
 /// Raises the limit of this process for descriptors. Returns how many connections can be made: a
