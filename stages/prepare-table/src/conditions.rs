@@ -16,8 +16,9 @@ pub(crate) fn filter(mut table: Frame, filter: &Filter, at: &str) -> Result<Fram
             None => one,
         });
         // Rows without a label may go: that tells nothing of a label.
-        let tells = table.facts.get(&condition.column).is_some_and(|facts| facts.of_target);
-        table.rows_of_target |= tells && condition.null.is_none();
+        let told = table.told_by([&condition.column]);
+        table.rows_of_target |= told.target && condition.null.is_none();
+        table.rows_of_all_time |= told.all_time;
         // Every condition but this one drops nulls.
         if condition.null != Some(true)
             && let Some(facts) = table.facts.get_mut(&condition.column)

@@ -14,8 +14,8 @@ pub(crate) fn derive(mut table: Frame, derive: &Derive, at: &str) -> Result<Fram
     for (name, formula) in &derive.columns {
         let at = format!("{at}.columns.{name}");
         let (value, facts) = Operands { table: &table, at: &at }.value(formula)?;
-        leaks::check_target(name, facts, &at)?;
-        made.push((name, value.alias(name.as_str()), facts));
+        leaks::check(name, facts, &table, &at)?;
+        made.push((name, value.alias(name.as_str()), facts.made_in(&table)));
     }
     let values: Vec<Expr> = made.iter().map(|(_, value, _)| value.clone()).collect();
     table.data = table.data.lazy().with_columns(values).collect().map_err(failed)?;
@@ -86,7 +86,8 @@ impl Operands<'_> {
     fn constant(&self, literal: &Literal) -> Expr {
         match literal {
             Literal::Boolean(value) => lit(*value),
-            Literal::Integer(value) => lit(*value),
+            // polars would choose the least type that holds it.
+            Literal::Integer(value) => lit(*value).cast(DataType::Int64),
             Literal::Number(value) => lit(*value),
             Literal::Text(value) => lit(value.clone()),
         }

@@ -21,8 +21,10 @@ pub(crate) struct Facts {
     pub categorical: bool,
     /// Whether it is computed from the target, or is the target.
     pub of_target: bool,
-    /// Whether it is an aggregate over rows of all times.
+    /// Whether it is computed from rows of all times.
     pub of_all_time: bool,
+    /// Whether it was made in rows that the target chose, so that it may tell which rows these were.
+    pub of_chosen_rows: bool,
 }
 
 impl Facts {
@@ -33,12 +35,39 @@ impl Facts {
             categorical: self.categorical && other.categorical,
             of_target: self.of_target || other.of_target,
             of_all_time: self.of_all_time || other.of_all_time,
+            of_chosen_rows: self.of_chosen_rows || other.of_chosen_rows,
         }
+    }
+
+    /// Returns the facts of a value from rows whose choice tells this.
+    pub(crate) fn also_told(self, told: Told) -> Self {
+        Self { of_target: self.of_target || told.target, of_all_time: self.of_all_time || told.all_time, ..self }
+    }
+
+    /// Returns the facts of a column that is made in the rows of a table.
+    pub(crate) fn made_in(self, table: &Frame) -> Self {
+        Self { of_chosen_rows: self.of_chosen_rows || table.rows_of_target, ..self }
     }
 
     /// Returns the facts of a column that may also be null.
     pub(crate) fn or_null(self) -> Self {
         Self { nullable: true, ..self }
+    }
+}
+
+/// What a choice or an order of rows tells.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// Whether it tells the target.
+    pub target: bool,
+    /// Whether it tells of later rows.
+    pub all_time: bool,
+}
+
+impl Told {
+    /// Returns what both tell.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self { target: self.target || other.target, all_time: self.all_time || other.all_time }
     }
 }
 
@@ -51,6 +80,8 @@ pub(crate) struct Frame {
     pub facts: BTreeMap<String, Facts>,
     /// Whether the target decides which rows there are.
     pub rows_of_target: bool,
+    /// Whether later rows decide which rows there are.
+    pub rows_of_all_time: bool,
 }
 
 /// Returns a column by its name. That of polars reads `*` and `^...$` as patterns.
@@ -68,8 +99,8 @@ impl Frame {
         let mut facts = BTreeMap::new();
         for (field, role) in fields.iter().zip(table.roles()) {
             let categorical = field.data_type == stagewright_kit::DataType::Categorical;
-            let found =
-                Facts { nullable: field.nullable, categorical, of_target: role == Role::Target, of_all_time: false };
+            let of_target = role == Role::Target;
+            let found = Facts { nullable: field.nullable, categorical, of_target, ..Facts::default() };
             facts.insert(field.name.clone(), found);
         }
         let mut data: Option<DataFrame> = None;
@@ -99,7 +130,7 @@ impl Frame {
             )
             .map_err(failed)?,
         };
-        Ok(Self { data, facts, rows_of_target: false })
+        Ok(Self { data, facts, rows_of_target: false, rows_of_all_time: false })
     }
 
     /// Returns the facts of a column.
@@ -138,9 +169,17 @@ impl Frame {
         self.facts.values().any(|facts| facts.of_target)
     }
 
-    /// Returns whether any of these columns tells the target.
-    pub(crate) fn are_of_target(&self, columns: &[String]) -> bool {
-        columns.iter().any(|name| self.facts.get(name).is_some_and(|facts| facts.of_target))
+    /// Returns what these columns tell, if rows are found or ordered by them.
+    pub(crate) fn told_by<'a>(&self, columns: impl IntoIterator<Item = &'a String>) -> Told {
+        let facts = columns.into_iter().filter_map(|name| self.facts.get(name));
+        facts.fold(Told::default(), |told, facts| {
+            told.and(Told { target: facts.of_target, all_time: facts.of_all_time })
+        })
+    }
+
+    /// Returns what the choice of its rows tells.
+    pub(crate) fn told_by_rows(&self) -> Told {
+        Told { target: self.rows_of_target, all_time: self.rows_of_all_time }
     }
 
     /// # Errors

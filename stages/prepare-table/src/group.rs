@@ -18,14 +18,13 @@ pub(crate) fn group(table: Frame, group: &Group, at: &str) -> Result<Frame, Fail
     if let Some(time) = &group.time {
         table.check_time(time, &format!("{at}.time"))?;
     }
-    let tells_target = table.rows_of_target || table.are_of_target(&group.by);
+    let told = table.told_by_rows().and(table.told_by(group.by.iter().chain(&group.time)));
     let mut made = Vec::new();
     let mut facts: std::collections::BTreeMap<String, Facts> =
         group.by.iter().filter_map(|key| Some((key.clone(), *table.facts.get(key)?))).collect();
     for (name, aggregate) in &group.columns {
         let at = format!("{at}.columns.{name}");
-        let mut of = check(&table, aggregate, &at)?;
-        of.of_target |= tells_target;
+        let of = check(&table, aggregate, &at)?.also_told(told);
         leaks::check_target(name, of, &at)?;
         if facts.insert(name.clone(), Facts { of_all_time: true, ..result(aggregate.aggregate, of, false) }).is_some() {
             return Err(Failure::parameter(at, "the key has this name"));
@@ -38,7 +37,8 @@ pub(crate) fn group(table: Frame, group: &Group, at: &str) -> Result<Frame, Fail
     let rows = table.data.lazy().with_columns(padding);
     let grouped =
         rows.group_by(keys).agg(made).drop(by_name(PADDING, true)).sort_by_exprs(order, SortMultipleOptions::default());
-    Ok(Frame { data: grouped.collect().map_err(failed)?, facts, rows_of_target: table.rows_of_target })
+    let (rows_of_target, rows_of_all_time) = (table.rows_of_target, table.rows_of_all_time);
+    Ok(Frame { data: grouped.collect().map_err(failed)?, facts, rows_of_target, rows_of_all_time })
 }
 
 /// Returns the facts of the column that is aggregated.

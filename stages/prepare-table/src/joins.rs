@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use polars::prelude::*;
 use stagewright_kit::{Failure, info, warn};
 
-use crate::frame::{Facts, Frame, TIME, col, failed};
+use crate::frame::{Facts, Frame, TIME, Told, col, failed};
 use crate::leaks;
 use crate::parameters::{AsOf, Duplicates, How, Join, Until};
 use crate::rows::repeated;
@@ -21,12 +21,28 @@ const ROW: &str = "\u{1}row";
 /// The time of the other table's row.
 const TIME_OF_OTHER: &str = "\u{1}time";
 
+/// What a join found, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Joined {
+    /// The rows of the table before.
+    pub rows: usize,
+    /// The rows for which the other table has none.
+    pub unmatched: usize,
+    /// The keys that the other table has more than once.
+    pub repeated_keys: usize,
+    /// The rows of the table after.
+    pub rows_after: usize,
+}
+
 /// Adds the columns of another table, by equal keys.
-pub(crate) fn join(table: Frame, other: Frame, join: &Join, at: &str) -> Result<Frame, Failure> {
+pub(crate) fn join(table: Frame, other: Frame, join: &Join, at: &str) -> Result<(Frame, Joined), Failure> {
     check_keys(&table, &other, &join.on, &format!("{at}.on"))?;
-    let added = added_columns(&table, &other, join.columns.as_deref(), &join.on, &[], &join.prefix, at)?;
+    let later = tells_of_later_rows(&table, &other, join);
+    let told = Told { target: false, all_time: later };
+    let adding = Adding { keys: &join.on, not_added: &[], prefix: &join.prefix, told };
+    let added = added_columns(&table, &other, join.columns.as_deref(), &adding, at)?;
     let keys: Vec<Expr> = join.on.iter().map(|key| col(key.as_str())).collect();
-    report_duplicates(&other, join, at)?;
+    let repeated_keys = check_duplicates(&other, join, at)?;
 
     let mut chosen = keys.clone();
     chosen.extend(added.iter().map(|column| col(column.theirs.as_str()).alias(column.name.as_str())));
@@ -41,20 +57,48 @@ pub(crate) fn join(table: Frame, other: Frame, join: &Join, at: &str) -> Result<
     let rows = table.data.height();
     let joined = table.data.clone().lazy().join(their_rows, keys.clone(), keys, arguments);
     let mut data = joined.collect().map_err(failed)?;
-    let found = data.column(FOUND).map_err(failed)?;
-    let missing = found.null_count();
-    match join.how {
-        How::Left => info!("{at}: {missing} of {rows} rows have no row in `{}`", join.with),
-        How::Inner => info!("{at}: {} rows of {rows} and their rows in `{}`", data.height(), join.with),
-    }
+    let unmatched = match join.how {
+        How::Left => data.column(FOUND).map_err(failed)?.null_count(),
+        How::Inner => rows - matched_rows(&table, &other, join)?,
+    };
+    tell_unmatched(at, rows, unmatched, &join.with, if join.how == How::Left { "columns are null" } else { "they go" });
     data.drop_in_place(FOUND).map_err(failed)?;
+    let joined = Joined { rows, unmatched, repeated_keys, rows_after: data.height() };
+    let told = other.told_by_rows();
     let mut made = with_facts(table, data, added, join.how == How::Left);
-    made.rows_of_target |= join.how == How::Inner && other.rows_of_target;
-    Ok(made)
+    // A row is there as often as the other table has its key.
+    made.rows_of_target |= told.target;
+    made.rows_of_all_time |= told.all_time || later;
+    Ok((made, joined))
+}
+
+/// Returns whether the other table's rows may be later than those that they are joined to: both
+/// have times, which are not compared.
+fn tells_of_later_rows(table: &Frame, other: &Frame, join: &Join) -> bool {
+    let is_time = |key: &String| matches!(table.type_of(key, ""), Ok(found) if found == TIME);
+    !join.timeless && table.has_time() && other.has_time() && !join.on.iter().any(is_time)
+}
+
+/// Returns the number of rows whose key the other table has.
+fn matched_rows(table: &Frame, other: &Frame, join: &Join) -> Result<usize, Failure> {
+    let keys: Vec<Expr> = join.on.iter().map(|key| col(key.as_str())).collect();
+    let chosen = |frame: &Frame| frame.data.clone().lazy().select(keys.clone());
+    let theirs = chosen(other).unique(None, UniqueKeepStrategy::Any);
+    let arguments = JoinArgs::new(JoinType::Inner);
+    Ok(chosen(table).join(theirs, keys.clone(), keys.clone(), arguments).collect().map_err(failed)?.height())
+}
+
+/// Logs the rows that found no other one, as a warning if there are any.
+fn tell_unmatched(at: &str, rows: usize, unmatched: usize, with: &str, then: &str) {
+    if unmatched == 0 {
+        info!("{at}: all of {rows} rows have a row in `{with}`");
+    } else {
+        warn!("{at}: {unmatched} of {rows} rows have no row in `{with}`: {then}");
+    }
 }
 
 /// Adds the columns of the latest earlier row of another table, by equal keys.
-pub(crate) fn as_of(table: Frame, other: Frame, join: &AsOf, at: &str) -> Result<Frame, Failure> {
+pub(crate) fn as_of(table: Frame, other: Frame, join: &AsOf, at: &str) -> Result<(Frame, Joined), Failure> {
     let their_time = join.with_time.as_ref().unwrap_or(&join.time);
     check_keys(&table, &other, &join.by, &format!("{at}.by"))?;
     table.check_time(&join.time, &format!("{at}.time"))?;
@@ -64,7 +108,9 @@ pub(crate) fn as_of(table: Frame, other: Frame, join: &AsOf, at: &str) -> Result
         return Err(Failure::parameter(format!("{at}.by"), format!("the key `{key}` is a boolean")));
     }
     let not_added = std::slice::from_ref(their_time);
-    let added = added_columns(&table, &other, join.columns.as_deref(), &join.by, not_added, &join.prefix, at)?;
+    let told = table.told_by([&join.time]).and(other.told_by([their_time]));
+    let adding = Adding { keys: &join.by, not_added, prefix: &join.prefix, told };
+    let added = added_columns(&table, &other, join.columns.as_deref(), &adding, at)?;
     if join.until == Until::Now && table.has_target() && added.iter().any(|column| column.facts.of_target) {
         let message = "the row's own target may be among them; set `until = \"before\"`";
         return Err(Failure::parameter(format!("{at}.until"), message));
@@ -107,15 +153,18 @@ pub(crate) fn as_of(table: Frame, other: Frame, join: &AsOf, at: &str) -> Result
         .coalesce(JoinCoalesce::CoalesceColumns)
         .finish();
     let mut data = joined.sort([ROW], SortMultipleOptions::default()).collect().map_err(failed)?;
-    let missing = data.column(FOUND).map_err(failed)?.null_count();
-    info!("{at}: {missing} of {} rows have no earlier row in `{}`", data.height(), join.with);
+    let unmatched = data.column(FOUND).map_err(failed)?.null_count();
+    let rows = data.height();
+    tell_unmatched(at, rows, unmatched, &join.with, "none is earlier, and columns are null");
     for name in [ROW, FOUND, TIME_OF_OTHER] {
         // The time of the other row is not always there.
         if data.get_column_names_str().contains(&name) {
             data.drop_in_place(name).map_err(failed)?;
         }
     }
-    Ok(with_facts(table, data, added, true))
+    // Of rows of the same time, one is used.
+    let joined = Joined { rows, unmatched, repeated_keys: 0, rows_after: rows };
+    Ok((with_facts(table, data, added, true), joined))
 }
 
 /// A column that is added.
@@ -123,6 +172,17 @@ struct Added {
     name: String,
     theirs: String,
     facts: Facts,
+}
+
+/// How columns are added.
+struct Adding<'a> {
+    /// The columns by which a row is found.
+    keys: &'a [String],
+    /// Columns that are not added unless they are named.
+    not_added: &'a [String],
+    prefix: &'a str,
+    /// What the search tells, beside the keys.
+    told: Told,
 }
 
 /// Returns the columns that another table adds.
@@ -133,11 +193,10 @@ fn added_columns(
     table: &Frame,
     other: &Frame,
     wanted: Option<&[String]>,
-    keys: &[String],
-    not_added: &[String],
-    prefix: &str,
+    adding: &Adding<'_>,
     at: &str,
 ) -> Result<Vec<Added>, Failure> {
+    let Adding { keys, not_added, prefix, told } = *adding;
     let all = || {
         other.data.get_column_names_str().into_iter().filter(|name| keys.iter().chain(not_added).all(|not| not != name))
     };
@@ -146,8 +205,8 @@ fn added_columns(
         None => all().map(str::to_owned).collect(),
     };
     let mut names: BTreeSet<String> = table.facts.keys().cloned().collect();
-    // Which row is found tells the target, if a key does or the target chose the rows.
-    let tells_target = other.rows_of_target || other.are_of_target(keys) || table.are_of_target(keys);
+    // Which row is found tells what its keys do, and what chose the rows.
+    let told = told.and(other.told_by_rows()).and(other.told_by(keys)).and(table.told_by(keys));
     let add = |theirs: String| {
         let mut facts = other.facts_of(&theirs, &format!("{at}.columns"))?;
         let name = format!("{prefix}{theirs}");
@@ -156,10 +215,14 @@ fn added_columns(
             return Err(Failure::parameter(at, message));
         }
         // Labels may come from a table of their own, once.
-        let is_label = facts.of_target && !theirs.starts_with(leaks::TARGET) && !table.has_target();
-        facts.of_target |= tells_target;
-        if tells_target || !is_label {
+        let is_label = facts.of_target && !leaks::says_target(&theirs) && !table.has_target();
+        facts = facts.also_told(told).made_in(table);
+        if told.target || !is_label {
             leaks::check_target(&name, facts, at)?;
+        }
+        if is_label {
+            // A label is what happened later.
+            facts.of_all_time = false;
         }
         leaks::check_time(&name, facts, table, at)?;
         Ok(Added { name, theirs, facts })
@@ -191,12 +254,16 @@ pub(crate) fn check_keys(table: &Frame, other: &Frame, keys: &[String], at: &str
     Ok(())
 }
 
-fn report_duplicates(other: &Frame, join: &Join, at: &str) -> Result<(), Failure> {
+/// Returns the number of keys that the other table has more than once.
+///
+/// # Errors
+/// `data` if there are any, and the parameters refuse them.
+fn check_duplicates(other: &Frame, join: &Join, at: &str) -> Result<usize, Failure> {
     // A null equals nothing, so it joins nothing twice.
     let keyed = other.data.drop_nulls(Some(&join.on)).map_err(failed)?;
     let twice = repeated(&keyed, join.on.iter().map(String::as_str))?;
     if twice.height() == 0 {
-        return Ok(());
+        return Ok(0);
     }
     let value = |name: &String| twice.column(name).ok()?.get(0).ok().map(|value| value.str_value().into_owned());
     let example: Vec<String> = join.on.iter().filter_map(value).collect();
@@ -204,7 +271,7 @@ fn report_duplicates(other: &Frame, join: &Join, at: &str) -> Result<(), Failure
     match join.duplicates {
         Duplicates::Report => {
             warn!("{message}, such as {}: the rows repeat", example.join(", "));
-            Ok(())
+            Ok(twice.height())
         }
         Duplicates::Refuse => Err(Failure::data(message).in_column(&join.on[0]).with_value(example.join(", "))),
     }
@@ -218,11 +285,11 @@ pub(crate) fn sorted<'a>(frame: &'a Frame, first: impl Iterator<Item = &'a str>)
     frame.data.sort(order, SortMultipleOptions::default()).map_err(failed)
 }
 
-fn with_facts(table: Frame, data: DataFrame, added: Vec<Added>, may_be_missing: bool) -> Frame {
-    let mut facts = table.facts;
+fn with_facts(mut table: Frame, data: DataFrame, added: Vec<Added>, may_be_missing: bool) -> Frame {
+    let mut facts = std::mem::take(&mut table.facts);
     for column in added {
         let found = if may_be_missing { column.facts.or_null() } else { column.facts };
         facts.insert(column.name, found);
     }
-    Frame { data, facts, rows_of_target: table.rows_of_target }
+    Frame { data, facts, ..table }
 }

@@ -4,9 +4,10 @@
 //! Two rules keep the answer out of the features. They are about columns, so that no operation can
 //! forget them ([`leaks`]):
 //!
-//! - A column that is computed from the target has a name that begins with `target_`.
-//! - An aggregate over rows of all times that joins rows which have a time has a name that begins
-//!   with `all_time_`.
+//! - A column that is computed from the target has a name that begins with `target_`. The host tells
+//!   which input column the target is.
+//! - A column that is computed from rows of all times, and is in rows that have a time, has a name
+//!   that begins with `all_time_`.
 //!
 //! Results do not depend on the order of the input rows, but for the order of rows itself, which is
 //! that of the table that a step works on. So sums are made in the order of values.
@@ -27,6 +28,7 @@ mod windows;
 use stagewright_kit::{Failure, FinishedTable, Inputs, Preparation, Settings};
 
 pub use parameters::Parameters;
+use steps::Prepared;
 
 /// The stage.
 pub struct PrepareTable;
@@ -35,7 +37,12 @@ impl Preparation for PrepareTable {
     type Parameters = Parameters;
 
     fn prepare(inputs: &Inputs, settings: &Settings<Parameters>) -> Result<FinishedTable, Failure> {
-        steps::run(inputs, &settings.parameters)?.write()
+        let Prepared { table, joins } = steps::run(inputs, &settings.parameters)?;
+        steps::report(&joins)?;
+        let facts = table.facts.clone();
+        let result = table.write()?;
+        leaks::check_result(&result, &facts)?;
+        Ok(result)
     }
 }
 

@@ -9,8 +9,8 @@ use serde::Deserialize;
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Parameters {
-    /// The column that models predict, by its name in the inputs. Tables of sources have no roles
-    /// yet, so that without it only columns with the role `target` count as the answer.
+    /// The input column that the target is made of, if no input has a column with the target's
+    /// name. An input column with that name is known to be the target.
     pub target: Option<String>,
     /// The steps.
     #[schemars(length(min = 1, max = 256))]
@@ -129,7 +129,7 @@ pub enum How {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Duplicates {
-    /// The row is there once for each, and the log says how many keys there are.
+    /// The row is there once for each, and the report says how many keys there are.
     #[default]
     Report,
     /// They are an error.
@@ -156,6 +156,11 @@ pub struct Join {
     /// The treatment of a key that the other table has more than once.
     #[serde(default)]
     pub duplicates: Duplicates,
+    /// Whether what the other table says was known at all times, as a date of birth is. Otherwise, if
+    /// both tables have times and none is in `on`, its rows may be later ones, and the names of the
+    /// added columns begin with `all_time_`.
+    #[serde(default)]
+    pub timeless: bool,
 }
 
 /// Adds the columns of the latest earlier row of another table, by equal keys.

@@ -48,12 +48,18 @@ pub(crate) fn rename(mut table: Frame, rename: &Rename, at: &str) -> Result<Fram
     for (old, new) in &rename.columns {
         let facts = table.facts_of(old, &at)?;
         // A name that says something goes on to say it. The target itself may have any name.
-        if old.starts_with(leaks::TARGET) {
+        if leaks::says_target(old) {
             leaks::check_target(new, facts, &at)?;
         }
-        if old.starts_with(leaks::ALL_TIME) {
+        if leaks::says_all_time(old) {
             leaks::check_time(new, facts, &table, &at)?;
         }
+    }
+    // Names that are exchanged in some rows tell which rows these are.
+    let renamed = rename.columns.keys().map(|old| (old.clone(), table.facts_of(old, &at)));
+    for (old, facts) in renamed.collect::<Vec<_>>() {
+        let facts = facts?.made_in(&table);
+        table.facts.insert(old, facts);
     }
     let new_name = |old: &str| rename.columns.get(old).map_or(old, String::as_str).to_owned();
     let names: Vec<String> = table.data.get_column_names_str().into_iter().map(new_name).collect();
@@ -85,11 +91,17 @@ pub(crate) fn union(mut table: Frame, others: Vec<Frame>, at: &str) -> Result<Fr
             }
         }
         let rows = other.data.select(names.iter().copied()).map_err(failed)?;
+        table.rows_of_target |= other.rows_of_target;
+        table.rows_of_all_time |= other.rows_of_all_time;
         for (name, facts) in &mut table.facts {
             *facts = other.facts.get(name).map_or(*facts, |theirs| facts.and(*theirs));
+            // What was computed in rows that the target chose tells in other rows that it was not.
+            if facts.of_chosen_rows {
+                facts.of_target = true;
+                leaks::check_target(name, *facts, &at)?;
+            }
         }
         table.data.vstack_mut(&rows).map_err(failed)?;
-        table.rows_of_target |= other.rows_of_target;
     }
     Ok(table)
 }
@@ -111,7 +123,9 @@ pub(crate) fn latest(mut table: Frame, latest: &Latest, at: &str) -> Result<Fram
     check_times_differ(&table, &latest.by, &latest.time, at)?;
     let keys: Vec<Expr> = latest.by.iter().map(|name| col(name.as_str())).collect();
     let is_latest = col(latest.time.as_str()).eq(col(latest.time.as_str()).max().over(keys));
-    table.rows_of_target |= table.are_of_target(&latest.by);
+    table.rows_of_target |= table.told_by(latest.by.iter().chain([&latest.time])).target;
+    // Whether a row is the latest depends on those after it.
+    table.rows_of_all_time = true;
     table.data = table.data.lazy().filter(is_latest).collect().map_err(failed)?;
     Ok(table)
 }

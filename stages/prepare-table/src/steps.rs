@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use stagewright_kit::tracking::{self, Figure};
 use stagewright_kit::{Failure, Inputs, info};
 
 use crate::frame::Frame;
+use crate::joins::Joined;
 use crate::parameters::{Operation, Parameters};
 use crate::{conditions, formulas, group, joins, rows, time_parts, windows};
 
@@ -13,6 +15,26 @@ pub(crate) struct Tables<'a> {
     inputs: &'a Inputs,
     target: Option<&'a str>,
     made: BTreeMap<String, Frame>,
+    joins: Vec<Join>,
+}
+
+/// A join that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Join {
+    /// The step, as `steps[1].join`.
+    pub at: String,
+    /// The other table.
+    pub with: String,
+    /// What it found.
+    pub joined: Joined,
+}
+
+/// What the steps made.
+pub(crate) struct Prepared {
+    /// The table of the last step.
+    pub table: Frame,
+    /// The joins, in the order of steps.
+    pub joins: Vec<Join>,
 }
 
 impl<'a> Tables<'a> {
@@ -24,7 +46,7 @@ impl<'a> Tables<'a> {
         {
             return Err(Failure::parameter("target", format!("no table has a column `{target}`")));
         }
-        Ok(Self { inputs, target, made: BTreeMap::new() })
+        Ok(Self { inputs, target, made: BTreeMap::new(), joins: Vec::new() })
     }
 
     /// Returns a table by its name. An input is read the first time.
@@ -50,11 +72,11 @@ impl<'a> Tables<'a> {
     }
 }
 
-/// Runs steps and returns the table of the last.
+/// Runs steps.
 ///
 /// # Errors
 /// `parameter` for a step that does not fit its tables; `data` for rows that it refuses.
-pub(crate) fn run(inputs: &Inputs, parameters: &Parameters) -> Result<Frame, Failure> {
+pub(crate) fn run(inputs: &Inputs, parameters: &Parameters) -> Result<Prepared, Failure> {
     let steps = &parameters.steps;
     let mut tables = Tables::new(inputs, parameters.target.as_deref())?;
     let mut before = None;
@@ -82,7 +104,24 @@ pub(crate) fn run(inputs: &Inputs, parameters: &Parameters) -> Result<Frame, Fai
         before = Some(result);
     }
     let last = before.ok_or_else(|| Failure::parameter("steps", "there is no step"))?;
-    tables.made.remove(&last).ok_or_else(|| Failure::internal("the last step made no table"))
+    let table = tables.made.remove(&last).ok_or_else(|| Failure::internal("the last step made no table"))?;
+    Ok(Prepared { table, joins: tables.joins })
+}
+
+/// Adds the joins to the report of the stage.
+///
+/// # Errors
+/// Those of the host.
+pub(crate) fn report(joins: &[Join]) -> Result<(), Failure> {
+    if joins.is_empty() {
+        return Ok(());
+    }
+    let head = ["step", "with", "rows", "unmatched", "repeated keys", "rows after"].map(str::to_owned);
+    let rows = joins.iter().map(|Join { at, with, joined }| {
+        let counts = [joined.rows, joined.unmatched, joined.repeated_keys, joined.rows_after];
+        [at.clone(), with.clone()].into_iter().chain(counts.map(|count| count.to_string())).collect()
+    });
+    tracking::add_figure(&Figure::text("joins", "Joins", head.to_vec(), rows.collect()))
 }
 
 fn only_input(inputs: &Inputs, at: &str) -> Result<String, Failure> {
@@ -95,8 +134,18 @@ fn only_input(inputs: &Inputs, at: &str) -> Result<String, Failure> {
 
 fn perform(operation: Operation<'_>, table: Frame, tables: &mut Tables<'_>, at: &str) -> Result<Frame, Failure> {
     match operation {
-        Operation::Join(join) => joins::join(table, tables.named(&join.with, &format!("{at}.with"))?, join, at),
-        Operation::AsOf(join) => joins::as_of(table, tables.named(&join.with, &format!("{at}.with"))?, join, at),
+        Operation::Join(join) => {
+            let other = tables.named(&join.with, &format!("{at}.with"))?;
+            let (made, joined) = joins::join(table, other, join, at)?;
+            tables.joins.push(Join { at: at.to_owned(), with: join.with.clone(), joined });
+            Ok(made)
+        }
+        Operation::AsOf(join) => {
+            let other = tables.named(&join.with, &format!("{at}.with"))?;
+            let (made, joined) = joins::as_of(table, other, join, at)?;
+            tables.joins.push(Join { at: at.to_owned(), with: join.with.clone(), joined });
+            Ok(made)
+        }
         Operation::Filter(filter) => conditions::filter(table, filter, at),
         Operation::Derive(derive) => formulas::derive(table, derive, at),
         Operation::Group(group) => group::group(table, group, at),

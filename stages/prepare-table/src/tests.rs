@@ -9,6 +9,8 @@ use stagewright_kit::{
 
 use crate::{Parameters, PrepareTable};
 
+mod leaks;
+
 /// A column with its values as text; `None` is null.
 type Cells = (&'static str, DataType, Vec<Option<String>>);
 
@@ -66,8 +68,12 @@ fn table(columns: &[Cells]) -> Box<dyn Table> {
 }
 
 fn prepare(inputs: Vec<(&str, Box<dyn Table>)>, steps: &str) -> Result<FinishedTable, Failure> {
+    prepare_with(inputs, &format!("{{\"steps\": {steps}}}"))
+}
+
+fn prepare_with(inputs: Vec<(&str, Box<dyn Table>)>, parameters: &str) -> Result<FinishedTable, Failure> {
     let inputs = Inputs::new(inputs.into_iter().map(|(name, table)| (name.to_owned(), table)));
-    let parameters: Parameters = stagewright_kit::parameters::parse(&format!("{{\"steps\": {steps}}}"))?;
+    let parameters: Parameters = stagewright_kit::parameters::parse(parameters)?;
     PrepareTable::prepare(&inputs, &Settings { parameters, seed: 0, as_of: 0 })
 }
 
@@ -335,99 +341,6 @@ fn labelled() -> Box<dyn Table> {
         full("churn", DataType::Int64, [0, 1, 1]),
         full("amount", DataType::Float64, [1.0, 2.0, 3.0]),
     ])
-}
-
-// invariant: No operation of `prepare-table` computes a column from the target, or from rows of
-// later times, unless the column's name says so.
-#[test]
-fn what_looks_at_the_target_or_at_later_rows_says_so_in_its_name() {
-    let named = |name: &str| {
-        [
-            format!(r#"[{{"derive": {{"columns": {{"{name}": {{"sum": ["churn", "amount"]}}}}}}}}]"#),
-            format!(r#"[{{"derive": {{"columns": {{"{name}": {{"is_null": "churn"}}}}}}}}]"#),
-            format!(
-                r#"[{{"group": {{"by": ["user"], "columns": {{"{name}": {{"of": "churn", "aggregate": "mean"}}}}}}}}]"#
-            ),
-            format!(
-                r#"[{{"window": {{"by": ["user"], "time": "at", "length": "9d", "until": "before",
-            "columns": {{"{name}": {{"of": "churn", "aggregate": "mean"}}}}}}}}]"#
-            ),
-            format!(r#"[{{"lag": {{"by": ["user"], "time": "at", "columns": {{"{name}": "churn"}}}}}}]"#),
-            format!(
-                r#"[{{"rename": {{"columns": {{"churn": "{name}"}}}}}}, {{"derive": {{"columns": {{"x": {{"sum": ["{name}"]}}}}}}}}]"#
-            ),
-        ]
-    };
-    for steps in named("rate") {
-        let (_, message) = refused(vec![("t", labelled())], &steps);
-        assert!(message.contains("computed from the target"), "{steps}: {message}");
-    }
-    for steps in &named("target_rate")[..5] {
-        assert!(prepare(vec![("t", labelled())], steps).is_ok(), "{steps}");
-    }
-    let own = r#"[{"window": {"by": ["user"], "time": "at", "length": "9d",
-        "columns": {"target_rate": {"of": "churn", "aggregate": "mean"}}}}]"#;
-    assert!(refused(vec![("t", labelled())], own).1.contains("until"));
-
-    let all_time = |name: &str| {
-        format!(
-            r#"[
-        {{"table": "t", "as": "totals", "group": {{"by": ["user"], "columns": {{"{name}": {{"of": "amount", "aggregate": "sum"}}}}}}}},
-        {{"table": "t", "join": {{"with": "totals", "on": ["user"]}}}}]"#
-        )
-    };
-    assert!(refused(vec![("t", labelled())], &all_time("total")).1.contains("over all times"));
-    assert!(prepare(vec![("t", labelled())], &all_time("all_time_total")).is_ok());
-    for steps in [
-        // By another name, by a pattern, and by what is left behind of another column.
-        r#"[{"derive": {"columns": {"target_x": {"log1p": "churn"}}}}, {"rename": {"columns": {"target_x": "x"}}}]"#,
-        r#"[{"rename": {"columns": {"amount": "^churn$"}}}, {"derive": {"columns": {"x": {"log1p": "^churn$"}}}},
-            {"derive": {"columns": {"y": {"difference": ["x", "churn"]}}}}]"#,
-        r#"[{"select": {"columns": ["churn"]}}, {"rename": {"columns": {"churn": "user"}}},
-            {"derive": {"columns": {"x": {"log1p": "user"}}}}]"#,
-        // From the table itself.
-        r#"[{"table": "t", "join": {"with": "t", "on": ["user", "at"], "columns": ["churn"], "prefix": "f_"}}]"#,
-        // By keys, and by rows that the target chose.
-        r#"[{"table": "t", "as": "g", "group": {"by": ["churn"], "columns": {"mean": {"of": "amount", "aggregate": "mean"}}}}]"#,
-        r#"[{"lag": {"by": ["churn"], "time": "at", "columns": {"x": "amount"}}}]"#,
-        r#"[{"table": "t", "as": "pos", "filter": {"where": [{"column": "churn", "equal": 1}]}},
-            {"table": "t", "window": {"from": "pos", "by": ["user"], "time": "at", "length": "1s", "until": "before",
-            "columns": {"n": {"aggregate": "count"}}}}]"#,
-        r#"[{"table": "t", "as": "pos", "filter": {"where": [{"column": "churn", "equal": 1}]}},
-            {"table": "t", "join": {"with": "pos", "on": ["user", "at"], "columns": ["amount"], "prefix": "p_"}}]"#,
-    ] {
-        let (_, message) = refused(vec![("t", labelled())], steps);
-        assert!(message.contains("computed from the target"), "{steps}: {message}");
-    }
-    for steps in [
-        r#"[{"table": "t", "as": "copy", "sort": {"by": ["at"]}}, {"table": "t", "window": {"from": "copy", "by": ["user"],
-            "time": "at", "length": "1s", "columns": {"target_rate": {"of": "churn", "aggregate": "max"}}}}]"#,
-        r#"[{"table": "t", "as_of": {"with": "t", "by": ["user"], "time": "at", "columns": ["churn"], "prefix": "target_"}}]"#,
-    ] {
-        assert!(refused(vec![("t", labelled())], steps).1.contains("until"), "{steps}");
-    }
-    let labels = table(&[full("user", DataType::Utf8, ["a", "b"]), full("churn", DataType::Int64, [0, 1])]);
-    let labels_join = r#"[{"table": "orders", "join": {"with": "labels", "on": ["user"], "columns": ["churn"]}}]"#;
-    assert!(prepare(vec![("labels", labels), ("orders", orders())], labels_join).is_ok(), "labels come once");
-    // Without a role, a parameter names the target.
-    let inputs = Inputs::new([("t".to_owned(), orders())]);
-    let parameters: Parameters = stagewright_kit::parameters::parse(
-        r#"{"target": "amount", "steps": [{"derive": {"columns": {"x": {"log1p": "amount"}}}}]}"#,
-    )
-    .unwrap();
-    let failure = PrepareTable::prepare(&inputs, &Settings { parameters, seed: 0, as_of: 0 });
-    assert!(matches!(failure, Err(Failure::Parameter(fault)) if fault.message.contains("computed from the target")));
-    let backwards = r#"[{"table": "t", "as": "totals", "group": {"by": ["user"], "columns": {"total": {"of": "amount", "aggregate": "sum"}}}},
-        {"table": "totals", "join": {"with": "t", "on": ["user"], "how": "inner"}}]"#;
-    assert!(refused(vec![("t", labelled())], backwards).1.contains("beside a time"));
-    let renamed = all_time("all_time_total")
-        .replace("]}}]", "]}}, {\"rename\": {\"columns\": {\"all_time_total\": \"total\"}}}]");
-    assert!(refused(vec![("t", labelled())], &renamed).1.contains("over all times"), "{renamed}");
-    // A table without times may have totals: its rows are no moments.
-    let customers = table(&[full("user", DataType::Utf8, ["a", "b"])]);
-    let joined = r#"[{"table": "t", "as": "totals", "group": {"by": ["user"], "columns": {"total": {"of": "amount", "aggregate": "sum"}}}},
-        {"table": "customers", "join": {"with": "totals", "on": ["user"]}}]"#;
-    assert!(prepare(vec![("customers", customers), ("t", labelled())], joined).is_ok());
 }
 
 #[test]

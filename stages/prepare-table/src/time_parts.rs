@@ -31,11 +31,11 @@ pub(crate) fn time_parts(mut table: Frame, wanted: &TimeParts, at: &str) -> Resu
         .replace_time_zone(utc, lit("raise"), NonExistent::Raise)
         .dt()
         .convert_time_zone(zone);
-    let facts = Facts { categorical: false, ..table.facts_of(&wanted.column, at)? };
+    let facts = Facts { categorical: false, ..table.facts_of(&wanted.column, at)? }.made_in(&table);
     let mut made = Vec::new();
     for part in &wanted.parts {
         let name = format!("{}{}", wanted.prefix, name_of(*part));
-        leaks::check_target(&name, facts, at)?;
+        leaks::check(&name, facts, &table, at)?;
         if table.facts.insert(name.clone(), facts).is_some() {
             return Err(Failure::parameter(format!("{at}.prefix"), format!("there is a column `{name}` already")));
         }

@@ -30,15 +30,14 @@ pub(crate) fn window(table: Frame, from: Frame, window: &Window, at: &str) -> Re
     table.check_time(&window.time, &format!("{at}.time"))?;
     from.check_time(their_time, &format!("{at}.from_time"))?;
     let period = spans::parse(&window.length, &format!("{at}.length"))?;
-    let tells_target = from.rows_of_target || from.are_of_target(&window.by) || table.are_of_target(&window.by);
+    let found_by = |time| window.by.iter().chain([time]);
+    let told = from.told_by_rows().and(from.told_by(found_by(their_time))).and(table.told_by(found_by(&window.time)));
     let mut facts = table.facts.clone();
     let (mut sources, mut made) = (Vec::new(), Vec::new());
     for (index, (name, aggregate)) in window.columns.iter().enumerate() {
         let at = format!("{at}.columns.{name}");
-        let mut of = group::check(&from, aggregate, &at)?;
-        of.of_target |= tells_target;
-        leaks::check_target(name, of, &at)?;
-        leaks::check_time(name, of, &table, &at)?;
+        let of = group::check(&from, aggregate, &at)?.also_told(told).made_in(&table);
+        leaks::check(name, of, &table, &at)?;
         if of.of_target && window.until == Until::Now {
             let message = "the row's own target may be in the window; set `until = \"before\"`";
             return Err(Failure::parameter(at, message));
@@ -126,13 +125,13 @@ pub(crate) fn lag(mut table: Frame, lag: &Lag, at: &str) -> Result<Frame, Failur
     rows::check_keys(&table, &lag.by, at)?;
     table.check_time(&lag.time, &format!("{at}.time"))?;
     rows::check_times_differ(&table, &lag.by, &lag.time, at)?;
+    let told = table.told_by_rows().and(table.told_by(lag.by.iter().chain([&lag.time])));
     let mut made = Vec::new();
     let mut facts = table.facts.clone();
     for (name, of) in &lag.columns {
         let at = format!("{at}.columns.{name}");
-        let mut own = table.facts_of(of, &at)?;
-        own.of_target |= table.rows_of_target || table.are_of_target(&lag.by);
-        leaks::check_target(name, own, &at)?;
+        let own = table.facts_of(of, &at)?.also_told(told).made_in(&table);
+        leaks::check(name, own, &table, &at)?;
         if facts.insert(name.clone(), own.or_null()).is_some() {
             return Err(Failure::parameter(at, "there is a column of this name already"));
         }
