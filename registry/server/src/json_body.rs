@@ -58,18 +58,12 @@ pub(crate) async fn read(
 ) -> Result<(Vec<u8>, Share), MlflowError> {
     let most = most.min(app.limits.body_bytes);
     let declared = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    let read = match declared.filter(|size| *size > most as u64) {
+    match declared.filter(|size| *size > most as u64) {
         Some(size) => Err(too_large(size, most)),
         None => timeout(app.limits.body_time, gather(app, body, most)).await.unwrap_or_else(|_| {
             Err(MlflowError::new(ErrorCode::RequestTimeout, "the body of the request did not come in time"))
         }),
-    };
-    let is_refused =
-        |error: &MlflowError| matches!(error.code, ErrorCode::MaxBlockSizeExceeded | ErrorCode::TemporarilyUnavailable);
-    if read.as_ref().is_err_and(is_refused) {
-        stream::discard(body, app).await;
     }
-    read
 }
 
 async fn gather(app: &App, body: &mut Body, most: usize) -> Result<(Vec<u8>, Share), MlflowError> {

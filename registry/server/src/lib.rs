@@ -7,7 +7,7 @@
 //! - the frame: `router` (the one place where paths are mounted), `operation` (a JSON request from
 //!   its body to its answer), `json_body` (bodies within time and memory), `request` (members by
 //!   name and type), `paging`, `mlflow_error`, `origin` (whose requests are answered), `pool`
-//!   (threads that wait for the registry)
+//!   (threads that wait for the registry), `unread` (what is left of a refused body)
 //! - `routes`: the operations, one file a subject; `wire` and `wire_models`: records as JSON
 //! - artifacts: `stream` (pieces of bounded size, both ways), `artifact_path`, `media_type`
 //!
@@ -47,6 +47,7 @@ mod run_names;
 mod server;
 mod site;
 mod stream;
+mod unread;
 mod wire;
 mod wire_models;
 

@@ -98,7 +98,7 @@ impl ErrorCode {
 }
 
 /// The error of a request.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{message}")]
 pub(crate) struct MlflowError {
     pub(crate) code: ErrorCode,
@@ -143,6 +143,7 @@ impl MlflowError {
         Self::new(ErrorCode::Unauthenticated, message)
     }
 
+    /// Returns the answer to a program. It carries the error, of which a browser is shown a page.
     pub(crate) fn into_response(self) -> Response<Body> {
         let mut body = json!({ "error_code": self.code.name(), "message": self.message });
         if let Some((class, state)) = self.code.class() {
@@ -156,6 +157,7 @@ impl MlflowError {
         if self.code == ErrorCode::Unauthenticated {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"stagewright\""));
         }
+        response.extensions_mut().insert(self);
         response
     }
 }

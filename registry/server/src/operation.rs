@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::{RawPathParams, Request};
-use axum::http::header::{ACCEPT, CONTENT_TYPE};
+use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
-use axum::http::{Extensions, HeaderMap, HeaderValue, Method, Response, Uri};
+use axum::http::{Extensions, HeaderMap, HeaderValue, Method, Response};
 use serde::Serialize;
 use subtle::ConstantTimeEq as _;
 
@@ -166,12 +166,12 @@ pub(crate) async fn answer(
     (needs, work): (Arc<Needs>, Work),
 ) -> Response<Body> {
     let is_page = matches!(work, Work::Page(_) | Work::Action(_) | Work::Site(_));
-    let wants_json = !is_page || wants_json(&request);
+    let wants_json = !is_page || page::wants_json(&request);
     let in_path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let (head, body) = request.into_parts();
     let (caller, taken) = match admitted(&app, &needs, &work, &head).await {
         Ok(admitted) => admitted,
-        Err(error) => return refused(&app, error, &head.uri, body, wants_json).await,
+        Err(error) => return page::error(error, &head.uri, wants_json),
     };
     let request = Request::from_parts(head, body);
     let asked = Asked { context: Context::new(app.clone(), caller), needs, in_path };
@@ -242,12 +242,6 @@ async fn admitted(
         check_form_token(&caller, sent)?;
     }
     Ok((caller, taken))
-}
-
-/// Answers a request that is refused before its body is read.
-async fn refused(app: &App, error: MlflowError, at: &Uri, mut body: Body, wants_json: bool) -> Response<Body> {
-    stream::discard(&mut body, app).await;
-    page::error(error, at, wants_json)
 }
 
 /// Checks the text that a browser with a session has to send with whatever changes something.
@@ -327,10 +321,7 @@ async fn stream_to(asked: Asked, request: Request, streaming: Streaming) -> Resp
     };
     match app.pool.run(check).await {
         Ok((context, fields)) => streaming(context, fields, request).await,
-        Err(error) => {
-            stream::discard(&mut request.into_body(), &app).await;
-            error.into_response()
-        }
+        Err(error) => error.into_response(),
     }
 }
 
@@ -400,13 +391,6 @@ async fn show_site(
 fn form_token(form: &str) -> Option<String> {
     let fields = stagewright_pages::Query::parse(form);
     fields.get(stagewright_pages::Session::FIELD).map(str::to_owned)
-}
-
-/// Returns whether a browser or a program wants a page as JSON.
-fn wants_json(request: &Request) -> bool {
-    let accepts = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let asks = request.uri().query().unwrap_or_default().split('&').any(|pair| pair == "format=json");
-    asks || accepts.split(',').next().is_some_and(|first| first.trim().starts_with("application/json"))
 }
 
 fn is_of_type(headers: &HeaderMap, media_type: &str) -> bool {

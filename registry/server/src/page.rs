@@ -4,9 +4,9 @@
 use std::fmt::Write as _;
 
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, SET_COOKIE};
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, SET_COOKIE};
 use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
+use axum::http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
 use stagewright_pages::PAGE_POLICY;
 
 use crate::context::Context;
@@ -59,6 +59,31 @@ impl Page {
         headers.extend(self.cookie.map(|cookie| (SET_COOKIE, cookie)));
         headers.extend(location.map(|location| (LOCATION, location)));
         response
+    }
+}
+
+/// Returns whether a browser or a program wants a page as JSON.
+pub(crate) fn wants_json<B>(request: &Request<B>) -> bool {
+    let asks = request.uri().query().unwrap_or_default().split('&').any(|pair| pair == "format=json");
+    asks || accepted(request).split(',').next().is_some_and(|first| first.trim().starts_with("application/json"))
+}
+
+/// Returns whether a person is likely to read the answer: a browser asks, and for no part of the
+/// JSON interface.
+pub(crate) fn is_for_people<B>(request: &Request<B>) -> bool {
+    let is_of_interface = ["/api/", "/ajax-api/"].iter().any(|part| request.uri().path().contains(part));
+    !is_of_interface && accepted(request).contains("text/html") && !wants_json(request)
+}
+
+fn accepted<B>(request: &Request<B>) -> &str {
+    request.headers().get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+/// Returns the same answer for a person who asked for this place: an error is a page.
+pub(crate) fn for_people(mut response: Response<Body>, at: &Uri) -> Response<Body> {
+    match response.extensions_mut().remove::<MlflowError>() {
+        Some(told) => error(told, at, false),
+        None => response,
     }
 }
 

@@ -6,7 +6,6 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::{RawPathParams, Request};
-use axum::http::header::ACCEPT;
 use axum::http::{Method, Response};
 use axum::routing::{MethodFilter, on};
 
@@ -55,24 +54,18 @@ fn filter(method: &Method) -> MethodFilter {
 /// Answers what this server does not have, such as MLflow's operations on traces and prompts. A
 /// client does not repeat a request that gets this answer. A browser is shown a page.
 async fn nothing(request: Request) -> Response<Body> {
-    let (method, path) = (request.method(), request.uri().path());
-    if *method == Method::GET && !path.contains("/api/") && !path.contains("/ajax-api/") && wants_html(&request) {
+    if page::is_for_people(&request) {
         return page::error(MlflowError::missing("There is no such page here."), request.uri(), false);
     }
+    let (method, path) = (request.method(), request.uri().path());
     let message = format!("This server has no endpoint {method} {}.", stagewright_text::Untrusted::new(path).cut(200));
     MlflowError::new(ErrorCode::EndpointNotFound, message).into_response()
-}
-
-/// Returns whether a person is likely to read the answer.
-fn wants_html(request: &Request) -> bool {
-    let accept = request.headers().get(ACCEPT).and_then(|value| value.to_str().ok());
-    accept.is_some_and(|accept| accept.contains("text/html"))
 }
 
 #[cfg(test)]
 mod tests {
     use axum::http::StatusCode;
-    use axum::http::header::CONTENT_TYPE;
+    use axum::http::header::{ACCEPT, CONTENT_TYPE};
     use tower::Service as _;
 
     use super::*;

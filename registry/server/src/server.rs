@@ -20,6 +20,7 @@ use crate::app::{App, HttpLimits};
 use crate::operation::Peer;
 use crate::origin::Origins;
 use crate::router::router;
+use crate::{page, unread};
 
 /// Descriptors of a connection: its socket, and a file on its way.
 const CONNECTION_DESCRIPTORS: usize = 2;
@@ -220,14 +221,23 @@ impl Answers for Front {
 
     async fn answer(&self, mut request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         request.extensions_mut().insert(Peer(peer.ip()));
+        let (request, unread) = unread::lend(request);
+        let at = page::is_for_people(&request).then(|| request.uri().clone());
         let checked = self.origins.check(request.method(), request.uri().path(), request.headers());
         let mut response = match checked {
-            Err(error) => error.into_response(),
-            Ok(()) => match self.router.clone().call(request.map(Body::new)).await {
+            Err(error) => {
+                drop(request);
+                error.into_response()
+            }
+            Ok(()) => match self.router.clone().call(request).await {
                 Ok(response) => response,
                 Err(never) => match never {},
             },
         };
+        if let Some(at) = at {
+            response = page::for_people(response, &at);
+        }
+        unread.discard(&self.app, response.status()).await;
         let headers = response.headers_mut();
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("SAMEORIGIN"));

@@ -22,9 +22,6 @@ const PIECE: usize = 256 << 10;
 /// The length from which a frame is kept as it came. It is in a buffer of at most 64 KiB.
 const SHORT: usize = 16 << 10;
 
-/// The most bytes of a refused body that are read. The connection ends before a longer one.
-const MOST_DISCARDED: u64 = 64 << 20;
-
 /// Returns the next bytes of a body; `None` at its end.
 ///
 /// # Errors
@@ -47,25 +44,6 @@ pub(crate) async fn next(body: &mut Body, app: &App) -> Result<Option<Bytes>, Ml
             }
         }
     }
-}
-
-/// Reads the rest of the body of a request that is refused, if it is neither too long nor too slow.
-/// A client that still sends would see a broken connection in place of the answer, and would begin
-/// again.
-pub(crate) async fn discard(body: &mut Body, app: &App) {
-    let mut left = MOST_DISCARDED;
-    if body.size_hint().lower() > left {
-        return;
-    }
-    let read = async {
-        while let Ok(Some(bytes)) = next(body, app).await {
-            left = left.saturating_sub(bytes.len() as u64);
-            if left == 0 {
-                return;
-            }
-        }
-    };
-    let _ = timeout(app.limits.body_time, read).await;
 }
 
 /// Returns the same body, which keeps something until its end.
@@ -316,7 +294,6 @@ pub(crate) mod tests {
         let patience = Duration::from_secs(60);
         let received = timeout(patience, receive(&app, "1/a.bin".into(), &mut Trickle::body())).await;
         assert_eq!(received.expect("an end").expect_err("too slow").code, ErrorCode::RequestTimeout);
-        timeout(patience, discard(&mut Trickle::body(), &app)).await.expect("an end");
 
         // An answer that nobody reads is given up too.
         let transfer = app.transfer().await.expect("a transfer");

@@ -234,9 +234,6 @@ async fn store(
         Ok(path) => stream::receive(&app, path, &mut body).await,
         Err(error) => Err(error),
     };
-    if stored.is_err() {
-        stream::discard(&mut body, &app).await;
-    }
     done(stored)
 }
 

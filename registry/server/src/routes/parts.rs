@@ -189,10 +189,7 @@ fn part(context: Context, fields: Fields, request: Request) -> Answering {
                 }
                 response
             }
-            Err(error) => {
-                stream::discard(&mut body, &app).await;
-                error.into_response()
-            }
+            Err(error) => error.into_response(),
         }
     })
 }

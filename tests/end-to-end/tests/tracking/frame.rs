@@ -104,6 +104,35 @@ fn a_name_that_is_not_the_servers_is_refused_on_every_address() {
     assert!(ended.stderr.contains("without scheme, port and path"), "{}", ended.stderr);
 }
 
+#[test]
+fn a_browser_is_shown_a_page_of_every_error_and_a_program_gets_json() {
+    let place = Place::new();
+    let server = Server::start(&place);
+    let form = "x".repeat(10_000);
+    let evil = ("host", "evil.example");
+    for (method, path, host, body, status) in [
+        ("GET", "/none", None, "", 404),
+        ("GET", "/runs", Some(evil), "", 403),
+        ("GET", "/runs/%ff", None, "", 400),
+        ("GET", "/runs/none", None, "", 404),
+        ("GET", "/get-artifact?run_id=none&path=a", None, "", 404),
+        ("POST", "/login", None, form.as_str(), 413),
+        ("POST", "/models/none/decide", None, "{}", 400),
+    ] {
+        for (accept, expected) in [
+            ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html; charset=utf-8"),
+            ("application/json", "application/json"),
+        ] {
+            let headers: Vec<_> = [("accept", accept)].into_iter().chain(host).collect();
+            let answer = server.ask(method, path, &headers, body.as_bytes());
+            assert_eq!((answer.status, answer.headers["content-type"].to_str().ok()), (status, Some(expected)), "{path}");
+        }
+    }
+    // Whatever a browser asks of the interface of clients is an answer for clients.
+    let path = "/api/2.0/mlflow/runs/get?run_id=none";
+    server.ask("GET", path, &[("accept", "text/html")], &[]).refused(404, "RESOURCE_DOES_NOT_EXIST");
+}
+
 // invariant: as `bodies_beyond_the_limits_are_refused`
 #[test]
 fn bodies_that_do_not_come_keep_no_other_from_being_read() {
