@@ -5,6 +5,7 @@
 //! The package finds the digest of the version's manifest in `MLmodel`, and there the digests of
 //! everything that it executes.
 
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use stagewright_store::{DataType, Digest, Field, ModelVersion, Role, VersionManifest};
@@ -158,24 +159,8 @@ fn quoted(text: &str) -> String {
 
 /// Returns a time as MLflow writes it.
 fn utc(milliseconds: i64) -> String {
-    let (days, rest) = (milliseconds.div_euclid(86_400_000), milliseconds.rem_euclid(86_400_000));
-    let (year, month, day) = date(days);
-    let (seconds, rest) = (rest / 1_000, rest % 1_000);
-    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{rest:03}000")
-}
-
-/// Returns year, month and day of a day counted from 1970-01-01: `civil_from_days` of Howard
-/// Hinnant, "chrono-Compatible Low-Level Date Algorithms".
-fn date(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let (era, day_of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month, day)
+    let at = Timestamp::from_millisecond(milliseconds).unwrap_or_default();
+    at.strftime("%Y-%m-%d %H:%M:%S.%6f").to_string()
 }
 
 #[cfg(test)]
@@ -188,6 +173,7 @@ mod tests {
         assert_eq!(utc(951_782_400_000 + 3_723_004), "2000-02-29 01:02:03.004000");
         assert_eq!(utc(-1), "1969-12-31 23:59:59.999000");
         assert_eq!(utc(1_796_051_381_123), "2026-11-30 15:09:41.123000");
+        assert_eq!(utc(i64::MAX), utc(0), "no year has five digits");
     }
 
     #[test]
