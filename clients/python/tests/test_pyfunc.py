@@ -151,7 +151,7 @@ class Loading(unittest.TestCase):
 
     def test_descriptions_that_cannot_be_read_are_errors_of_the_model(self) -> None:
         for changes in [{"format": 2}, {"contents": {"format": 9}}]:
-            with self.assertRaisesRegex(ModelError, "hint: install a newer one"):
+            with self.assertRaisesRegex(ModelError, "hint: install the one of a newer clone"):
                 self.load(**changes)
         for broken in [{"contents": None}, {"objects": 1}, {"objects": [{}]}, {"contents": {}}, {"version": "x"}]:
             with self.assertRaisesRegex(ModelError, "does not describe a version"):
