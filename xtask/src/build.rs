@@ -85,7 +85,7 @@ fn add_target() -> Result<()> {
 const PREPARE_TABLE: &str = "prepare-table";
 
 /// Returns the manifest of that stage.
-fn prepare_table_manifest() -> PathBuf {
+pub(crate) fn prepare_table_manifest() -> PathBuf {
     root().join("stages").join(PREPARE_TABLE).join("Cargo.toml")
 }
 
@@ -103,6 +103,16 @@ pub(crate) fn prepare_table_to(folder: &Path) -> Result<()> {
     run(without_flags(command.arg("--target-dir").arg(&nested)))?;
     let built = nested.join(TARGET).join("stage");
     place(&[PREPARE_TABLE.to_owned()], &built, folder, |name| provenance::sections(name, TARGET, &manifest))
+}
+
+/// Checks the form of the stage `prepare-table`, and what clippy says of it.
+pub(crate) fn prepare_table_lints() -> Result<()> {
+    let manifest = prepare_table_manifest();
+    run(cargo().args(["fmt", "--check", "--manifest-path"]).arg(&manifest))?;
+    let mut command = cargo();
+    command.args(["clippy", "--locked", "--all-targets", "--manifest-path"]).arg(&manifest);
+    command.arg("--target-dir").arg(target().join(PREPARE_TABLE));
+    run(command.args(["--", "-D", "warnings"]))
 }
 
 /// Tests the stage `prepare-table` natively.
