@@ -8,10 +8,10 @@
 //! assert_eq!(canonical_name("conversion"), "conversion");
 //! ```
 //!
-//! One list serves everything that takes a metric's name: gates of a manifest and of a command,
-//! searches and orders of the registry, comparisons. It is a crate of its own because the registry
-//! and the evaluation both need it, and neither may depend on the other. Unknown names are left as
-//! they are: components and clients log what they like.
+//! One list serves everything that takes the name of a metric of the host: gates of a manifest and
+//! of a command, comparisons. It is a crate of its own because the manifest and the evaluation both
+//! need it, and neither may depend on the other. Unknown names are left as they are: components log
+//! what they like. A search takes names as they were logged, as MLflow's does.
 
 /// The metrics that have several names, the host's name first. No name occurs twice.
 const METRICS: [&[&str]; 11] = [

@@ -72,6 +72,8 @@ pub use artifact::{
 };
 pub use batch_fault::{BatchFault, BatchProblem};
 pub use database::DatabaseError;
+#[cfg(feature = "postgres")]
+pub use database::postgres_tls;
 pub use digest::{Digest, DigestParseError};
 pub use error::{DAMAGED_HINT, DISK_FULL_HINT, StoreError, is_disk_full};
 pub use files::{open_regular, read_bounded, read_regular, read_regular_text, write_whole};
@@ -81,20 +83,21 @@ pub use packed::{CANONICAL_NAN, MAX_BATCH_BYTES, MAX_BATCH_ROWS};
 pub use registry::{
     AccountError, AccountsState, ArmCounts, ArtifactRecord, ArtifactUse, AuditCheck, AuditDifference, AuditEntry,
     AuditPage, AuditSearch, CACHED, CHAMPION, ChampionChange, ChampionChangeKind, ChangedDestination, ClientFile,
-    CurvePoint, Dataset, DatasetInput, DatasetName, DatasetSummary, Deployment, DeploymentArm, DeploymentError,
+    CurvePoint, DataArtifact, DataKind, DataReference, DataRequirement, DataVersion, DataVersionError,
+    DataVersionRecord, Dataset, DatasetInput, DatasetName, DatasetSummary, Deployment, DeploymentArm, DeploymentError,
     DeploymentRevision, DeploymentStatus, DeploymentStep, DeploymentStrategy, Experiment, ExperimentRow, FAILED,
     FINISHED, FileEntry, ForeignSource, ForeignState, Grant, HeldHook, HeldWebhook, HookProgress, Imported,
     ImportedClientRun, ImportedKind, ImportedLoggedModel, ImportedRun, ImportedVersion, InputRecord, JudgedAgainst,
     LifecycleStage, LogLine, LoggedMetric, LoggedModel, LoggedModelMetric, LoggedModelOrder, LoggedModelSearch,
-    LoggedModelStatus, MAX_OUTCOMES, MAX_OUTCOMES_AT_ONCE, MOST_COUNTED_RUNS, MetricCurve, MetricHistory, MetricPoint,
+    LoggedModelStatus, MAX_DATA_NAME_BYTES, MAX_OUTCOMES, MAX_OUTCOMES_AT_ONCE, MOST_COUNTED_RUNS, MetricCurve, MetricHistory, MetricPoint,
     MetricRecord, Model, ModelOutput, ModelVersion, NamedValue, NewClientRun, NewDeployment, NewForeignVersion,
     NewLoggedModel, NewModel, NewOutcome, NewRun, NewVerdict, NewVersion, NewWebhook, Numbering, OfDataset, OpenMode,
-    OutcomePosting, OutcomeTally, PERSON, Page, Permission, Promotion, PromotionRequest, PromotionState, QueuedEvent,
+    OutcomePosting, OutcomeTally, PARENT_TAG, PERSON, Page, Permission, Promotion, PromotionRequest, PromotionState, QueuedEvent,
     RecordedOutcome, Reference, Registration, Registry, RegistryWatch, Remote, Resource, RowMemory, Run, RunColumns,
     RunId, RunInputs, RunPage, RunPoint, RunRow, RunStatus, RunTable, RunUpdate, RunningLine, RunningStep, SOURCE_TAG,
     StageRecord, Token, TokenSecret, TrackingError, UseKind, User, Verdict, VerdictReason, VersionManifest,
     VersionObject, VersionVerdict, ViewType, Visible, Webhook, WebhookAttempt, WebhookChange, WebhookDelivery,
-    WebhookEvent, WebhookOutcome, WebhookSecret, check_file_path, check_upload_path, proxied_path,
+    WebhookEvent, WebhookOutcome, WebhookSecret, check_data_name, check_file_path, check_upload_path, proxied_path,
 };
 pub use schema::{DataType, Field, MAX_NAME_BYTES, Role, Schema, SchemaError, UnknownName};
 pub use table::{ExportFile, Formulas, ParquetExport, Table, TableWriter, export_bytes, export_csv, export_parquet};

@@ -50,6 +50,21 @@ impl Registry {
         })
     }
 
+    /// Returns every value of a metric of a run that is not deleted, in the order in which they
+    /// were recorded, each with a number of its own. A value that is recorded later may have an
+    /// earlier time, and so another place in [`Registry::metric_history`], but never the number of
+    /// another.
+    ///
+    /// # Errors
+    /// [`StoreError::NoRun`] or [`StoreError::Database`].
+    pub fn numbered_history(&self, run_id: &RunId, name: &str) -> Result<Vec<(i64, LoggedMetric)>, StoreError> {
+        self.read("read a metric's history", |connection| {
+            let run = logging::active(connection, run_id)?.id;
+            let rows = connection.query(&format!("SELECT {COLUMNS} ORDER BY id"), values![run, name])?;
+            rows.iter().map(|row| Ok((row.get(4)?, point(row)?))).collect()
+        })
+    }
+
     /// Returns a page of the values of a metric of a run, deleted or not, in the order of time,
     /// step and value: at most `limit` of those after the place `after`, which an earlier page
     /// gave.

@@ -16,6 +16,7 @@
 //! - what serves: [`deployments`], [`outcomes`], [`refusals`], [`watch`]
 //! - who is told of changes of champions: [`hooks`]; who is told of other events: [`webhooks`]
 //! - what other servers had: [`imported`]
+//! - data under a name and a number: [`data_versions`]
 //! - who may do what: [`accounts`]
 //! - across: [`audit`], [`search`], [`bounded_page`], [`lineage`], [`reachable`] (what garbage
 //!   collection must leave)
@@ -33,6 +34,7 @@ mod client_files;
 mod client_runs;
 mod collections;
 mod compatibility;
+mod data_versions;
 mod deletion;
 mod deployments;
 mod experiment_table;
@@ -93,6 +95,10 @@ pub use audit::{AuditCheck, AuditDifference, AuditEntry, AuditPage, AuditSearch}
 pub use bounded_page::RunPage;
 pub use client_files::{ClientFile, FileEntry, check_file_path, check_upload_path, proxied_path};
 pub use client_runs::{NewClientRun, RunUpdate};
+pub use data_versions::{
+    DataArtifact, DataKind, DataReference, DataRequirement, DataVersion, DataVersionError, DataVersionRecord,
+    MAX_DATA_NAME_BYTES, check_data_name,
+};
 pub use deployments::{
     ArmCounts, Deployment, DeploymentArm, DeploymentError, DeploymentRevision, DeploymentStatus, DeploymentStep,
     DeploymentStrategy, NewDeployment,
@@ -124,7 +130,7 @@ pub use references::Reference;
 pub use row_memory::RowMemory;
 pub use run_id::RunId;
 pub use run_inputs::{Dataset, DatasetInput, DatasetSummary, ModelOutput, RunInputs};
-pub use run_table::{NamedValue, RunColumns, RunRow, RunTable};
+pub use run_table::{NamedValue, PARENT_TAG, RunColumns, RunRow, RunTable};
 pub use running_steps::{RunningLine, RunningStep};
 pub use runs::{NewRun, Run, RunStatus};
 pub use search::ViewType;

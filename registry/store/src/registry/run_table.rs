@@ -26,6 +26,9 @@ const MOST_NAMES: usize = 20_000;
 /// The latest runs whose names count where not all experiments do.
 const LATEST: usize = 300;
 
+/// The tag of a nested run, which names the run around it: MLflow's.
+pub const PARENT_TAG: &str = "mlflow.parentRunId";
+
 /// A kind of values that runs have by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NamedValue {
@@ -83,6 +86,8 @@ pub struct RunRow {
     pub is_deleted: bool,
     /// Whether a client logs it.
     pub is_client: bool,
+    /// The run that it is nested in, as its tag [`PARENT_TAG`] names it. It may not exist.
+    pub parent: Option<RunId>,
     /// The last values of the chosen metrics, in their order.
     pub metrics: Vec<Option<f64>>,
     /// The chosen parameters, in their order, cut to 300 characters.
@@ -218,6 +223,7 @@ fn rows(connection: &mut Connection, numbers: &[i64], columns: &RunColumns) -> O
     let mut metrics = metrics(connection, &among, &columns.metrics)?;
     let mut parameters = texts(connection, NamedValue::Parameter, &among, &columns.parameters)?;
     let mut tags = texts(connection, NamedValue::Tag, &among, &columns.tags)?;
+    let mut parents = texts(connection, NamedValue::Tag, &among, &[PARENT_TAG.to_owned()])?;
     let mut rows = Vec::with_capacity(numbers.len());
     for number in numbers {
         let Some(row) = found.get(number) else { continue };
@@ -233,6 +239,7 @@ fn rows(connection: &mut Connection, numbers: &[i64], columns: &RunColumns) -> O
             ended_ms: row.get(9)?,
             is_deleted: row.get::<Option<i64>>(10)?.is_some(),
             is_client: row.get::<String>(11)? == CLIENT,
+            parent: parents.remove(&(*number, PARENT_TAG.to_owned())).and_then(|text| text.parse().ok()),
             metrics: columns.metrics.iter().map(|name| metrics.remove(&(*number, name.clone()))).collect(),
             parameters: columns.parameters.iter().map(|name| parameters.remove(&(*number, name.clone()))).collect(),
             tags: columns.tags.iter().map(|name| tags.remove(&(*number, name.clone()))).collect(),

@@ -87,8 +87,6 @@ pub(super) struct Query {
     joins: String,
     /// Metrics that are joined and certain to exist, with their aliases.
     joined: Vec<(String, String)>,
-    /// Metrics that have several names, with the names that any record uses.
-    logged: Vec<(String, Vec<String>)>,
     /// The condition on the rows of metrics that count, of logged models.
     pub(super) counted: String,
     pub(super) conditions: Vec<String>,
@@ -104,7 +102,6 @@ impl Query {
             tables: Tables::of(entity),
             joins: String::new(),
             joined: Vec::new(),
-            logged: Vec::new(),
             counted: String::new(),
             conditions: Vec::new(),
             order: Vec::new(),
@@ -121,11 +118,9 @@ impl Query {
         page: Page,
     ) -> Outcome<Vec<i64>> {
         for clause in filter.clauses() {
-            self.look_up(connection, &clause.key)?;
             self.add(clause);
         }
         for key in order.clone().total(self.entity).keys() {
-            self.look_up(connection, &key.key)?;
             self.add_order(&key.key, key.descending);
         }
         let Tables { from, id, .. } = self.tables;
@@ -182,59 +177,11 @@ impl Query {
             return alias.clone();
         }
         let alias = format!("metric_{}", self.joined.len());
-        let named = self.named(name, &alias);
+        let place = self.value(name);
         let Tables { id, owner, metrics, .. } = self.tables;
-        let _ = write!(self.joins, " JOIN {metrics} {alias} ON {alias}.{owner} = {id} AND {named}");
+        let _ = write!(self.joins, " JOIN {metrics} {alias} ON {alias}.{owner} = {id} AND {alias}.name = {place}");
         self.joined.push((name.to_owned(), alias.clone()));
         alias
-    }
-
-    /// Looks up by which of its names a metric was ever logged, so that a statement asks for these
-    /// alone.
-    fn look_up(&mut self, connection: &mut Connection, key: &Key) -> Outcome<()> {
-        let Key::Metric(name) = key else { return Ok(()) };
-        if self.entity == Entity::LoggedModels {
-            return Ok(());
-        }
-        let Some(names) = stagewright_metric_names::names(name) else { return Ok(()) };
-        if self.logged.iter().any(|(known, _)| known == name) {
-            return Ok(());
-        }
-        // The requested name comes first, then the host's.
-        let others = names.iter().copied().filter(|other| *other != name);
-        let mut logged = Vec::new();
-        for candidate in [name.as_str()].into_iter().chain(others) {
-            let sql = format!("SELECT name FROM {} WHERE name = ?1 LIMIT 1", self.tables.metrics);
-            if !connection.query(&sql, &[candidate.into()])?.is_empty() {
-                logged.push(candidate.to_owned());
-            }
-        }
-        self.logged.push((name.clone(), logged));
-        Ok(())
-    }
-
-    /// Returns the condition that a row of metrics is the one of this name. A metric with several
-    /// names may have been logged by any of them; if a record has two of them, the first counts.
-    fn named(&mut self, name: &str, alias: &str) -> String {
-        let logged = self.logged.iter().find(|(known, _)| known == name).map(|(_, logged)| logged.clone());
-        let names = logged.filter(|logged| !logged.is_empty()).unwrap_or_else(|| vec![name.to_owned()]);
-        let places: Vec<String> = names.iter().map(|name| self.value(name.as_str())).collect();
-        if let [place] = places.as_slice() {
-            // The common case: the database can walk its index of names and values.
-            return format!("{alias}.name = {place}");
-        }
-        let list = places.join(", ");
-        let rank = |of: &str| {
-            let cases: Vec<String> =
-                places.iter().enumerate().map(|(rank, place)| format!("WHEN {place} THEN {rank}")).collect();
-            format!("CASE {of}.name {} END", cases.join(" "))
-        };
-        let Tables { id, owner, metrics, .. } = self.tables;
-        let (nearer, this) = (rank("nearer"), rank(alias));
-        format!(
-            "{alias}.name IN ({list}) AND NOT EXISTS (SELECT 1 FROM {metrics} nearer
-             WHERE nearer.{owner} = {id} AND nearer.name IN ({list}) AND {nearer} < {this})"
-        )
     }
 
     /// Returns a condition on a tag or a parameter.
@@ -331,10 +278,7 @@ impl Query {
                     self.order.push(format!("{alias}.value {direction}"));
                     return;
                 }
-                let alias = format!("sorted_{}", self.order.len());
-                let named = self.named(name, &alias);
-                let metrics = self.tables.metrics;
-                let _ = write!(self.joins, " LEFT JOIN {metrics} {alias} ON {alias}.{owner} = {id} AND {named}");
+                let alias = self.sorted(self.tables.metrics, name);
                 self.order
                     .push(format!("({alias}.{owner} IS NULL), ({alias}.value IS NULL), {alias}.value {direction}"));
             }

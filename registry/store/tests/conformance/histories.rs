@@ -60,6 +60,10 @@ pub(crate) fn a_history_is_read_page_by_page(world: &World) {
     let all = world.registry.metric_history_page(&run, "loss", None, 25).unwrap();
     assert_eq!((all.points.len(), all.next), (25, None));
     assert_eq!(world.registry.metric_history(&run, "loss").unwrap(), all.points);
+    // As they were recorded: the latest first, here.
+    let numbered = world.registry.numbered_history(&run, "loss").unwrap();
+    assert_eq!(numbered.iter().map(|(_, point)| point.step).collect::<Vec<_>>(), (0..25).rev().collect::<Vec<_>>());
+    assert!(numbered.is_sorted_by(|one, other| one.0 < other.0), "{numbered:?}");
     // Pages follow each other within one time and step, too.
     let tied = [3.0, f64::NAN, -1.0, 0.5, f64::INFINITY, -2.0];
     let points = tied.map(|value| MetricPoint { name: "tied".into(), value, at_ms: Some(7), ..MetricPoint::default() });

@@ -297,7 +297,7 @@ conformance! {
         a_collection_whose_process_dies_blocks_no_promotion;
     search:
         runs_are_found_by_metrics_parameters_tags_and_attributes,
-        a_metric_is_found_by_each_of_its_names,
+        a_metric_is_found_by_its_own_name_alone,
         what_is_missing_comes_last_in_every_order_and_nan_before_it,
         pages_follow_each_other_without_gaps,
         only_runs_of_these_experiments_are_found_and_deleted_ones_apart,
