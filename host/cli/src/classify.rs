@@ -5,6 +5,8 @@
 //! the same.
 
 use stagewright_data::DataError;
+#[cfg(feature = "pipelines")]
+use stagewright_data_versions::DataVersionsError;
 use stagewright_deployment::{OperationError, PlanError};
 #[cfg(feature = "pipelines")]
 use stagewright_exchange::export::ExportError;
@@ -24,7 +26,7 @@ use stagewright_runtime::{Refusal, RuntimeError};
 use stagewright_server::ServerError as TrackingServerError;
 use stagewright_serving::{OriginError, ServerError};
 use stagewright_store::{
-    AccountError, DAMAGED_HINT, DISK_FULL_HINT, DeploymentError, StoreError, TrackingError, is_disk_full,
+    AccountError, DAMAGED_HINT, DISK_FULL_HINT, DataVersionError, DeploymentError, StoreError, TrackingError, is_disk_full,
 };
 
 use crate::error_code::ErrorCode;
@@ -235,6 +237,10 @@ pub(crate) fn classify(error: &anyhow::Error) -> (ErrorCode, Option<String>) {
         if let Some(code) = exchange_code(cause) {
             return (code, None);
         }
+        #[cfg(feature = "pipelines")]
+        if let Some(error) = cause.downcast_ref::<DataVersionsError>() {
+            return (data_versions_code(error), None);
+        }
         if let Some(error) = cause.downcast_ref::<StoreError>() {
             return (store_code(error), None);
         }
@@ -345,6 +351,10 @@ fn portable_code(error: &PortableError) -> (ErrorCode, Option<String>) {
             let hint = "have SQLite write its log back (`PRAGMA wal_checkpoint(TRUNCATE)`) and run the pipeline again";
             (ErrorCode::RecordIncomplete, Some(hint.to_owned()))
         }
+        PortableError::SourceIsFolder => {
+            let hint = "run the pipeline on one file to export it, e.g. the files written together as Parquet";
+            (ErrorCode::RecordIncomplete, Some(hint.to_owned()))
+        }
         PortableError::Format { .. } | PortableError::Damaged { .. } => {
             let hint = "nothing was imported: export the run again (`stagewright runs export RUN FILE`)";
             (ErrorCode::ExportedRun, Some(hint.to_owned()))
@@ -429,6 +439,7 @@ fn store_code(error: &StoreError) -> ErrorCode {
         StoreError::Deployment(error) => deployment_code(error),
         StoreError::Tracking(error) => tracking_code(error),
         StoreError::Account(error) => account_code(error),
+        StoreError::DataVersion(error) => data_version_code(error),
         StoreError::NoRegistry { .. } => ErrorCode::NoHome,
         StoreError::ReadOnly { .. } | StoreError::TooOld { .. } | StoreError::OnlyReadable { .. } => {
             ErrorCode::RegistryOnlyRead
@@ -463,6 +474,34 @@ fn deployment_code(error: &DeploymentError) -> ErrorCode {
         DeploymentError::VersionDeployed { .. } => ErrorCode::VersionDeployed,
         // Whoever starts a deployment makes its arms, and checks what it was told before.
         DeploymentError::Invalid { .. } => ErrorCode::Unexpected,
+    }
+}
+
+fn data_version_code(error: &DataVersionError) -> ErrorCode {
+    match error {
+        DataVersionError::BadName { .. } => ErrorCode::BadName,
+        DataVersionError::BadVersion { .. } | DataVersionError::BadReference { .. } => ErrorCode::Argument,
+        DataVersionError::NoData { .. } | DataVersionError::NoVersion { .. } => ErrorCode::NoDataVersion,
+        DataVersionError::Moved { .. } | DataVersionError::Taken { .. } => ErrorCode::DataVersionTaken,
+    }
+}
+
+#[cfg(feature = "pipelines")]
+fn data_versions_code(error: &DataVersionsError) -> ErrorCode {
+    match error {
+        DataVersionsError::Store(error) => store_code(error),
+        DataVersionsError::Remote(error) => destination_code(error),
+        DataVersionsError::NoKeyColumn { .. }
+        | DataVersionsError::KeyType { .. }
+        | DataVersionsError::KeyRepeated { .. } => ErrorCode::DataKey,
+        DataVersionsError::Kinds { .. } | DataVersionsError::TooLow { .. } | DataVersionsError::TooLarge { .. } => {
+            ErrorCode::Argument
+        }
+        DataVersionsError::BadPath { .. } => ErrorCode::DataPath,
+        DataVersionsError::Io { source, .. } => io_code(source),
+        DataVersionsError::Damaged { .. } => ErrorCode::StoreDamaged,
+        DataVersionsError::NotAtRemote { .. } => ErrorCode::NotAtRemote,
+        DataVersionsError::TakenAtRemote { .. } | DataVersionsError::Crowded { .. } => ErrorCode::DataVersionTaken,
     }
 }
 

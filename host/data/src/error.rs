@@ -28,6 +28,10 @@ pub struct DataFault {
     pub line: Option<u64>,
     /// The value as text, escaped and cut at [`MAX_SHOWN_BYTES`].
     pub value: Option<String>,
+    /// The part of the source that it is in, if the source has several: the name of a file or an
+    /// object, escaped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part: Option<String>,
 }
 
 impl DataFault {
@@ -66,6 +70,9 @@ impl DataFault {
 
 impl fmt::Display for DataFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(part) = &self.part {
+            write!(f, "in `{part}`: ")?;
+        }
         let column = self.column.as_deref().map(|name| format!("column `{}`", shown(name)));
         let place = match (self.row, self.line) {
             (Some(row), Some(line)) => Some(format!("{} (line {line})", row_text(row))),
@@ -179,6 +186,17 @@ impl DataError {
         match self {
             Self::Fault(fault) => Some(fault),
             _ => None,
+        }
+    }
+
+    /// Returns the error as one of a file in this folder. The file is named in the message.
+    pub(crate) fn in_file_of(self, folder: &std::path::Path, name: &str) -> Self {
+        match self {
+            Self::Unreadable { message, hint, .. } => {
+                let (path, message) = (folder.display().to_string(), format!("`{}` in it: {message}", shown(name)));
+                Self::Unreadable { path, message, hint }
+            }
+            error => error,
         }
     }
 

@@ -87,8 +87,7 @@ pub use request_decoder::{
 pub use rows::JsonColumn;
 pub use signature::{ExtraColumns, SchemaDifference, Signature, Strictness};
 pub use source::{
-    BatchSink, Content, ContentMemory, Cursor, FileStamp, HostGrant, HttpRequest, InMemory, Literal, OpenedFiles,
-    STANDARD_INPUT, Source, SourceUri, fetch, initialize_sqlite, open,
+    BatchSink, Compression, Content, ContentMemory, CsvOptions, Cursor, FileStamp, HostGrant, HttpRequest, InMemory, Literal, OpenedFile, OpenedFiles, PackWriter, Password, PostgresAddress, PostgresRequest, PostgresRows, STANDARD_INPUT, Secret, Source, SourceUri, SslMode, TableName, check_granted, fetch, granted_addresses, fetch_postgres, initialize_sqlite, inner_ending, is_postgres, open, without_password,
 };
 pub use split::{
     Gather, Partition, RowHash, Select, Split, SplitCellSink, SplitMethod, SplitPlan, hash_rows, in_hash_order,

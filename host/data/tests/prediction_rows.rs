@@ -12,8 +12,8 @@ use arrow_select::concat::concat_batches;
 use parquet::arrow::ArrowWriter;
 use rusqlite::Connection;
 use stagewright_data::{
-    DataError, Decode as _, DecodeLimits, InProcess, Interrupt, KeptKind, RowsInput, RowsPiece, RowsText, Signature,
-    Source, TextFormat,
+    CsvOptions, DataError, Decode as _, DecodeLimits, InProcess, Interrupt, KeptKind, RowsInput, RowsPiece, RowsText,
+    Signature, Source, TextFormat,
 };
 use stagewright_store::{DataType, Field, Role};
 use tempfile::TempDir;
@@ -58,7 +58,9 @@ fn text(format: TextFormat, text: impl Into<Vec<u8>>) -> RowsInput {
     RowsInput::Text(RowsText { name: "standard input".to_owned(), format, text })
 }
 
-const CSV: TextFormat = TextFormat::Csv { delimiter: b',', header: true };
+fn csv_format() -> TextFormat {
+    TextFormat::Csv { options: CsvOptions::plain() }
+}
 
 fn whole(pieces: &[RowsPiece]) -> RecordBatch {
     let batches: Vec<&RecordBatch> = pieces.iter().map(|piece| &piece.batch).collect();
@@ -124,7 +126,7 @@ fn inputs(folder: &TempDir) -> Vec<RowsInput> {
         RowsInput::Source(parquet(&path("rows.parquet"))),
         RowsInput::Source(database(&path("rows.db"))),
         RowsInput::Json(path("rows.json")),
-        text(CSV, csv),
+        text(csv_format(), csv),
         text(TextFormat::Json, json.join("\n")),
     ]
 }
@@ -183,7 +185,7 @@ fn kept_columns_have_the_kind_of_their_source() {
 #[test]
 fn kept_columns_are_passed_on_as_they_came() {
     let csv = b"id,n,x,c,b,extra\n007, 1 , ,Monthly,yes,\"a \"\"b\"\"\"\n";
-    let (pieces, error) = read(text(CSV, csv), &["id", "extra", "n"]);
+    let (pieces, error) = read(text(csv_format(), csv), &["id", "extra", "n"]);
     assert!(error.is_none(), "{error:?}");
     assert_eq!(
         [0, 1, 2].map(|column| kept(&pieces, column)),
@@ -211,7 +213,7 @@ fn kept_columns_are_passed_on_as_they_came() {
         "{error}"
     );
     let nobody = |input| read(input, &["nobody"]).1.expect("no such column").to_string();
-    let error = nobody(text(CSV, csv));
+    let error = nobody(text(csv_format(), csv));
     assert!(error.starts_with("the data has no `nobody` to keep; it has `id`, `n`"), "{error}");
     let error = nobody(text(TextFormat::Json, json));
     assert!(error.starts_with("data row 1: the object has no `nobody`"), "{error}");
@@ -227,7 +229,7 @@ fn a_fault_names_its_row_and_comes_after_the_pieces_before_it() {
     let mut cut = json_rows();
     cut[broken].truncate(20);
     for (input, message) in [
-        (text(CSV, csv.join("\n")), "column `n`, data row 15001 (line 15002): `many` is not an int64"),
+        (text(csv_format(), csv.join("\n")), "column `n`, data row 15001 (line 15002): `many` is not an int64"),
         (text(TextFormat::Json, json.join("\n")), "column `n`, data row 15001: `many` is not an int64"),
         (text(TextFormat::Json, cut.join("\n")), "data row 15001: the text is not JSON: "),
     ] {
@@ -241,7 +243,7 @@ fn a_fault_names_its_row_and_comes_after_the_pieces_before_it() {
 
 #[test]
 fn no_rows_are_no_piece() {
-    for input in [text(CSV, "id,n,x,c,b\n"), text(TextFormat::Json, ""), text(TextFormat::Json, " [] ")] {
+    for input in [text(csv_format(), "id,n,x,c,b\n"), text(TextFormat::Json, ""), text(TextFormat::Json, " [] ")] {
         let (pieces, error) = read(input, &["id"]);
         assert!(pieces.is_empty() && error.is_none(), "{error:?}");
     }
@@ -295,7 +297,7 @@ fn a_text_without_an_end_is_interrupted() {
         (TextFormat::Json, &b""[..], &b"[]"[..]),
         (TextFormat::Json, b"", b" \n"),
         (TextFormat::Json, b"{\"rows\": [", b"{\"n\": 1, \"x\": 1, \"c\": \"a\", \"b\": true},"),
-        (CSV, csv_header, b"\n"),
+        (csv_format(), csv_header, b"\n"),
     ] {
         let is_enough = Arc::new(AtomicBool::new(false));
         let text = first.chain(Endless { bytes, given: 0, is_enough: is_enough.clone() });

@@ -173,7 +173,7 @@ fn a_file_that_is_not_there_and_a_directory_are_told_apart() {
         assert!(error.contains("/none`: there is no such file"), "{error}");
         let directory = source(&format!("{kind}:{}{table}", folder.path().display()));
         let error = read(&directory, &signature()).unwrap_err().to_string();
-        assert!(error.ends_with("it is a directory\nhint: name a file in it"), "{error}");
+        assert!(error.contains("it is a directory\nhint: name a file in it"), "{error}");
         // A device stands for everything that is neither file nor folder: opening a pipe would wait
         // for its writer.
         let error = read(&source(&format!("{kind}:/dev/zero{table}")), &signature()).unwrap_err().to_string();

@@ -83,6 +83,9 @@ pub enum PortableError {
     /// The content of a source is not a single file.
     #[error("the run's source is a database with a log of changes beside it, and no single file")]
     SourceWithLog,
+    /// The content of a source is a folder.
+    #[error("the run's source is a folder of files, and no single file")]
+    SourceIsFolder,
     /// The export or import was cancelled.
     #[error(transparent)]
     Stopped(StageFault),

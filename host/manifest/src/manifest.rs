@@ -312,9 +312,11 @@ impl Manifest {
         let of_children = self.children.iter().flat_map(|child| child.manifest.sources.values());
         let sources = self.sources.values().chain(of_children).filter_map(|source| match &source.location {
             SourceLocation::Csv { path, .. }
+            | SourceLocation::Jsonl { path, .. }
             | SourceLocation::Parquet { path }
+            | SourceLocation::Arrow { path }
             | SourceLocation::Sqlite { path, .. } => Some(path.clone()),
-            SourceLocation::Http { .. } => None,
+            SourceLocation::Http { .. } | SourceLocation::Objects(_) | SourceLocation::Data { .. } => None,
         });
         let own = [file.to_owned(), Lock::beside(file)];
         own.into_iter().chain(components).chain(sources).chain(self.split.file.clone()).collect()
@@ -400,7 +402,7 @@ fn read_whole<'a>(
     let head = TopLevel::read(&file);
     let task = file.require("task", "[task]").and_then(|item| item.section()).map(TaskDraft::read);
     let task = task.unwrap_or_default();
-    let sources = file.section("sources").map(source::read_all).unwrap_or_default();
+    let sources = file.section("sources").map(|section| source::read_all(section, head.as_of)).unwrap_or_default();
     let signature = file.section("signature").map(|section| SignatureSection::read(section, &task));
     let split = file.section("split").map(|section| SplitSection::read(section, &task));
     let stages = file.require("stages", "[stages.ingestion]").and_then(|item| item.section());

@@ -5,21 +5,36 @@
 
 use std::path::PathBuf;
 
+use jiff::Timestamp;
 use serde::Serialize;
-use stagewright_data::{DataError, Literal, SourceUri};
+use stagewright_data::{Compression, DataError, Literal, SourceUri};
+use stagewright_store::DataReference;
 
 use crate::document::{Table, Value};
 use crate::names::Identifier;
 use crate::nearest::nearest;
+use crate::object_source::{self, ObjectSource};
 use crate::reader::{Item, Section};
 
 /// The schemes of a URI, each with its form.
-const FORMS: [(&str, &str); 5] = [
+const FORMS: [(&str, &str); 9] = [
     ("csv", "csv:FILE"),
+    ("jsonl", "jsonl:FILE"),
     ("sqlite", "sqlite:FILE#TABLE"),
     ("parquet", "parquet:FILE"),
+    ("arrow", "arrow:FILE"),
     ("https", "https://HOST/PATH"),
     ("http", "http://HOST/PATH"),
+    ("s3", "s3://BUCKET/KEY"),
+    ("data", "data:NAME@VERSION"),
+];
+
+/// The formats of bodies, each with the endings of paths that tell it.
+const FORMATS: [(&str, &[&str]); 4] = [
+    ("csv", &[".csv", ".tsv"]),
+    ("jsonl", &[".jsonl", ".ndjson"]),
+    ("parquet", &[".parquet"]),
+    ("arrow", &[".arrow", ".feather"]),
 ];
 
 /// The default of `max-bytes`, the longest body of an HTTP response.
@@ -53,6 +68,18 @@ pub enum SourceLocation {
         delimiter: char,
         /// Whether the first line names the columns. If not, the signature does.
         header: bool,
+        /// How it is compressed; `None` for what the name of the file tells.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        compression: Option<Compression>,
+    },
+    /// An object on each line.
+    Jsonl {
+        /// The file.
+        #[serde(skip)]
+        path: PathBuf,
+        /// How it is compressed; `None` for what the name of the file tells.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        compression: Option<Compression>,
     },
     /// A SQLite database.
     Sqlite {
@@ -65,6 +92,12 @@ pub enum SourceLocation {
     },
     /// A Parquet file.
     Parquet {
+        /// The file.
+        #[serde(skip)]
+        path: PathBuf,
+    },
+    /// An Arrow IPC file or stream.
+    Arrow {
         /// The file.
         #[serde(skip)]
         path: PathBuf,
@@ -87,6 +120,14 @@ pub enum SourceLocation {
         /// The longest body, in bytes.
         max_bytes: u64,
     },
+    /// A version of data in the registry.
+    Data {
+        /// The version. Before a run, the exact one takes the place of the latest.
+        #[serde(skip)]
+        reference: DataReference,
+    },
+    /// Objects that the host reads from a bucket, which `s3` of the reading stage must grant.
+    Objects(ObjectSource),
 }
 
 /// The format of the body of an HTTP response.
@@ -99,9 +140,20 @@ pub enum HttpFormat {
         delimiter: char,
         /// Whether the first line names the columns.
         header: bool,
+        /// How it is compressed; `None` if it is not.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        compression: Option<Compression>,
+    },
+    /// An object on each line.
+    Jsonl {
+        /// How it is compressed; `None` if it is not.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        compression: Option<Compression>,
     },
     /// A Parquet file.
     Parquet,
+    /// An Arrow IPC file or stream.
+    Arrow,
 }
 
 /// The rows of a database that a source reads.
@@ -137,17 +189,23 @@ pub fn without_query(uri: &str) -> std::borrow::Cow<'_, str> {
 }
 
 impl SourceSection {
-    pub(crate) fn read(section: Section<'_>) -> Option<Self> {
+    pub(crate) fn read(section: Section<'_>, as_of: Option<Timestamp>) -> Option<Self> {
         let uri = section.require("uri", "uri = \"csv:FILE\"");
         let options = Options {
             query: section.get("query"),
             parameters: section.get("parameters"),
             delimiter: section.get("delimiter"),
             header: section.get("header"),
+            compression: section.get("compression"),
             format: section.get("format"),
             sha256: section.get("sha256"),
             token_env: section.get("token-env"),
             max_bytes: section.get("max-bytes"),
+            values: section.get("values"),
+            endpoint: section.get("endpoint"),
+            region: section.get("region"),
+            path_style: section.get("path-style"),
+            as_of,
         };
         let location = uri.and_then(|item| Some((item.text()?, options.location(&item)?)));
         section.finish();
@@ -161,10 +219,16 @@ struct Options<'a> {
     parameters: Option<Item<'a>>,
     delimiter: Option<Item<'a>>,
     header: Option<Item<'a>>,
+    compression: Option<Item<'a>>,
     format: Option<Item<'a>>,
     sha256: Option<Item<'a>>,
     token_env: Option<Item<'a>>,
     max_bytes: Option<Item<'a>>,
+    values: Option<Item<'a>>,
+    endpoint: Option<Item<'a>>,
+    region: Option<Item<'a>>,
+    path_style: Option<Item<'a>>,
+    as_of: Option<Timestamp>,
 }
 
 impl Options<'_> {
@@ -173,31 +237,60 @@ impl Options<'_> {
         // Options are read before the URI, so that their problems are reported too.
         let delimiter = self.delimiter.as_ref().map(separator);
         let header = self.header.as_ref().map(Item::boolean);
+        let compression = self.compression.as_ref().map(|item| item.choice(&Compression::NAMES));
         let query = self.query.as_ref().map(|item| item.text().map(str::to_owned));
         let parameters = self.parameters.as_ref().map_or_else(|| Some(Vec::new()), bound);
         let scheme = scheme_of(uri)?;
         let is_http = matches!(scheme, "http" | "https");
-        if scheme != "csv" && !is_http {
+        let is_s3 = scheme == "s3";
+        if scheme != "csv" && !is_http && !is_s3 {
             foreign(scheme, "csv", &[&self.delimiter, &self.header]);
+        }
+        if !matches!(scheme, "csv" | "jsonl") && !is_http && !is_s3 {
+            foreign(scheme, "csv", &[&self.compression]);
         }
         if scheme != "sqlite" {
             foreign(scheme, "sqlite", &[&self.query, &self.parameters]);
         }
+        if !is_http && !is_s3 {
+            foreign(scheme, "https", &[&self.format, &self.max_bytes]);
+        }
         if !is_http {
-            foreign(scheme, "https", &[&self.format, &self.sha256, &self.token_env, &self.max_bytes]);
+            foreign(scheme, "https", &[&self.sha256, &self.token_env]);
+        }
+        if !is_s3 {
+            foreign(scheme, "s3", &[&self.values, &self.endpoint, &self.region, &self.path_style]);
         }
         if is_http {
-            return self.http(uri, delimiter.unwrap_or(Some(','))?, header.unwrap_or(Some(true))?);
+            let (delimiter, header) = (delimiter.unwrap_or(Some(','))?, header.unwrap_or(Some(true))?);
+            return self.http(uri, delimiter, header, compression.map_or(Some(None), |it| it.map(Some))?);
+        }
+        if is_s3 {
+            return self.objects(uri, delimiter, header, compression);
+        }
+        if scheme == "data" {
+            return data_version(uri);
         }
         match address(uri)? {
-            SourceUri::Csv { path, delimiter: within, header: has_header } => {
-                let within = within.map(char::from);
+            SourceUri::Csv { path, options: within } => {
+                let (has_header, packing) = (within.header, within.compression);
+                let within = within.delimiter.map(char::from);
                 let delimiter = once(self.delimiter.as_ref(), delimiter, "delimiter", within)?;
                 let header = once(self.header.as_ref(), header, "header", has_header)?;
                 let delimiter = delimiter.unwrap_or_else(|| SourceUri::delimiter_by_ending(&path).into());
-                Some(SourceLocation::Csv { path: resolved(uri, &path), delimiter, header: header.unwrap_or(true) })
+                let compression = once(self.compression.as_ref(), compression, "compression", packing)?;
+                let (path, header) = (resolved(uri, &path), header.unwrap_or(true));
+                Some(SourceLocation::Csv { compression: packed(compression, &path), path, delimiter, header })
             }
+            SourceUri::Jsonl { path, compression: within } => {
+                let compression = once(self.compression.as_ref(), compression, "compression", within)?;
+                let path = resolved(uri, &path);
+                Some(SourceLocation::Jsonl { compression: packed(compression, &path), path })
+            }
+            SourceUri::Arrow { path } => Some(SourceLocation::Arrow { path: resolved(uri, &path) }),
             SourceUri::Parquet { path } => Some(SourceLocation::Parquet { path: resolved(uri, &path) }),
+            // No address is written so: the host names rows that it fetched.
+            SourceUri::PostgresRows { .. } => None,
             SourceUri::Sqlite { path, table } => {
                 if let (Some(parameters), None) = (&self.parameters, &query) {
                     let hint = "add `query = \"SELECT ... WHERE x > ?\"`".to_owned();
@@ -207,6 +300,27 @@ impl Options<'_> {
                 let rows = sqlite_rows(uri, &path, table, query)?;
                 Some(SourceLocation::Sqlite { path: resolved(uri, &path), rows })
             }
+        }
+    }
+}
+
+/// Returns the compression that is recorded with a file: that which was told, or that which its name
+/// tells. A record may be read from a file of another name.
+fn packed(told: Option<Compression>, path: &std::path::Path) -> Option<Compression> {
+    told.or(Some(Compression::by_ending(path)).filter(|kind| *kind != Compression::None))
+}
+
+/// Parses the name of a version of data: `data:customers@1.2`.
+fn data_version(uri: &Item<'_>) -> Option<SourceLocation> {
+    let text = uri.text()?;
+    match text.strip_prefix("data:").unwrap_or(text).parse::<DataReference>() {
+        Ok(reference) => Some(SourceLocation::Data { reference }),
+        Err(error) => {
+            let (message, hint) =
+                (error.to_string(), "write `data:NAME`, `data:NAME@1`, or `data:NAME@1.2.0`".to_owned());
+            let message = message.lines().next().unwrap_or_default().to_owned();
+            uri.report_value(format!("`{}`: {message}", uri.key), Some(hint));
+            None
         }
     }
 }
@@ -252,7 +366,13 @@ fn once<T: PartialEq>(
 
 impl Options<'_> {
     /// Reads a file on a server.
-    fn http(&self, uri: &Item<'_>, delimiter: char, header: bool) -> Option<SourceLocation> {
+    fn http(
+        &self,
+        uri: &Item<'_>,
+        delimiter: char,
+        header: bool,
+        compression: Option<Compression>,
+    ) -> Option<SourceLocation> {
         let url = uri.text()?;
         let authority = url.split("//").nth(1).unwrap_or_default().split(['/', '?', '#']).next().unwrap_or_default();
         if authority.is_empty() || authority.contains('@') {
@@ -268,11 +388,17 @@ impl Options<'_> {
             return None;
         }
         let path = url.split(['?', '#']).next().unwrap_or_default();
-        let guess = if path.ends_with(".parquet") { "parquet" } else { "csv" };
-        let format =
-            self.format.as_ref().map_or(Some(guess), |item| item.choice(&[("csv", "csv"), ("parquet", "parquet")]))?;
-        if format == "parquet" {
-            foreign("https: Parquet", "csv", &[&self.delimiter, &self.header]);
+        let compression = packed(compression, std::path::Path::new(path)).filter(|kind| *kind != Compression::None);
+        let inner = path.strip_suffix(".gz").or_else(|| path.strip_suffix(".zst")).unwrap_or(path);
+        let guess = FORMATS.iter().find(|(_, endings)| endings.iter().any(|ending| inner.ends_with(ending)));
+        let guess = guess.map_or("csv", |(format, _)| format);
+        let formats = FORMATS.map(|(format, _)| (format, format));
+        let format = self.format.as_ref().map_or(Some(guess), |item| item.choice(&formats))?;
+        if format != "csv" {
+            foreign(&format!("https: {format}"), "csv", &[&self.delimiter, &self.header]);
+        }
+        if !matches!(format, "csv" | "jsonl") {
+            foreign(&format!("https: {format}"), "csv", &[&self.compression]);
         }
         let sha256 = self.sha256.as_ref().map(|item| {
             let text = item.string()?;
@@ -287,11 +413,75 @@ impl Options<'_> {
         let max_bytes = self.max_bytes.as_ref().map_or(Some(MAX_BYTES), Item::bytes);
         Some(SourceLocation::Http {
             url: url.to_owned(),
-            format: if format == "csv" { HttpFormat::Csv { delimiter, header } } else { HttpFormat::Parquet },
+            format: match format {
+                "csv" => HttpFormat::Csv { delimiter, header, compression },
+                "jsonl" => HttpFormat::Jsonl { compression },
+                "arrow" => HttpFormat::Arrow,
+                _ => HttpFormat::Parquet,
+            },
             sha256: sha256.map_or(Some(None), |it| it.map(Some))?,
             token_env: token_env.map_or(Some(None), |it| it.map(Some))?,
             max_bytes: max_bytes?,
         })
+    }
+}
+
+impl Options<'_> {
+    /// Reads a place in a bucket.
+    fn objects(
+        &self,
+        uri: &Item<'_>,
+        delimiter: Option<Option<char>>,
+        header: Option<Option<bool>>,
+        compression: Option<Option<Compression>>,
+    ) -> Option<SourceLocation> {
+        let values = self.values.as_ref().map(|item| item.section());
+        let max_bytes = self.max_bytes.as_ref().map_or(Some(MAX_BYTES), Item::bytes);
+        let endpoint = self.endpoint.as_ref().map(server_address);
+        let region = self.region.as_ref().map(|item| item.text().map(str::to_owned));
+        let path_style = self.path_style.as_ref().map(Item::boolean);
+        let values = values.map_or(Some(None), |it| it.map(Some))?;
+        let (bucket, key) = object_source::place(uri, values.as_ref(), self.as_of)?;
+        let is_prefix = key.is_empty() || key.ends_with('/');
+        let named = self.format.as_ref().map(|item| item.choice(&FORMATS.map(|(format, _)| (format, format))));
+        let format = match named {
+            Some(named) => Some(named?),
+            None if is_prefix => None,
+            None => Some(object_source::format_by_ending(&key).unwrap_or("csv")),
+        };
+        if let Some(format) = format.filter(|format| *format != "csv") {
+            foreign(&format!("s3: {format}"), "csv", &[&self.delimiter, &self.header]);
+        }
+        if let Some(format) = format.filter(|format| !matches!(*format, "csv" | "jsonl")) {
+            foreign(&format!("s3: {format}"), "csv", &[&self.compression]);
+        }
+        let (delimiter, header) = (delimiter.map_or(Some(None), |it| it.map(Some))?, header.unwrap_or(Some(true))?);
+        let compression = compression.map_or(Some(None), |it| it.map(Some))?;
+        // Below a prefix, each key tells how its object is compressed.
+        let compression = if is_prefix { compression } else { packed(compression, std::path::Path::new(&key)) };
+        Some(SourceLocation::Objects(ObjectSource {
+            bucket,
+            format: object_source::Format { name: format, delimiter, header, compression },
+            key,
+            max_bytes: max_bytes?,
+            endpoint: endpoint.map_or(Some(None), |it| it.map(Some))?,
+            region: region.map_or(Some(None), |it| it.map(Some))?,
+            path_style: path_style.map_or(Some(None), |it| it.map(Some))?,
+        }))
+    }
+}
+
+/// Reads the address of a store, as `endpoint` of `[production]`.
+fn server_address(item: &Item<'_>) -> Option<String> {
+    let text = item.text()?;
+    let authority = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match authority.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default()) {
+        Some(authority) if !authority.is_empty() && !authority.contains('@') => Some(text.to_owned()),
+        _ => {
+            let hint = "write an address such as `https://minio.example:9000`, without user and password".to_owned();
+            item.report_value(format!("`{}` is not an address", item.key), Some(hint));
+            None
+        }
     }
 }
 
@@ -310,6 +500,8 @@ fn scheme_of<'a>(item: &Item<'a>) -> Option<&'a str> {
     let Some((scheme, rest)) = uri.split_once(':') else {
         let guess = match uri.split('?').next().and_then(|path| path.rsplit_once('.')).map(|(_, ending)| ending) {
             Some("csv" | "tsv" | "tab" | "txt") => Some(format!("did you mean `csv:{uri}`?")),
+            Some("jsonl" | "ndjson") => Some(format!("did you mean `jsonl:{uri}`?")),
+            Some("arrow" | "feather") => Some(format!("did you mean `arrow:{uri}`?")),
             Some("parquet" | "pq") => Some(format!("did you mean `parquet:{uri}`?")),
             Some("db" | "sqlite" | "sqlite3") => Some(format!("did you mean `sqlite:{uri}#TABLE`?")),
             _ => None,
@@ -382,16 +574,24 @@ fn separator(item: &Item<'_>) -> Option<char> {
 /// and the query if the URI names a table.
 pub(crate) fn drop_foreign_options(source: &mut Table, uri: &str) {
     let scheme = uri.split(':').next().unwrap_or_default();
+    // It is of the file that the argument replaces.
+    source.remove("compression");
+    if scheme != "s3" {
+        ["values", "endpoint", "region", "path-style"].into_iter().for_each(|option| source.remove(option));
+    }
     if !matches!(scheme, "http" | "https") {
-        ["format", "sha256", "token-env", "max-bytes"].into_iter().for_each(|option| source.remove(option));
+        ["sha256", "token-env"].into_iter().for_each(|option| source.remove(option));
+    }
+    if !matches!(scheme, "http" | "https" | "s3") {
+        ["format", "max-bytes"].into_iter().for_each(|option| source.remove(option));
         if scheme != "csv" {
             source.remove("delimiter");
             source.remove("header");
         }
     }
     // An option in the URI of an argument wins over the keys of the file.
-    if let Ok(SourceUri::Csv { delimiter, header, .. }) = uri.parse() {
-        let said = [("delimiter", delimiter.is_some()), ("header", header.is_some())];
+    if let Ok(SourceUri::Csv { options, .. }) = uri.parse() {
+        let said = [("delimiter", options.delimiter.is_some()), ("header", options.header.is_some())];
         said.into_iter().filter(|(_, is_said)| *is_said).for_each(|(option, _)| source.remove(option));
     }
     if scheme != "sqlite" || uri.contains('#') {
@@ -401,10 +601,10 @@ pub(crate) fn drop_foreign_options(source: &mut Table, uri: &str) {
 }
 
 /// Reads all sources.
-pub(crate) fn read_all(section: Section<'_>) -> Vec<(Identifier, Option<SourceSection>)> {
+pub(crate) fn read_all(section: Section<'_>, as_of: Option<Timestamp>) -> Vec<(Identifier, Option<SourceSection>)> {
     let read = |(name, item): (&str, Item<'_>)| {
         let identifier = identifier(&item, name, "source");
-        let source = item.section().and_then(SourceSection::read);
+        let source = item.section().and_then(|section| SourceSection::read(section, as_of));
         Some((identifier?, source))
     };
     section.items().filter_map(read).collect()

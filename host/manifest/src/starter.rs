@@ -95,7 +95,7 @@ fn write_head(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {
         writeln!(out, "positive = {} # the class whose probability is predicted", string_text(positive))?;
     }
     writeln!(out, "\n[sources.data]")?;
-    writeln!(out, "uri = {} # csv:FILE, sqlite:FILE#TABLE or parquet:FILE, relative to this file", string_text(uri))?;
+    writeln!(out, "uri = {} # csv:FILE, jsonl:FILE, parquet:FILE, arrow:FILE or sqlite:FILE#TABLE, relative to this file", string_text(uri))?;
     if let Some(delimiter) = starter.delimiter {
         writeln!(out, "delimiter = {}", string_text(&delimiter.to_string()))?;
     }

@@ -4,19 +4,22 @@
 #![cfg(target_os = "linux")]
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_ipc::writer::FileWriter;
+use flate2::write::GzEncoder;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use rusqlite::Connection;
 use stagewright_data::{
-    DataError, Decode, DecodeLimits, InProcess, InferenceOptions, Interrupt, Literal, PredictionRows, RowsInput,
-    RowsText, Signature, Source, SourceRows, Split, SplitCellSink, Strictness, TextFormat,
+    CsvOptions, DataError, Decode, DecodeLimits, InProcess, InferenceOptions, Interrupt, Literal, PredictionRows,
+    RowsInput, RowsText, Signature, Source, SourceRows, Split, SplitCellSink, Strictness, TextFormat,
 };
 use stagewright_hostile::process;
 use stagewright_runtime::{StageProcess, Walls, decoder};
@@ -129,8 +132,11 @@ fn rows_to_predict(folder: &TempDir, sources: &[Source]) -> Vec<Opened> {
         inputs.push(text(TextFormat::Json, (*json).to_owned()));
     }
     let none = folder.path().join("none.json");
+    let semicolons = CsvOptions { delimiter: Some(b';'), ..CsvOptions::plain() };
     inputs.push(Box::new(move || RowsInput::Json(none.clone())));
-    inputs.extend(csv.map(|csv| text(TextFormat::Csv { delimiter: b';', header: true }, csv)));
+    inputs.extend(csv.map(|csv| text(TextFormat::Csv { options: semicolons.clone() }, csv)));
+    let lines = TextFormat::Jsonl { compression: stagewright_data::Compression::None };
+    inputs.extend(json.map(|json| text(lines.clone(), json.to_owned())));
     inputs
 }
 
@@ -219,7 +225,116 @@ fn sources(folder: &TempDir) -> (Vec<Source>, Connection) {
         asked("SELECT x'00' AS t, 1 AS n, 'c' AS c", vec![]),
     ];
     sources.push(sources[0].clone().with_query("SELECT 1", vec![]));
+    sources.extend(formats(folder));
     (sources, writer)
+}
+
+fn json_lines() -> String {
+    (0..30_000).map(|row| format!("{{\"t\": \"text {row}\", \"n\": {row}, \"c\": \"a\"}}\n")).collect()
+}
+
+fn gzip(text: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text).and_then(|()| encoder.finish()).expect("memory")
+}
+
+fn zstd(text: &[u8]) -> Vec<u8> {
+    zstd::encode_all(text, 1).expect("memory")
+}
+
+fn arrow() -> Vec<u8> {
+    let texts: ArrayRef = Arc::new((0..30_000).map(|row| Some(format!("text {row}"))).collect::<StringArray>());
+    let numbers: ArrayRef = Arc::new((0..30_000).map(Some).collect::<Int64Array>());
+    let batch = RecordBatch::try_from_iter([("t", texts.clone()), ("n", numbers), ("c", texts)]).expect("columns");
+    let mut writer = FileWriter::try_new(Vec::new(), &batch.schema()).expect("a writer");
+    writer.write(&batch).and_then(|()| writer.finish()).expect("memory");
+    writer.into_inner().expect("bytes")
+}
+
+/// Returns JSON lines, Arrow files, compressed files and folders of them, valid and invalid.
+fn formats(folder: &TempDir) -> Vec<Source> {
+    let put = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().expect("a folder")).and_then(|()| fs::write(&path, bytes)).expect("a file");
+        path.display().to_string()
+    };
+    let (json, csv, arrow) = (json_lines(), many(), arrow());
+    let cut = &gzip(csv.as_bytes())[..10_000];
+    let second = "c,n,t\na,17,x\n";
+    let mut addresses = vec![
+        format!("jsonl:{}", put("rows.jsonl", json.as_bytes())),
+        format!("jsonl:{}", put("value.jsonl", b"{\"n\":1,\"c\":\"a\"}\n{\"n\":\"x\",\"c\":[]}\n")),
+        format!("jsonl:{}", put("not.jsonl", b"[1]\n")),
+        format!("jsonl:{}", put("empty.jsonl", b"")),
+        format!("jsonl:{}", put("rows.jsonl.gz", &gzip(json.as_bytes()))),
+        format!("csv:{}", put("rows.csv.gz", &[gzip(csv.as_bytes()), gzip(b"x,1,a\n")].concat())),
+        format!("csv:{}", put("rows.csv.zst", &zstd(csv.as_bytes()))),
+        format!("csv:{}", put("cut.csv.gz", cut)),
+        format!("csv:{}?compression=zstd", put("packed", &zstd(csv.as_bytes()))),
+        format!("arrow:{}", put("rows.arrow", &arrow)),
+        format!("arrow:{}", put("cut.arrow", &arrow[..arrow.len() - 100])),
+        format!("arrow:{}", put("text.arrow", csv.as_bytes())),
+    ];
+    let parts = [("csv", "a.csv", csv.as_bytes()), ("csv", "b.csv.gz", &gzip(second.as_bytes())), ("csv", "_x", b"")];
+    let more = [("jsonl", "a.jsonl", json.as_bytes()), ("jsonl", "b.jsonl", b"{\"n\":7,\"c\":\"z\"}\n")];
+    let arrows = [("arrow", "a.arrow", &arrow[..]), ("arrow", "b.arrow", &arrow[..])];
+    let bad = [("bad", "a.csv", csv.as_bytes()), ("bad", "b.csv.gz", cut), ("worse", "a.csv", b"t,n\nx,1\n")];
+    let odd = [("odd", "a.csv", csv.as_bytes()), ("odd", "b.csv", b"t,n,x\n1,2,3\n"), ("none", "a.txt.bz2", b"")];
+    for (kind, name, bytes) in parts.into_iter().chain(more).chain(arrows).chain(bad).chain(odd) {
+        put(&format!("{kind}-folder/{name}"), bytes);
+    }
+    for (kind, of) in [("csv", "csv"), ("jsonl", "jsonl"), ("arrow", "arrow"), ("csv", "bad"), ("csv", "worse")] {
+        addresses.push(format!("{kind}:{}/{of}-folder/", folder.path().display()));
+    }
+    for of in ["odd", "none", "there-is-no"] {
+        addresses.push(format!("csv:{}/{of}-folder/", folder.path().display()));
+    }
+    addresses.iter().map(|address| source(address)).collect()
+}
+
+// invariant: A folder of as many files as it may have is read in one process, and one more is an error.
+#[test]
+fn a_folder_of_thousands_of_files_is_read_in_one_process() {
+    let (folder, apart) = (folder(), decoder(Some(&process())));
+    for number in 0..4096 {
+        let path = folder.path().join(format!("{number:05}.csv"));
+        fs::write(path, format!("t,n,c\nx,{number},a\n")).expect("a file");
+    }
+    let source = source(&format!("csv:{}/", folder.path().display()));
+    let leave = DecodeLimits::until(Interrupt::never());
+    let read = || told(apart.open(&source, &signature(), Strictness::Ingest, &leave));
+    let rows = read();
+    assert!(rows.starts_with("x|0|a|x|1|a|") && rows.ends_with("x|4095|a|end"), "{}", &rows[rows.len() - 200..]);
+    fs::write(folder.path().join("one-more.csv"), "t,n,c\n").expect("a file");
+    let refused = read();
+    assert!(refused.contains("it has more than 4096 files\nhint: "), "{refused}");
+}
+
+// invariant: A file that unpacks to far more than it has takes no more memory than a process may, and
+// ends with its time.
+#[test]
+fn a_bomb_ends_with_its_time_in_bounded_memory() {
+    let (folder, apart) = (folder(), decoder(Some(&process())));
+    let lines = zstd(&vec![b'\n'; 32 << 20]).repeat(4096);
+    let one_line = zstd(&vec![b'x'; 32 << 20]).repeat(64);
+    for (name, bytes, problem) in [
+        ("lines.csv.zst", [zstd(b"t,n,c\n"), lines.clone()].concat(), "interrupted"),
+        ("lines.jsonl.zst", lines, "interrupted"),
+        ("line.csv.zst", one_line.clone(), "longer than 64 MiB"),
+        ("line.jsonl.zst", one_line, "longer than 64 MiB"),
+    ] {
+        assert!(bytes.len() < 64 << 20, "{name}: {}", bytes.len());
+        let path = folder.path().join(name);
+        fs::write(&path, bytes).expect("a file");
+        let kind = if name.contains("csv") { "csv" } else { "jsonl" };
+        // A hundred gigabytes of line breaks take longer than this on every machine.
+        let seconds = if name.starts_with("lines") { 3 } else { 60 };
+        let interrupt = Interrupt::at(Instant::now() + Duration::from_secs(seconds));
+        let limits = DecodeLimits { memory: 256 << 20, ..DecodeLimits::until(interrupt) };
+        let source = source(&format!("{kind}:{}", path.display()));
+        let ended = told(apart.open(&source, &signature(), Strictness::Ingest, &limits));
+        assert!(ended.contains(problem), "{name}: {ended}");
+    }
 }
 
 // invariant: A file decodes the same in the host's process and in a child, from disk and from

@@ -12,8 +12,8 @@ pub(crate) struct Changes {
     /// Sets a key of a stage: its component, a limit, or a parameter of its component. Repeatable.
     #[arg(long = "set", value_name = "STAGE.KEY=VALUE")]
     pub(crate) set: Vec<String>,
-    /// Reads a source from another place: `csv:FILE`, `sqlite:FILE#TABLE`, `parquet:FILE`.
-    /// Repeatable.
+    /// Reads a source from another place: `csv:FILE`, `jsonl:FILE`, `parquet:FILE`, `arrow:FILE`,
+    /// `sqlite:FILE#TABLE`, or `parquet:FOLDER/` for all files in it. Repeatable.
     #[arg(long = "source", value_name = "NAME=URI")]
     pub(crate) sources: Vec<String>,
     /// The seed of every random choice.

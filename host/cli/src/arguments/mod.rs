@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
 mod changes;
+#[cfg(feature = "pipelines")]
+mod data;
 mod deploy;
 mod exchange;
 mod hooks;
@@ -21,6 +23,8 @@ mod users;
 mod webhooks;
 
 pub(crate) use changes::Changes;
+#[cfg(feature = "pipelines")]
+pub(crate) use data::{DataAddArguments, DataCommand, DataDiffArguments, DataPullArguments, DataPushArguments};
 pub(crate) use deploy::{DeployCommand, DeployStartArguments};
 pub(crate) use exchange::{ExportRunArguments, ExportRunCommand};
 #[cfg(feature = "pipelines")]
@@ -168,6 +172,10 @@ pub(crate) enum Command {
     #[cfg(feature = "pipelines")]
     #[command(subcommand)]
     Import(ImportCommand),
+    /// Versions of data: adds, lists, compares, exports, pushes and pulls them.
+    #[cfg(feature = "pipelines")]
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Lists and exports the artifacts of stages.
     #[cfg(feature = "pipelines")]
     #[command(subcommand)]
@@ -461,8 +469,8 @@ pub(crate) struct PredictArguments {
     /// The model: `NAME` (its champion), `NAME@ALIAS` or `NAME/VERSION`.
     pub(crate) model: String,
     /// The rows: a file (`.csv`, `.tsv`, `.parquet`, or `.json`: an object, an array of objects, or
-    /// one object a line), a source (`csv:FILE?delimiter=;`, `parquet:FILE`, `sqlite:FILE#TABLE`),
-    /// or `-` for standard input.
+    /// one object a line), a source (`csv:FILE?delimiter=;`, `jsonl:FILE`, `parquet:FILE`,
+    /// `arrow:FILE`, `sqlite:FILE#TABLE`), or `-` for standard input.
     #[arg(long, value_name = "FILE|URI")]
     pub(crate) input: String,
     /// Writes the predictions to a file: `.csv`, `.jsonl` (an object for each row) or `.parquet`.
@@ -512,12 +520,13 @@ pub(crate) enum ArtifactsCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct InitArguments {
-    /// The table: a file (`.csv`, `.tsv`, `.parquet`, `.sqlite`, `.db`), an address (`csv:FILE`,
-    /// `sqlite:FILE#TABLE`, `parquet:FILE`), or a folder that holds one table.
+    /// The table: a file (`.csv`, `.tsv`, `.jsonl`, `.parquet`, `.arrow`, `.sqlite`, `.db`), an
+    /// address (`csv:FILE`, `sqlite:FILE#TABLE`, `parquet:FOLDER/`), or a folder that holds one table.
     /// [default: the current folder]
     #[arg(value_name = "TABLE", conflicts_with = "source")]
     pub(crate) table: Option<String>,
-    /// The address of the table: `csv:FILE`, `sqlite:FILE#TABLE` or `parquet:FILE`.
+    /// The address of the table: `csv:FILE`, `jsonl:FILE`, `parquet:FILE`, `arrow:FILE` or
+    /// `sqlite:FILE#TABLE`.
     #[arg(long, value_name = "URI")]
     pub(crate) source: Option<String>,
     /// The column to predict. [default: the only one with a usual name and two values]

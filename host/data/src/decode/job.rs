@@ -12,7 +12,7 @@ use crate::infer::{self, Inference, InferenceOptions};
 use crate::interrupt::Interrupt;
 use crate::prediction::{Pieces, RowsInput, TextFormat, visit_json};
 use crate::signature::{Signature, Strictness};
-use crate::source::{BatchSink, Batches, InMemory, Literal, Place, Source, SourceUri, visit};
+use crate::source::{BatchSink, Batches, Compression, CsvOptions, InMemory, Literal, Place, Source, SourceUri, visit};
 use crate::split::{split_cells, split_schema};
 
 /// The name of a split's file in errors.
@@ -26,6 +26,8 @@ pub struct DecodeJob {
     format: Format,
     query: Option<String>,
     parameters: Vec<Parameter>,
+    #[serde(default)]
+    is_pack: bool,
     wanted: JobKind,
 }
 
@@ -62,8 +64,11 @@ pub enum JobKind {
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 enum Format {
-    Csv { delimiter: Option<u8>, header: Option<bool> },
+    Csv { options: CsvOptions },
+    Jsonl { compression: Option<Compression> },
+    Arrow,
     Sqlite { table: Option<String> },
+    PostgresRows,
     Parquet,
     Json,
 }
@@ -81,8 +86,11 @@ impl DecodeJob {
     /// Returns a job on the files of a source.
     pub fn new(source: &Source, wanted: JobKind) -> Self {
         let format = match &source.uri {
-            SourceUri::Csv { delimiter, header, .. } => Format::Csv { delimiter: *delimiter, header: *header },
+            SourceUri::Csv { options, .. } => Format::Csv { options: options.clone() },
+            SourceUri::Jsonl { compression, .. } => Format::Jsonl { compression: *compression },
+            SourceUri::Arrow { .. } => Format::Arrow,
             SourceUri::Sqlite { table, .. } => Format::Sqlite { table: table.clone() },
+            SourceUri::PostgresRows { .. } => Format::PostgresRows,
             SourceUri::Parquet { .. } => Format::Parquet,
         };
         let parameter = |literal: &Literal| match literal {
@@ -96,6 +104,7 @@ impl DecodeJob {
             format,
             query: source.query.clone(),
             parameters: source.parameters.iter().map(parameter).collect(),
+            is_pack: source.is_pack,
             wanted,
         }
     }
@@ -108,22 +117,21 @@ impl DecodeJob {
             RowsInput::Json(path) => (path.display().to_string(), Format::Json),
             RowsInput::Text(text) => (
                 text.name.clone(),
-                match text.format {
+                match &text.format {
                     TextFormat::Json => Format::Json,
-                    TextFormat::Csv { delimiter, header } => {
-                        Format::Csv { delimiter: Some(delimiter), header: Some(header) }
-                    }
+                    TextFormat::Jsonl { compression } => Format::Jsonl { compression: Some(*compression) },
+                    TextFormat::Csv { options } => Format::Csv { options: options.clone() },
                 },
             ),
         };
-        Self { name, format, query: None, parameters: Vec::new(), wanted }
+        Self { name, format, query: None, parameters: Vec::new(), is_pack: false, wanted }
     }
 
     /// Returns a job on the file of a split.
     pub fn for_split(identifiers: &[String]) -> Self {
-        let format = Format::Csv { delimiter: Some(b','), header: Some(true) };
+        let format = Format::Csv { options: CsvOptions::plain() };
         let wanted = JobKind::Split { identifiers: identifiers.to_vec() };
-        Self { name: SPLIT.to_owned(), format, query: None, parameters: Vec::new(), wanted }
+        Self { name: SPLIT.to_owned(), format, query: None, parameters: Vec::new(), is_pack: false, wanted }
     }
 
     /// Returns whether the file is a database.
@@ -144,8 +152,11 @@ impl DecodeJob {
     fn source(&self) -> Source {
         let path = PathBuf::from(&self.name);
         let uri = match &self.format {
-            Format::Csv { delimiter, header } => SourceUri::Csv { path, delimiter: *delimiter, header: *header },
+            Format::Csv { options } => SourceUri::Csv { path, options: options.clone() },
+            Format::Jsonl { compression } => SourceUri::Jsonl { path, compression: *compression },
+            Format::Arrow => SourceUri::Arrow { path },
             Format::Sqlite { table } => SourceUri::Sqlite { path, table: table.clone() },
+            Format::PostgresRows => SourceUri::PostgresRows { path },
             // JSON is not a source. This arm is never used for it.
             Format::Parquet | Format::Json => SourceUri::Parquet { path },
         };
@@ -156,7 +167,7 @@ impl DecodeJob {
             Parameter::Text(value) => Literal::Text(value.clone()),
         };
         let parameters = self.parameters.iter().map(literal).collect();
-        Source { uri, query: self.query.clone(), parameters }
+        Source { uri, query: self.query.clone(), parameters, is_pack: self.is_pack }
     }
 
     /// Does the job on this thread, without opening files. Rows go to `sink`; a signature is

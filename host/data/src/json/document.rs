@@ -169,7 +169,7 @@ fn too_many(whole: &str, parts: &str) -> Unread {
 }
 
 /// Returns the reason for which a text is not JSON, with its place.
-fn explain(text: &str) -> String {
+pub(crate) fn explain(text: &str) -> String {
     let refused = Deserializer::from_str(text).into_iter::<IgnoredAny>().find_map(Result::err);
     match refused {
         Some(error) => error.to_string(),

@@ -8,5 +8,5 @@ pub(crate) mod split;
 mod tests;
 mod value;
 
-pub(crate) use document::{Halt, Unread, elements, first_elements, members, read, read_array};
+pub(crate) use document::{Halt, Unread, elements, explain, first_elements, members, read, read_array};
 pub(crate) use scanner::{Kind, NotJson, Raw, Scanner};

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use crate::error::DataError;
 use crate::kept::RowsPiece;
-use crate::source::Source;
+use crate::source::{Compression, CsvOptions, Source};
 
 pub(crate) use json_rows::visit_json;
 pub(crate) use pieces::Pieces;
@@ -53,16 +53,19 @@ impl fmt::Debug for RowsText {
 }
 
 /// The format of text.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TextFormat {
     /// JSON.
     Json,
+    /// An object on each line.
+    Jsonl {
+        /// How it is compressed.
+        compression: Compression,
+    },
     /// Delimited text.
     Csv {
-        /// The delimiter.
-        delimiter: u8,
-        /// Whether the first line names the columns.
-        header: bool,
+        /// How it is written.
+        options: CsvOptions,
     },
 }
 

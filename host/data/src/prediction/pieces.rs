@@ -10,7 +10,7 @@ use crate::kept::{KeptColumn, RowsPiece};
 use crate::kept_builder::KeptBuilder;
 use crate::rows::RowPlan;
 use crate::signature::{Signature, Strictness};
-use crate::source::{BatchSink, CellVisitor};
+use crate::source::{BatchSink, CellVisitor, Wanted};
 
 /// Bytes that a kept value takes besides its text.
 const KEPT_MEMORY: usize = 16;
@@ -97,6 +97,13 @@ impl<T: BatchSink> CellVisitor for Pieces<T> {
         }
         self.opened()?;
         Ok(places)
+    }
+
+    fn wanted(&self) -> Wanted {
+        let mut names: Vec<String> = self.decoder.schema().fields().iter().map(|field| field.name.clone()).collect();
+        let kept: Vec<String> = self.keep.iter().filter(|name| !names.contains(name)).cloned().collect();
+        names.extend(kept);
+        Wanted::These { names, refuses_others: false }
     }
 
     #[inline]

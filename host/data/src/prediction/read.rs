@@ -9,7 +9,7 @@ use crate::error::DataError;
 use crate::interrupt::Interrupt;
 use crate::kept::RowsPiece;
 use crate::signature::Signature;
-use crate::source::{BatchSink, CsvText, Place, Reading, open_file, visit};
+use crate::source::{BatchSink, Place, Reading, Source, SourceUri, open_file, visit};
 
 /// Opens rows to predict.
 ///
@@ -41,20 +41,27 @@ pub(crate) fn open(
 
 fn visit_text(text: RowsText, stop: &Interrupt, pieces: &mut Pieces<impl BatchSink>) -> Result<(), DataError> {
     let RowsText { name, format, text } = text;
-    let text = Interrupted { text, stop };
+    let text = Interrupted { text, stop: stop.clone() };
     match format {
         TextFormat::Json => visit_json(text, &name, stop, pieces),
-        TextFormat::Csv { delimiter, header } => CsvText::new(text, name, delimiter, header)?.visit(stop, pieces),
+        TextFormat::Jsonl { compression } => {
+            let uri = SourceUri::Jsonl { path: name.into(), compression: Some(compression) };
+            visit(&Source::new(uri), Place::Stream(Box::new(text)), stop, pieces)
+        }
+        TextFormat::Csv { options } => {
+            let uri = SourceUri::Csv { path: name.into(), options };
+            visit(&Source::new(uri), Place::Stream(Box::new(text)), stop, pieces)
+        }
     }
 }
 
 /// A text whose reading ends when it is interrupted, whether or not it has rows.
-struct Interrupted<'s, R> {
+struct Interrupted<R> {
     text: R,
-    stop: &'s Interrupt,
+    stop: Interrupt,
 }
 
-impl<R: Read> Read for Interrupted<'_, R> {
+impl<R: Read> Read for Interrupted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         if self.stop.is_set() {
             return Err(std::io::Error::other("reading was interrupted"));

@@ -5,19 +5,21 @@
 //! recognised, so that their errors say so.
 
 use std::fmt;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::error::{DataError, shown};
+use crate::source::compression::{Compression, inner_ending};
+use crate::source::csv_options::{CsvOptions, compression_of};
 
-const KINDS: &str = "write csv:FILE, sqlite:FILE#TABLE or parquet:FILE";
-const OPTIONS: &str =
-    "options are ?delimiter=X (one character, or tab, comma, semicolon, pipe, space) and ?header=false, joined by &";
-/// Delimiters by name, since most of them have a meaning in a shell.
-const DELIMITERS: [(&str, u8); 5] =
-    [("tab", b'\t'), ("comma", b','), ("semicolon", b';'), ("pipe", b'|'), ("space", b' ')];
+const KINDS: &str = "write csv:FILE, jsonl:FILE, parquet:FILE, arrow:FILE or sqlite:FILE#TABLE";
+const OPTIONS: &str = "options are ?delimiter=X (one character, or tab, comma, semicolon, pipe, space), ?header=false and ?compression=gzip, joined by &";
+const JSONL_OPTIONS: &str = "the option is ?compression=gzip (or zstd, none)";
+/// The kinds of files.
+const FILE_KINDS: [&str; 5] = ["csv", "jsonl", "parquet", "arrow", "sqlite"];
 
 /// A parsed address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -25,13 +27,17 @@ const DELIMITERS: [(&str, u8); 5] =
 pub enum SourceUri {
     /// `csv:PATH`, or `csv:PATH?delimiter=;&header=false`.
     Csv {
-        /// The file.
+        /// The file, or a folder of files if it ends with `/`.
         path: PathBuf,
-        /// One ASCII character; `None` for [`SourceUri::delimiter_by_ending`].
-        delimiter: Option<u8>,
-        /// Whether the first line names the columns; `None` for yes. Without a header, columns are
-        /// named `column_0`, `column_1`, ...
-        header: Option<bool>,
+        /// How the text is written.
+        options: CsvOptions,
+    },
+    /// `jsonl:PATH`, or `jsonl:PATH?compression=gzip`: an object on each line.
+    Jsonl {
+        /// The file, or a folder of files if it ends with `/`.
+        path: PathBuf,
+        /// `None` for [`Compression::by_ending`].
+        compression: Option<Compression>,
     },
     /// `sqlite:PATH#TABLE`, or `sqlite:PATH` with a query.
     Sqlite {
@@ -40,9 +46,19 @@ pub enum SourceUri {
         /// A table or view.
         table: Option<String>,
     },
+    /// Rows that the host kept of a PostgreSQL server. No address names them.
+    PostgresRows {
+        /// The file.
+        path: PathBuf,
+    },
     /// `parquet:PATH`.
     Parquet {
-        /// The file.
+        /// The file, or a folder of files if it ends with `/`.
+        path: PathBuf,
+    },
+    /// `arrow:PATH`: an Arrow IPC file or stream.
+    Arrow {
+        /// The file, or a folder of files if it ends with `/`.
         path: PathBuf,
     },
 }
@@ -51,24 +67,51 @@ impl SourceUri {
     /// Returns the file of the address.
     pub fn path(&self) -> &Path {
         match self {
-            Self::Csv { path, .. } | Self::Sqlite { path, .. } | Self::Parquet { path } => path,
+            Self::Csv { path, .. }
+            | Self::Jsonl { path, .. }
+            | Self::Sqlite { path, .. }
+            | Self::PostgresRows { path }
+            | Self::Parquet { path }
+            | Self::Arrow { path } => path,
         }
     }
 
-    /// Returns the default delimiter of a text file: a tab for `.tsv` and `.tab`, else a comma.
+    /// Returns whether the address names a folder, whose files are read in the order of their names.
+    pub fn is_folder(&self) -> bool {
+        !matches!(self, Self::Sqlite { .. } | Self::PostgresRows { .. }) && names_folder(self.path())
+    }
+
+    /// Returns the default delimiter of a text file: a tab for `.tsv` and `.tab`, else a comma. The
+    /// ending of a compression (`.gz`, `.zst`) does not count.
     pub fn delimiter_by_ending(path: &Path) -> u8 {
-        let is_tab =
-            |ending: &std::ffi::OsStr| ending.eq_ignore_ascii_case("tsv") || ending.eq_ignore_ascii_case("tab");
-        if path.extension().is_some_and(is_tab) { b'\t' } else { b',' }
+        let is_tab = |ending: &str| ending.eq_ignore_ascii_case("tsv") || ending.eq_ignore_ascii_case("tab");
+        if inner_ending(path).is_some_and(is_tab) { b'\t' } else { b',' }
     }
 
     /// Returns the address with a relative path resolved against `folder`.
     #[must_use]
-    pub fn relative_to(mut self, folder: &Path) -> Self {
-        let (Self::Csv { path, .. } | Self::Sqlite { path, .. } | Self::Parquet { path }) = &mut self;
-        *path = folder.join(&*path);
+    pub fn relative_to(self, folder: &Path) -> Self {
+        let path = folder.join(self.path());
+        self.at(path)
+    }
+
+    /// Returns the address with another path.
+    #[must_use]
+    pub(crate) fn at(mut self, other: PathBuf) -> Self {
+        let (Self::Csv { path, .. }
+        | Self::Jsonl { path, .. }
+        | Self::Sqlite { path, .. }
+        | Self::PostgresRows { path }
+        | Self::Parquet { path }
+        | Self::Arrow { path }) = &mut self;
+        *path = other;
         self
     }
+}
+
+/// Returns whether a path is written as that of a folder: with `/` at its end.
+pub(super) fn names_folder(path: &Path) -> bool {
+    path.as_os_str().as_bytes().ends_with(b"/")
 }
 
 impl FromStr for SourceUri {
@@ -81,15 +124,17 @@ impl FromStr for SourceUri {
             hint: hint.to_owned(),
         };
         let Some((kind, rest)) = uri.split_once(':') else {
-            let guess = match uri.split('?').next().and_then(|path| path.rsplit_once('.')).map(|(_, ending)| ending) {
+            let guess = match inner_ending(Path::new(uri.split('?').next().unwrap_or(uri))) {
                 Some("csv" | "tsv" | "tab" | "txt") => format!("did you mean csv:{uri}?"),
+                Some("jsonl" | "ndjson") => format!("did you mean jsonl:{uri}?"),
                 Some("parquet" | "pq") => format!("did you mean parquet:{uri}?"),
+                Some("arrow" | "feather") => format!("did you mean arrow:{uri}?"),
                 Some("db" | "sqlite" | "sqlite3") => format!("did you mean sqlite:{uri}#TABLE?"),
                 _ => KINDS.to_owned(),
             };
             return Err(wrong("it does not say what kind of source it is", &guess));
         };
-        if (rest.is_empty() || rest.contains('\0')) && matches!(kind, "csv" | "sqlite" | "parquet") {
+        if (rest.is_empty() || rest.contains('\0')) && FILE_KINDS.contains(&kind) {
             return Err(wrong("it names no file", KINDS));
         }
         match kind {
@@ -100,7 +145,9 @@ impl FromStr for SourceUri {
                 Some((path, table)) => Ok(Self::Sqlite { path: path.into(), table: Some(table.to_owned()) }),
                 None => Ok(Self::Sqlite { path: rest.into(), table: None }),
             },
+            "jsonl" => jsonl_address(rest).map_err(|message| wrong(&message, JSONL_OPTIONS)),
             "parquet" => Ok(Self::Parquet { path: rest.into() }),
+            "arrow" => Ok(Self::Arrow { path: rest.into() }),
             "http" | "https" => Err(wrong(
                 "a manifest fetches it, under a grant",
                 "write it as the `uri` of a source in a pipeline file",
@@ -124,27 +171,24 @@ fn without_secret(uri: &str) -> String {
 
 /// Parses `PATH?key=value&key=value`. A `?` without a `key=` behind it belongs to the path.
 fn csv_address(rest: &str) -> Result<SourceUri, String> {
-    let (path, mut options) = split_options(rest);
-    let (mut delimiter, mut header) = (None, None);
-    while !options.is_empty() {
-        if let Some(rest) = options.strip_prefix("delimiter=&") {
-            delimiter = Some(b'&');
-            options = rest.strip_prefix('&').unwrap_or(rest);
-            continue;
-        }
-        let (option, rest) = options.split_once('&').unwrap_or((options, ""));
-        match option.split_once('=') {
-            Some(("delimiter", text)) => delimiter = Some(delimiter_of(text)?),
-            Some(("header", "true")) => header = Some(true),
-            Some(("header", "false")) => header = Some(false),
-            _ => return Err(format!("`{}` is not an option", shown(option))),
-        }
-        options = rest;
-    }
-    if path.is_empty() {
-        return Err("it names no file".to_owned());
-    }
-    Ok(SourceUri::Csv { path: path.into(), delimiter, header })
+    let (path, options) = path_and_options(rest)?;
+    Ok(SourceUri::Csv { path, options: CsvOptions::parse(options)? })
+}
+
+/// Parses `PATH?compression=KIND`.
+fn jsonl_address(rest: &str) -> Result<SourceUri, String> {
+    let (path, options) = path_and_options(rest)?;
+    let compression = match options.split_once('=') {
+        None => None,
+        Some(("compression", text)) => Some(compression_of(text)?),
+        Some(_) => return Err(format!("`{}` is not an option", shown(options))),
+    };
+    Ok(SourceUri::Jsonl { path, compression })
+}
+
+fn path_and_options(rest: &str) -> Result<(PathBuf, &str), String> {
+    let (path, options) = split_options(rest);
+    if path.is_empty() { Err("it names no file".to_owned()) } else { Ok((path.into(), options)) }
 }
 
 /// Splits a text at the first `?` that begins options.
@@ -157,32 +201,23 @@ fn split_options(rest: &str) -> (&str, &str) {
     marks.find(|(_, tail)| begins_options(tail)).unwrap_or((rest, ""))
 }
 
-fn delimiter_of(text: &str) -> Result<u8, String> {
-    if let Some((_, byte)) = DELIMITERS.iter().find(|(name, _)| *name == text) {
-        return Ok(*byte);
-    }
-    match text.as_bytes() {
-        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n' | b'\0') => Ok(*byte),
-        _ => Err(format!("`{}` is not a delimiter: it takes one ASCII character", shown(text))),
-    }
-}
-
 impl fmt::Display for SourceUri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Csv { path, delimiter, header } => {
+            Self::Csv { path, options } => {
                 write!(f, "csv:{}", path.display())?;
-                let delimiter = delimiter.map(|byte| match byte {
-                    b'\t' => "delimiter=tab".to_owned(),
-                    _ => format!("delimiter={}", char::from(byte)),
-                });
-                let header = header.map(|header| format!("header={header}"));
-                let options: Vec<String> = delimiter.into_iter().chain(header).collect();
+                let options = options.written();
                 if options.is_empty() { Ok(()) } else { write!(f, "?{}", options.join("&")) }
+            }
+            Self::Jsonl { path, compression: None } => write!(f, "jsonl:{}", path.display()),
+            Self::Jsonl { path, compression: Some(kind) } => {
+                write!(f, "jsonl:{}?compression={}", path.display(), kind.name())
             }
             Self::Sqlite { path, table: Some(table) } => write!(f, "sqlite:{}#{table}", path.display()),
             Self::Sqlite { path, table: None } => write!(f, "sqlite:{}", path.display()),
+            Self::PostgresRows { path } => write!(f, "postgresql-rows:{}", path.display()),
             Self::Parquet { path } => write!(f, "parquet:{}", path.display()),
+            Self::Arrow { path } => write!(f, "arrow:{}", path.display()),
         }
     }
 }
@@ -218,6 +253,11 @@ mod tests {
             "sqlite:dir#1/telco.db#my table",
             "sqlite:telco.db",
             "parquet:telco.parquet",
+            "csv:a.csv.gz?compression=none",
+            "jsonl:rows.jsonl",
+            "jsonl:rows?compression=zstd",
+            "arrow:rows.arrow",
+            "parquet:lake/customers/",
         ] {
             assert_eq!(text.parse::<SourceUri>().unwrap().to_string(), text);
         }
@@ -232,11 +272,12 @@ mod tests {
             ("csv:x?header=true&delimiter==", b'='),
             ("csv:x?delimiter=&", b'&'),
         ] {
-            let SourceUri::Csv { path, delimiter, .. } = text.parse().unwrap() else { panic!("not CSV") };
-            assert_eq!((path.as_path(), delimiter), (Path::new("x"), Some(byte)), "{text}");
+            let SourceUri::Csv { path, options } = text.parse().unwrap() else { panic!("not CSV") };
+            assert_eq!((path.as_path(), options.delimiter), (Path::new("x"), Some(byte)), "{text}");
         }
         assert_eq!(SourceUri::delimiter_by_ending(Path::new("a.TSV")), b'\t');
         assert_eq!(SourceUri::delimiter_by_ending(Path::new("tsv")), b',');
+        assert_eq!(SourceUri::delimiter_by_ending(Path::new("a.tsv.gz")), b'\t');
     }
 
     #[test]
@@ -250,7 +291,11 @@ mod tests {
             ("sqlite:a.db#", "names no table"),
             ("postgres://u:p@host/db", "not available in this version"),
             ("csv:a.csv?delimiter=;;", "not a delimiter"),
-            ("csv:a.csv?quote='", "not an option"),
+            ("csv:a.csv?qoute='", "not an option"),
+            ("csv:a.csv?compression=rar", "not a compression"),
+            ("jsonl:?compression=gzip", "names no file"),
+            ("jsonl:a.jsonl?delimiter=;", "not an option"),
+            ("rows.jsonl.gz", "did you mean jsonl:rows.jsonl.gz?"),
         ] {
             let error = text.parse::<SourceUri>().unwrap_err().to_string();
             assert!(error.contains(part) && error.contains("\nhint: "), "{error}");

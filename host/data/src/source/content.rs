@@ -13,18 +13,24 @@ use crate::error::DataError;
 use crate::interrupt::Interrupt;
 use crate::source::address::SourceUri;
 use crate::source::file::open_file;
+use crate::source::folder_source;
 use crate::source::query::Source;
 
 /// Bytes that are read at once.
 const BUFFER: usize = 1 << 18;
 
+/// The beginning of what the digest of a folder is a digest of.
+const FOLDER: &[u8] = b"stagewright.folder.v1\0";
+
 /// The content of a source's files at the time when they were read.
 #[derive(Clone, Debug)]
 pub struct Content {
     /// SHA-256 of the file. For a database with a write-ahead log, the digest of the digests of
-    /// both.
+    /// both. For a folder, the digest of the names and digests of its files.
     pub digest: Digest,
     files: Vec<(PathBuf, Option<FileStamp>)>,
+    /// The folder, with the names of its files.
+    folder: Option<(SourceUri, Vec<String>)>,
 }
 
 /// The attributes of a file that change when it is written: device, inode, size, and the times of
@@ -85,8 +91,11 @@ impl Content {
         memory: Option<&dyn ContentMemory>,
     ) -> Result<Self, DataError> {
         let path = source.uri.path();
+        if source.uri.is_folder() {
+            return Self::of_folder(&source.uri, interrupt, memory);
+        }
         let (digest, stamp) = known(path, open_file(path)?, interrupt, memory)?;
-        let mut content = Self { digest, files: vec![(path.to_owned(), Some(stamp))] };
+        let mut content = Self { digest, files: vec![(path.to_owned(), Some(stamp))], folder: None };
         if matches!(source.uri, SourceUri::Sqlite { .. }) {
             let log = log_of(path);
             match File::open(&log) {
@@ -101,8 +110,30 @@ impl Content {
         Ok(content)
     }
 
-    /// Returns whether the files were written or replaced since they were read.
+    fn of_folder(
+        uri: &SourceUri,
+        interrupt: &Interrupt,
+        memory: Option<&dyn ContentMemory>,
+    ) -> Result<Self, DataError> {
+        let names = folder_source::names(uri)?;
+        let (mut message, mut files) = (FOLDER.to_vec(), Vec::with_capacity(names.len()));
+        for name in &names {
+            let path = uri.path().join(name);
+            let (digest, stamp) = known(&path, folder_source::open(uri.path(), name)?, interrupt, memory)?;
+            message.extend((name.len() as u64).to_le_bytes());
+            message.extend(name.as_bytes());
+            message.extend(digest.as_bytes());
+            files.push((path, Some(stamp)));
+        }
+        Ok(Self { digest: Digest::of(&message), files, folder: Some((uri.clone(), names)) })
+    }
+
+    /// Returns whether the files were written or replaced since they were read. A folder has also
+    /// changed if it has other files.
     pub fn has_changed(&self) -> bool {
+        if self.folder.as_ref().is_some_and(|(uri, names)| folder_source::names(uri).ok().as_ref() != Some(names)) {
+            return true;
+        }
         self.files.iter().any(|(path, read)| {
             let now = std::fs::metadata(path).ok().filter(|metadata| read.is_some() || metadata.len() > 0);
             now.as_ref().map(FileStamp::of) != *read

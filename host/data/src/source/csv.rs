@@ -9,6 +9,7 @@ use crate::cell::Cell;
 use crate::error::{DataError, DataFault};
 use crate::interrupt::Interrupt;
 use crate::source::CellVisitor;
+use crate::source::compression::unreadable_text;
 use crate::source::csv_records::{MAX_CELLS, RecordError, Records};
 use crate::source::file_format::recognise;
 
@@ -100,7 +101,7 @@ fn uneven(found: usize, wanted: usize) -> DataFault {
 
 fn in_words(error: RecordError, name: &str, columns: &[String], row: Option<u64>) -> DataError {
     let fault = match error {
-        RecordError::Io(error) => return DataError::unreadable(Path::new(name), error, ""),
+        RecordError::Io(error) => return unreadable_text(name, error),
         RecordError::Unclosed { line } => {
             DataFault::new("the quote that opens here is never closed\nhint: the file may be truncated").on_line(line)
         }

@@ -10,8 +10,8 @@ use crate::cell::Cell;
 use crate::decoder::Decoder;
 use crate::error::{DataError, DataFault};
 use crate::interrupt::Interrupt;
-use crate::signature::{Signature, Strictness};
-use crate::source::{BatchSink, CellVisitor, Place, Reading, Source, visit};
+use crate::signature::{ExtraColumns, Signature, Strictness};
+use crate::source::{BatchSink, CellVisitor, Place, Reading, Source, Wanted, visit};
 
 /// A reader of a source, from its first row on.
 #[derive(Debug)]
@@ -108,6 +108,12 @@ impl<T: BatchSink> CellVisitor for Batches<T> {
         let places = self.signature.bind(names, self.strictness)?;
         self.sink.opened()?;
         Ok(places)
+    }
+
+    fn wanted(&self) -> Wanted {
+        let names = self.decoder.schema().fields().iter().map(|field| field.name.clone()).collect();
+        let is_strict = self.strictness == Strictness::Ingest && self.signature.extra_columns == ExtraColumns::Error;
+        Wanted::These { names, refuses_others: is_strict }
     }
 
     #[inline]

@@ -14,7 +14,11 @@ pub(crate) fn open_file(path: &Path) -> Result<File, DataError> {
 pub(super) fn check_is_file(path: &Path) -> Result<(), DataError> {
     match std::fs::metadata(path) {
         Ok(metadata) if metadata.is_file() => Ok(()),
-        Ok(metadata) if metadata.is_dir() => Err(DataError::unreadable(path, "it is a directory", "name a file in it")),
+        Ok(metadata) if metadata.is_dir() => Err(DataError::unreadable(
+            path,
+            "it is a directory",
+            "name a file in it; an address that ends with `/` reads all its files of CSV, JSON lines, Parquet or Arrow",
+        )),
         // Opening a pipe could wait forever for its writer. And the file is read twice: for the
         // signature and for the rows.
         Ok(_) => {

@@ -23,14 +23,16 @@ pub(crate) enum FileFormat {
     /// A ZIP archive, such as a workbook.
     Zip,
     Parquet,
+    Arrow,
     Sqlite,
 }
 
 /// Recognises a file by its first bytes; `None` if it is UTF-8 text or unknown.
 pub(crate) fn recognise(head: &[u8]) -> Option<FileFormat> {
-    const MAGIC: [(&[u8], FileFormat); 12] = [
+    const MAGIC: [(&[u8], FileFormat); 13] = [
         (b"PAR1", FileFormat::Parquet),
         (b"PARE", FileFormat::Parquet),
+        (b"ARROW1", FileFormat::Arrow),
         (b"SQLite format 3\0", FileFormat::Sqlite),
         (b"\x1f\x8b", FileFormat::Compressed("gzip", ".gz", "gzip -dc")),
         (b"BZh", FileFormat::Compressed("bzip2", ".bz2", "bzip2 -dc")),
@@ -90,6 +92,7 @@ impl FileFormat {
                 "unpack it, or save the sheet as CSV, and name that file".to_owned(),
             ),
             Self::Parquet => ("it is a Parquet file".to_owned(), format!("write `parquet:{name}`")),
+            Self::Arrow => ("it is an Arrow file".to_owned(), format!("write `arrow:{name}`")),
             Self::Sqlite => ("it is a SQLite database".to_owned(), format!("write `sqlite:{name}#TABLE`")),
         };
         DataError::unreadable(path, message, &hint)

@@ -9,6 +9,8 @@ use crate::error::DataError;
 pub enum InMemory {
     /// A file.
     File(&'static [u8]),
+    /// The files of a folder in their order, each with its name.
+    Folder(Vec<(String, &'static [u8])>),
     /// A database.
     Database {
         /// The file, followed by room for the pages that its log adds.
@@ -26,6 +28,8 @@ impl InMemory {
         match self {
             Self::File(bytes) => bytes,
             Self::Database { memory, length, .. } => memory.split_at(length).0,
+            // A folder is read file by file.
+            Self::Folder(_) => &[],
         }
     }
 
@@ -36,6 +40,7 @@ impl InMemory {
     pub(super) fn database(self) -> Result<&'static [u8], &'static str> {
         match self {
             Self::File(bytes) => Ok(bytes),
+            Self::Folder(_) => Err("it is a folder"),
             Self::Database { memory, length, log } => {
                 let length = super::sqlite_wal::apply(memory, length, log)?;
                 Ok(memory.split_at(length).0)

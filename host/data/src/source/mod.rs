@@ -1,4 +1,4 @@
-//! Sources of data: CSV, SQLite and Parquet files, and files on HTTP servers.
+//! Sources of data: CSV, JSON lines, Parquet, Arrow and SQLite files, and files on servers.
 //!
 //! The reader of each format passes cells, by row or by column, to a `CellVisitor`: the decoder
 //! behind a [`Cursor`], or [`crate::infer`]. Readers do not interpret values, which is the task of
@@ -10,18 +10,29 @@
 
 mod address;
 pub(crate) mod arrow_cells;
+pub(crate) mod arrow_ipc;
+mod arrow_rows;
 mod batch_sink;
 pub(crate) mod catch_panic;
+mod compression;
 mod content;
 mod csv;
+mod csv_options;
 pub(crate) mod csv_records;
 mod cursor;
 mod file;
 mod file_format;
+mod folder_source;
+mod host_grant;
 mod http;
+mod joined;
+mod jsonl;
+mod lines;
 mod memory;
 mod open_files;
+mod pack;
 mod parquet;
+mod postgres;
 mod query;
 mod reader_thread;
 mod reading;
@@ -32,20 +43,28 @@ mod visitor;
 
 pub use address::SourceUri;
 pub use batch_sink::BatchSink;
+pub use compression::{Compression, inner_ending};
 pub use content::{Content, ContentMemory, FileStamp};
 pub(crate) use csv::CsvText;
+pub use csv_options::CsvOptions;
 pub(crate) use cursor::Batches;
 pub use cursor::{Cursor, open};
 pub(crate) use file::open_file;
 pub use file_format::STANDARD_INPUT;
 pub(crate) use file_format::{FileFormat, recognise};
-pub use http::{HostGrant, HttpRequest, fetch};
+pub use host_grant::HostGrant;
+pub use http::{HttpRequest, check_granted, fetch, granted_addresses};
 pub use memory::InMemory;
 pub(crate) use memory::Place;
-pub use open_files::OpenedFiles;
+pub use open_files::{OpenedFile, OpenedFiles};
+pub use pack::PackWriter;
+pub use postgres::{
+    Password, PostgresAddress, PostgresRequest, PostgresRows, Secret, SslMode, TableName, fetch_postgres, is_postgres,
+    without_password,
+};
 pub use query::{Literal, Source};
 pub(crate) use reader_thread::on_reader_thread;
 pub(crate) use reading::Reading;
 pub use sqlite::initialize_sqlite;
 pub(crate) use visit::visit;
-pub(crate) use visitor::CellVisitor;
+pub(crate) use visitor::{CellVisitor, Wanted};

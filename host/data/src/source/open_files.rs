@@ -16,6 +16,7 @@ use crate::error::DataError;
 use crate::interrupt::Interrupt;
 use crate::source::address::SourceUri;
 use crate::source::file::open_file;
+use crate::source::folder_source;
 use crate::source::query::Source;
 use crate::source::sqlite::BUSY_TIMEOUT;
 
@@ -37,13 +38,24 @@ const PAUSE: Duration = Duration::from_millis(5);
 /// First byte and length of a range.
 type Bytes = (i64, i64);
 
-/// The open files of a source. While this exists, other processes cannot change a database.
+/// A file that is open for reading.
 #[derive(Debug)]
-pub struct OpenedFiles {
+pub struct OpenedFile {
     /// The file.
     pub file: File,
     /// Its length in bytes.
     pub length: u64,
+    /// Its name in the folder that is read.
+    pub name: String,
+}
+
+/// The open files of a source. While this exists, other processes cannot change a database.
+#[derive(Debug)]
+pub struct OpenedFiles {
+    /// The file, or the files of a folder in their order.
+    pub files: Vec<OpenedFile>,
+    /// Whether they are the files of a folder.
+    pub is_folder: bool,
     /// The content of the write-ahead log; empty if there is none.
     pub log: Vec<u8>,
     /// The log's index, with a lock.
@@ -59,6 +71,12 @@ impl Source {
     pub fn open_files(&self, most: u64, interrupt: &Interrupt) -> Result<OpenedFiles, DataError> {
         self.check_query()?;
         let path = self.uri.path();
+        if self.uri.is_folder() {
+            let names = folder_source::names(&self.uri)?;
+            let open = |name: String| OpenedFile::new(folder_source::open(path, &name)?, &path.join(&name), name);
+            let files = names.into_iter().map(open).collect::<Result<_, _>>()?;
+            return Ok(OpenedFiles { files, is_folder: true, log: Vec::new(), _index: None });
+        }
         let file = open_file(path)?;
         let (mut index, mut log) = (None, Vec::new());
         if matches!(self.uri, SourceUri::Sqlite { .. }) {
@@ -66,8 +84,19 @@ impl Source {
             database.share(&file)?;
             (index, log) = database.log(most)?;
         }
+        Ok(OpenedFiles {
+            files: vec![OpenedFile::new(file, path, String::new())?],
+            is_folder: false,
+            log,
+            _index: index,
+        })
+    }
+}
+
+impl OpenedFile {
+    fn new(file: File, path: &Path, name: String) -> Result<Self, DataError> {
         let length = file.metadata().map_err(|error| DataError::unreadable(path, error, ""))?.len();
-        Ok(OpenedFiles { file, length, log, _index: index })
+        Ok(Self { file, length, name })
     }
 }
 
@@ -77,9 +106,8 @@ impl OpenedFiles {
     /// # Errors
     /// [`DataError`] as [`open`](crate::open) for a file that cannot be opened.
     pub fn of_file(path: &Path) -> Result<Self, DataError> {
-        let file = open_file(path)?;
-        let length = file.metadata().map_err(|error| DataError::unreadable(path, error, ""))?.len();
-        Ok(Self { file, length, log: Vec::new(), _index: None })
+        let file = OpenedFile::new(open_file(path)?, path, String::new())?;
+        Ok(Self { files: vec![file], is_folder: false, log: Vec::new(), _index: None })
     }
 }
 

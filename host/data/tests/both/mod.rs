@@ -5,8 +5,8 @@ use std::io::Read as _;
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use stagewright_data::{
-    BatchSink, DataError, DecodeFailure, DecodeJob, InMemory, Inference, Interrupt, JobKind, Signature, Source,
-    Strictness,
+    BatchSink, DataError, DecodeFailure, DecodeJob, InMemory, Inference, Interrupt, JobKind, OpenedFile, Signature,
+    Source, Strictness,
 };
 
 /// Collects batches.
@@ -32,8 +32,18 @@ fn perform(source: &Source, wanted: JobKind, taken: &mut Taken) -> Result<Option
     let mut files = source.open_files(1 << 30, &Interrupt::never())?;
     let job = serde_json::to_string(&DecodeJob::new(source, wanted)).unwrap();
     let job: DecodeJob = serde_json::from_str(&job).unwrap();
-    let mut bytes = Vec::new();
-    files.file.read_to_end(&mut bytes).unwrap();
+    let read = |file: &mut OpenedFile| {
+        let mut bytes = Vec::new();
+        file.file.read_to_end(&mut bytes).unwrap();
+        assert_eq!(file.length, bytes.len() as u64);
+        bytes
+    };
+    if files.is_folder {
+        let files = files.files.iter_mut().map(|file| (file.name.clone(), &*read(file).leak())).collect();
+        return finished(&job, InMemory::Folder(files), source, taken);
+    }
+    let [file] = &mut files.files[..] else { panic!("one file") };
+    let mut bytes = read(file);
     let length = bytes.len();
     let memory = if job.is_database() {
         bytes.resize(length + files.log.len(), 0);
@@ -41,6 +51,15 @@ fn perform(source: &Source, wanted: JobKind, taken: &mut Taken) -> Result<Option
     } else {
         InMemory::File(bytes.leak())
     };
+    finished(&job, memory, source, taken)
+}
+
+fn finished(
+    job: &DecodeJob,
+    memory: InMemory,
+    source: &Source,
+    taken: &mut Taken,
+) -> Result<Option<Inference>, DataError> {
     job.perform(memory, taken).map_err(|error| {
         let told = serde_json::to_string(&DecodeFailure::from(error)).unwrap();
         serde_json::from_str::<DecodeFailure>(&told).unwrap().into_source_error(source)

@@ -96,6 +96,9 @@ fn found(
         _ => None,
     };
     let path = path.ok_or_else(|| gone(None))?;
+    if path.is_dir() {
+        return Err(PortableError::SourceIsFolder);
+    }
     let content = stagewright_store::open_regular(path).and_then(Digest::of_reader);
     let content = content.map_err(|reason| gone(Some(format!("{}: {reason}", path.display()))))?;
     if content == digest {

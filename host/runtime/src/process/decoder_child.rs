@@ -73,8 +73,17 @@ impl Read for StreamedText {
 /// Maps the files into memory. The mapping of a database is writable and private: changes reach no
 /// file.
 fn map_files(inputs: &[OwnedFd], task: &DecodeTask, is_database: bool) -> Result<InMemory, StartError> {
-    let (length, log) = (usize::try_from(task.length)?, usize::try_from(task.log)?);
-    let [file, more @ ..] = inputs else { return Err("no file was given".into()) };
+    if task.is_folder {
+        let files = inputs.iter().zip(&task.files);
+        let map = |(file, (name, length)): (&OwnedFd, &(String, u64))| {
+            Ok::<_, StartError>((name.clone(), map_read_only(file, usize::try_from(*length)?)?))
+        };
+        return Ok(InMemory::Folder(files.map(map).collect::<Result<_, _>>()?));
+    }
+    let ([file, more @ ..], [(_, length)]) = (inputs, &task.files[..]) else {
+        return Err("no file was given".into());
+    };
+    let (length, log) = (usize::try_from(*length)?, usize::try_from(task.log)?);
     if !is_database {
         return Ok(InMemory::File(map_read_only(file, length)?));
     }
@@ -202,7 +211,7 @@ impl BatchSink for ParentConnection {
 fn row_error(fault: StageFault) -> DataError {
     match fault {
         StageFault::Data { message, column, row, value, .. } => {
-            DataFault { message, column, row, line: None, value }.into()
+            DataFault { message, column, row, line: None, value, part: None }.into()
         }
         fault => bug(&fault),
     }

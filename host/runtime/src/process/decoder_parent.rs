@@ -15,9 +15,9 @@ use arrow_array::Array as _;
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray as _;
 use stagewright_data::{
-    DataError, Decode, DecodeFailure, DecodeJob, DecodeLimits, InProcess, Inference, InferenceOptions, Interrupt,
-    JobKind, KeptColumn, KeptKind, OpenedFiles, PredictionRows, RowsInput, RowsPiece, SPLIT, Signature, Source,
-    SourceRows, SourceUri, SplitCellSink, Strictness, max_split_bytes,
+    CsvOptions, DataError, Decode, DecodeFailure, DecodeJob, DecodeLimits, InProcess, Inference, InferenceOptions,
+    Interrupt, JobKind, KeptColumn, KeptKind, OpenedFiles, PredictionRows, RowsInput, RowsPiece, SPLIT, Signature,
+    Source, SourceRows, SourceUri, SplitCellSink, Strictness, max_split_bytes,
 };
 use stagewright_jail::{Child, Command, Ending, Event, Limit, Rules, Spent, Why};
 use stagewright_lifecycle::fault::KILLED_HINT;
@@ -133,9 +133,9 @@ impl Decode for ProcessDecoder {
         limits: &DecodeLimits,
         take: &mut SplitCellSink<'_>,
     ) -> Result<(), DataError> {
-        let uri = SourceUri::Csv { path: file.to_owned(), delimiter: None, header: None };
+        let uri = SourceUri::Csv { path: file.to_owned(), options: CsvOptions::plain() };
         let files = Source::new(uri).open_files(limits.memory, &limits.interrupt)?;
-        let (length, job) = (files.length, DecodeJob::for_split(identifiers));
+        let (length, job) = (files.files.iter().map(|file| file.length).sum(), DecodeJob::for_split(identifiers));
         let schema = job.schema().ok_or_else(|| DataError::Host("a split without columns".to_owned()))?;
         let mut decoder = DecoderProcess::start(&self.0, &job, Input::Files(files), (SPLIT.to_owned(), None), limits)?;
         let (mut left, mut bytes) = (max_split_bytes(length, identifiers), Vec::new());
@@ -209,10 +209,19 @@ impl DecoderProcess {
         let log = files.as_ref().map_or(&[][..], |files| &files.log);
         let sealed_log = stagewright_jail::sealed("rows", log).map_err(|error| host(&error))?;
         let job = serde_json::to_string(job).map_err(|error| host(&error))?;
-        let (length, log) = (files.as_ref().map_or(0, |files| files.length), log.len() as u64);
-        let task = Task::Decode(DecodeTask { job, length, log, is_streamed: text.is_some() });
+        let is_folder = files.as_ref().is_some_and(|files| files.is_folder);
+        let opened = files.iter().flat_map(|files| &files.files);
+        let task = DecodeTask {
+            job,
+            files: opened.clone().map(|file| (file.name.clone(), file.length)).collect(),
+            is_folder,
+            log: log.len() as u64,
+            is_streamed: text.is_some(),
+        };
+        let task = Task::Decode(task);
         let task = postcard::to_allocvec(&task).map_err(|error| host(&error))?;
-        let inputs: Vec<_> = files.iter().flat_map(|files| [files.file.as_fd(), sealed_log.as_fd()]).collect();
+        let log = files.iter().map(|_| sealed_log.as_fd());
+        let inputs: Vec<_> = opened.map(|file| file.file.as_fd()).chain(log).collect();
         let rules = Rules { longest: max_length, messages: u64::MAX, bytes: u64::MAX };
         let account = Arc::new(InterruptAccount(limits.interrupt.clone()));
         let mut command = Command::new(&process.program, VERSION, account, rules);

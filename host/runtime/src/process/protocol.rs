@@ -127,8 +127,10 @@ pub(super) enum Task {
 pub(super) struct DecodeTask {
     /// The job, as JSON.
     pub(super) job: String,
-    /// The length of the file in bytes.
-    pub(super) length: u64,
+    /// The files: the name of each in its folder, and its length in bytes.
+    pub(super) files: Vec<(String, u64)>,
+    /// Whether they are the files of a folder.
+    pub(super) is_folder: bool,
     /// The length of its write-ahead log in bytes.
     pub(super) log: u64,
     /// Whether a text comes in messages in place of a file.

@@ -183,5 +183,10 @@ fn relative(text: &str, uri: &SourceUri, output: &Path) -> anyhow::Result<String
         Ok(below) => below.to_owned(),
         Err(_) => absolute,
     };
-    Ok(text.replacen(&path.display().to_string(), &seen.display().to_string(), 1))
+    let (before, mut seen) = (path.display().to_string(), seen.display().to_string());
+    // The slash says that it is a folder.
+    if uri.is_folder() && !seen.ends_with('/') {
+        seen.push('/');
+    }
+    Ok(text.replacen(&before, &seen, 1))
 }

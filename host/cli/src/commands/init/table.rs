@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use arrow_array::cast::AsArray as _;
-use stagewright_data::{Decode, DecodeLimits, Signature, Source, SourceUri, Strictness, shown};
+use stagewright_data::{
+    Compression, Decode, DecodeLimits, Signature, Source, SourceUri, Strictness, inner_ending, shown,
+};
 use stagewright_store::{DataType, Field};
 
 use super::shell::word;
@@ -15,8 +17,13 @@ use crate::error_code::ErrorCode;
 use crate::usage_error::UsageError;
 
 /// The kinds of files that hold tables, by the ending of their names.
-const KINDS: [(&str, &[&str]); 3] =
-    [("csv", &["csv", "tsv", "tab"]), ("parquet", &["parquet", "pq"]), ("sqlite", &["sqlite", "sqlite3", "db"])];
+const KINDS: [(&str, &[&str]); 5] = [
+    ("csv", &["csv", "tsv", "tab"]),
+    ("jsonl", &["jsonl", "ndjson"]),
+    ("parquet", &["parquet", "pq"]),
+    ("arrow", &["arrow", "feather"]),
+    ("sqlite", &["sqlite", "sqlite3", "db"]),
+];
 
 /// How many tables an error names.
 const MAX_NAMED: usize = 10;
@@ -68,7 +75,7 @@ pub(super) fn find(
         [] => Err(UsageError::error(
             ErrorCode::Argument,
             format!("there is no table in {}", place(path)),
-            "name one: stagewright init FILE, of which the name ends in .csv, .tsv, .parquet, .sqlite or .db",
+            "name one: stagewright init FILE, of which the name ends in .csv, .tsv, .jsonl, .parquet, .arrow, .sqlite or .db",
         )),
         [file] => of_file(file, decoder, leave),
         files => {
@@ -99,10 +106,12 @@ fn choose(problem: String, names: &[String]) -> anyhow::Error {
     UsageError::error(ErrorCode::Argument, problem, format!("choose one:\n{}", commands.join("\n")))
 }
 
-/// The kind of table in a file, by the ending of its name.
+/// The kind of table in a file, by the ending of its name. Text may be compressed.
 fn kind_of(path: &Path) -> Option<&'static str> {
-    let ending = path.extension()?.to_str()?.to_ascii_lowercase();
-    KINDS.iter().find(|(_, endings)| endings.contains(&ending.as_str())).map(|(kind, _)| *kind)
+    let ending = inner_ending(path)?.to_ascii_lowercase();
+    let is_packed = Compression::by_ending(path) != Compression::None;
+    let kind = KINDS.iter().find(|(_, endings)| endings.contains(&ending.as_str())).map(|(kind, _)| *kind)?;
+    (!is_packed || matches!(kind, "csv" | "jsonl")).then_some(kind)
 }
 
 /// The tables of a folder, by name. Hidden files are no candidates, nor are those whose names
@@ -182,6 +191,10 @@ mod tests {
             ("a.TSV", Some("csv")),
             ("a.b.parquet", Some("parquet")),
             ("a.db", Some("sqlite")),
+            ("a.csv.gz", Some("csv")),
+            ("a.jsonl.zst", Some("jsonl")),
+            ("a.feather", Some("arrow")),
+            ("a.parquet.gz", None),
             ("a.txt", None),
             ("csv", None),
             (".csv", None),

@@ -204,7 +204,7 @@ pub(super) fn share(rows: u64, all: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use stagewright_data::{InferenceOptions, Interrupt, Source, SourceUri};
+    use stagewright_data::{CsvOptions, InferenceOptions, Interrupt, Source, SourceUri};
 
     use super::*;
 
@@ -212,7 +212,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("table.csv");
         std::fs::write(&path, text).unwrap();
-        let source = Source::new(SourceUri::Csv { path, delimiter: None, header: None });
+        let source = Source::new(SourceUri::Csv { path, options: CsvOptions::default() });
         let inference = stagewright_data::propose(&source, &InferenceOptions::default(), &Interrupt::never()).unwrap();
         propose(&inference, "my table.csv", None).map_err(|error| {
             let error = error.downcast::<UsageError>().unwrap();

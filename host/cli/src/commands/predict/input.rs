@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::Context as _;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use stagewright_data::{
-    DataError, DecodeLimits, PredictionRows, RowsInput, RowsPiece, RowsText, STANDARD_INPUT, Signature, Source,
-    SourceUri, TextFormat,
+    Compression, CsvOptions, DataError, DecodeLimits, PredictionRows, RowsInput, RowsPiece, RowsText, STANDARD_INPUT,
+    Signature, Source, SourceUri, TextFormat,
 };
 use tempfile::NamedTempFile;
 
@@ -18,7 +18,7 @@ use crate::error_code::ErrorCode;
 use crate::project::Project;
 use crate::usage_error::UsageError;
 
-const FORMS: &str = "rows come as .csv, .tsv, .parquet, .json or .jsonl, as csv:FILE?delimiter=;, parquet:FILE or sqlite:FILE#TABLE, or through a pipe: --input -";
+const FORMS: &str = "rows come as .csv, .tsv, .parquet, .arrow, .json or .jsonl, as csv:FILE?delimiter=;, jsonl:FILE, parquet:FILE, arrow:FILE or sqlite:FILE#TABLE, or through a pipe: --input -";
 
 /// The most bytes of a pipe in which its format is looked for.
 const HEAD_BYTES: usize = 512;
@@ -53,7 +53,6 @@ pub(super) fn open(
         let opened = patience.wait(|| decoder.open_rows(rows, signature, keep, &limits));
         opened.map_err(|error| patience.explain(error, input))
     };
-    let csv = |delimiter, header| TextFormat::Csv { delimiter, header };
     Ok(match Input::of(input)? {
         Input::Json(path) => decode(RowsInput::Json(path.into()))?,
         Input::Pipe(path) => {
@@ -61,12 +60,16 @@ pub(super) fn open(
             match first_visible(&head) {
                 Some(b'{' | b'[') => decode(pipe.text(TextFormat::Json))?,
                 _ if head.starts_with(PARQUET) => spooled(project, pipe, decode)?,
-                _ => decode(pipe.text(csv(b',', true)))?,
+                _ => decode(pipe.text(TextFormat::Csv { options: CsvOptions::plain() }))?,
             }
         }
-        Input::Source(SourceUri::Csv { path, delimiter, header }) if is_pipe(&path) => {
+        Input::Source(SourceUri::Jsonl { path, compression }) if is_pipe(&path) => {
+            let compression = compression.unwrap_or(Compression::None);
+            decode(Pipe::open(&path.to_string_lossy(), patience)?.text(TextFormat::Jsonl { compression }))?
+        }
+        Input::Source(SourceUri::Csv { path, options }) if is_pipe(&path) => {
             let pipe = Pipe::open(&path.to_string_lossy(), patience)?;
-            decode(pipe.text(csv(delimiter.unwrap_or(b','), header.unwrap_or(true))))?
+            decode(pipe.text(TextFormat::Csv { options }))?
         }
         Input::Source(SourceUri::Parquet { path }) if is_pipe(&path) => {
             spooled(project, Pipe::open(&path.to_string_lossy(), patience)?, decode)?
@@ -78,7 +81,7 @@ pub(super) fn open(
 impl Input {
     /// Parses the argument.
     fn of(input: &str) -> anyhow::Result<Self> {
-        if let Some(("csv" | "sqlite" | "parquet", _)) = input.split_once(':') {
+        if let Some(("csv" | "jsonl" | "sqlite" | "parquet" | "arrow", _)) = input.split_once(':') {
             return Ok(Self::Source(input.parse()?));
         }
         if let Some(("json", path)) = input.split_once(':') {
@@ -93,19 +96,25 @@ impl Input {
         }
         // `?` begins options, as in `rows.csv?delimiter=;`, unless a file of that name exists.
         let path = if Path::new(input).exists() { input } else { input.split('?').next().unwrap_or(input) };
-        let ending = Path::new(path).extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
-        match ending.as_str() {
+        let ending =
+            |path: &Path| path.extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
+        let stem = Path::new(path).file_stem().filter(|_| Compression::by_ending(Path::new(path)) != Compression::None);
+        if stem.is_some_and(|stem| matches!(ending(Path::new(stem)).as_str(), "json" | "jsonl" | "ndjson")) {
+            return Ok(Self::Source(SourceUri::Jsonl { path: input.into(), compression: None }));
+        }
+        match ending(Path::new(path)).as_str() {
             "json" | "jsonl" | "ndjson" => Ok(Self::Json(input.to_owned())),
             "csv" | "tsv" | "tab" | "txt" if path.len() < input.len() => {
                 Ok(Self::Source(format!("csv:{input}").parse()?))
             }
             "csv" | "tsv" | "tab" | "txt" => {
-                Ok(Self::Source(SourceUri::Csv { path: input.into(), delimiter: None, header: None }))
+                Ok(Self::Source(SourceUri::Csv { path: input.into(), options: CsvOptions::default() }))
             }
+            "arrow" | "feather" => Ok(Self::Source(SourceUri::Arrow { path: input.into() })),
             "parquet" | "pq" => Ok(Self::Source(SourceUri::Parquet { path: input.into() })),
-            // The decoder reports a compressed file as such.
+            // The decoder reports archives and workbooks as such.
             "gz" | "bz2" | "xz" | "zst" | "zip" | "xlsx" => {
-                Ok(Self::Source(SourceUri::Csv { path: input.into(), delimiter: None, header: None }))
+                Ok(Self::Source(SourceUri::Csv { path: input.into(), options: CsvOptions::default() }))
             }
             _ => Err(UsageError::error(ErrorCode::UnknownFormat, format!("cannot tell the format of {input}"), FORMS)),
         }

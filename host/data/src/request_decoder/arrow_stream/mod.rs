@@ -5,8 +5,6 @@
 //! columns, and validate a text once for each view of it. Arrow still has code that panics on what
 //! it does not expect; such a panic becomes an error.
 
-mod columns;
-mod messages;
 #[cfg(test)]
 mod tests;
 
@@ -14,19 +12,16 @@ use std::collections::HashMap;
 
 use arrow_array::ArrayRef;
 use arrow_buffer::Buffer;
-use arrow_ipc::convert::try_fb_to_schema;
-use arrow_ipc::{DictionaryBatch, Endianness, MetadataVersion, RecordBatch, Schema};
+use arrow_ipc::{DictionaryBatch, MetadataVersion, RecordBatch};
 use arrow_schema::DataType;
 
 use crate::error::{DataFault, shown};
 use crate::rows::RowsBuilder;
 use crate::source::arrow_cells;
+use crate::source::arrow_ipc::columns::{self, Columns};
+use crate::source::arrow_ipc::messages::{Framed, Messages};
+use crate::source::arrow_ipc::{Field, fields};
 use crate::source::catch_panic::catch_panic;
-use columns::Columns;
-use messages::{Framed, Messages};
-
-/// The most columns of a stream, as of a table.
-const MAX_COLUMNS: usize = 1 << 16;
 
 /// Appends the rows of a stream.
 ///
@@ -66,34 +61,6 @@ fn read(rows: &mut RowsBuilder<'_>, stream: &[u8]) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// A column of a stream.
-struct Field {
-    name: String,
-    data_type: DataType,
-    is_uuid: bool,
-    /// The number of its dictionary, if it has one.
-    dictionary: Option<i64>,
-}
-
-fn fields(schema: Schema<'_>) -> Result<Vec<Field>, String> {
-    if schema.endianness() != Endianness::Little {
-        return Err("its numbers are big-endian, and only little-endian ones are read".to_owned());
-    }
-    let declared = schema.fields().ok_or("its schema has no columns")?;
-    if declared.len() > MAX_COLUMNS {
-        return Err(format!("it has {} columns, and at most {MAX_COLUMNS} are read", declared.len()));
-    }
-    let read =
-        try_fb_to_schema(schema).map_err(|error| format!("its schema is damaged: {}", shown(&error.to_string())))?;
-    let field = |(field, declared): (&std::sync::Arc<arrow_schema::Field>, arrow_ipc::Field<'_>)| Field {
-        name: field.name().clone(),
-        data_type: field.data_type().clone(),
-        is_uuid: field.extension_type_name() == Some("arrow.uuid"),
-        dictionary: declared.dictionary().map(|dictionary| dictionary.id()),
-    };
-    Ok(read.fields().iter().zip(declared).map(field).collect())
 }
 
 struct Reader<'r, 'p> {

@@ -18,10 +18,10 @@ use arrow_schema::{DataType as ArrowType, Field as ArrowField, Schema as ArrowSc
 use proptest::prelude::*;
 use stagewright_store::{DataType, Field};
 
-use super::columns::Columns;
-use super::messages::{Framed, Messages};
 use crate::request_decoder::{DecodedRequest, RequestDecoder, RequestFault, RequestOptions, UnknownFields};
 use crate::signature::Signature;
+use crate::source::arrow_ipc::columns::Columns;
+use crate::source::arrow_ipc::messages::{Framed, Messages};
 
 /// Nullable columns `x` of this type and `n` of int64.
 fn decoder(data_type: DataType, options: RequestOptions) -> RequestDecoder {

@@ -19,13 +19,12 @@ use arrow_array::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
-use stagewright_store::MAX_BATCH_BYTES;
 
-use crate::cell::Cell;
-use crate::error::{DataError, DataFault};
+use crate::error::DataError;
 use crate::interrupt::Interrupt;
 use crate::source::CellVisitor;
-use crate::source::arrow_cells::{self, ArrayError, ValueVisitor};
+use crate::source::arrow_cells;
+use crate::source::arrow_rows::{self, Values, parts};
 use crate::source::catch_panic::catch_panic;
 pub(super) use file_bytes::ParquetBytes;
 use read_types::Wanted;
@@ -52,6 +51,8 @@ fn visit_file(
     let metadata = ArrowReaderMetadata::load(&file, Default::default()).map_err(broken)?;
     let names: Vec<String> = metadata.schema().fields().iter().map(|field| field.name().clone()).collect();
     let places = visitor.columns(&names)?;
+    let types = places.iter().map(|place| (names[*place].as_str(), metadata.schema().field(*place).data_type()));
+    visitor.types(&types.collect::<Vec<_>>())?;
     // The reader returns the selected columns once each and in the file's order.
     let mut in_file_order = places.clone();
     in_file_order.sort_unstable();
@@ -65,7 +66,7 @@ fn visit_file(
         if interrupt.is_set() {
             return Err(DataError::Interrupted);
         }
-        for part in parts(&batch) {
+        for part in parts(batch.columns(), batch.num_rows()) {
             if interrupt.is_set() {
                 return Err(DataError::Interrupted);
             }
@@ -79,7 +80,7 @@ fn visit_file(
                         .map_err(|(row, fault)| values.unfit(row, fault))?;
                 }
                 arrow_cells::visit(batch.column(read), columns[read].is_uuid, &mut values)
-                    .map_err(|error| in_words(error, name))?;
+                    .map_err(|error| arrow_rows::in_words(error, name))?;
             }
             row += batch.num_rows() as u64;
             if !visitor.end_rows(batch.num_rows())? {
@@ -92,66 +93,6 @@ fn visit_file(
 
 fn cut(batch: &RecordBatch, part: &Range<usize>) -> RecordBatch {
     batch.slice(part.start, part.len())
-}
-
-/// Splits a batch into ranges of rows whose texts fit into one batch of ours, at least one row
-/// each. A text that the file has once may be repeated in many rows.
-fn parts(batch: &RecordBatch) -> Vec<Range<usize>> {
-    let rows = batch.num_rows();
-    let mut lengths = vec![0; rows];
-    batch.columns().iter().for_each(|column| arrow_cells::add_lengths(column, &mut lengths));
-    let mut parts = Vec::new();
-    let (mut start, mut bytes) = (0, 0_u64);
-    for (row, length) in lengths.into_iter().enumerate() {
-        if bytes + length > MAX_BATCH_BYTES as u64 && row > start {
-            parts.push(start..row);
-            (start, bytes) = (row, 0);
-        }
-        bytes += length;
-    }
-    if start < rows || rows == 0 {
-        parts.push(start..rows);
-    }
-    parts
-}
-
-/// Passes the values of a column on as cells.
-struct Values<'a, V> {
-    column: usize,
-    name: &'a str,
-    /// The row of the first value.
-    first: u64,
-    visitor: &'a mut V,
-}
-
-impl<V> Values<'_, V> {
-    fn unfit(&self, row: usize, fault: DataFault) -> DataError {
-        fault.in_column(self.name).in_row(self.first + row as u64).into()
-    }
-}
-
-impl<V: CellVisitor> ValueVisitor for Values<'_, V> {
-    type Stop = DataError;
-
-    #[inline]
-    fn value(&mut self, row: usize, value: Result<Cell<'_>, DataFault>) -> Result<(), DataError> {
-        match value {
-            // The visitor counts complete rows alone.
-            Ok(cell) => {
-                self.visitor.cell(self.column, cell).map_err(|fault| fault.in_row(self.first + row as u64).into())
-            }
-            Err(fault) => Err(self.unfit(row, fault)),
-        }
-    }
-}
-
-fn in_words(error: ArrayError<DataError>, name: &str) -> DataError {
-    match error {
-        ArrayError::Stopped(error) => error,
-        ArrayError::Arrow(error) => {
-            DataFault::new(format!("the values cannot be converted: {error}")).in_column(name).into()
-        }
-    }
 }
 
 /// The reader of the columns and, if some are INT96, a second one that reads these as seconds.

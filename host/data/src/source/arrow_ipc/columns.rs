@@ -18,7 +18,7 @@ use crate::source::arrow_cells::viewed;
 const VIEW_BYTES: usize = 16;
 
 /// Returns whether columns of a type are read: those of single values.
-pub(super) fn is_read(data_type: &DataType) -> bool {
+pub(crate) fn is_read(data_type: &DataType) -> bool {
     use DataType as T;
     match data_type {
         // A dictionary would repeat values that have no views.
@@ -32,7 +32,7 @@ pub(super) fn is_read(data_type: &DataType) -> bool {
 }
 
 /// A record batch whose columns are located.
-pub(super) struct Columns<'a> {
+pub(crate) struct Columns<'a> {
     batch: RecordBatch<'a>,
     body: &'a Buffer,
     rows: usize,
@@ -42,7 +42,7 @@ pub(super) struct Columns<'a> {
 
 impl<'a> Columns<'a> {
     /// Locates the columns of these types.
-    pub(super) fn locate<'t>(
+    pub(crate) fn locate<'t>(
         batch: RecordBatch<'a>,
         body: &'a Buffer,
         version: MetadataVersion,
@@ -74,7 +74,7 @@ impl<'a> Columns<'a> {
     /// Returns the bytes of text that building a column passes over: Arrow validates a text once
     /// for each view of it, and the buffers of several columns may be the same bytes. The text
     /// under a null does not count, and is not passed over.
-    pub(super) fn seen_bytes(&self, column: usize, data_type: &DataType) -> Result<usize, String> {
+    pub(crate) fn seen_bytes(&self, column: usize, data_type: &DataType) -> Result<usize, String> {
         let (node, buffers) = &self.places[column];
         let buffer = |place: usize| self.buffer(buffers.start + place);
         let last_offset = |bytes: usize| -> Result<usize, String> {
@@ -110,7 +110,7 @@ impl<'a> Columns<'a> {
     /// Returns the array of a column. `dictionary` has its values, as
     /// [`arrow_cells::dictionary_values`](crate::source::arrow_cells::dictionary_values) returns
     /// them, if it has some.
-    pub(super) fn array(
+    pub(crate) fn array(
         &self,
         column: usize,
         data_type: &DataType,
@@ -176,7 +176,7 @@ fn without_nulls(views: &Buffer, validity: &Buffer) -> Buffer {
 }
 
 /// Returns the rows of a batch.
-pub(super) fn rows(batch: &RecordBatch<'_>) -> Result<usize, String> {
+pub(crate) fn rows(batch: &RecordBatch<'_>) -> Result<usize, String> {
     usize::try_from(batch.length()).map_err(|_| format!("a record batch has {} rows", batch.length()))
 }
 

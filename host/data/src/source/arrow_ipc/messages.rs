@@ -16,24 +16,24 @@ const CONTINUATION: [u8; 4] = [0xff; 4];
 const PREFIX_BYTES: usize = 8;
 
 /// Reads messages from the first to the last.
-pub(super) struct Messages<'a> {
+pub(crate) struct Messages<'a> {
     stream: &'a Buffer,
     at: usize,
 }
 
 /// A message.
-pub(super) struct Framed<'a> {
-    pub(super) message: Message<'a>,
-    pub(super) body: Buffer,
+pub(crate) struct Framed<'a> {
+    pub(crate) message: Message<'a>,
+    pub(crate) body: Buffer,
 }
 
 impl<'a> Messages<'a> {
-    pub(super) fn new(stream: &'a Buffer) -> Self {
+    pub(crate) fn new(stream: &'a Buffer) -> Self {
         Self { stream, at: 0 }
     }
 
     /// Returns the next message; `None` at the end, which a stream may mark.
-    pub(super) fn next(&mut self) -> Result<Option<Framed<'a>>, String> {
+    pub(crate) fn next(&mut self) -> Result<Option<Framed<'a>>, String> {
         let bytes = self.stream.as_slice();
         if self.at == bytes.len() {
             return Ok(None);
