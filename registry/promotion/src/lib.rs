@@ -37,6 +37,7 @@
 //!
 //! - [`Destination`]: `check` before a training, `upload` and `point` after it, `load` for readers,
 //!   `garbage`
+//! - [`Destination::objects`], [`Destination::send_object`]: objects of another layout
 //! - [`ObjectStore`]: the interface to a store; [`Directory`] and [`S3`] implement it
 //! - [`promote`]: a promotion from end to end, with the registry
 //! - [`ArtifactObjects`]: the same stores, as the place where several machines share artifacts
@@ -58,6 +59,7 @@ mod pointer;
 pub mod promote;
 #[cfg(feature = "s3")]
 mod s3;
+mod send;
 mod settings;
 mod store;
 mod upload;

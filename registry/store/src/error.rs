@@ -8,7 +8,7 @@ use stagewright_text::Untrusted;
 use crate::artifact::ArtifactKind;
 use crate::database::DatabaseError;
 use crate::digest::Digest;
-use crate::registry::{AccountError, AuditDifference, DeploymentError, JudgedAgainst, TrackingError};
+use crate::registry::{AccountError, AuditDifference, DataVersionError, DeploymentError, JudgedAgainst, TrackingError};
 use crate::schema::SchemaError;
 use crate::search::SearchError;
 
@@ -557,6 +557,9 @@ pub enum StoreError {
     /// A user, a token or a permission cannot be as asked.
     #[error(transparent)]
     Account(#[from] AccountError),
+    /// A version of data cannot be found or recorded.
+    #[error(transparent)]
+    DataVersion(#[from] DataVersionError),
     /// An outcome cannot be recorded.
     #[error("outcome {index} cannot be recorded: {problem}")]
     BadOutcome {

@@ -13,6 +13,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ("stagewright-exchange", &["stagewright-text", "stagewright-store", "stagewright-mlflow-client"]),
     ("stagewright-http", &["stagewright-store"]),
     ("stagewright-promotion", &["stagewright-store"]),
+    ("stagewright-data-versions", &["stagewright-text", "stagewright-store", "stagewright-promotion"]),
     ("stagewright-webhooks", &["stagewright-outgoing", "stagewright-store"]),
     ("stagewright-deployment", &["stagewright-text", "stagewright-store"]),
     (
@@ -91,6 +92,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "stagewright-text",
             "stagewright-store",
             "stagewright-promotion",
+            "stagewright-data-versions",
             "stagewright-data",
             "stagewright-manifest",
             "stagewright-evaluation",

@@ -12,9 +12,10 @@ use crate::registry::client_files::proxied_path;
 use crate::registry::handle::{Registry, now_ms};
 
 impl Registry {
-    /// Returns the digests of all artifacts that versions and verdicts refer to, that runs made or
-    /// read, with their components, and that clients uploaded. Deleted runs and logged models do
-    /// not count, unless a version that a client registered has its source there.
+    /// Returns the digests of all artifacts that versions (of models and of data) and verdicts refer
+    /// to, that runs made or read, with their components, and that clients uploaded. Deleted runs
+    /// and logged models do not count, unless a version that a client registered has its source
+    /// there.
     ///
     /// # Errors
     /// [`StoreError::Database`] or [`StoreError::BadRecord`].
@@ -38,7 +39,8 @@ impl Registry {
                 "SELECT stage_outputs.digest FROM stage_outputs JOIN stages ON stages.id = stage_outputs.stage {counts}
                 UNION SELECT stage_inputs.digest FROM stage_inputs JOIN stages ON stages.id = stage_inputs.stage {counts}
                 UNION SELECT stages.digest FROM stages {counts}
-                UNION SELECT digest FROM version_artifacts UNION SELECT digest FROM verdict_artifacts"
+                UNION SELECT digest FROM version_artifacts UNION SELECT digest FROM verdict_artifacts
+                UNION SELECT digest FROM data_version_artifacts"
             );
             for row in connection.query(&recorded, values![since])? {
                 reachable.insert(row.parsed(0)?);
@@ -63,6 +65,7 @@ impl Registry {
         self.read("look for the length of an artifact", |connection| {
             let query = "SELECT bytes FROM stage_outputs WHERE digest = ?1 AND kind = ?2
                 UNION ALL SELECT bytes FROM version_artifacts WHERE digest = ?1 AND kind = ?2
+                UNION ALL SELECT bytes FROM data_version_artifacts WHERE digest = ?1 AND kind = ?2
                 UNION ALL SELECT bytes FROM client_files WHERE digest = ?1 AND ?2 = 'blob' LIMIT 1";
             let row = connection.first(query, values![*digest, kind.name()])?;
             Ok(row.map(|row| row.get(0)).transpose()?)
@@ -79,7 +82,7 @@ impl Registry {
         self.read("look for what only records of runs reach", |connection| {
             let mut needed = HashSet::new();
             let referred = "SELECT digest FROM version_artifacts UNION SELECT digest FROM verdict_artifacts
-                UNION SELECT digest FROM client_files
+                UNION SELECT digest FROM client_files UNION SELECT digest FROM data_version_artifacts
                 UNION SELECT stage_outputs.digest FROM stage_outputs JOIN stages ON stages.id = stage_outputs.stage
                     JOIN runs ON runs.id = stages.run WHERE runs.status = 'running'
                 UNION SELECT stage_inputs.digest FROM stage_inputs JOIN stages ON stages.id = stage_inputs.stage

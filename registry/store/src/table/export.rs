@@ -15,6 +15,7 @@ use arrow_array::{Array, RecordBatch};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
+use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use parquet::schema::types::ColumnPath;
 use tempfile::NamedTempFile;
@@ -121,6 +122,11 @@ impl ParquetExport {
         let writer = ArrowWriter::try_new(handle, schema.to_arrow(), Some(properties.build()));
         let writer = writer.map_err(|error| parquet_failed(&file.path, error))?;
         Ok(Self { writer, file })
+    }
+
+    /// Adds a text under a key to the file's metadata.
+    pub fn note(&mut self, key: &str, value: &str) {
+        self.writer.append_key_value_metadata(KeyValue::new(key.to_owned(), value.to_owned()));
     }
 
     /// Writes rows.

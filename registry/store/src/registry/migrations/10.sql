@@ -133,3 +133,33 @@ CREATE TABLE running_lines (
     message TEXT NOT NULL
 ) STRICT;
 CREATE INDEX running_lines_by_run ON running_lines (run, id);
+
+-- Versions of data: a table or a folder of files under a name and a number. They are never changed.
+CREATE TABLE data_versions (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL,
+    major INTEGER NOT NULL,
+    minor INTEGER NOT NULL,
+    patch INTEGER NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('table', 'files')),
+    digest TEXT NOT NULL,                       -- of the content
+    entries INTEGER NOT NULL,                   -- rows, or files
+    width INTEGER NOT NULL,                     -- columns; 0: files
+    bytes INTEGER NOT NULL,
+    key_columns TEXT NOT NULL,                  -- a list, as JSON
+    source TEXT NOT NULL,                       -- where the data came from
+    reasons TEXT NOT NULL,                      -- why it has this number, a list, as JSON
+    actor TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    UNIQUE (name, major, minor, patch)
+) STRICT;
+CREATE TABLE data_version_artifacts (
+    version INTEGER NOT NULL REFERENCES data_versions (id),
+    place INTEGER NOT NULL,                     -- its place in the list, from 0
+    role TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (version, place)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX data_version_artifacts_by_digest ON data_version_artifacts (digest);
