@@ -4,12 +4,14 @@
 //! docs/benchmarks.md has the results with their commands.
 
 mod cache;
+mod data;
 mod graphs;
 mod in_process;
 mod lifecycle;
 mod options;
 mod overhead;
 mod predict;
+mod preparation;
 mod process;
 mod results;
 mod serving;
@@ -24,6 +26,7 @@ pub(crate) fn bench(arguments: &[String]) -> Result<()> {
     match arguments.first().map(String::as_str) {
         Some("overhead") => overhead::overhead(&options),
         Some("cache") => cache::cache(&options),
+        Some("data") => data::data(&options),
         Some("lifecycle") => lifecycle::lifecycle(&options),
         Some("predict") => predict::predict(&options),
         Some("serving") => serving::serving(&options),

@@ -6,9 +6,9 @@ use crate::steps::Result;
 
 /// The benchmarks and their options.
 pub(super) const USAGE: &str =
-    "usage: cargo xtask bench overhead|cache|boundary|decode|request|isolation|native|sandbox|serving|serving-core|server|registry|lifecycle|predict
+    "usage: cargo xtask bench overhead|cache|data|boundary|decode|request|isolation|native|sandbox|serving|serving-core|server|registry|lifecycle|predict
   [--rows N] [--repeat N]
-  isolation, native, sandbox, serving, serving-core, server, cache: [--only TEXT]
+  isolation, native, sandbox, serving, serving-core, server, cache, data: [--only TEXT]    data: [--peer [PYTHON]]
   registry, server: --rows counts runs    server: [--seconds N] [--peer [PYTHON]]
   lifecycle, predict, serving: [--model logistic|forest|boosted] [--peer [PYTHON]]    lifecycle: [--smote]
   lifecycle, predict: [--workers N]    serving: [--seconds N] [--swaps N] [--json]";
