@@ -1,9 +1,10 @@
 """Loads a version of a pipeline's model with MLflow's client, and compares its predictions with
 those of the program.
 
-    python load.py URL MODEL RUN_ID TABLE PREDICTIONS
+    python load.py URL MODEL RUN_ID TABLE PREDICTIONS [ADDRESS...]
 
-TABLE is a CSV of rows, and PREDICTIONS what `stagewright predict` wrote for them.
+TABLE is a CSV of rows, and PREDICTIONS what `stagewright predict` wrote for them. The model is loaded
+by each ADDRESS; without one, by those that the tracking server of its registry has.
 """
 
 import logging
@@ -68,18 +69,23 @@ def refused(error, told, call):
 
 
 def main():
-    url, name, run_id, table, predictions = sys.argv[1:]
+    url, name, run_id, table, predictions, *addresses = sys.argv[1:]
     mlflow.set_tracking_uri(url)
     warnings = Warnings()
     for name_of_logger in ["mlflow.pyfunc", "mlflow.utils.requirements_utils"]:
         logging.getLogger(name_of_logger).addHandler(warnings)
 
-    addresses = [f"models:/{name}@champion", f"models:/{name}/1", f"models:/{name}/Production", f"runs:/{run_id}/model"]
+    addresses = addresses or [
+        f"models:/{name}@champion",
+        f"models:/{name}/1",
+        f"models:/{name}/Production",
+        f"runs:/{run_id}/model",
+    ]
     models = {address: mlflow.pyfunc.load_model(address) for address in addresses}
     # The one warning that stays tells of another version of Python.
     unexpected = [text for text in warnings.texts if "version of Python" not in text]
     assert not unexpected, unexpected
-    print("ok      load_model by alias, version, stage and run")
+    print(f"ok      load_model by {', '.join(addresses)}")
 
     model = models[addresses[0]]
     metadata = model.metadata

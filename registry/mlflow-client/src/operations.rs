@@ -42,6 +42,7 @@ answers! {
     ExperimentId { experiment_id: String }
     Experiments { experiments: Vec<Experiment>, next_page_token: String }
     OneRun { run: Run }
+    ServerInfo { has_run: bool }
     Runs { runs: Vec<Run>, next_page_token: String }
     Metrics { metrics: Vec<Metric>, next_page_token: String }
     OneVersion { model_version: ModelVersion }
@@ -140,6 +141,15 @@ impl Server {
             Err(error) if error.is_missing() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// Returns whether a server of Stagewright has a run that began at this time. Such a server
+    /// says so without an account; others do not.
+    pub fn says_that_it_has_run(&self, run_id: &str, started_ms: i64) -> bool {
+        let (operation, path) = ("server-info", "/api/3.0/mlflow/server-info");
+        let query = [("run_id", run_id), ("start_time", &*started_ms.to_string())];
+        let call = Call { operation, method: "GET", path, query: &query, body: None, is_repeatable: true };
+        self.ask::<ServerInfo>(&call).is_ok_and(|info| info.has_run)
     }
 
     /// Returns a page of the runs of an experiment that are not deleted and satisfy a filter, the

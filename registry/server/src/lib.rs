@@ -29,8 +29,6 @@ mod context;
 mod json_body;
 mod media_type;
 mod mlflow_error;
-mod mlflow_version;
-mod mlmodel;
 #[cfg(test)]
 mod mutated;
 mod network;
@@ -52,6 +50,6 @@ mod wire;
 mod wire_models;
 
 pub use app::HttpLimits;
-pub use mlflow_version::MLFLOW_VERSION;
 pub use server::{Reload, Server, ServerError, ServerOptions};
 pub use stagewright_http::TlsFiles;
+pub use stagewright_mlmodel::MLFLOW_VERSION;

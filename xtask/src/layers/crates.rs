@@ -8,9 +8,13 @@ const ORDER: &[(&str, &[&str])] = &[
     ("stagewright-text", &[]),
     ("stagewright-metric-names", &[]),
     ("stagewright-outgoing", &["stagewright-text"]),
-    ("stagewright-store", &["stagewright-text", "stagewright-metric-names"]),
+    ("stagewright-store", &["stagewright-text"]),
     ("stagewright-mlflow-client", &["stagewright-text"]),
-    ("stagewright-exchange", &["stagewright-text", "stagewright-store", "stagewright-mlflow-client"]),
+    ("stagewright-mlmodel", &["stagewright-store"]),
+    (
+        "stagewright-exchange",
+        &["stagewright-text", "stagewright-store", "stagewright-mlflow-client", "stagewright-mlmodel"],
+    ),
     ("stagewright-http", &["stagewright-store"]),
     ("stagewright-promotion", &["stagewright-store"]),
     ("stagewright-data-versions", &["stagewright-text", "stagewright-store", "stagewright-promotion"]),
@@ -18,7 +22,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ("stagewright-deployment", &["stagewright-text", "stagewright-store"]),
     (
         "stagewright-pages",
-        &["stagewright-text", "stagewright-metric-names", "stagewright-store", "stagewright-deployment"],
+        &["stagewright-text", "stagewright-store", "stagewright-deployment"],
     ),
     (
         "stagewright-server",
@@ -27,6 +31,7 @@ const ORDER: &[(&str, &[&str])] = &[
             "stagewright-outgoing",
             "stagewright-store",
             "stagewright-http",
+            "stagewright-mlmodel",
             "stagewright-webhooks",
             "stagewright-pages",
         ],

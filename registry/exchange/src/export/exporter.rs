@@ -4,19 +4,20 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
 use stagewright_mlflow_client::records::{Dataset, DatasetInput, Metric, Pair};
-use stagewright_mlflow_client::{ClientError, Server, quoted};
-use stagewright_store::{ArtifactStore, ModelVersion, Registry, Run, RunId, RunStatus};
+use stagewright_mlflow_client::{ClientError, Page, Server, quoted};
+use stagewright_mlmodel::MODEL;
+use stagewright_store::{ArtifactStore, LoggedMetric, ModelVersion, PARENT_TAG, Registry, Run, RunId, RunStatus};
 
 use super::admitted::Changed;
 use super::error::ExportError;
-use super::files::{Files, MODEL_FOLDER, document_path, documents};
+use super::files::{Files, document_path, documents};
 
 /// The tag of a copy, with the identifier of its run here.
 pub const RUN_TAG: &str = "stagewright.run_id";
-/// The tag of a run's parent, as in MLflow.
-const PARENT_TAG: &str = "mlflow.parentRunId";
 /// The most bytes of a dataset's digest that MLflow takes.
 const MOST_DIGEST: usize = 36;
+/// The values of a metric that are asked for at once.
+const AT_ONCE: usize = 10_000;
 /// The file with what MLflow does not admit.
 const WHOLE_VALUES: &str = "stagewright/values.json";
 
@@ -43,8 +44,11 @@ struct Copy {
     has_begun: bool,
     has_inputs: bool,
     has_ended: bool,
-    /// The number of values of each metric that were sent.
-    values: HashMap<String, usize>,
+    /// The values of metrics that were sent, by their numbers here.
+    values: HashSet<i64>,
+    /// The server may have values that are not among these: another exporter began the copy, or an
+    /// answer was lost.
+    may_have_others: bool,
     /// The files that were sent.
     files: HashSet<String>,
     /// The versions that were registered: `NAME/NUMBER`, there.
@@ -106,16 +110,22 @@ impl Exporter {
 
     /// Finds the copy of a run, or begins one.
     fn begin(&mut self, run: &Run) -> Result<Copy, ExportError> {
-        if let Some(same) = self.server.run(run.run_id.as_str())?
-            && same.info.start_time == run.started_ms
-        {
-            return Ok(Copy { run_id: same.info.run_id, is_itself: true, ..Copy::default() });
-        }
+        let itself = || Copy { run_id: run.run_id.to_string(), is_itself: true, ..Copy::default() };
+        match self.server.run(run.run_id.as_str()) {
+            Ok(Some(same)) if same.info.start_time == run.started_ms => return Ok(itself()),
+            // The server of this registry has accounts, and nobody named one.
+            Err(ClientError::Denied { .. })
+                if self.server.says_that_it_has_run(run.run_id.as_str(), run.started_ms) =>
+            {
+                return Ok(itself());
+            }
+            done => done?,
+        };
         let experiment = self.experiment(&run.experiment)?;
         let filter = format!("tags.`{RUN_TAG}` = '{}'", run.run_id);
         if let Some(found) = self.server.runs(&experiment, &filter, 1, None)?.items.into_iter().next() {
             let artifact_uri = found.info.artifact_uri;
-            return Ok(Copy { run_id: found.info.run_id, artifact_uri, ..Copy::default() });
+            return Ok(Copy { run_id: found.info.run_id, artifact_uri, may_have_others: true, ..Copy::default() });
         }
         let tags = vec![Pair::new(RUN_TAG, run.run_id.as_str())];
         let begun = self.server.create_run(&experiment, (&run.name, &run.actor), run.started_ms, &tags)?;
@@ -212,24 +222,53 @@ impl Exporter {
         Ok(there)
     }
 
+    /// Logs the values that the copy lacks. A server may keep one twice that it is sent twice.
     fn log_metrics(&self, run: &Run, copy: &mut Copy) -> Result<(), ExportError> {
         let mut changed = Changed::default();
         for last in &run.metrics {
-            let points = self.registry.metric_history(&run.run_id, &last.name)?;
-            let sent = copy.values.get(&last.name).copied().unwrap_or(0);
-            let Some(new) = points.get(sent..).filter(|new| !new.is_empty()) else { continue };
+            let mut points = self.registry.numbered_history(&run.run_id, &last.name)?;
+            points.retain(|(number, _)| !copy.values.contains(number));
+            if points.is_empty() {
+                continue;
+            }
             let key = changed.name(&last.name);
-            let metric = |point: &stagewright_store::LoggedMetric| Metric {
+            let metric = |(_, point): &(i64, LoggedMetric)| Metric {
                 key: key.clone(),
                 value: point.value,
                 timestamp: point.at_ms,
                 step: point.step,
                 ..Metric::default()
             };
-            self.server.log(&copy.run_id, &new.iter().map(metric).collect::<Vec<_>>(), &[], &[])?;
-            copy.values.insert(last.name.clone(), points.len());
+            let mut metrics: Vec<Metric> = points.iter().map(metric).collect();
+            if copy.may_have_others {
+                let there = self.values_there(&copy.run_id, &key)?;
+                metrics.retain(|metric| !there.contains(&identity(metric)));
+            }
+            if let Err(error) = self.server.log(&copy.run_id, &metrics, &[], &[]) {
+                copy.may_have_others = true;
+                return Err(error.into());
+            }
+            copy.values.extend(points.iter().map(|(number, _)| number));
         }
         Ok(())
+    }
+
+    /// Returns the values of a metric that a copy has.
+    fn values_there(&self, copy_id: &str, key: &str) -> Result<HashSet<Identity>, ExportError> {
+        let mut there = HashSet::new();
+        self.server.each_page(
+            "metrics/get-history",
+            |token| match self.server.metric_history(copy_id, key, AT_ONCE, token) {
+                // It has none.
+                Err(error) if error.is_missing() => Ok(Page { items: Vec::new(), next: None }),
+                done => done,
+            },
+            |page| {
+                there.extend(page.iter().map(identity));
+                Ok::<_, ExportError>(())
+            },
+        )?;
+        Ok(there)
     }
 
     /// Sends the documents of the stages that have finished.
@@ -262,9 +301,9 @@ impl Exporter {
                 Some(there) => there,
                 None => {
                     let files = Files { server: &self.server, artifacts: &self.artifacts, folder: &folder };
-                    let sent = files.version(&version, (self.card)(&version).as_deref())?;
-                    copy.files.extend((0..sent).map(|index| format!("{MODEL_FOLDER}/{name}/{index}")));
-                    let source = format!("{}/{MODEL_FOLDER}", copy.artifact_uri.trim_end_matches('/'));
+                    let sent = files.version(&version, &copy.run_id, (self.card)(&version).as_deref())?;
+                    copy.files.extend(sent.iter().map(|path| format!("{MODEL}/{path}")));
+                    let source = format!("{}/{MODEL}", copy.artifact_uri.trim_end_matches('/'));
                     let tags = Changed::default().tags(&tags_of(&version));
                     let from = (source.as_str(), copy.run_id.as_str());
                     self.server.create_model_version(name, from, &version.description, &tags)?.version
@@ -304,6 +343,15 @@ impl Exporter {
         }
         Ok(self.server.update_run(&copy.run_id, status, run.ended_ms)?)
     }
+}
+
+/// The step, the time and the value of a metric, by which MLflow tells its values apart.
+type Identity = (i64, i64, Option<u64>);
+
+fn identity(metric: &Metric) -> Identity {
+    // MLflow has no sign of zero, and the greatest numbers for the infinities.
+    let value = (metric.value + 0.0).clamp(f64::MIN, f64::MAX);
+    (metric.step, metric.timestamp, (!value.is_nan()).then(|| value.to_bits()))
 }
 
 /// Returns the tags of a version there.

@@ -8,12 +8,10 @@ use std::fs::File;
 
 use stagewright_mlflow_client::artifacts::Content;
 use stagewright_mlflow_client::{ClientError, Server};
+use stagewright_mlmodel::{Contents, MODEL};
 use stagewright_store::{ArtifactKind, ArtifactRecord, ArtifactStore, ModelVersion, StageRecord};
 
 use super::error::ExportError;
-
-/// The folder of a version's files among the files of its run.
-pub(super) const MODEL_FOLDER: &str = "model";
 
 /// Sends files to the folder of a run.
 pub(super) struct Files<'a> {
@@ -35,26 +33,36 @@ impl Files<'_> {
         self.server.upload(&format!("{}/{path}", self.folder), &Content::Bytes(bytes))
     }
 
-    /// Sends the files of a version. Returns how many.
-    pub(super) fn version(&self, version: &ModelVersion, card: Option<&str>) -> Result<usize, ExportError> {
-        let mut sent = 1;
-        for reference in version.references.iter().filter(|reference| reference.needed) {
-            if reference.kind != ArtifactKind::Blob {
-                continue;
+    /// Sends the files of a version, by which MLflow's clients load it there. Returns their paths
+    /// in its folder. `run_id` is the copy of its run.
+    pub(super) fn version(
+        &self,
+        version: &ModelVersion,
+        run_id: &str,
+        card: Option<&str>,
+    ) -> Result<Vec<String>, ExportError> {
+        let mut sent = Vec::new();
+        for (path, contents) in stagewright_mlmodel::files(self.artifacts, version, Some(run_id))? {
+            let to = format!("{MODEL}/{path}");
+            match contents {
+                Contents::Text(text) => self.bytes(&to, &text)?,
+                Contents::Object { kind, digest, path, .. } => {
+                    self.artifacts.verify(kind, &digest)?;
+                    let failed = |error| {
+                        ClientError::File(format!("an artifact of `{}` cannot be read: {error}", version.model))
+                    };
+                    let file = File::open(path).map_err(failed)?;
+                    self.server.upload(&format!("{}/{to}", self.folder), &Content::File(&file))?;
+                }
             }
-            let ending = if reference.role.ends_with("-component") { "wasm" } else { "bin" };
-            let path = format!("{}/{MODEL_FOLDER}/{}.{ending}", self.folder, reference.role);
-            let blob = self.artifacts.open_blob(&reference.digest)?;
-            let failed =
-                |error| ClientError::File(format!("an artifact of `{}` cannot be read: {error}", version.model));
-            self.server.upload(&path, &Content::File(&File::open(blob.path()).map_err(failed)?))?;
-            sent += 1;
+            sent.push(path);
         }
         let contents = serde_json::to_vec_pretty(&version.contents).unwrap_or_default();
-        self.bytes(&format!("{MODEL_FOLDER}/version.json"), &contents)?;
+        self.bytes(&format!("{MODEL}/version.json"), &contents)?;
+        sent.push("version.json".to_owned());
         if let Some(card) = card {
-            self.bytes(&format!("{MODEL_FOLDER}/card.html"), card.as_bytes())?;
-            sent += 1;
+            self.bytes(&format!("{MODEL}/card.html"), card.as_bytes())?;
+            sent.push("card.html".to_owned());
         }
         Ok(sent)
     }

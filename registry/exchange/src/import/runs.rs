@@ -4,7 +4,7 @@ use stagewright_mlflow_client::artifacts::Folder;
 use stagewright_mlflow_client::records::{Experiment, Metric, Pair, Run};
 use stagewright_mlflow_client::{ClientError, Page};
 use stagewright_store::{
-    Dataset, DatasetInput, DatasetName, Digest, ImportedClientRun, ImportedKind, MetricPoint, ModelOutput,
+    Dataset, DatasetInput, DatasetName, Digest, ImportedClientRun, ImportedKind, MetricPoint, ModelOutput, PARENT_TAG,
     Run as RunHere, RunId, RunStatus, RunUpdate, StoreError, proxied_path,
 };
 
@@ -12,8 +12,6 @@ use super::files::Into;
 use super::importer::{ImportError, Importer, PAGE, differing, digest_of, missing, pairs};
 use crate::export::RUN_TAG;
 
-/// The tag of a run's parent.
-const PARENT_TAG: &str = "mlflow.parentRunId";
 /// The values of a page of a metric's history.
 const VALUES: usize = 10_000;
 /// The values that are recorded at a time.

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{Cursor, Read as _};
 
+use stagewright_mlmodel::MODEL;
 use stagewright_store::{ArtifactKind, ArtifactRecord, FileEntry, RunId, StageRecord, StoreError, export_parquet};
 use stagewright_text::Untrusted;
 
@@ -13,7 +14,6 @@ use super::opened::{Opened, unreadable};
 use super::version_files;
 use crate::app::App;
 use crate::mlflow_error::MlflowError;
-use crate::mlmodel::MODEL;
 
 /// Returns the entries of a folder of a pipeline's run; none of any other path.
 pub(super) fn entries(app: &App, folder: &str) -> Result<Vec<FileEntry>, MlflowError> {

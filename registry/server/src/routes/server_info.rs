@@ -1,11 +1,12 @@
 //! The facts that clients and probes learn of this server before they sign in.
 
 use serde::Serialize;
+use stagewright_mlmodel::MLFLOW_VERSION;
+use stagewright_store::{RunId, StoreError};
 
 use crate::access::Needs;
 use crate::context::Context;
 use crate::mlflow_error::MlflowError;
-use crate::mlflow_version::MLFLOW_VERSION;
 use crate::operation::{Place, Reply, Route, reply};
 use crate::page::Page;
 use crate::request::Fields;
@@ -28,10 +29,22 @@ struct ServerInfo {
     multipart_downloads_enabled: bool,
     presigned_upload_run_id_supported: bool,
     presigned_upload_model_id_supported: bool,
+    /// The answer to who names a run and when it began: whether the server has it. A program that
+    /// made the run learns by that, without an account, that this is the server of its registry.
+    /// Nobody else knows the identifier, which is random.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    has_run: Option<bool>,
 }
 
-fn server_info(_: &Context, _: &Fields) -> Result<Reply, MlflowError> {
+fn server_info(context: &Context, fields: &Fields) -> Result<Reply, MlflowError> {
+    let named = fields.filled("run_id")?.and_then(|id| id.parse::<RunId>().ok()).zip(fields.integer("start_time")?);
+    let has_run = |(id, started_ms): (RunId, i64)| match context.registry.run(id.as_str()) {
+        Ok(run) => Ok(run.started_ms == started_ms),
+        Err(StoreError::NoRun { .. }) => Ok(false),
+        Err(error) => Err(error),
+    };
     reply(&ServerInfo {
+        has_run: named.map(has_run).transpose()?,
         store_type: "SqlStore",
         workspaces_enabled: false,
         trace_archival_enabled: false,

@@ -5,23 +5,16 @@
 
 use std::fs::File;
 use std::io::{Cursor, Read as _};
-use std::path::PathBuf;
 
-use stagewright_store::{ArtifactKind, Digest, FileEntry, ModelVersion, RunId, StoreError, VersionManifest};
+use stagewright_mlmodel::{Contents, MODEL};
+use stagewright_store::{FileEntry, ModelVersion, RunId, StoreError};
 
 use super::opened::{Opened, unreadable};
 use crate::app::App;
 use crate::mlflow_error::MlflowError;
-use crate::mlmodel::{DATA, MODEL, REQUIREMENTS, mlmodel, python_env};
 
 /// The folder of all versions.
 const VERSIONS: &str = "stagewright/models/";
-
-/// The contents of a file.
-enum Contents {
-    Text(Vec<u8>),
-    Object { kind: ArtifactKind, digest: Digest, path: PathBuf, size: u64 },
-}
 
 /// Returns the entries of a folder of a version; none of any other path.
 pub(super) fn entries(app: &App, folder: &str) -> Result<Vec<FileEntry>, MlflowError> {
@@ -52,7 +45,7 @@ pub(super) fn has(app: &App, path: &str) -> Result<bool, MlflowError> {
 pub(super) fn open(app: &App, path: &str) -> Result<Option<Opened>, MlflowError> {
     let Some((version, rest)) = of_path(app, path)? else { return Ok(None) };
     let found = files(app, &version)?.into_iter().find(|(path, _)| path == rest);
-    found.map(|(_, contents)| contents.open(app)).transpose()
+    found.map(|(_, contents)| opened(app, contents)).transpose()
 }
 
 /// Splits the path of a version's file into the version and the rest.
@@ -100,43 +93,17 @@ fn of_run(app: &App, run_id: &RunId) -> Result<Option<ModelVersion>, MlflowError
 
 /// Returns the files of a version by their paths, sorted.
 fn files(app: &App, version: &ModelVersion) -> Result<Vec<(String, Contents)>, MlflowError> {
-    let manifest = VersionManifest::of(&app.artifacts, version)?;
-    if manifest.objects.is_empty() {
-        return Ok(Vec::new());
-    }
-    let text = |path: &str, text: String| (path.to_owned(), Contents::Text(text.into_bytes()));
-    let mut files = vec![
-        text("MLmodel", mlmodel(version, &manifest)?),
-        text("python_env.yaml", python_env()),
-        text("requirements.txt", REQUIREMENTS.to_owned()),
-    ];
-    for object in manifest.objects {
-        let contents =
-            Contents::Object { kind: object.kind, digest: object.digest, path: object.path, size: object.size };
-        files.push((format!("{DATA}/objects/{}", object.digest.to_hex()), contents));
-    }
-    files.push((format!("{DATA}/manifest.json"), Contents::Text(manifest.bytes)));
-    files.sort_by(|one, other| one.0.cmp(&other.0));
-    files.dedup_by(|later, first| later.0 == first.0);
-    Ok(files)
+    let run_id = version.run_id.as_ref().map(RunId::as_str);
+    Ok(stagewright_mlmodel::files(&app.artifacts, version, run_id)?)
 }
 
-impl Contents {
-    fn size(&self) -> u64 {
-        match self {
-            Self::Text(text) => text.len() as u64,
-            Self::Object { size, .. } => *size,
-        }
-    }
-
-    fn open(self, app: &App) -> Result<Opened, MlflowError> {
-        match self {
-            Self::Text(text) => Ok(Opened { bytes: text.len() as u64, reader: Box::new(Cursor::new(text)) }),
-            Self::Object { kind, digest, path, .. } => {
-                let size = app.artifacts.verify(kind, &digest)?;
-                let file = File::open(path).map_err(unreadable)?;
-                Ok(Opened { bytes: size, reader: Box::new(file.take(size)) })
-            }
+fn opened(app: &App, contents: Contents) -> Result<Opened, MlflowError> {
+    match contents {
+        Contents::Text(text) => Ok(Opened { bytes: text.len() as u64, reader: Box::new(Cursor::new(text)) }),
+        Contents::Object { kind, digest, path, .. } => {
+            let size = app.artifacts.verify(kind, &digest)?;
+            let file = File::open(path).map_err(unreadable)?;
+            Ok(Opened { bytes: size, reader: Box::new(file.take(size)) })
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Runs of pipelines that are logged to another server.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 use stagewright_end_to_end::{Ended, Place};
@@ -89,7 +90,7 @@ fn a_run_is_logged_with_all_that_it_recorded_and_once() {
         files.iter().map(|file| file["path"].as_str().expect("a path").to_owned()).collect::<Vec<_>>()
     };
     assert!(files("evaluation").iter().any(|path| path.ends_with(".html")), "{:?}", files("evaluation"));
-    for file in ["model/version.json", "model/card.html", "model/training-component.wasm"] {
+    for file in ["model/version.json", "model/card.html", "model/MLmodel", "model/stagewright"] {
         assert!(files("model").contains(&file.to_owned()), "{:?}", files("model"));
     }
     let version = server.get(&format!("/api/2.0/mlflow/model-versions/get?name={MODEL}&version=1")).done();
@@ -111,6 +112,30 @@ fn a_run_is_not_logged_to_the_server_that_has_it_anyway() {
     let run = summary["run_id"].as_str().expect("a run");
     assert_eq!(summary["mlflow"]["runs"][0]["is_itself"], json!(true), "{summary}");
     assert_eq!(copies(&server, run), [] as [Value; 0]);
+}
+
+#[test]
+fn a_run_needs_no_account_to_find_itself_at_the_server_of_its_home() {
+    let place = Place::new();
+    let mut command = place.command(&["users", "create", "ada", "--admin"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().expect("the binary starts");
+    child.stdin.take().expect("a pipe").write_all(b"a long enough password\n").expect("it is read");
+    assert!(child.wait().expect("it ends").success());
+    let server = Server::start(&place);
+    server.get("/api/2.0/mlflow/experiments/get?experiment_id=0").refused(401, "UNAUTHENTICATED");
+    let ended = run_logging_to(&place, &server.address, &[]).expect(0);
+    assert_eq!(ended.json()["mlflow"]["runs"][0]["is_itself"], json!(true), "{}", ended.stdout);
+    assert!(!ended.stderr.contains("was not logged"), "{}", ended.stderr);
+    // Another server that refuses is warned of.
+    let elsewhere = Place::new();
+    let ended = run_logging_to(&elsewhere, &server.address, &[]).expect(0);
+    assert!(ended.stderr.contains("was not logged") && ended.stderr.contains("401"), "{}", ended.stderr);
+    // What is no run, or one that began at another time, is none that the server has.
+    let run = ended.json()["run_id"].as_str().expect("a run").to_owned();
+    for query in [format!("run_id={run}&start_time=1"), "run_id=..&start_time=1".into(), "run_id=0a".into()] {
+        let info = server.get(&format!("/api/3.0/mlflow/server-info?{query}")).done();
+        assert_ne!(info["has_run"], json!(true), "{query}");
+    }
 }
 
 #[test]
@@ -264,5 +289,17 @@ fn as_the_tracking_server(stock: &Stock, python: &Path) {
     }
     let version = &there["models"][MODEL]["versions"]["1"];
     assert_eq!(version["facts"][2], json!(copy_id), "{version}");
-    assert!(version["files"]["model.bin"].is_string(), "{version}");
+    assert!(version["files"]["MLmodel"].is_string(), "{version}");
+    drop(server);
+    // A client loads it from there, too.
+    let of = |name: &str| place.path().join(name).display().to_string();
+    let (rows, predictions) = (of("rows.csv"), of("predictions.csv"));
+    place.run(&["artifacts", "export", "ingestion.table", "--run", &run_id, "--output", &rows]).expect(0);
+    place.run(&["predict", MODEL, "--input", &rows, "--output", &predictions]).expect(0);
+    let mut command = Command::new(python);
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("../mlflow/load.py")).env("PYTHONDONTWRITEBYTECODE", "1");
+    command.args([&*stock.address, MODEL, &copy_id, &rows, &predictions]);
+    command.args([format!("models:/{MODEL}/1"), format!("runs:/{copy_id}/model")]);
+    let ended = Ended::of(command).expect(0);
+    assert!(ended.stdout.contains("predictions have the same bits"), "{}", ended.stdout);
 }

@@ -1,5 +1,4 @@
-//! The files by which MLflow's clients load a version of a pipeline's model: `MLmodel`, and what
-//! the Python package in `clients/python` needs.
+//! The texts: `MLmodel`, and what an environment for the model needs.
 //!
 //! They are made of what the registry has, so that the same version always gives the same bytes.
 //! The package finds the digest of the version's manifest in `MLmodel`, and there the digests of
@@ -8,16 +7,15 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use stagewright_store::{DataType, Digest, Field, ModelVersion, Role, VersionManifest};
+use stagewright_store::{DataType, Digest, Field, ModelVersion, Role, StoreError, VersionManifest};
 
-use crate::mlflow_error::{ErrorCode, MlflowError};
 use crate::mlflow_version::MLFLOW_VERSION;
 
 /// The folder that the loader gets.
 pub(crate) const DATA: &str = "stagewright";
 
 /// The folder of a version's files among those of its run.
-pub(crate) const MODEL: &str = "model";
+pub const MODEL: &str = "model";
 
 /// The version of Python that an environment made for the model has. The package runs in others
 /// too, but MLflow's client wants one named.
@@ -67,11 +65,16 @@ pub(crate) fn python_env() -> String {
 ///
 /// # Errors
 /// The version's contents are not those of a model that predicts.
-pub(crate) fn mlmodel(version: &ModelVersion, manifest: &VersionManifest) -> Result<String, MlflowError> {
-    let contents: Contents = serde_json::from_value(version.contents.clone()).map_err(|error| {
-        tracing::error!("the contents of {} {} cannot be read: {error}", version.model, version.version);
-        MlflowError::new(ErrorCode::InternalError, "the contents of the version cannot be read")
-    })?;
+pub(crate) fn mlmodel(
+    version: &ModelVersion,
+    manifest: &VersionManifest,
+    run_id: Option<&str>,
+) -> Result<String, StoreError> {
+    let contents: Contents =
+        serde_json::from_value(version.contents.clone()).map_err(|error| StoreError::BadRecord {
+            place: format!("version {} of model `{}`", version.version, version.model),
+            problem: error.to_string(),
+        })?;
     let digest = Digest::of(&manifest.bytes);
     let identity = format!("{}/{}/{}", version.model, version.version, version.created_ms);
     let size = manifest.objects.iter().map(|object| object.size).sum::<u64>() + manifest.bytes.len() as u64;
@@ -79,7 +82,6 @@ pub(crate) fn mlmodel(version: &ModelVersion, manifest: &VersionManifest) -> Res
         || contents.limits.iter().filter(|limits| ["transformation", "training"].contains(&limits.stage.as_str()));
     let memory = of_predictions().map(|limits| limits.memory).max().unwrap_or(MEMORY_BYTES);
     let wall_ms = of_predictions().map(|limits| limits.wall_ms).max().unwrap_or(WALL_MS);
-    let run_id = version.run_id.as_ref().map(|run_id| run_id.as_str());
     let lines = [
         format!("artifact_path: {MODEL}"),
         "flavors:".to_owned(),
