@@ -254,17 +254,19 @@ class Chart {
     return group;
   }
 
-  // A line through the values; a single value is a dot.
+  // A line through the values; one between gaps is a dot, and so are all of a few.
   line(run, values, x, y, isDrawn, kind) {
     let path = "", isDown = false;
     const dots = [];
+    const isThere = (index) => index < values.length && isDrawn(values[index]);
     run.points.forEach((point, index) => {
       const value = values[index];
       if (!isDrawn(value)) { isDown = false; return; }
       const [px, py] = [x(this.at(point)).toFixed(1), y(value).toFixed(1)];
+      const isAlone = !isDown && !isThere(index + 1);
       path += `${isDown ? "L" : "M"}${px} ${py}`;
       isDown = true;
-      if (run.points.length <= 40 && kind === "") dots.push([px, py]);
+      if (isAlone || (run.points.length <= 40 && kind === "")) dots.push([px, py]);
     });
     const group = element("g", { class: `curve c${run.color} ${kind}${run.isDashed ? " dashed" : ""}` });
     group.append(element("path", { d: path }));

@@ -48,6 +48,7 @@ mod viewer;
 pub use access::{Level, Resource};
 pub use answer::{Answer, Content, Events, PAGE_POLICY};
 pub use fault::{Fault, FaultKind};
+pub use models::parts::version_path;
 pub use pipelines::{
     Because, ComparedRow, Comparison, ComparisonNote, Interval, Lineage, LiveMetrics, Measured, ModelCard,
     PipelineFault, Pipelines, TrustedComponent,

@@ -1,4 +1,4 @@
-//! What a request is answered before: the rest of its body.
+//! The rest of the body of a request that is answered before all of it was read.
 //!
 //! A client that still sends sees a broken connection in place of the answer, and begins again. So
 //! whatever an answer was made without is read first, in this one place, within bounds. The body is

@@ -190,8 +190,8 @@ fn promotion(site: &Site<'_>, model: &Model, version: &ModelVersion) -> Result<E
     Ok(effects.refused(of_client(model).or_else(|| unapproved(version, champion))))
 }
 
-/// Returns why a version may not become champion, if it may not.
-fn unapproved(version: &ModelVersion, champion: Option<u32>) -> Option<(String, String)> {
+/// Returns why a version may not become champion, and the way out of that; `None` if it may.
+pub(super) fn unapproved(version: &ModelVersion, champion: Option<u32>) -> Option<(String, String)> {
     let number = version.version;
     if champion == Some(number) {
         return Some((format!("Version {number} is the champion already."), String::new()));

@@ -4,6 +4,7 @@
 //! - [`explained`]: card, lineage and provenance of a version, comparison of versions
 //! - [`live`]: how good versions are by outcomes
 //! - [`change`]: what is about to change, and the change; [`effects`]: what it would do
+//! - [`version_files`]: the files of a version
 //! - [`contents`]: what a pipeline registered with a version; [`parts`]: marks and links
 
 mod change;
@@ -17,6 +18,7 @@ pub(crate) mod parts;
 #[cfg(test)]
 mod tests;
 mod version;
+mod version_files;
 
 use crate::route::{Level, Needs, Route};
 

@@ -8,6 +8,7 @@ use stagewright_deployment::View as Deployment;
 use stagewright_store::search::{Entity, Filter, OrderBy};
 use stagewright_store::{LifecycleStage, Model, ModelVersion, Page, Promotion, PromotionState, StoreError, Verdict};
 
+use super::effects::unapproved;
 use super::list::{aliases, pager};
 use super::parts::{
     champion_of, client_mark, if_there, interval, model_path, now_ms, rows, stage_mark, verdict_mark, version_link, who,
@@ -89,6 +90,8 @@ struct Row {
     /// Whether nobody has seen the files of a client's version.
     is_unverified: bool,
     metric: Option<(String, Number)>,
+    /// Whether it is approved, against the champion of now.
+    may_be_promoted: bool,
     #[serde(skip)]
     mark: Markup,
 }
@@ -117,7 +120,7 @@ pub(super) fn model(site: &Site<'_>, request: &Request<'_>) -> Result<Answer, Fa
     let page = ModelPage {
         on: request.query.get("on").map(|day| on_day(site, name, day)).transpose()?,
         from,
-        versions: versions.iter().map(|version| row(version, primary.as_deref())).collect(),
+        versions: versions.iter().map(|version| row(version, champion_of(&model), primary.as_deref())).collect(),
         next,
         promotions,
         has_older_promotions,
@@ -161,7 +164,7 @@ fn on_day(site: &Site<'_>, model: &str, day: &str) -> Result<OnDay, Fault> {
     Ok(OnDay { day: date.to_string(), at: end.to_string(), version })
 }
 
-fn row(version: &ModelVersion, primary: Option<&str>) -> Row {
+fn row(version: &ModelVersion, champion: Option<u32>, primary: Option<&str>) -> Row {
     let named = |name: &str| version.metrics.iter().find(|(metric, _)| metric == name);
     let metric = primary.map_or_else(|| version.metrics.first(), named);
     Row {
@@ -177,7 +180,15 @@ fn row(version: &ModelVersion, primary: Option<&str>) -> Row {
         aliases: version.aliases.clone(),
         is_unverified: version.foreign.as_ref().is_some_and(|foreign| !foreign.is_verified()),
         metric: metric.map(|(name, value)| (name.clone(), Number(*value))),
+        may_be_promoted: version.foreign.is_none() && unapproved(version, champion).is_none(),
         mark: client_mark(version),
+    }
+}
+
+impl Row {
+    /// Returns whether it was approved and may not be promoted all the same.
+    fn is_stale(&self) -> bool {
+        self.verdict == Some(Verdict::Approved) && !self.may_be_promoted && self.stage != LifecycleStage::Production
     }
 }
 
@@ -299,6 +310,7 @@ impl ModelPage {
                 }
                 td.text.sentence {
                     @if self.model.is_foreign { span.soft { "–" } } @else { (verdict_mark(row.verdict)) }
+                    @if row.is_stale() { br; span.soft { "against another champion than that of now" } }
                     @if let Some(reason) = row.reason.as_ref().filter(|_| row.verdict != Some(Verdict::Approved)) {
                         br; span.soft { (cell(reason)) }
                     }
@@ -315,7 +327,7 @@ impl ModelPage {
                     td.nowrap {
                         @if row.stage != LifecycleStage::Production {
                             @let ask = |action: &str| format!("{path}/decide?action={action}&version={}", row.version);
-                            @if row.verdict == Some(Verdict::Approved) { a href=(ask("promote")) { "Promote…" } }
+                            @if row.may_be_promoted { a href=(ask("promote")) { "Promote…" } }
                             @else { a href=(ask("approve")) { "Approve…" } }
                         }
                     }

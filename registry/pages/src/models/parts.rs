@@ -18,7 +18,7 @@ pub(crate) fn model_path(model: &str) -> String {
 }
 
 /// Returns the path of a version's page.
-pub(crate) fn version_path(model: &str, version: u32) -> String {
+pub fn version_path(model: &str, version: u32) -> String {
     format!("{}/{version}", model_path(model))
 }
 

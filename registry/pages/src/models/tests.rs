@@ -324,6 +324,56 @@ fn an_edit_is_made_from_the_state_that_was_shown_and_from_no_other() {
 }
 
 #[test]
+fn a_version_that_was_approved_against_another_champion_is_not_offered_for_promotion() {
+    let world = hostile();
+    let json = |route, parts: &[(&str, &str)]| -> Json {
+        serde_json::from_str(&world.shown(route, parts, &[], Form::Json)).expect("JSON")
+    };
+    let versions = json("/models/{name}", &[("name", OWN)])["versions"].as_array().cloned().expect("versions");
+    let may: Vec<_> = versions.iter().map(|it| (it["version"].as_u64(), it["may_be_promoted"].as_bool())).collect();
+    // Version 2 is the champion, against which 3 was approved; 1 was approved against none.
+    assert_eq!(may, [(Some(4), Some(false)), (Some(3), Some(true)), (Some(2), Some(false)), (Some(1), Some(false))]);
+    let why =
+        |version| json("/models/{name}/{version}", &[("name", OWN), ("version", version)])["not_promotable"].clone();
+    assert_eq!((why("3"), why("2")), (Json::Null, Json::Null));
+    assert!(
+        why("1")["reason"].as_str().is_some_and(|it| it.contains("against no champion, and version 2")),
+        "{}",
+        why("1")
+    );
+    assert!(why("1")["hint"].as_str().is_some_and(|it| it.contains("gate churn/1 --promote")), "{}", why("1"));
+    assert!(why("4")["reason"].as_str().is_some_and(|it| it.starts_with("Version 4 is rejected")), "{}", why("4"));
+    let page = world.shown("/models/{name}", &[("name", OWN)], &[], Form::Html);
+    assert_eq!(page.matches("against another champion than that of now").count(), 1, "{page}");
+}
+
+#[test]
+fn the_files_of_a_clients_version_are_links_folder_by_folder() {
+    let world = hostile();
+    let registry = &world.home.registry;
+    for path in ["7/model/MLmodel", "7/model/data/a b&c.bin"] {
+        let mut upload = world.home.artifacts.upload().expect("an upload");
+        upload.write(b"bytes").expect("bytes");
+        upload.finish(registry, path).expect("a file");
+    }
+    let source = "mlflow-artifacts:/7/model".to_owned();
+    let new = NewForeignVersion { source, ..NewForeignVersion::default() };
+    let version = registry.create_foreign_version(NASTY_NAME, &new).expect("a version").version.to_string();
+    let parts = [("name", NASTY_NAME), ("version", version.as_str())];
+    let route = "/models/{name}/{version}";
+    let top = world.shown(route, &parts, &[], Form::Html);
+    let download = Query::default().with("name", NASTY_NAME).with("version", &version);
+    let link = |path: &str| download.with("path", path).link("/model-versions/get-artifact").replace('&', "&amp;");
+    assert!(top.contains(&link("MLmodel")) && top.contains("?folder=data#files"), "{top}");
+    let folder = world.shown(route, &parts, &[("folder", "data/")], Form::Html);
+    assert!(folder.contains(&link("data/a b&c.bin")) && !folder.contains(&link("MLmodel")), "{folder}");
+    for bad in ["..", "/etc", "a/../b"] {
+        let refused = world.ask(Method::Get, route, &parts, &[("folder", bad)], Form::Html, &Viewer::anybody());
+        assert_eq!(refused.expect_err("no folder").kind, FaultKind::BadRequest, "{bad}");
+    }
+}
+
+#[test]
 fn a_decision_without_a_reason_or_a_program_that_can_is_not_made() {
     let world = hostile();
     let post = |sent: &[(&str, &str)]| {

@@ -4,15 +4,16 @@ use maud::{Markup, html};
 use serde::Serialize;
 use serde_json::Value as Json;
 use stagewright_store::{
-    ArtifactKind, CHAMPION, ForeignState, JudgedAgainst, LifecycleStage, ModelVersion, Reference, Verdict,
-    VersionVerdict, proxied_path,
+    ArtifactKind, CHAMPION, JudgedAgainst, LifecycleStage, ModelVersion, Reference, VersionVerdict,
 };
 
 use super::contents::Contents;
+use super::effects::unapproved;
 use super::model::{edit, edit_forms, measured_line};
 use super::parts::{
     client_mark, digest, if_there, model_link, model_path, stage_mark, verdict_mark, version_of, version_path, who,
 };
+use super::version_files::Files;
 use crate::answer::{Answer, Request, View};
 use crate::fault::Fault;
 use crate::markup::{badge, block, cell, facts, nothing};
@@ -24,8 +25,6 @@ use crate::text::{bytes, count, counted, difference, duration, number, number_ce
 /// The artifact with the evaluation report, and the most bytes of it that are read.
 const EVALUATION: &str = "evaluation.evaluation";
 const MOST_REPORT: usize = 8 << 20;
-/// The files of a client's version that are listed.
-const FILES: usize = 200;
 
 #[derive(Serialize)]
 struct VersionPage {
@@ -39,14 +38,33 @@ struct VersionPage {
     /// How the last verdict that measured compared the version with the champion.
     compared: Option<Compared>,
     components: Option<Vec<TrustedComponent>>,
-    /// The files of a client's version, and whether they are what they were.
-    files: Option<Files>,
+    files: Files,
+    /// Why it cannot be promoted now.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_promotable: Option<NotPromotable>,
     #[serde(skip)]
     done: Option<String>,
     #[serde(skip)]
     can_edit: bool,
     #[serde(skip)]
     can_decide: bool,
+}
+
+/// Why a version cannot be promoted.
+#[derive(Serialize)]
+struct NotPromotable {
+    reason: String,
+    /// The way out of that.
+    hint: String,
+}
+
+impl NotPromotable {
+    /// Returns why a pipeline's version cannot; `None` of the champion, too.
+    fn of(version: &ModelVersion, champion: Option<u32>) -> Option<Self> {
+        let is_asked = version.foreign.is_none() && champion != Some(version.version);
+        let (reason, hint) = is_asked.then(|| unapproved(version, champion)).flatten()?;
+        Some(Self { reason, hint })
+    }
 }
 
 /// A comparison with the champion, from the evaluation report.
@@ -68,32 +86,21 @@ struct Difference {
     method: String,
 }
 
-#[derive(Serialize)]
-struct Files {
-    state: &'static str,
-    entries: Vec<FileRow>,
-    has_more: bool,
-}
-
-#[derive(Serialize)]
-struct FileRow {
-    place: String,
-    bytes: Option<u64>,
-}
-
 pub(super) fn version(site: &Site<'_>, request: &Request<'_>) -> Result<Answer, Fault> {
     let version = version_of(site, request)?;
     let model = site.registry.model(&version.model)?;
     let may = |level| request.viewer.may(level, Resource::Model(&version.model));
+    let champion = super::parts::champion_of(&model);
     let of_pipeline = site.pipelines.filter(|_| version.foreign.is_none());
     let page = VersionPage {
-        champion: super::parts::champion_of(&model),
+        champion,
         contents: Contents::of(&version),
         verdicts: site.registry.verdicts(&version.model, version.version)?,
         measured: of_pipeline.and_then(|it| if_there("intervals", it.measured(&version, patience()))),
         compared: report(site, &version).map(|report| Compared::of(&report)),
         components: of_pipeline.and_then(|it| if_there("components", it.components(&version))),
-        files: files(site, &version)?,
+        files: Files::of(site, &version, request)?,
+        not_promotable: NotPromotable::of(&version, champion),
         done: super::change::done(request, &model),
         can_edit: may(Level::Edit),
         can_decide: may(Level::Manage) && of_pipeline.is_some(),
@@ -131,23 +138,6 @@ impl Compared {
     }
 }
 
-fn files(site: &Site<'_>, version: &ModelVersion) -> Result<Option<Files>, Fault> {
-    let Some(foreign) = &version.foreign else { return Ok(None) };
-    let state = match site.registry.foreign_state(&version.model, version.version)? {
-        ForeignState::Unverified => "unverified",
-        ForeignState::Verified => "verified",
-        ForeignState::Changed => "changed",
-    };
-    let mut entries = match proxied_path(&foreign.location) {
-        Some(folder) => site.registry.client_files(&folder, None, FILES + 1)?,
-        None => Vec::new(),
-    };
-    let has_more = entries.len() > FILES;
-    entries.truncate(FILES);
-    let entries = entries.iter().map(|entry| FileRow { place: entry.place(), bytes: entry.bytes }).collect();
-    Ok(Some(Files { state, entries, has_more }))
-}
-
 impl View for VersionPage {
     fn title(&self) -> String {
         format!("{} version {}", self.version.model, self.version.version)
@@ -182,7 +172,7 @@ impl View for VersionPage {
             (self.signature())
             (self.origin())
             (self.limits())
-            (self.files())
+            (self.files.markup(version))
             @if self.can_edit { (edit_forms(&model_path(&version.model), Some((version.version, self.stages())), &version.description)) }
         }
     }
@@ -209,7 +199,7 @@ impl VersionPage {
             @if version.foreign.is_none() {
                 div.controls {
                     @if self.can_decide && version.stage != LifecycleStage::Production {
-                        a.button.main[version.verdict == Some(Verdict::Approved)] href=(ask("promote")) { "Promote…" }
+                        @if self.not_promotable.is_none() { a.button.main href=(ask("promote")) { "Promote…" } }
                         a.button href=(ask("approve")) { "Approve…" }
                         a.button href=(ask("reject")) { "Reject…" }
                     }
@@ -221,6 +211,9 @@ impl VersionPage {
                     a.button href={ (path) "/card" } { "Model card" }
                     a.button href={ (path) "/lineage" } { "Lineage" }
                     a.button href={ (path) "/provenance" } { "Provenance" }
+                }
+                @if let Some(why) = self.not_promotable.as_ref().filter(|_| self.can_decide) {
+                    p.note { "It cannot be promoted now. " (cell(&why.reason)) " " (cell(&why.hint)) }
                 }
             }
         }
@@ -408,38 +401,6 @@ impl VersionPage {
             }
         }
     }
-
-    fn files(&self) -> Markup {
-        html! {
-            h2 { "Files" }
-            @if let Some(files) = &self.files {
-                p {
-                    @match files.state {
-                        "verified" => { (badge("good", "✓ verified")) " The files are those that this server first saw." },
-                        "changed" => { (badge("bad", "✗ changed")) " The files differ from those that this server first saw." },
-                        _ => { (badge("warn", "unverified")) " This server has seen no file of this version." },
-                    }
-                }
-                @if !files.entries.is_empty() {
-                    div.wide { table {
-                        thead { tr { th { "File" } th.number { "Size" } } }
-                        tbody { @for entry in &files.entries { (file_row(entry)) } }
-                    } }
-                }
-                @if files.has_more { p.note { "There are more files." } }
-            } @else {
-                div.wide { table {
-                    thead { tr { th { "Artifact" } th { "Kind" } th { "SHA-256" } th { "Needed to predict" } } }
-                    tbody { @for it in &self.version.references { tr {
-                        td { (cell(&it.role)) }
-                        td { (it.kind.to_string()) }
-                        td { (digest(&it.digest.to_string())) }
-                        td { @if it.needed { "yes" } @else { span.soft { "no" } } }
-                    } } }
-                } }
-            }
-        }
-    }
 }
 
 impl Compared {
@@ -455,15 +416,6 @@ impl Compared {
                 }
             }
             @for caveat in &self.caveats { p.warning { (cell(caveat)) } }
-        }
-    }
-}
-
-fn file_row(entry: &FileRow) -> Markup {
-    html! {
-        tr {
-            td.text { (cell(&entry.place)) }
-            td.number { @if let Some(size) = entry.bytes { (bytes(size)) } }
         }
     }
 }

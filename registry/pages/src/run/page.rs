@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use serde::Serialize;
 use stagewright_store::search::{Entity, Filter, Key, OrderBy};
-use stagewright_store::{Page, Run, RunColumns, RunStatus, StageRecord, ViewType};
+use stagewright_store::{PARENT_TAG, Page, Run, RunColumns, RunStatus, StageRecord, ViewType};
 use stagewright_text::Untrusted;
 
 use super::files::{self, Entry, Folder};
@@ -22,8 +22,6 @@ use crate::runs::{RunItem, chart, curve_of_run, item, run_table, status};
 use crate::site::Site;
 use crate::text::{self, Number};
 
-/// The tag of a nested run, which names the run around it: MLflow's.
-const PARENT_TAG: &str = "mlflow.parentRunId";
 /// The tag with which clients describe a run.
 const NOTE_TAG: &str = "mlflow.note.content";
 /// The most nested runs on the page.

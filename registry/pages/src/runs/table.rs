@@ -32,6 +32,9 @@ pub(crate) struct RunItem {
     pub(crate) started_ms: i64,
     pub(crate) ended_ms: Option<i64>,
     pub(crate) is_deleted: bool,
+    /// The run that it is nested in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) parent: Option<String>,
     /// The values of the page's columns, in their order.
     pub(crate) values: Vec<Option<Value>>,
 }
@@ -122,7 +125,6 @@ pub(crate) fn item(row: RunRow) -> RunItem {
     let metrics = row.metrics.into_iter().map(|value| value.map(|value| Value::Number(Number(value))));
     let texts = row.parameters.into_iter().chain(row.tags).map(|value| value.map(Value::Text));
     RunItem {
-        run_id: row.run_id.to_string(),
         name: row.name,
         pipeline: (!row.pipeline.is_empty()).then_some(row.pipeline),
         experiment_id: row.experiment_id,
@@ -132,7 +134,9 @@ pub(crate) fn item(row: RunRow) -> RunItem {
         started_ms: row.started_ms,
         ended_ms: row.ended_ms,
         is_deleted: row.is_deleted,
+        parent: row.parent.filter(|parent| *parent != row.run_id).map(|parent| parent.to_string()),
         values: metrics.chain(texts).collect(),
+        run_id: row.run_id.to_string(),
     }
 }
 
@@ -167,6 +171,12 @@ pub(crate) fn run_table(runs: &[RunItem], columns: &RunColumns) -> Markup {
             }
         }
     }
+}
+
+/// Returns the mark of a nested run, which leads to the run around it.
+fn nested_mark(parent: &str) -> Markup {
+    let says = format!("Nested in run {}", parent.get(..8).unwrap_or(parent));
+    html! { a.nested href={ "/runs/" (parent) } title=(says) aria-label=(says) { "↳" } }
 }
 
 /// Returns how long a run took.
@@ -358,7 +368,10 @@ impl RunsView {
                     input type="checkbox" name="run" value=(run.run_id)
                         aria-label={ "Select " (Untrusted::new(&run.name).cut(60)) };
                 }
-                td { a href={ "/runs/" (run.run_id) } { (cell(&run.name)) } }
+                td {
+                    @if let Some(parent) = &run.parent { (nested_mark(parent)) " " }
+                    a href={ "/runs/" (run.run_id) } { (cell(&run.name)) }
+                }
                 td { (status(run.status)) @if run.is_deleted { " " (badge("plain", "deleted")) } }
                 td.nowrap { (text::time(run.started_ms)) }
                 td.number { (took(run)) }

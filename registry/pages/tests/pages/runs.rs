@@ -30,6 +30,27 @@ fn runs_are_searched_sorted_and_shown_with_the_chosen_columns() {
 }
 
 #[test]
+fn a_nested_run_has_a_mark_that_leads_to_the_run_around_it() {
+    let world = World::new();
+    let outer = world.run("outer", &[], &[]);
+    let tagged = |name: &str, parent: &str| {
+        let tags = vec![("mlflow.parentRunId".to_owned(), parent.to_owned())];
+        let run = NewRun { name: name.into(), experiment: "demo".into(), tags, ..NewRun::default() };
+        world.home.registry.begin_run(&run).expect("a run")
+    };
+    tagged("inner", outer.as_str());
+    tagged("odd", "\"><script>");
+    let runs = world.json("/runs?order=run_name+ASC")["runs"].as_array().cloned().expect("runs");
+    let parents: Vec<_> = runs.iter().map(|run| (run["name"].as_str().expect("a name"), &run["parent"])).collect();
+    let none = serde_json::Value::Null;
+    let own = serde_json::json!(outer.as_str());
+    assert_eq!(parents, [("inner", &own), ("odd", &none), ("outer", &none)]);
+    let page = world.get("/runs").text;
+    assert_eq!(page.matches("class=\"nested\"").count(), 1, "{page}");
+    assert!(page.contains(&format!("<a class=\"nested\" href=\"/runs/{outer}\"")), "{page}");
+}
+
+#[test]
 fn a_wrong_search_is_explained_beside_its_text() {
     let world = World::new();
     let page = world.get("/runs?filter=metrics.auc+%3E");
