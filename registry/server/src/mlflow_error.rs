@@ -210,6 +210,11 @@ fn words_of_mlflow(error: &StoreError) -> Option<String> {
         StoreError::Tracking(TrackingError::NoLoggedModel { model_id }) => {
             format!("Logged model with ID '{model_id}' not found.")
         }
+        StoreError::IsChampion { .. } => {
+            let text = error.to_string();
+            let what = text.split("\nhint:").next().unwrap_or_default();
+            format!("{what}. Move another version to the stage Production first.")
+        }
         // The database's own words may name hosts and users, and a path is of no use to a client.
         StoreError::Database { action, .. } => format!("cannot {action}: the registry failed"),
         StoreError::Io { action, source, .. } => format!("the server cannot {action} a file: {source}"),
@@ -331,6 +336,9 @@ mod tests {
         let error = MlflowError::from(StoreError::NoRun { id: "0a".into() });
         let unknown = (error.code, error.message.as_str());
         assert_eq!(unknown, (ErrorCode::ResourceDoesNotExist, "Run with id=0a not found"));
+        let champion = StoreError::IsChampion { model: "churn".into(), version: 2, action: "deleted" };
+        let told = MlflowError::from(champion).message;
+        assert!(told.contains("cannot be deleted. Move another version") && !told.contains("hint"), "{told}");
         let error = MlflowError::from(StoreError::BadName { what: "alias", name: "a b".into() });
         assert!(!error.message.contains("hint"), "{error}");
     }

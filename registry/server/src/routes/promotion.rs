@@ -25,6 +25,8 @@ pub(super) fn promote(context: &Context, model: &str, version: u32) -> Result<()
         return Err(MlflowError::new(ErrorCode::PermissionDenied, message));
     };
     let why = Because { actor: context.name(), reason: REASON };
+    // Says that there is no such version, in MLflow's words.
+    context.registry.version(model, version)?;
     let promoted = || pipelines.promote(model, version, None, why).map_err(|fault| told(model, version, fault));
     context.pool.at_length(promoted)
 }
@@ -32,7 +34,15 @@ pub(super) fn promote(context: &Context, model: &str, version: u32) -> Result<()
 /// Returns what a client is told of a promotion that failed.
 fn told(model: &str, version: u32, fault: PipelineFault) -> MlflowError {
     match fault {
-        PipelineFault::Refused(reason) => MlflowError::invalid(reason.split("\nhint:").next().unwrap_or_default()),
+        // The hint names commands of this program, which the client may not have. The page tells
+        // the same, with the way out.
+        PipelineFault::Refused(reason) => {
+            let reason = reason.split("\nhint:").next().unwrap_or_default();
+            let page = stagewright_pages::version_path(model, version);
+            MlflowError::invalid(format!(
+                "{reason}. The server's page {page} says what can be done: whoever manages the model may approve it there."
+            ))
+        }
         PipelineFault::Busy(reason) => {
             tracing::warn!("version {version} of model `{model}` is not promoted now: {reason}");
             let message = "the version cannot be promoted now; the server's log tells why";
@@ -53,7 +63,9 @@ mod tests {
     fn a_client_is_told_a_refusal_and_no_word_of_a_failure() {
         let told = |fault| told("churn", 1, fault);
         let refused = told(PipelineFault::Refused("it is rejected\nhint: train again".into()));
-        assert_eq!((refused.code, refused.message.as_str()), (ErrorCode::InvalidParameterValue, "it is rejected"));
+        assert_eq!(refused.code, ErrorCode::InvalidParameterValue);
+        assert!(refused.message.starts_with("it is rejected. The server's page /models/churn/1 says"), "{refused}");
+        assert!(!refused.message.contains("hint"), "{refused}");
         let secret = || "no bucket `secret` at https://inside".to_owned();
         let busy = told(PipelineFault::Busy(secret()));
         assert_eq!(busy.code, ErrorCode::TemporarilyUnavailable);
