@@ -23,7 +23,7 @@ pub(crate) struct Facts {
     pub of_target: bool,
     /// Whether it is computed from rows of all times.
     pub of_all_time: bool,
-    /// Whether it was made in rows that the target chose, so that it may tell which rows these were.
+    /// Whether it was made in rows that the target chose, so that it may tell which rows they are.
     pub of_chosen_rows: bool,
 }
 
@@ -55,7 +55,7 @@ impl Facts {
     }
 }
 
-/// What a choice or an order of rows tells.
+/// The knowledge that a choice or an order of rows gives away.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Told {
     /// Whether it tells the target.

@@ -21,7 +21,7 @@ const ROW: &str = "\u{1}row";
 /// The time of the other table's row.
 const TIME_OF_OTHER: &str = "\u{1}time";
 
-/// What a join found, for people.
+/// The counts of a join, for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Joined {
     /// The rows of the table before.
@@ -181,7 +181,7 @@ struct Adding<'a> {
     /// Columns that are not added unless they are named.
     not_added: &'a [String],
     prefix: &'a str,
-    /// What the search tells, beside the keys.
+    /// The knowledge that the search gives away, beside that of the keys.
     told: Told,
 }
 

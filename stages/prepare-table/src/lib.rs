@@ -4,8 +4,8 @@
 //! Two rules keep the answer out of the features. They are about columns, so that no operation can
 //! forget them ([`leaks`]):
 //!
-//! - A column that is computed from the target has a name that begins with `target_`. The host tells
-//!   which input column the target is.
+//! - A column that is computed from the target has a name that begins with `target_`. The host
+//!   tells which input column the target is.
 //! - A column that is computed from rows of all times, and is in rows that have a time, has a name
 //!   that begins with `all_time_`.
 //!

@@ -156,8 +156,8 @@ pub struct Join {
     /// The treatment of a key that the other table has more than once.
     #[serde(default)]
     pub duplicates: Duplicates,
-    /// Whether what the other table says was known at all times, as a date of birth is. Otherwise, if
-    /// both tables have times and none is in `on`, its rows may be later ones, and the names of the
+    /// Whether the other table was known at all times, as a date of birth is. Otherwise, if both
+    /// tables have times and none is in `on`, its rows may be later ones, and the names of the
     /// added columns begin with `all_time_`.
     #[serde(default)]
     pub timeless: bool,

@@ -25,11 +25,11 @@ pub(crate) struct Join {
     pub at: String,
     /// The other table.
     pub with: String,
-    /// What it found.
+    /// Its counts.
     pub joined: Joined,
 }
 
-/// What the steps made.
+/// The result of the steps.
 pub(crate) struct Prepared {
     /// The table of the last step.
     pub table: Frame,
