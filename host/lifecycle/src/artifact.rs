@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use serde::de::DeserializeOwned;
 use stagewright_data::{Signature, Task};
-use stagewright_evaluation::report::{EvaluationReport, ValidationReport};
+use stagewright_evaluation::report::{EvaluationReport, PreparationReport, ValidationReport};
 use stagewright_manifest::World;
 use stagewright_store::{ArtifactStore, Blob, Digest, Table};
 
@@ -103,7 +103,11 @@ pub(crate) type FeatureImportance = Vec<(String, f64)>;
 pub(crate) const SIGNATURE: Artifact<Json<Signature>> = Artifact::new(names::SIGNATURE);
 pub(crate) const TABLE: Artifact<Table> = Artifact::new(names::TABLE);
 pub(crate) const RESPONSE: Artifact<Blob> = Artifact::new(names::RESPONSE);
+pub(crate) const OBJECTS: Artifact<Blob> = Artifact::new(names::OBJECTS);
 pub(crate) const SEGMENT_LIST: Artifact<Json<Segments>> = Artifact::new(names::SEGMENT_LIST);
+
+pub(crate) const PREPARATION_FIGURES: Artifact<Json<PreparationReport>> = Artifact::new(names::PREPARATION_FIGURES);
+pub(crate) const PREPARATION_REPORT: Artifact<Html> = Artifact::new(names::PREPARATION_REPORT);
 
 pub(crate) const FINDINGS: Artifact<Json<ValidationReport>> = Artifact::new(names::FINDINGS);
 pub(crate) const VALIDATION_REPORT: Artifact<Html> = Artifact::new(names::VALIDATION_REPORT);

@@ -30,7 +30,7 @@ impl fmt::Display for ArtifactName {
     }
 }
 
-use World::{Evaluation, Ingestion, Promotion, Training, Transformation, Validation};
+use World::{Evaluation, Ingestion, Preparation, Promotion, Training, Transformation, Validation};
 
 /// The columns of [`TABLE`]: their types and roles.
 pub const SIGNATURE: ArtifactName = ArtifactName::new(Ingestion, "signature");
@@ -38,8 +38,16 @@ pub const SIGNATURE: ArtifactName = ArtifactName::new(Ingestion, "signature");
 pub const TABLE: ArtifactName = ArtifactName::new(Ingestion, "table");
 /// The response of the server that [`TABLE`] comes from.
 pub const RESPONSE: ArtifactName = ArtifactName::new(Ingestion, "response");
+/// The objects that [`RESPONSE`] was read from, a line of JSON each: key, size, ETag, version and
+/// digest.
+pub const OBJECTS: ArtifactName = ArtifactName::new(Ingestion, "objects");
 /// The list of segments that the rows of [`TABLE`] were divided into.
 pub const SEGMENT_LIST: ArtifactName = ArtifactName::new(Ingestion, "segments");
+
+/// The figures of a preparation about its table, as JSON, if it has any.
+pub const PREPARATION_FIGURES: ArtifactName = ArtifactName::new(Preparation, "figures");
+/// [`PREPARATION_FIGURES`] as a page.
+pub const PREPARATION_REPORT: ArtifactName = ArtifactName::new(Preparation, "report");
 
 /// The checks of the validation stage and their results.
 pub const FINDINGS: ArtifactName = ArtifactName::new(Validation, "findings");

@@ -7,14 +7,14 @@
 
 mod exact_limits;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use stagewright_data::{Literal, Signature, Source, SourceUri, SplitPlan, Task, TaskKind};
+use stagewright_data::{Compression, CsvOptions, Dialect, Literal, Signature, Source, SourceUri, SplitPlan, Task, TaskKind};
 use stagewright_evaluation::gates::Gates;
 use stagewright_evaluation::report;
-use stagewright_manifest::{Limits, NullPolicy, StepId, World};
-use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, LogLine, MetricRecord, Schema};
+use stagewright_manifest::{Limits, NullPolicy, Requirements, StepId, World};
+use stagewright_store::{ArtifactKind, ArtifactRecord, Digest, LogLine, MetricRecord, Role, Schema};
 
 use crate::fault::StageFault;
 use crate::overlap::Overlap;
@@ -32,6 +32,8 @@ pub const CONTRACT: &str = "0.2.0";
 
 /// The content of a source.
 pub(crate) const SOURCE: &str = "source";
+/// The list of the objects that the content of a source was read from.
+pub(crate) const SOURCE_OBJECTS: &str = "source-objects";
 /// The prefix of the roles of a preparation's inputs. The name in the manifest follows it.
 pub(crate) const NAMED_INPUT: &str = "input.";
 /// A file with a split that was made elsewhere.
@@ -119,7 +121,7 @@ pub struct GuestSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputRef {
     /// Its role: `STAGE.NAME` for an artifact of the run, `input.NAME` for a named input of the
-    /// manifest, or `source`, `split-file` or `champion.NAME`.
+    /// manifest, or `source`, `source-objects`, `split-file` or `champion.NAME`.
     pub role: String,
     /// The kind of artifact.
     pub kind: ArtifactKind,
@@ -191,6 +193,9 @@ pub struct IngestionWork {
     pub null_values: Vec<String>,
     /// The name of the target; `None` if no model is trained on this table itself.
     pub target: Option<String>,
+    /// What the table must at least be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requirements: Option<Requirements>,
 }
 
 /// The work of the host in preparation. The tables are the inputs `input.NAME`.
@@ -200,6 +205,10 @@ pub struct PreparationWork {
     pub signature: Option<Signature>,
     /// The name of the target; `None` if no model is trained on this table itself.
     pub target: Option<String>,
+    /// The roles that the manifest declares, by the names of columns. The input tables are shown
+    /// with them. Older invocations have none.
+    #[serde(default)]
+    pub roles: BTreeMap<String, Role>,
 }
 
 /// The division of a table into segments.
@@ -232,9 +241,33 @@ pub enum SourceFormat {
         delimiter: u8,
         /// Whether the first line names the columns.
         header: bool,
+        /// How it is compressed; `None` for what the name of the file tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        compression: Option<Compression>,
+        /// What deviates from plain CSV.
+        #[serde(default, skip_serializing_if = "Dialect::is_plain")]
+        dialect: Dialect,
+    },
+    /// Text with an object on each line.
+    Jsonl {
+        /// How it is compressed; `None` for what the name of the file tells.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        compression: Option<Compression>,
     },
     /// A Parquet file.
     Parquet,
+    /// An Arrow IPC file or stream.
+    Arrow,
+    /// A pack: an archive of parts, all in one format, that are read as one table.
+    Pack {
+        /// The format of every part.
+        of: Box<SourceFormat>,
+    },
+    /// Rows of a PostgreSQL server, as the host kept them.
+    PostgresRows {
+        /// What the server was asked for.
+        rows: AskedRows,
+    },
     /// An SQLite database, of which all rows of one table are read.
     Table {
         /// The table's name.
@@ -249,14 +282,38 @@ pub enum SourceFormat {
     },
 }
 
+/// What a server was asked for. The rows are an input of their own.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum AskedRows {
+    /// All rows of a table.
+    Table {
+        /// The table, with its schema if that is named.
+        table: String,
+    },
+    /// The result of a query.
+    Query {
+        /// One `SELECT` statement.
+        query: String,
+        /// The values of its `$1`, `$2`, ..., in order.
+        parameters: Vec<Literal>,
+    },
+}
+
 impl SourceFormat {
     /// Returns the source at a path.
     pub fn at(&self, path: std::path::PathBuf) -> Source {
         match self {
-            Self::Csv { delimiter, header } => {
-                Source::new(SourceUri::Csv { path, delimiter: Some(*delimiter), header: Some(*header) })
+            Self::Csv { delimiter, header, compression, dialect } => {
+                let (delimiter, header, dialect) = (Some(*delimiter), Some(*header), dialect.clone());
+                let options = CsvOptions { delimiter, header, compression: *compression, dialect };
+                Source::new(SourceUri::Csv { path, options })
             }
+            Self::Jsonl { compression } => Source::new(SourceUri::Jsonl { path, compression: *compression }),
+            Self::Arrow => Source::new(SourceUri::Arrow { path }),
             Self::Parquet => Source::new(SourceUri::Parquet { path }),
+            Self::PostgresRows { .. } => Source::new(SourceUri::PostgresRows { path }),
+            Self::Pack { of } => of.at(path).packed(),
             Self::Table { table } => Source::new(SourceUri::Sqlite { path, table: Some(table.clone()) }),
             Self::Query { query, parameters } => {
                 Source::new(SourceUri::Sqlite { path, table: None }).with_query(query.clone(), parameters.clone())
@@ -414,8 +471,29 @@ mod tests {
     #[test]
     fn every_work_is_read_as_it_was_written() {
         let readings = [
-            SourceFormat::Csv { delimiter: b'&', header: false },
+            SourceFormat::Csv {
+                delimiter: b'&',
+                header: false,
+                compression: None,
+                dialect: Dialect { decimal: Some(','), null_words: vec!["NA".to_owned()], ..Dialect::default() },
+            },
+            SourceFormat::Csv {
+                delimiter: b',',
+                header: true,
+                compression: Some(Compression::Zstd),
+                dialect: Dialect::default(),
+            },
+            SourceFormat::Jsonl { compression: Some(Compression::Gzip) },
             SourceFormat::Parquet,
+            SourceFormat::Arrow,
+            SourceFormat::Pack { of: Box::new(SourceFormat::Csv { delimiter: b';', header: true, compression: None, dialect: Dialect::default() }) },
+            SourceFormat::PostgresRows { rows: AskedRows::Table { table: "sales.orders".to_owned() } },
+            SourceFormat::PostgresRows {
+                rows: AskedRows::Query {
+                    query: "SELECT $1".to_owned(),
+                    parameters: vec![Literal::Boolean(false), Literal::Integer(1), Literal::Float(0.1), Literal::Text("x".to_owned())],
+                },
+            },
             SourceFormat::Table { table: "a#b".to_owned() },
             SourceFormat::Query {
                 query: "SELECT ?".to_owned(),
@@ -431,10 +509,16 @@ mod tests {
         for reading in readings {
             let source = Some(SourceWork { name: "rows".to_owned(), reading });
             let (null_values, target) = (vec![String::new(), " ".to_owned()], Some("y".to_owned()));
-            let work = Work::Ingestion(IngestionWork { source, signature: None, null_values, target });
+            let requirements = Some(Requirements {
+                min_rows: Some(7),
+                min_span: Some(Duration::from_secs(86_400)),
+                max_age: None,
+                time: Some("at".to_owned()),
+            });
+            let work = Work::Ingestion(IngestionWork { source, signature: None, null_values, target, requirements });
             assert_eq!(again(&work), work);
         }
-        let work = Work::Preparation(PreparationWork { signature: None, target: Some("y".to_owned()) });
+        let work = Work::Preparation(PreparationWork { signature: None, target: Some("y".to_owned()), roles: BTreeMap::new() });
         assert_eq!(again(&work), work);
         for split in
             [None, Some(SplitPlan { method: SplitMethod::Hash, test: 0.1, validation: 1.0 / 3.0, seed: u64::MAX })]

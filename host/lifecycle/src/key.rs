@@ -74,15 +74,20 @@ fn keyed_guest(guest: &GuestSpec) -> Value {
 
 fn keyed_work(work: &Work) -> Value {
     match work {
-        Work::Ingestion(IngestionWork { source, signature, null_values, target }) => {
+        Work::Ingestion(IngestionWork { source, signature, null_values, target, requirements }) => {
             let source =
                 source.as_ref().map(|SourceWork { name, reading }| json!({ "name": name, "reading": reading }));
-            json!({ "ingestion": {
+            let mut keyed = json!({ "ingestion": {
                 "source": source, "signature": signature, "null_values": null_values, "target": target
-            } })
+            } });
+            // A table that met other requirements may not meet these.
+            if let Some(requirements) = requirements {
+                keyed["ingestion"]["requirements"] = json!(requirements);
+            }
+            keyed
         }
-        Work::Preparation(PreparationWork { signature, target }) => {
-            json!({ "preparation": { "signature": signature, "target": target } })
+        Work::Preparation(PreparationWork { signature, target, roles }) => {
+            json!({ "preparation": { "signature": signature, "target": target, "roles": roles } })
         }
         // The bound on the number of segments can end a step, but does not change the result of one
         // that completes.

@@ -5,9 +5,10 @@ use stagewright_evaluation::difference::MetricDifference;
 use stagewright_evaluation::metrics::MetricSet;
 use stagewright_evaluation::report::{EvaluationReport, Reason, Verdict};
 use stagewright_manifest::{StepId, World};
-use stagewright_store::{ArtifactRecord, StageRecord};
+use stagewright_store::{ArtifactRecord, LogLine, StageRecord};
 
 use crate::invocation::{Invocation, Outcome, Usage};
+use crate::observer::Level;
 
 /// An artifact by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -44,6 +45,9 @@ pub struct StageSummary {
     pub cached_from: Option<String>,
     /// The artifacts that it made.
     pub artifacts: Vec<ArtifactSummary>,
+    /// What its component warned of, such as rows that a join left without a partner.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// Its invocation.
     pub invocation: Option<Invocation>,
 }
@@ -171,9 +175,14 @@ impl StageSummary {
             cached: record.cached_from.is_some(),
             cached_from: record.cached_from.as_ref().map(ToString::to_string),
             artifacts: outcome.outputs.iter().map(artifact).collect(),
+            warnings: outcome.logs.iter().filter(|line| warns(line)).map(|line| line.message.clone()).collect(),
             invocation,
         }
     }
+}
+
+fn warns(line: &LogLine) -> bool {
+    line.level == Level::Warn.name()
 }
 
 impl EvaluationSummary {

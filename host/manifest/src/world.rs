@@ -52,7 +52,7 @@ pub struct Contract {
     pub reads_sources: bool,
     /// The inputs that come from earlier steps.
     pub inputs: &'static [Port],
-    /// The inputs whose names the manifest chooses, at least one of them.
+    /// The inputs whose names the manifest chooses; at least one of them, if `inputs` is empty.
     pub named_inputs: Option<Port>,
     /// The names of the artifacts that the stage makes.
     pub outputs: &'static [&'static str],
@@ -94,7 +94,7 @@ pub const WORLDS: &[Contract] = &[
         reads_sources: true,
         inputs: &[],
         named_inputs: None,
-        outputs: &["response", "signature", "table"],
+        outputs: &["objects", "response", "signature", "table"],
         rows_are_the_sources: true,
         is_required: true,
         is_learnt: false,
@@ -109,7 +109,7 @@ pub const WORLDS: &[Contract] = &[
         reads_sources: false,
         inputs: &[],
         named_inputs: Some(Port { name: "", ..TABLE }),
-        outputs: &["signature", "table"],
+        outputs: &["figures", "report", "signature", "table"],
         // Faults name rows of several tables.
         rows_are_the_sources: false,
         is_required: false,
@@ -119,12 +119,13 @@ pub const WORLDS: &[Contract] = &[
         world: World::Validation,
         name: "validation",
         exports: &["validate"],
-        optional: &[],
+        optional: &["assess"],
         imports: &["tables", "tracking"],
         limits: Limits::of_findings,
         reads_sources: false,
         inputs: &[TABLE],
-        named_inputs: None,
+        // The other tables that it compares with.
+        named_inputs: Some(Port { name: "", ..TABLE }),
         outputs: &["findings", "report"],
         rows_are_the_sources: true,
         is_required: true,

@@ -38,10 +38,9 @@ impl StageRunner for Runtime {
         }
     }
 
-    fn prepare(&self, context: Arc<StageContext>, inputs: &[(String, Table)]) -> Result<Table, StageFault> {
+    fn prepare(&self, context: Arc<StageContext>, inputs: &[(String, View)]) -> Result<Table, StageFault> {
         let mut instance = self.instance(&context, None)?;
-        let lend =
-            |(name, table): &(String, Table)| Ok((name.clone(), instance.lend_table(View::whole(table.clone()))?));
+        let lend = |(name, table): &(String, View)| Ok((name.clone(), instance.lend_table(table.clone())?));
         let inputs = inputs.iter().map(lend).collect::<Result<Vec<_>, StageFault>>()?;
         let settings = instance.settings();
         match instance.call(ExportCall::Prepare { inputs, settings })? {
@@ -54,17 +53,29 @@ impl StageRunner for Runtime {
         &self,
         context: Arc<StageContext>,
         table: &Table,
+        references: &[(String, Table)],
         expected: &[Field],
     ) -> Result<(Vec<Check>, Vec<ColumnSummary>), StageFault> {
+        refuse_references(&context, references)?;
         let mut instance = self.instance(&context, None)?;
         let table = instance.lend_table(View::whole(table.clone()))?;
+        let lend =
+            |(name, table): &(String, Table)| Ok((name.clone(), instance.lend_table(View::whole(table.clone()))?));
+        let references = references.iter().map(lend).collect::<Result<Vec<_>, StageFault>>()?;
         let (expected, settings) = (batch::fields_out(expected), instance.settings());
-        let Reply::Findings(findings) = instance.call(ExportCall::Validate { table, expected, settings })? else {
-            return Err(instance.unexpected_reply("validate.validate"));
+        let call = match context.component.assesses {
+            true => ExportCall::Assess { table, references, expected, settings },
+            false => ExportCall::Validate { table, expected, settings },
+        };
+        let export = call.name();
+        let (findings, warnings) = match (instance.call(call)?, context.component.assesses) {
+            (Reply::Findings(findings), false) => (findings, Vec::new()),
+            (Reply::Assessment(assessment), true) => (assessment.findings, assessment.warnings),
+            _ => return Err(instance.unexpected_reply(export)),
         };
         context.on_behalf(|| {
-            let (checks, columns) = convert::findings_in(findings)
-                .map_err(|message| instance.contract_fault("validate.validate", message))?;
+            let (checks, columns) = convert::findings_in(findings, &warnings)
+                .map_err(|message| instance.contract_fault(export, message))?;
             // Findings are written to a document, so they count as output.
             instance.host().account.charge_output(convert::findings_bytes(&checks, &columns))?;
             Ok((checks, columns))
@@ -216,6 +227,17 @@ impl Runtime {
             _ => Err(instance.unexpected_reply("shards.plan-shards")),
         }
     }
+}
+
+/// Refuses other tables for a component that checks one alone.
+fn refuse_references(context: &StageContext, references: &[(String, Table)]) -> Result<(), StageFault> {
+    let Some((name, _)) = references.first().filter(|_| !context.component.assesses) else { return Ok(()) };
+    Err(StageFault::Parameter {
+        stage: context.world.into(),
+        parameter: format!("inputs.{name}"),
+        message: "the component checks one table alone: it does not export `assess`".to_owned(),
+        key: None,
+    })
 }
 
 /// The plan of a sharded training: the number of shards and their common data.

@@ -2,7 +2,9 @@
 
 use stagewright_evaluation::report::Verdict;
 use stagewright_lifecycle::summary::Summary;
+use stagewright_manifest::World;
 use stagewright_store::CHAMPION;
+use stagewright_text::Untrusted;
 
 use super::tables::{Cell, right, table};
 use super::units::{bytes, milliseconds};
@@ -49,9 +51,42 @@ pub(crate) fn show_summary(summary: &Summary) {
     if let Some(walls) = missing_walls(summary) {
         println!("walls: not around every stage stood {walls} (`stagewright doctor` says why)");
     }
+    show_limits(summary);
+    show_warnings(summary);
     show_metrics(summary);
     show_rows(summary);
     show_decision(summary);
+}
+
+/// Shows what preparations used of their limits, because they hold their tables in memory.
+fn show_limits(summary: &Summary) {
+    for stage in summary.stages.iter().filter(|stage| stage.world == World::Preparation) {
+        let Some(limits) = stage.invocation.as_ref().map(|invocation| &invocation.guest.limits) else { continue };
+        println!(
+            "{}: used {} of {} memory and {} of {} CPU time",
+            stage.name,
+            bytes(stage.usage.peak_memory_bytes),
+            bytes(limits.memory),
+            milliseconds(stage.usage.cpu_ms),
+            milliseconds(limits.cpu.as_secs_f64() * 1e3)
+        );
+    }
+}
+
+/// The most warnings of a stage that are shown; `runs show` has all.
+const WARNINGS: usize = 5;
+
+/// Shows what components warned of.
+fn show_warnings(summary: &Summary) {
+    for stage in &summary.stages {
+        for warning in stage.warnings.iter().take(WARNINGS) {
+            println!("{}: {}", stage.name, Untrusted::new(warning));
+        }
+        if stage.warnings.len() > WARNINGS {
+            let more = stage.warnings.len() - WARNINGS;
+            println!("{}: {more} more warnings (`stagewright runs show {}`)", stage.name, summary.run_id);
+        }
+    }
 }
 
 /// Returns the names of the walls that were missing around a stage, if any were.

@@ -1,5 +1,5 @@
-//! Reports, each as one HTML file and as JSON with the same numbers: validation, evaluation,
-//! [`comparison`] of models, and the model [`card`], which is also Markdown.
+//! Reports, each as one HTML file and as JSON with the same numbers: preparation, validation,
+//! evaluation, [`comparison`] of models, and the model [`card`], which is also Markdown.
 //!
 //! A page is self-contained: styles and drawings are inline, there are no scripts, and a content
 //! security policy forbids the network, whatever a stage wrote. Text of stages is made printable,
@@ -15,6 +15,7 @@ mod evaluation;
 mod json;
 mod page;
 mod pairs;
+mod preparation;
 mod provenance;
 mod subject;
 mod validation;
@@ -23,6 +24,7 @@ pub use crate::gates::Verdict;
 pub use comparison_details::ComparisonDetails;
 pub use evaluated_model::{Champion, Confusion, EvaluatedModel};
 pub use evaluation::{ComponentReport, EvaluationReport, PromotionDecision, Reason, ReportArtifact};
+pub use preparation::PreparationReport;
 pub use provenance::{Dataset, StageComponent, WorkingTree};
 pub use subject::{ReportComponent, ReportTable};
-pub use validation::{Check, ColumnSummary, FailingCell, ValidationReport};
+pub use validation::{Check, ColumnSummary, FailingCell, Severity, ValidationReport};

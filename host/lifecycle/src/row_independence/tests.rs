@@ -67,7 +67,7 @@ impl StageRunner for Fake {
         unreachable!("the check asks for nothing else")
     }
 
-    fn prepare(&self, _: Arc<StageContext>, _: &[(String, Table)]) -> Result<Table, StageFault> {
+    fn prepare(&self, _: Arc<StageContext>, _: &[(String, View)]) -> Result<Table, StageFault> {
         unreachable!("the check asks for nothing else")
     }
 
@@ -75,6 +75,7 @@ impl StageRunner for Fake {
         &self,
         _: Arc<StageContext>,
         _: &Table,
+        _: &[(String, Table)],
         _: &[Field],
     ) -> Result<(Vec<Check>, Vec<ColumnSummary>), StageFault> {
         unreachable!("the check asks for nothing else")
@@ -259,6 +260,7 @@ fn context(world: World) -> Arc<StageContext> {
             description,
             sharded: false,
             rebalances: false,
+            assesses: false,
             imports: Vec::new(),
             stubs: Vec::new(),
         }),

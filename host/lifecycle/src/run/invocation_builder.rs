@@ -51,14 +51,21 @@ pub(crate) fn invocation(
     let (work, mut inputs) = match step.world {
         _ if step.id.as_str() == SEGMENTS => (Work::Segments(segments(manifest)?), of(&[TABLE.name])?),
         World::Ingestion => {
-            let (work, input) = source::work(run, step, execution)?;
-            (Work::Ingestion(work), input.into_iter().collect())
+            let (work, inputs) = source::work(run, step, execution)?;
+            (Work::Ingestion(work), inputs)
         }
         World::Preparation => {
             let inputs = step.inputs.iter().map(|wanted| named_input(artifacts, wanted)).collect::<Result<_, _>>()?;
             (Work::Preparation(preparation(run, step)?), inputs)
         }
-        World::Validation => (Work::Validation, of(&[TABLE.name, SIGNATURE.name])?),
+        World::Validation => {
+            let mut inputs = of(&[TABLE.name, SIGNATURE.name])?;
+            let references = step.inputs.iter().filter(|wanted| wanted.name != "table");
+            for wanted in references {
+                inputs.push(named_input(artifacts, wanted)?);
+            }
+            (Work::Validation, inputs)
+        }
         World::Transformation => {
             let mut inputs = of(&[TABLE.name, SIGNATURE.name])?;
             inputs.extend(split_file(run, execution)?);
@@ -101,7 +108,7 @@ fn named_input(artifacts: &RunArtifacts, wanted: &Input) -> Result<InputRef, Run
 
 fn preparation(run: &Run, step: &Step) -> Result<PreparationWork, StageFault> {
     let (signature, target) = declared::declared(run, step)?;
-    Ok(PreparationWork { signature, target })
+    Ok(PreparationWork { signature, target, roles: declared::roles(run)? })
 }
 
 /// Returns the division of the table into segments.

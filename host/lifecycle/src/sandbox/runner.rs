@@ -30,19 +30,22 @@ pub trait StageRunner: Send + Sync {
         source: Option<&str>,
         sources: Arc<dyn Sources>,
     ) -> Result<Table, StageFault>;
-    /// Calls WIT `prepare.prepare`. The inputs are ordered by their names.
+    /// Calls WIT `prepare.prepare`. The inputs are ordered by their names, and show the roles that
+    /// the manifest declares.
     ///
     /// # Errors
     /// See [`StageRunner::ingest`].
-    fn prepare(&self, context: Arc<StageContext>, inputs: &[(String, Table)]) -> Result<Table, StageFault>;
-    /// Calls WIT `validate.validate`.
+    fn prepare(&self, context: Arc<StageContext>, inputs: &[(String, View)]) -> Result<Table, StageFault>;
+    /// Calls WIT `assess.assess` if the component exports it, or else `validate.validate`, which
+    /// takes no references. The references are ordered by their names.
     ///
     /// # Errors
-    /// See [`StageRunner::ingest`].
+    /// See [`StageRunner::ingest`]; a component without `assess` gets references.
     fn validate(
         &self,
         context: Arc<StageContext>,
         table: &Table,
+        references: &[(String, Table)],
         expected: &[Field],
     ) -> Result<(Vec<Check>, Vec<ColumnSummary>), StageFault>;
     /// Calls WIT `transform.fit`.

@@ -1,9 +1,10 @@
 //! Parts of tables that a stage may see, and models to be called.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use stagewright_data::Task;
-use stagewright_store::{Blob, Field, Schema, Table};
+use stagewright_store::{Blob, Field, Role, Schema, Table};
 
 use super::context::StageContext;
 
@@ -39,6 +40,17 @@ impl View {
             .unzip();
         let schema = Schema::new(fields).expect("a subset of a valid schema is valid");
         Self { table, columns, schema }
+    }
+
+    /// Returns the view with these roles, by the names of columns. Other columns keep theirs.
+    pub fn with_roles(mut self, roles: &BTreeMap<String, Role>) -> Self {
+        let told = |field: &Field| match roles.get(&field.name) {
+            Some(role) => field.clone().with_role(*role),
+            None => field.clone(),
+        };
+        let fields = self.schema.fields().iter().map(told).collect();
+        self.schema = Schema::new(fields).expect("the same columns in other roles are valid");
+        self
     }
 
     /// Returns the number of rows.

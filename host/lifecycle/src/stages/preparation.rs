@@ -1,25 +1,30 @@
 //! Preparation: several tables become one table, with the manifest's signature if a model is
 //! trained on it.
 //!
-//! The component gets whole tables by name. It decides neither on roles, which the manifest
-//! declares, nor on the split, which is made of the final table.
+//! The component gets whole tables by name, with the roles that the manifest declares, so that it
+//! can refuse to make features of the target. It decides neither on roles nor on the split, which
+//! is made of the final table.
 
 use std::collections::HashMap;
 
+use stagewright_evaluation::report::{PreparationReport, ReportTable};
 use stagewright_manifest::World;
 use stagewright_store::{Role, Table};
 
-use crate::artifact::{SIGNATURE, TABLE};
+use crate::artifact::{PREPARATION_FIGURES, PREPARATION_REPORT, SIGNATURE, TABLE};
 use crate::execution::{Execution, roles};
 use crate::fault::StageFault;
 use crate::invocation::PreparationWork;
 use crate::run_error::RunError;
+use crate::sandbox::View;
 use crate::stages::ingestion::signature_of;
 
 /// Prepares the table, and records its signature.
 pub(crate) fn run(work: &PreparationWork, execution: &mut Execution) -> Result<(), RunError> {
     let inputs = execution.named_tables()?;
     let roles = roles_of(work, &inputs);
+    let told = |(name, table): (String, Table)| (name, View::whole(table).with_roles(&work.roles));
+    let inputs: Vec<(String, View)> = inputs.into_iter().map(told).collect();
     let context = execution.context(roles.clone())?;
     let table = execution.session.sandbox.prepare(context, &inputs)?;
     refuse_other_roles(execution, &table, &roles)?;
@@ -34,7 +39,28 @@ pub(crate) fn run(work: &PreparationWork, execution: &mut Execution) -> Result<(
     };
     execution.put_json(&SIGNATURE, &signature)?;
     execution.put_table(&TABLE, &table);
-    Ok(())
+    report(&inputs, &table, execution)
+}
+
+/// Reports what the component says of its table, if it says anything.
+fn report(inputs: &[(String, View)], table: &Table, execution: &mut Execution) -> Result<(), RunError> {
+    let figures = execution.take_figures();
+    if figures.is_empty() {
+        return Ok(());
+    }
+    let described = |name: &str, table: &Table| ReportTable {
+        name: name.to_owned(),
+        digest: table.digest().to_string(),
+        rows: table.rows(),
+    };
+    let report = PreparationReport {
+        component: execution.report_component(),
+        inputs: inputs.iter().map(|(name, view)| described(name, &view.table)).collect(),
+        table: described("table", table),
+        figures,
+    };
+    execution.put_text(&PREPARATION_FIGURES, report.json())?;
+    execution.put_text(&PREPARATION_REPORT, report.html())
 }
 
 /// Returns the roles of the table's columns by name: those of the declared signature, or else those

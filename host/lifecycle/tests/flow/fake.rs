@@ -36,6 +36,8 @@ pub(crate) struct Call {
     pub export: &'static str,
     /// The columns that the call could see.
     pub columns: Vec<String>,
+    /// Those of them that were shown as the target.
+    pub targets: Vec<String>,
 }
 
 /// The way a call ends.
@@ -117,6 +119,7 @@ pub(crate) fn component(world: World, name: &str) -> Component {
         },
         sharded: false,
         rebalances: true,
+        assesses: true,
         imports: Vec::new(),
         stubs: Vec::new(),
     }
@@ -203,7 +206,9 @@ impl Fake {
         let step = seen.at_work.get(&std::thread::current().id()).copied().flatten();
         let number = seen.calls.len();
         let columns = shown.iter().flat_map(|schema| names(schema)).collect();
-        seen.calls.push(Call { step, export, columns });
+        let fields = shown.iter().flat_map(|schema| schema.fields());
+        let targets = fields.filter(|field| field.role == Role::Target).map(|field| field.name.clone()).collect();
+        seen.calls.push(Call { step, export, columns, targets });
         match self.script.fails {
             Some((failing, how)) if failing == number => self.fail(step.expect("a call of a run"), export, how),
             _ => Ok(()),
@@ -277,18 +282,18 @@ impl StageRunner for Fake {
 
     /// Makes a table of the columns that the parameters name, each from the first input that has
     /// it.
-    fn prepare(&self, context: Arc<StageContext>, inputs: &[(String, Table)]) -> Result<Table, StageFault> {
-        self.call("prepare.prepare", &inputs.iter().map(|(_, table)| table.schema()).collect::<Vec<_>>())?;
+    fn prepare(&self, context: Arc<StageContext>, inputs: &[(String, View)]) -> Result<Table, StageFault> {
+        self.call("prepare.prepare", &inputs.iter().map(|(_, table)| &table.schema).collect::<Vec<_>>())?;
         let asked = parameters(&context);
         if let Some(name) = asked["returns"].as_str() {
-            return Ok(inputs.iter().find(|(input, _)| input == name).expect("an input of this name").1.clone());
+            return Ok(inputs.iter().find(|(input, _)| input == name).expect("an input of this name").1.table.clone());
         }
         let columns: Vec<String> = serde_json::from_value(asked["columns"].clone()).expect("a list of columns");
         let (mut fields, mut values) = (Vec::new(), Vec::new());
         for name in &columns {
             let found = inputs.iter().find_map(|(_, table)| {
-                let place = table.schema().fields().iter().position(|field| field.name == *name)?;
-                Some((table, place))
+                let place = table.schema.fields().iter().position(|field| field.name == *name)?;
+                Some((&table.table, place))
             });
             let (table, place) = found.expect("a column of an input");
             let role = context.roles.get(name).copied().unwrap_or(Role::Feature);
@@ -309,9 +314,11 @@ impl StageRunner for Fake {
         &self,
         _: Arc<StageContext>,
         table: &Table,
+        references: &[(String, Table)],
         _: &[Field],
     ) -> Result<(Vec<Check>, Vec<ColumnSummary>), StageFault> {
-        self.call("validate.validate", &[table.schema()])?;
+        let schemas: Vec<_> = [table].into_iter().chain(references.iter().map(|(_, table)| table)).collect();
+        self.call("validate.validate", &schemas.iter().map(|table| table.schema()).collect::<Vec<_>>())?;
         Ok((self.script.finds.clone(), Vec::new()))
     }
 

@@ -109,8 +109,8 @@ fn a_preparation_is_handed_whole_tables_by_name_and_models_learn_from_the_last()
     assert_eq!(inputs, [("input.one".to_owned(), made["left.table"]), ("input.other".to_owned(), made["right.table"])]);
     let read = invocation(&ended, "transformation").inputs;
     assert!(read.iter().any(|it| it.role == "ingestion.table" && it.digest == made["ordered.table"]), "{read:?}");
-    let seen: Vec<&[String]> =
-        ended.calls.iter().filter(|call| call.export == "prepare.prepare").map(|call| &call.columns[..]).collect();
+    let prepared: Vec<_> = ended.calls.iter().filter(|call| call.export == "prepare.prepare").collect();
+    let seen: Vec<&[String]> = prepared.iter().map(|call| &call.columns[..]).collect();
     assert_eq!(seen, [&["id", "x", "outcome", "id", "y", "z"][..], &["outcome", "x", "y", "z", "id"]]);
     // The manifest declares the roles, and the last table is split.
     let feature = |name: &str| (name.to_owned(), Role::Feature);
@@ -127,6 +127,23 @@ fn a_preparation_is_handed_whole_tables_by_name_and_models_learn_from_the_last()
     let version = bed.home.registry.version(MODEL, 1).expect("a version");
     assert_eq!(version.contents["data_digest"], serde_json::json!(made["ordered.table"]));
     assert_eq!(version.contents["source"], serde_json::Value::Null);
+}
+
+// invariant: Every preparation is shown which input column is the target, though the tables of
+// sources have no roles of their own.
+#[test]
+fn every_preparation_is_told_the_declared_roles_and_its_inputs_keep_their_own() {
+    let bed = TestBed::new();
+    let ended = bed.run_ok(graph());
+    let told: Vec<&[String]> =
+        ended.calls.iter().filter(|call| call.export == "prepare.prepare").map(|call| &call.targets[..]).collect();
+    assert_eq!(told, [["outcome"], ["outcome"]]);
+    assert!(roles(&bed, &ended, "left.table").iter().all(|(_, role)| *role == Role::Feature));
+    for step in ["joined", "ordered"] {
+        let Work::Preparation(work) = invocation(&ended, step).work else { panic!("{step}") };
+        let declared = [("id".to_owned(), Role::Identifier), ("outcome".to_owned(), Role::Target)];
+        assert_eq!(work.roles, declared.into(), "{step}");
+    }
 }
 
 #[test]
