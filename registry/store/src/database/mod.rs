@@ -45,6 +45,8 @@ use turns::Turns;
 
 pub(crate) use connection::{Access, Connection, Scope};
 pub use error::DatabaseError;
+#[cfg(feature = "postgres")]
+pub use postgres::postgres_tls;
 pub(crate) use failure::{Failure, Outcome};
 pub(crate) use newer_format::NewerFormat;
 pub(crate) use owner::OwnerLock;

@@ -94,7 +94,7 @@ impl Server {
     pub(super) fn connect(&self) -> Result<Connection, DatabaseError> {
         let mut client = match self.config.get_ssl_mode() {
             ::postgres::config::SslMode::Disable => self.config.connect(NoTls)?,
-            _ => self.config.connect(tokio_postgres_rustls::MakeRustlsConnect::new(tls()?))?,
+            _ => self.config.connect(tokio_postgres_rustls::MakeRustlsConnect::new(postgres_tls()?))?,
         };
         client.batch_execute(SESSION_SETTINGS)?;
         Ok(Connection { client, statements: HashMap::new() })
@@ -110,7 +110,12 @@ impl Server {
     }
 }
 
-fn tls() -> Result<rustls::ClientConfig, DatabaseError> {
+/// Returns how servers of PostgreSQL are trusted: by Mozilla's authorities, or by those in the PEM
+/// file that `PGSSLROOTCERT` names.
+///
+/// # Errors
+/// [`DatabaseError::Url`] if that file cannot be read.
+pub fn postgres_tls() -> Result<rustls::ClientConfig, DatabaseError> {
     let mut roots = rustls::RootCertStore::empty();
     match std::env::var_os("PGSSLROOTCERT") {
         None => roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned()),

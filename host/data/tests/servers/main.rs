@@ -1,0 +1,6 @@
+//! Rows of real servers.
+
+#![cfg(feature = "postgres")]
+
+mod hostile;
+mod postgres;
