@@ -8,10 +8,11 @@ use wit_parser::Resolve;
 
 const WIT: &str = "../../wit";
 
-const WORLDS: [&str; 9] = [
+const WORLDS: [&str; 10] = [
     "ingestion",
     "preparation",
     "validation",
+    "assessing-validation",
     "transformation",
     "rebalancing-transformation",
     "training",

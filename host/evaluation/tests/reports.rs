@@ -11,7 +11,8 @@ use stagewright_evaluation::gates::{self, ChampionComparison, Gate, GateRule, Ga
 use stagewright_evaluation::metrics;
 use stagewright_evaluation::report::{
     Champion, Check, ColumnSummary, ComparisonDetails, ComponentReport, Confusion, EvaluatedModel, EvaluationReport,
-    FailingCell, PromotionDecision, Reason, ReportArtifact, ReportComponent, ReportTable, ValidationReport, Verdict,
+    FailingCell, PromotionDecision, Reason, ReportArtifact, ReportComponent, ReportTable, Severity, ValidationReport,
+    Verdict,
 };
 
 /// Returns a fixed pseudo-random sequence from 0 to 1 (a linear congruential generator; Knuth,
@@ -159,6 +160,7 @@ fn validation() -> ValidationReport {
         name: name.to_owned(),
         column: column.map(str::to_owned),
         passed,
+        severity: Severity::Error,
         observed: observed.to_owned(),
         expected: expected.to_owned(),
         failures: 0,
@@ -304,6 +306,7 @@ fn hostile_text_in_a_validation_report_is_only_text() {
         name: text(),
         column: Some(text()),
         passed,
+        severity: Severity::Error,
         observed: text(),
         expected: text(),
         failures: u64::MAX,

@@ -227,6 +227,11 @@ impl Execution {
         }))
     }
 
+    /// Returns the time that stands for "now", in microseconds since the epoch.
+    pub(crate) fn as_of(&self) -> i64 {
+        self.guest.as_ref().map_or(0, |guest| guest.as_of)
+    }
+
     /// Runs `work`, in which components of other stages work for this one. Its time is not part of
     /// this stage's wall time.
     pub(crate) fn waiting<T>(&self, work: impl FnOnce() -> T) -> T {
@@ -346,6 +351,11 @@ impl Execution {
     pub(crate) fn forget_source(&mut self) {
         self.inputs.remove(SOURCE);
         let message = "somebody wrote to the database while it was read: its content is not on record";
+        self.notes.log(Level::Warn, message);
+    }
+
+    /// Logs a warning of the host's.
+    pub(crate) fn warn(&self, message: &str) {
         self.notes.log(Level::Warn, message);
     }
 

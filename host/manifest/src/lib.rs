@@ -54,7 +54,7 @@
 //! - `document`, `reader`, `problem`: the tree, typed reading from it, and the problems found.
 //! - `manifest`: the top level. `overrides`: the changes of the command line.
 //! - `task`, `source`, `signature`, `split`, `stage`, `component`, `limits`, `retry`, `http_grant`,
-//!   `gates`, `outputs`, `production`, `trust`: one section each.
+//!   `bucket_grant`, `gates`, `outputs`, `production`, `trust`: one section each.
 //! - `world`: the contract of each kind of stage. `graph`: how stages are connected.
 //! - `foreach`, `children`: runs for several values or segments. `diagram`: the graph as Mermaid.
 //! - `parameters`: the check of parameters against the schema of their component.
@@ -62,9 +62,11 @@
 //! - `serving`: the file of a server.
 //! - `starter`: the file that `stagewright init` writes.
 
+mod bucket_grant;
 mod ceilings;
 mod children;
 mod component;
+mod database_source;
 mod diagram;
 mod document;
 mod foreach;
@@ -72,11 +74,13 @@ mod gates;
 mod graph;
 mod hooks;
 mod http_grant;
+mod json_source;
 mod limits;
 mod lock;
 mod manifest;
 mod names;
 mod nearest;
+mod object_source;
 mod operator;
 mod outputs;
 mod overrides;
@@ -85,6 +89,7 @@ mod presence;
 mod problem;
 mod production;
 mod reader;
+mod requirements;
 mod retry;
 mod serving;
 mod signature;
@@ -100,8 +105,10 @@ mod units;
 mod walls;
 mod world;
 
+pub use bucket_grant::BucketGrant;
 pub use ceilings::Ceilings;
 pub use component::{ComponentSection, Stub};
+pub use database_source::DatabaseSource;
 pub use foreach::{
     ForeachSection, MAX_CHILDREN, NameCollision, NameTemplate, NullPolicy, OnFailure, Over, SEGMENTS, child_name,
     child_names,
@@ -110,16 +117,19 @@ pub use gates::{ChampionOverlap, ChampionUnreadable, GatesSection, NoRegression,
 pub use graph::{Edge, Graph, Input, Step};
 pub use hooks::{HookCommand, HookRequest, HookSection, HookTarget, SecretSource};
 pub use http_grant::HttpGrant;
+pub use json_source::{JsonSource, NextPageSection, PagesSection};
 pub use limits::{Limits, ResourceUsage};
 pub use lock::{LOCK_FILE, Lock};
 pub use manifest::{ForeachChild, MAX_WORKERS, Manifest};
 pub use names::{Identifier, Name};
+pub use object_source::ObjectSource;
 pub use operator::{CompilationLimits, InstanceLimits, MachineLimits, OPERATOR_FILE, Operator};
 pub use outputs::OutputSection;
-pub use overrides::Overrides;
+pub use overrides::{Overrides, without_password};
 pub use parameters::check_cost;
 pub use problem::{Condition, ManifestError, Problem, ProblemLocation};
 pub use production::{ProblemSection, ProductionSection};
+pub use requirements::Requirements;
 pub use retry::Retry;
 pub use serving::{
     IsolationPolicy, LoggedFeatures, PredictionLogSection, ServedModelSection, ServerSection, ServingFile,
@@ -130,7 +140,7 @@ pub use split::SplitSection;
 pub use stage::StageSection;
 pub use stage_selection::StageSelection;
 pub use stagewright_data::{ExtraColumns, Literal, SplitMethod, TaskKind};
-pub use starter::{Starter, StarterField, write_manifest};
+pub use starter::{ContractEntry, ContractTable, Starter, StarterField, write_manifest};
 pub use step_id::{InvalidStepId, StepId};
 pub use task::TaskSection;
 pub use trust::{TrustSection, TrustedKey};

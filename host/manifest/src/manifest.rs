@@ -26,6 +26,7 @@ use crate::overrides::Overrides;
 use crate::problem::{Collector, Condition, ManifestError, Source};
 use crate::production::{ProblemSection, ProductionSection};
 use crate::reader::{Context, Item, Section};
+use crate::requirements;
 use crate::signature::SignatureSection;
 use crate::source::{self, SourceLocation, SourceSection};
 use crate::split::SplitSection;
@@ -214,10 +215,22 @@ impl Manifest {
 
     /// Returns the environment variables that hold tokens, each with the source that names it.
     pub fn token_variables(&self) -> impl Iterator<Item = (&Identifier, &str)> {
-        self.sources.iter().filter_map(|(name, source)| match &source.location {
-            SourceLocation::Http { token_env, .. } => Some((name, token_env.as_deref()?)),
-            _ => None,
+        self.sources.iter().flat_map(|(name, source)| {
+            let (one, others) = match &source.location {
+                SourceLocation::Http { token_env, headers, .. } => (token_env.as_deref(), Some(headers)),
+                SourceLocation::Postgres(source) => (source.password_env.as_deref(), None),
+                _ => (None, None),
+            };
+            let others = others.into_iter().flat_map(|headers| headers.values().map(String::as_str));
+            one.into_iter().chain(others).map(move |variable| (name, variable))
         })
+    }
+
+    /// Returns whether a source, of the pipeline or of a child, is on a PostgreSQL server.
+    pub fn reads_postgres(&self) -> bool {
+        let of_children = self.children.iter().flat_map(|child| child.manifest.sources.values());
+        let mut sources = self.sources.values().chain(of_children);
+        sources.any(|source| matches!(source.location, SourceLocation::Postgres(_)))
     }
 
     /// Returns the stage of this world; in a graph, the first of them.
@@ -316,7 +329,10 @@ impl Manifest {
             | SourceLocation::Parquet { path }
             | SourceLocation::Arrow { path }
             | SourceLocation::Sqlite { path, .. } => Some(path.clone()),
-            SourceLocation::Http { .. } | SourceLocation::Objects(_) | SourceLocation::Data { .. } => None,
+            SourceLocation::Http { .. }
+            | SourceLocation::Objects(_)
+            | SourceLocation::Postgres(_)
+            | SourceLocation::Data { .. } => None,
         });
         let own = [file.to_owned(), Lock::beside(file)];
         own.into_iter().chain(components).chain(sources).chain(self.split.file.clone()).collect()
@@ -409,6 +425,7 @@ fn read_whole<'a>(
     let outputs = file.section("outputs");
     let stages = stages.map(|section| {
         stage::check_sources(&section, root.table_at(&["sources"]));
+        requirements::check_time(&section, root.get("as-of").is_some());
         stage::read_all(section, outputs.as_ref())
     });
     let parts = ForeachContext { task: &task, signature: signature.as_ref(), root };

@@ -12,6 +12,7 @@ use serde_json::{Map, Value as Json};
 use crate::component;
 use crate::document::{Entry, Table, Value};
 use crate::graph::{self, Draft, Graph, References, Wire};
+use crate::bucket_grant::BucketGrant;
 use crate::http_grant::HttpGrant;
 use crate::limits::Limits;
 use crate::names::Identifier;
@@ -19,6 +20,7 @@ use crate::nearest::nearest;
 use crate::outputs::{self, OutputSection};
 use crate::problem::Condition;
 use crate::reader::{Item, Section};
+use crate::requirements::Requirements;
 use crate::retry::Retry;
 use crate::step_id::StepId;
 use crate::world::World;
@@ -44,6 +46,16 @@ pub struct StageSection {
     /// The servers and networks that the host may contact for the source; for ingestion only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub http: Vec<HttpGrant>,
+    /// The PostgreSQL servers and networks that the host may contact for the source; for ingestion
+    /// only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub postgres: Vec<HttpGrant>,
+    /// The buckets, or places in them, that the host may read for the source; for ingestion only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub s3: Vec<BucketGrant>,
+    /// What the table must at least be; for ingestion only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requirements: Option<Requirements>,
     /// The inputs as written: names of other stages, by input.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub inputs: BTreeMap<String, Vec<String>>,
@@ -223,6 +235,26 @@ fn read_section(id: &Identifier, world: World, section: &Section<'_>, wires: &[W
         item.report(format!("`{world}` reaches no server"), Some(hint));
     }
     let http = http.filter(|_| reads_sources).map_or(Some(Vec::new()), |item| HttpGrant::read_all(&item));
+    let postgres = section.get("postgres");
+    if let (Some(item), true) = (&postgres, !reads_sources) {
+        let hint = "remove it: only `ingestion` has a source, and the host reads it".to_owned();
+        item.report(format!("`{world}` reaches no server"), Some(hint));
+    }
+    let postgres = postgres.filter(|_| reads_sources).map_or(Some(Vec::new()), |item| HttpGrant::read_all(&item));
+    let s3 = section.get("s3");
+    if let (Some(item), true) = (&s3, !reads_sources) {
+        let hint = "remove it: only `ingestion` has a source, and the host reads it".to_owned();
+        item.report(format!("`{world}` reaches no bucket"), Some(hint));
+    }
+    let s3 = s3.filter(|_| reads_sources).map_or(Some(Vec::new()), |item| BucketGrant::read_all(&item));
+    let requirements = section.get("requirements");
+    if let (Some(item), false) = (&requirements, world == World::Ingestion) {
+        let hint = "requirements are those of an ingestion; `validate-table` checks any table".to_owned();
+        item.report(format!("`{world}` has no requirements"), Some(hint));
+    }
+    let requirements = requirements
+        .filter(|_| world == World::Ingestion)
+        .map_or(Some(None), |item| Requirements::read(item.section()?).map(Some));
     let limits = world.default_limits();
     let limits = section.section("limits").map_or(limits, |section| limits.read(section));
     let cache = section.get("cache").map_or(Some(true), |item| item.boolean());
@@ -240,6 +272,9 @@ fn read_section(id: &Identifier, world: World, section: &Section<'_>, wires: &[W
         component: component?,
         source,
         http: http?,
+        postgres: postgres?,
+        s3: s3?,
+        requirements: requirements?,
         inputs,
         parameters: parameters?,
         limits,

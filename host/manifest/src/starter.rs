@@ -33,8 +33,33 @@ pub struct Starter<'a> {
     /// How rows are split. The seed is random, so that nobody who controls the data can choose the
     /// test rows.
     pub split: &'a SplitSection,
+    /// The servers of PostgreSQL that the stage of the source may be given, as `postgres` grants them.
+    pub postgres: &'a [String],
     /// Sentences for the head of the file, as comments.
     pub notes: &'a [String],
+    /// The checks of `validate-table` beyond the defaults: tables of its parameters, the outermost
+    /// first.
+    pub contract: &'a [ContractTable],
+}
+
+/// A table of a component's parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContractTable {
+    /// Its dotted name below `parameters`, of bare keys; empty for `parameters` itself.
+    pub name: String,
+    /// Its keys.
+    pub entries: Vec<ContractEntry>,
+}
+
+/// A key of a component's parameters.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ContractEntry {
+    /// The key; any text.
+    pub key: String,
+    /// The value. TOML has no null, which is left out.
+    pub value: serde_json::Value,
+    /// The reason for it, as a comment.
+    pub note: String,
 }
 
 /// A column of a first pipeline file.
@@ -154,8 +179,14 @@ fn write_split(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {
 }
 
 fn write_stages(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {
-    writeln!(out, "[stages.ingestion]\ncomponent = \"ingest-table\"\nsource = \"data\"\n")?;
+    writeln!(out, "[stages.ingestion]\ncomponent = \"ingest-table\"\nsource = \"data\"")?;
+    if !starter.postgres.is_empty() {
+        let grants: Vec<String> = starter.postgres.iter().map(|grant| string_text(grant)).collect();
+        writeln!(out, "postgres = [{}] # the servers that the host may ask for it", grants.join(", "))?;
+    }
+    writeln!(out)?;
     writeln!(out, "[stages.validation]\ncomponent = \"validate-table\"\n")?;
+    write_contract(out, starter.contract)?;
     for StarterField { field, max_null_ratio, .. } in starter.fields {
         if let Some(ratio) = max_null_ratio {
             writeln!(out, "[components.validate-table.parameters.columns.{}]", key_text(&field.name))?;
@@ -177,6 +208,38 @@ fn write_stages(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {
         out,
         "# Parameters belong to a component: `[components.train-boosted.parameters]`, then `n_estimators = 300`.\n"
     )
+}
+
+fn write_contract(out: &mut String, contract: &[ContractTable]) -> std::fmt::Result {
+    if !contract.is_empty() {
+        writeln!(out, "# A contract for the data, made of the rows that were seen. docs/checks.md explains the checks.")?;
+        writeln!(out, "# What stands under `warn` does not end a run.")?;
+    }
+    for ContractTable { name, entries } in contract {
+        let dot = if name.is_empty() { "" } else { "." };
+        writeln!(out, "[components.validate-table.parameters{dot}{name}]")?;
+        for ContractEntry { key, value, note } in entries {
+            write_note(out, note)?;
+            writeln!(out, "{} = {}", key_text(key), inline(value))?;
+        }
+        writeln!(out)?;
+    }
+    Ok(())
+}
+
+/// Returns a value as TOML writes it on one line.
+fn inline(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => string_text(text),
+        serde_json::Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
+        serde_json::Value::Object(entries) => {
+            let entries = entries.iter().filter(|(_, value)| !value.is_null());
+            let entries: Vec<String> =
+                entries.map(|(key, value)| format!("{} = {}", key_text(key), inline(value))).collect();
+            format!("{{ {} }}", entries.join(", "))
+        }
+        other => other.to_string(),
+    }
 }
 
 fn write_gates(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {

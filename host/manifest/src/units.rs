@@ -12,6 +12,9 @@ const SIZES: [(&str, u64); 5] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 <
 /// Units of durations in milliseconds, from the largest.
 const DURATIONS: [(&str, u64); 4] = [("h", 3_600_000), ("min", 60_000), ("s", 1000), ("ms", 1)];
 
+/// Units of spans of time in milliseconds, from the largest.
+const SPANS: [(&str, u64); 4] = [("days", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1000)];
+
 /// The reason for which a text is no quantity, and a hint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct UnitError {
@@ -54,6 +57,26 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, UnitError> {
         Some(format!("{number} {unit}"))
     })
     .map(Duration::from_millis)
+}
+
+/// Parses a span of time between rows, which may be years. A month and a year have no fixed length.
+pub(crate) fn parse_span(text: &str) -> Result<Duration, UnitError> {
+    parse(text, &SPANS, "`730 days`", |number, unit| {
+        let unit = match unit.to_ascii_lowercase().as_str() {
+            "d" | "day" => "days",
+            "m" | "mins" | "minute" | "minutes" => "min",
+            "sec" | "secs" | "second" | "seconds" | "" => "s",
+            "hr" | "hour" | "hours" => "h",
+            _ => return None,
+        };
+        Some(format!("{number} {unit}"))
+    })
+    .map(Duration::from_millis)
+}
+
+/// Returns a span of time in the largest unit that keeps it whole, to the second.
+pub(crate) fn span_text(span: Duration) -> String {
+    text(u64::try_from(span.as_millis()).unwrap_or(u64::MAX), &SPANS)
 }
 
 /// Returns a size in the largest unit that keeps it whole.
@@ -127,6 +150,16 @@ mod tests {
         assert_eq!(parse_duration("250 ms"), Ok(Duration::from_millis(250)));
         assert!(parse_duration("5 m").unwrap_err().hint.contains("`5 min`"));
         assert!(parse_duration("soon").is_err());
+    }
+
+    #[test]
+    fn spans_are_days_and_less() {
+        assert_eq!(parse_span("730 days"), Ok(Duration::from_secs(730 * 86_400)));
+        assert_eq!(parse_span("36 h"), Ok(Duration::from_secs(36 * 3600)));
+        assert_eq!(span_text(Duration::from_secs(730 * 86_400)), "730 days");
+        assert_eq!(span_text(Duration::from_secs(90)), "90 s");
+        assert!(parse_span("1 day").unwrap_err().hint.contains("`1 days`"));
+        assert!(parse_span("2 years").is_err());
     }
 
     proptest! {

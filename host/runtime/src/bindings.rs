@@ -23,6 +23,7 @@ wasmtime::component::bindgen!({
             export stagewright:stage/ingest@0.2.0;
             export stagewright:stage/prepare@0.2.0;
             export stagewright:stage/validate@0.2.0;
+            export stagewright:stage/assess@0.2.0;
             export stagewright:stage/transform@0.2.0;
             export stagewright:stage/rebalance@0.2.0;
             export stagewright:stage/predict@0.2.0;

@@ -114,7 +114,9 @@ impl Catalog {
         let sharded = admission::has(&interfaces.exports, "shards");
         let rebalances = admission::has(&interfaces.exports, "rebalance");
         let code = Code { pre, sealed: Arc::new(sealed), world, stubs };
-        let description = self.description(name, world, digest, &code, OptionalExports { sharded, rebalances })?;
+        let assesses = admission::has(&interfaces.exports, "assess");
+        let optional = OptionalExports { sharded, rebalances, assesses };
+        let description = self.description(name, world, digest, &code, optional)?;
         self.resolved
             .lock()
             .expect("no panic holds this lock")
@@ -127,6 +129,7 @@ impl Catalog {
             description,
             sharded,
             rebalances,
+            assesses,
             imports: interfaces.imports,
             stubs,
         })
@@ -431,6 +434,7 @@ fn describing(name: &str, world: World, digest: Digest, limits: Limits) -> Stage
             description,
             sharded: false,
             rebalances: false,
+            assesses: false,
             imports: Vec::new(),
             stubs: Vec::new(),
         }),

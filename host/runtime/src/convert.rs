@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use stagewright_data::Task;
 use stagewright_evaluation::difference::MetricDifference;
 use stagewright_evaluation::gates::{GateResult, Verdict};
-use stagewright_evaluation::report::{Check, ColumnSummary, FailingCell};
+use stagewright_evaluation::report::{Check, ColumnSummary, FailingCell, Severity};
 use stagewright_lifecycle::fault::guest_name;
 use stagewright_lifecycle::sandbox::{DecisionInput, StageDecision};
 use stagewright_store::Schema;
@@ -45,8 +45,12 @@ fn repeated<'a>(names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     names.into_iter().find(|name| !seen.insert(*name))
 }
 
-/// Converts the findings of a validation stage.
-pub(crate) fn findings_in(findings: validate::Findings) -> Result<(Vec<Check>, Vec<ColumnSummary>), String> {
+/// Converts the findings of a validation stage. `warnings` are the indices of the checks that only
+/// warn.
+pub(crate) fn findings_in(
+    findings: validate::Findings,
+    warnings: &[u32],
+) -> Result<(Vec<Check>, Vec<ColumnSummary>), String> {
     few("checks", &findings.checks, MAX_ENTRIES)?;
     few("columns", &findings.columns, MAX_ENTRIES)?;
     let cell = |cell: validate::Cell| FailingCell { row: cell.row, value: cell.value.as_deref().map(guest_name) };
@@ -54,6 +58,7 @@ pub(crate) fn findings_in(findings: validate::Findings) -> Result<(Vec<Check>, V
         name: guest_name(&check.name),
         column: check.column.as_deref().map(guest_name),
         passed: check.passed,
+        severity: Severity::Error,
         observed: guest_name(&check.observed),
         expected: guest_name(&check.expected),
         failures: check.failures,
@@ -68,7 +73,13 @@ pub(crate) fn findings_in(findings: validate::Findings) -> Result<(Vec<Check>, V
         maximum: finite(column.maximum),
         mean: finite(column.mean),
     };
-    Ok((findings.checks.into_iter().map(check).collect(), findings.columns.into_iter().map(column).collect()))
+    let mut checks: Vec<Check> = findings.checks.into_iter().map(check).collect();
+    for &place in warnings {
+        let count = checks.len();
+        let check = checks.get_mut(place as usize);
+        check.ok_or_else(|| format!("check {place} warns, of {count} checks"))?.severity = Severity::Warn;
+    }
+    Ok((checks, findings.columns.into_iter().map(column).collect()))
 }
 
 /// Returns the bytes of findings that count against the output limit: their text and 64 bytes for

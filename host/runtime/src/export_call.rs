@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use stagewright_manifest::World;
 
 use crate::bindings::GuestResult;
-use crate::bindings::exports::stagewright::stage::{decide, metadata, validate};
+use crate::bindings::exports::stagewright::stage::{assess, decide, metadata, validate};
 use crate::bindings::stagewright::stage::types::{
     Batch, DataFault, Failure, Field, Metric, Output, ParameterFault, Settings, Task,
 };
@@ -20,6 +20,8 @@ pub(crate) struct OptionalExports {
     pub(crate) sharded: bool,
     /// WIT `rebalance`.
     pub(crate) rebalances: bool,
+    /// WIT `assess`.
+    pub(crate) assesses: bool,
 }
 
 /// The inputs of a training.
@@ -48,6 +50,12 @@ pub(crate) enum ExportCall {
     },
     Validate {
         table: Handle,
+        expected: Vec<Field>,
+        settings: Settings,
+    },
+    Assess {
+        table: Handle,
+        references: Vec<(String, Handle)>,
         expected: Vec<Field>,
         settings: Settings,
     },
@@ -119,6 +127,7 @@ impl ExportCall {
             Self::Ingest { .. } => "ingest.ingest",
             Self::Prepare { .. } => "prepare.prepare",
             Self::Validate { .. } => "validate.validate",
+            Self::Assess { .. } => "assess.assess",
             Self::Fit { .. } => "transform.fit",
             Self::Rebalance { .. } => "rebalance.rebalance",
             Self::LoadTransformer { .. } => "transformer.load",
@@ -154,6 +163,7 @@ pub(crate) enum Reply {
     Description(metadata::Description),
     Table(Handle),
     Findings(validate::Findings),
+    Assessment(assess::Assessment),
     Blob(Handle),
     Rebalanced(Option<Handle>),
     Fields(Vec<Field>),

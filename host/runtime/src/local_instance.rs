@@ -9,7 +9,7 @@ use wasmtime::{PoolConcurrencyLimitError, Store, Trap};
 
 use crate::bindings::GuestResult;
 use crate::bindings::exports::stagewright::stage::{
-    decide, evaluate, ingest, metadata, predict, prepare, rebalance, train, transform, validate,
+    assess, decide, evaluate, ingest, metadata, predict, prepare, rebalance, train, transform, validate,
 };
 use crate::bindings::sharded::exports::stagewright::stage::shards;
 use crate::bindings::stagewright::stage::types::Batch;
@@ -121,6 +121,13 @@ impl<H: Host> LocalInstance<H> {
             ExportCall::Validate { table, expected, settings } => guest!(validate)
                 .call_validate(store, Resource::new_own(table), &expected, &settings)?
                 .map(Reply::Findings),
+            ExportCall::Assess { table, references, expected, settings } => {
+                let references: Vec<_> =
+                    references.into_iter().map(|(name, table)| (name, Resource::new_own(table))).collect();
+                guest!(assess)
+                    .call_assess(store, Resource::new_own(table), &references, &expected, &settings)?
+                    .map(Reply::Assessment)
+            }
             ExportCall::Fit { train, task, settings } => {
                 guest!(transform).call_fit(store, Resource::new_own(train), &task, &settings)?.map(blob)
             }
@@ -269,9 +276,11 @@ fn check_types<H: Host>(
         match *interface {
             "shards" if !optional.sharded => {}
             "rebalance" if !optional.rebalances => {}
+            "assess" if !optional.assesses => {}
             "ingest" => check!(ingest),
             "prepare" => check!(prepare),
             "validate" => check!(validate),
+            "assess" => check!(assess),
             "transform" => check!(transform),
             "rebalance" => check!(rebalance),
             "train" => check!(train),

@@ -32,6 +32,7 @@ wit_bindgen::generate!({
             export stagewright:stage/ingest@0.2.0;
             export stagewright:stage/prepare@0.2.0;
             export stagewright:stage/validate@0.2.0;
+            export stagewright:stage/assess@0.2.0;
             export stagewright:stage/transform@0.2.0;
             export stagewright:stage/rebalance@0.2.0;
             export stagewright:stage/predict@0.2.0;
@@ -63,6 +64,7 @@ pub mod sections {
     section!(INGESTION, "ingestion.bin");
     section!(PREPARATION, "preparation.bin");
     section!(VALIDATION, "validation.bin");
+    section!(ASSESSING_VALIDATION, "assessing-validation.bin");
     section!(TRANSFORMATION, "transformation.bin");
     section!(REBALANCING_TRANSFORMATION, "rebalancing-transformation.bin");
     section!(TRAINING, "training.bin");

@@ -88,6 +88,7 @@ pub mod tracking;
 mod view;
 mod worlds;
 
+pub use bindings::exports::stagewright::stage::assess::Assessment;
 pub use bindings::exports::stagewright::stage::decide;
 pub use bindings::exports::stagewright::stage::metadata::TaskKind;
 pub use bindings::exports::stagewright::stage::validate::{Cell, Check, ColumnSummary, Findings};
@@ -106,6 +107,6 @@ pub use table::{Batches, FinishedTable, MemoryTable, ROWS_PER_BATCH, Table, Tabl
 pub use text_ends::TextEnds;
 pub use view::{BatchView, ColumnView, MatrixView, StringsView, ValuesView};
 pub use worlds::{
-    ANY_TASK, Contributions, Described, Evaluation, HasMetadata, Ingestion, Inputs, LoadedModel, LoadedTransformation,
+    ANY_TASK, Assessing, Contributions, Described, Evaluation, HasMetadata, Ingestion, Inputs, LoadedModel, LoadedTransformation,
     Model, Preparation, Promotion, Rebalancing, Scale, Sharding, Stage, Training, Transformation, Validation,
 };

@@ -24,7 +24,7 @@ pub use promotion::Promotion;
 pub use sharding::Sharding;
 pub use training::{Contributions, LoadedModel, Scale, Training};
 pub use transformation::{LoadedTransformation, Rebalancing, Transformation};
-pub use validation::Validation;
+pub use validation::{Assessing, Validation};
 
 /// Name, version and summary of a component. The world's macro implements this with the Cargo
 /// package's name, version and description.
@@ -128,6 +128,20 @@ macro_rules! validation {
             $stage: Validation, VALIDATION,
             metadata __export_stagewright_stage_metadata_0_2_0_cabi,
             validate __export_stagewright_stage_validate_0_2_0_cabi
+        );
+    };
+}
+
+/// Makes a component of the world `assessing-validation` from a type that implements
+/// [`Validation`](crate::Validation) and [`Assessing`](crate::Assessing).
+#[macro_export]
+macro_rules! assessing_validation {
+    ($stage:ty) => {
+        $crate::export_stage!(
+            $stage: Validation, ASSESSING_VALIDATION,
+            metadata __export_stagewright_stage_metadata_0_2_0_cabi,
+            validate __export_stagewright_stage_validate_0_2_0_cabi,
+            assess __export_stagewright_stage_assess_0_2_0_cabi
         );
     };
 }

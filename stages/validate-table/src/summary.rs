@@ -1,10 +1,13 @@
 //! The summary of a column: nulls, distinct values, minimum, maximum, mean.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher, Hasher};
 
-use stagewright_kit::{Column, ColumnSummary, Failure, TextEnds, Values, bitmap};
+use stagewright_kit::{ColumnSummary, Values};
 
-use crate::duplicates::{Hashed, fold, hash};
+use crate::cells::Cells;
+use crate::keys::{fold, hash};
+use crate::words::Words;
 
 /// The most distinct values that are counted, as the contract says.
 const MOST_DISTINCT: usize = 1000;
@@ -12,15 +15,21 @@ const MOST_DISTINCT: usize = 1000;
 /// The most distinct texts that are compared one by one. Further ones are hashed.
 const COMPARED: usize = 8;
 
+/// The number of numbers that are remembered as seen, a power of two: most columns of numbers with
+/// few distinct values have fewer.
+const REMEMBERED: usize = 256;
+
 /// The summary of a column so far.
 #[derive(Debug)]
 pub(crate) struct Summary {
     name: String,
     nulls: u64,
     /// The first distinct texts. Most columns have no more.
-    few: Vec<(TextEnds, Box<[u8]>)>,
+    few: Words,
     /// The hashes of the other texts, or of all numbers.
     others: HashSet<u64, Hashed>,
+    /// Numbers that were seen, each at the place that its hash gives.
+    remembered: Vec<f64>,
     many: bool,
     minimum: f64,
     maximum: f64,
@@ -33,8 +42,9 @@ impl Summary {
         Self {
             name: name.to_owned(),
             nulls: 0,
-            few: Vec::new(),
+            few: Words::default(),
             others: HashSet::default(),
+            remembered: Vec::new(),
             many: false,
             minimum: f64::INFINITY,
             maximum: f64::NEG_INFINITY,
@@ -48,65 +58,76 @@ impl Summary {
         self.nulls
     }
 
-    /// Adds `rows` rows. `numbers` are the values of a numeric column, with NaN for null.
-    pub(crate) fn add(&mut self, column: &Column, rows: usize, numbers: Option<&[f64]>) -> Result<(), Failure> {
-        self.nulls += column.null_count(rows) as u64;
-        match (&column.values, numbers) {
-            (Values::Categorical(_) | Values::Utf8(_), _) => self.add_texts(column)?,
+    /// Adds rows.
+    pub(crate) fn add(&mut self, cells: &Cells<'_>) {
+        self.nulls += cells.column.null_count(cells.rows) as u64;
+        match (&cells.column.values, cells.numbers) {
+            (Values::Categorical(_) | Values::Utf8(_), _) => self.add_texts(cells),
             (_, Some(numbers)) => self.add_numbers(numbers),
             (_, None) => {}
         }
-        Ok(())
     }
 
-    fn add_texts(&mut self, column: &Column) -> Result<(), Failure> {
+    fn add_texts(&mut self, cells: &Cells<'_>) {
         if self.many {
-            return Ok(());
+            return;
         }
-        let Some(texts) = column.as_text()? else { return Ok(()) };
-        // Neighbouring values are often equal, and comparing is cheaper than hashing.
-        let mut last = None;
-        for text in (0..texts.len()).filter_map(|row| texts.bytes(row)) {
-            let ends = TextEnds::of(text);
-            let is = |known: &(TextEnds, Box<[u8]>)| known.0 == ends && (ends.are_whole_text() || *known.1 == *text);
-            if (last == Some(ends) && ends.are_whole_text()) || self.few.iter().any(is) {
-                continue;
+        let Self { few, others, many, .. } = self;
+        let class = |text: &[u8]| {
+            if *many || few.place(text).is_some() {
+            } else if few.len() < COMPARED {
+                few.place_or_add(text);
+            } else {
+                others.insert(hash(text)[0]);
+                *many = few.len() + others.len() > MOST_DISTINCT;
             }
-            last = Some(ends);
-            if self.few.len() < COMPARED {
-                self.few.push((ends, text.into()));
-                continue;
-            }
-            self.others.insert(hash(text)[0]);
-            if self.few.len() + self.others.len() > MOST_DISTINCT {
-                self.many = true;
-                return Ok(());
-            }
-        }
-        Ok(())
+        };
+        cells.each_text(class, |_, ()| {});
     }
 
     fn add_numbers(&mut self, numbers: &[f64]) {
-        let mut previous = None;
+        let (mut minimum, mut maximum, mut sum, mut count) = (self.minimum, self.maximum, self.sum, self.count);
         for &number in numbers {
             if number.is_nan() {
                 continue;
             }
             // Comparisons, since `min` and `max` handle NaN, which makes them function calls in
             // Wasm.
-            if number < self.minimum {
-                self.minimum = number;
+            if number < minimum {
+                minimum = number;
             }
-            if number > self.maximum {
-                self.maximum = number;
+            if number > maximum {
+                maximum = number;
             }
-            self.sum += number;
-            self.count += 1;
-            if !self.many && previous != Some(number) {
-                // 0 and -0 are one value.
-                self.others.insert(fold((number + 0.0).to_bits() ^ 0xD6E8_FEB8_6659_FD93, 0x9E37_79B9_7F4A_7C15));
-                self.many = self.others.len() > MOST_DISTINCT;
-                previous = Some(number);
+            sum += number;
+            count += 1;
+        }
+        (self.minimum, self.maximum, self.sum, self.count) = (minimum, maximum, sum, count);
+        if !self.many {
+            self.count_distinct(numbers);
+        }
+    }
+
+    fn count_distinct(&mut self, numbers: &[f64]) {
+        // NaN equals nothing, so it marks places that remember nothing.
+        self.remembered.resize(REMEMBERED, f64::NAN);
+        let mut previous = f64::NAN;
+        for &number in numbers {
+            if number == previous || number.is_nan() {
+                continue;
+            }
+            previous = number;
+            // 0 and -0 are one value.
+            let hash = fold((number + 0.0).to_bits() ^ 0xD6E8_FEB8_6659_FD93, 0x9E37_79B9_7F4A_7C15);
+            let place = &mut self.remembered[hash as usize % REMEMBERED];
+            if *place == number {
+                continue;
+            }
+            *place = number;
+            self.others.insert(hash);
+            if self.others.len() > MOST_DISTINCT {
+                self.many = true;
+                return;
             }
         }
     }
@@ -125,13 +146,31 @@ impl Summary {
     }
 }
 
-/// Returns the rows of a batch as numbers, with NaN for null, or `None` for text.
-pub(crate) fn numbers(column: &Column, rows: usize) -> Option<Vec<f64>> {
-    match &column.values {
-        Values::Utf8(_) | Values::Categorical(_) => None,
-        Values::Boolean(bits) if column.validity.is_none() => {
-            Some((0..rows).map(|row| f64::from(bitmap::get(bits, row))).collect())
+/// A hasher for keys that are hashes.
+#[derive(Debug, Clone, Copy, Default)]
+struct Hashed;
+
+impl BuildHasher for Hashed {
+    type Hasher = Identity;
+    fn build_hasher(&self) -> Identity {
+        Identity(0)
+    }
+}
+
+/// Returns a 64-bit key unchanged.
+#[derive(Debug)]
+struct Identity(u64);
+
+impl Hasher for Identity {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
         }
-        _ => column.clone().into_numbers(rows),
+    }
+    fn write_u64(&mut self, key: u64) {
+        self.0 = key;
     }
 }

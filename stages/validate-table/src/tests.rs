@@ -1,5 +1,8 @@
 //! Tests of the checks on small tables.
 
+mod boundaries;
+mod brute_force;
+
 use stagewright_kit::{
     Batch, Check, Column, DataType, Failure, Field, Findings, MemoryTable, Role, Settings, Validation, parameters,
 };

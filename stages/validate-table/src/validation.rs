@@ -2,83 +2,311 @@
 
 use std::collections::BTreeSet;
 
-use stagewright_kit::{Batch, Check, DataType, Failure, Field, Findings, Table, tracking};
-
-use crate::checks::{
-    AllowedCheck, Breaches, RangeCheck, TypeMismatch, UniqueCheck, check, counted, has_allowed_values, has_range,
-    same_type, type_name,
+use stagewright_kit::{
+    Assessment, Batch, Check, DataType, Failure, Field, Findings, Inputs, Role, Settings, Table, Values, tracking,
 };
-use crate::duplicates::MOST_VALUES;
-use crate::parameters::{ExtraColumns, Limit, Parameters};
-use crate::summary::{Summary, numbers};
 
-/// Checks `table` against `expected` and `parameters`.
+use crate::cells::{
+    Breaches, Cells, ColumnCheck, EXAMPLES, Found, Rows, Severity, TableCheck, Totals, check, counted, verdict,
+};
+use crate::checks::types::{TypeMismatch, same_type, type_name};
+use crate::checks::{allowed, balance, freshness, pattern, profile, range, reference, rules, unique};
+use crate::keys::MOST_SLOTS;
+use crate::parameters::{ExtraColumns, Limit, Parameters, Requirements};
+use crate::rule::Rule;
+use crate::summary::Summary;
+
+/// The most checks of several columns. Each sees every row.
+const MOST_TABLE_CHECKS: usize = 1000;
+
+/// Checks `table` against `expected` and the parameters, with the tables that it refers to.
 ///
 /// # Errors
-/// `parameter` if the parameters name columns that neither the table nor the signature has.
-pub(crate) fn validate(table: &dyn Table, expected: &[Field], parameters: &Parameters) -> Result<Findings, Failure> {
+/// `parameter` if the parameters name columns that neither the table nor the signature has, or a
+/// table that is not passed, or if one of them is no rule, duration or expression.
+pub(crate) fn validate(
+    table: &dyn Table,
+    references: &Inputs,
+    expected: &[Field],
+    settings: &Settings<Parameters>,
+) -> Result<Assessment, Failure> {
+    let parameters = &settings.parameters;
     parameters.check()?;
-    let fields = table.fields();
-    refuse_unknown_columns(&fields, expected, parameters)?;
-    let mut columns: Vec<ColumnState> =
-        fields.iter().map(|field| ColumnState::new(field, expected, parameters)).collect();
-    let rows = table.rows();
+    let plan = Plan {
+        fields: table.fields(),
+        target: table.column_with(Role::Target).map(|place| place as usize),
+        rows: table.rows(),
+        expected,
+        parameters,
+        as_of: settings.as_of,
+    };
+    plan.refuse_unknown_columns()?;
+    let mut columns = plan.columns()?;
+    let mut checks = plan.table_checks(references)?;
+    let mut numbers = Vec::new();
     for batch in table.batches(None) {
         let (start, batch) = batch?;
-        see(&mut columns, &batch, start)?;
-        tracking::progress(start + u64::from(batch.rows), rows);
+        see(&mut columns, &mut checks, &batch, start, &mut numbers)?;
+        tracking::progress(start + u64::from(batch.rows), plan.rows);
     }
-    let mut checks = schema_checks(&fields, expected, parameters, &mut columns, rows);
-    checks.push(row_count(rows, parameters.row_limit()));
-    let mut summaries = Vec::with_capacity(columns.len());
-    for column in columns {
-        checks.extend(column.checks(rows, parameters));
-        summaries.push(column.summary.finish());
-    }
-    Ok(Findings { checks, columns: summaries })
+    Ok(plan.assessment(columns, checks))
 }
 
-fn see(columns: &mut [ColumnState], batch: &Batch, start: u64) -> Result<(), Failure> {
+/// Shows a batch to every check. `numbers` is room for the numbers of one column.
+fn see(
+    columns: &mut [ColumnState],
+    checks: &mut [Box<dyn TableCheck>],
+    batch: &Batch,
+    start: u64,
+    numbers: &mut Vec<f64>,
+) -> Result<(), Failure> {
     let rows = batch.len();
-    for (state, column) in columns.iter_mut().zip(&batch.columns) {
-        let numbers = numbers(column, rows);
-        state.summary.add(column, rows, numbers.as_deref())?;
-        if column.validity.is_some() && state.null_examples.examples.len() < crate::checks::EXAMPLES {
-            for row in (0..rows).filter(|&row| column.is_null(row)) {
-                state.null_examples.add(start + row as u64, || None);
+    let texts = batch.columns.iter().map(|column| column.as_text()).collect::<Result<Vec<_>, _>>()?;
+    for ((state, column), text) in columns.iter_mut().zip(&batch.columns).zip(&texts) {
+        let is_number = write_numbers(column, rows, numbers);
+        let numbers = match &column.values {
+            Values::Float64(values) if column.validity.is_none() => Some(values.as_slice()),
+            _ => is_number.then_some(numbers.as_slice()),
+        };
+        state.see(&Cells { column, text: *text, numbers, start, rows });
+    }
+    let rows = Rows { batch, texts: &texts, start };
+    checks.iter_mut().for_each(|check| check.see(&rows));
+    Ok(())
+}
+
+/// Writes a column as numbers, with NaN for null, where it is not one of doubles without nulls.
+/// Returns whether it was written.
+fn write_numbers(column: &stagewright_kit::Column, rows: usize, numbers: &mut Vec<f64>) -> bool {
+    match &column.values {
+        Values::Utf8(_) | Values::Categorical(_) => return false,
+        Values::Float64(_) if column.validity.is_none() => return false,
+        _ => {}
+    }
+    numbers.resize(rows, 0.0);
+    column.view().write_numbers(numbers)
+}
+
+/// What is checked.
+struct Plan<'a> {
+    fields: Vec<Field>,
+    /// The place of the target.
+    target: Option<usize>,
+    rows: u64,
+    expected: &'a [Field],
+    parameters: &'a Parameters,
+    as_of: i64,
+}
+
+impl Plan<'_> {
+    /// Returns the requirements of each severity, with the prefix of their parameters' names.
+    fn requirements(&self) -> [(Severity, &'static str, Requirements<'_>); 2] {
+        let Self { parameters, .. } = self;
+        [(Severity::Error, "", parameters.errors()), (Severity::Warn, "warn.", parameters.warnings())]
+    }
+
+    fn refuse_unknown_columns(&self) -> Result<(), Failure> {
+        let known: BTreeSet<&str> = self.fields.iter().chain(self.expected).map(|field| field.name.as_str()).collect();
+        let profiles = self.parameters.profiles.keys().map(|name| (format!("profiles.{name}"), name.clone()));
+        let mut named: Vec<(String, String)> = profiles.collect();
+        for (_, at, requirements) in self.requirements() {
+            named.extend(requirements.named_columns().map(|(key, name)| (format!("{at}{key}"), name.to_owned())));
+        }
+        match named.into_iter().find(|(_, name)| !known.contains(name.as_str())) {
+            Some((parameter, name)) => Err(unknown_column(parameter, &name)),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the checks of each column.
+    fn columns(&self) -> Result<Vec<ColumnState>, Failure> {
+        let mut columns: Vec<ColumnState> =
+            self.fields.iter().map(|field| ColumnState::new(field, self.expected)).collect();
+        let requirements = self.requirements();
+        for (severity, at, requirements) in &requirements {
+            for state in &mut columns {
+                state.add_checks(*severity, at, requirements, self.as_of)?;
             }
         }
-        if let Some(mismatch) = &mut state.mismatch {
-            mismatch.see(column, start, rows);
+        for (name, profile) in &self.parameters.profiles {
+            let limits = requirements.map(|(severity, _, requirements)| profile::Limits {
+                severity,
+                psi: requirements.psi_limit(name),
+                unseen: requirements.unseen_limit(name),
+            });
+            if let Some(state) = columns.iter_mut().find(|state| state.name == *name) {
+                state.checks.extend(profile::of(&limits, profile, name, state.data_type));
+            }
         }
-        if let (true, Some(range), Some(numbers)) = (has_range(state.data_type), &mut state.range, &numbers) {
-            range.see(column, numbers, start);
+        if let Some(state) = self.target.and_then(|place| columns.get_mut(place)) {
+            let limits = requirements.iter().filter_map(|(severity, _, it)| Some((*severity, it.target_balance?)));
+            let limits: Vec<_> = limits.collect();
+            if !limits.is_empty() {
+                state.checks.extend(balance::of(limits, &state.name, state.data_type));
+            }
         }
-        if let (true, Some(allowed)) = (has_allowed_values(state.data_type), &mut state.allowed) {
-            allowed.see(column, numbers.as_deref(), start, rows)?;
-        }
-        if let Some(unique) = &mut state.unique {
-            unique.see(column, start, rows)?;
-        }
+        Ok(columns)
     }
-    Ok(())
+
+    /// Returns the checks of several columns. A check of a column that is missing is left out:
+    /// `presence` fails.
+    fn table_checks(&self, references: &Inputs) -> Result<Vec<Box<dyn TableCheck>>, Failure> {
+        let place = |name: &String| self.fields.iter().position(|field| field.name == *name);
+        let places = |names: &[String]| names.iter().map(place).collect::<Option<Vec<usize>>>();
+        let mut slots = MOST_SLOTS;
+        let mut checks = Vec::new();
+        for (severity, at, requirements) in self.requirements() {
+            for columns in requirements.unique {
+                if let Some(places) = places(columns.names()) {
+                    checks.push(unique::of(severity, columns, &places, self.rows, &mut slots));
+                }
+            }
+            for (number, reference) in requirements.references.iter().enumerate() {
+                let parameter = format!("{at}references[{number}]");
+                let other = references.named(&reference.table).map_err(|failure| match failure {
+                    Failure::Parameter(fault) => Failure::parameter(format!("{parameter}.table"), fault.message),
+                    other => other,
+                })?;
+                if let Some(places) = places(reference.columns.names()) {
+                    let columns: Vec<_> =
+                        places.into_iter().map(|place| (place, self.fields[place].data_type)).collect();
+                    checks.push(reference::of(severity, reference, &parameter, &columns, other, &mut slots)?);
+                }
+            }
+            for (number, text) in requirements.rules.iter().enumerate() {
+                checks.extend(self.rule(
+                    severity,
+                    text,
+                    &format!("{at}rules[{number}]"),
+                    requirements.max_broken_ratio,
+                )?);
+            }
+        }
+        if checks.len() > MOST_TABLE_CHECKS {
+            return Err(Failure::parameter("rules", format!("there are more than {MOST_TABLE_CHECKS}")));
+        }
+        Ok(checks)
+    }
+
+    fn rule(
+        &self,
+        severity: Severity,
+        text: &str,
+        parameter: &str,
+        ratio: f64,
+    ) -> Result<Option<Box<dyn TableCheck>>, Failure> {
+        let rule = Rule::parse(text, parameter)?;
+        let mut columns = Vec::new();
+        for name in rule.columns() {
+            let place = self.fields.iter().position(|field| field.name == name);
+            match place {
+                Some(place) => columns.push((place, name.to_owned())),
+                None if self.expected.iter().any(|field| field.name == name) => return Ok(None),
+                None => return Err(unknown_column(parameter.to_owned(), name)),
+            }
+        }
+        let type_of = |name: &str| {
+            columns.iter().find(|(_, known)| known == name).map(|(place, _)| self.fields[*place].data_type)
+        };
+        let unfit = rule.unfit(type_of);
+        Ok(Some(rules::of(severity, text, rule, columns, ratio, unfit)))
+    }
+
+    /// Returns the results: those of the schema, of the table, and then of each column.
+    fn assessment(&self, mut columns: Vec<ColumnState>, checks: Vec<Box<dyn TableCheck>>) -> Assessment {
+        let mut found: Vec<Found> = self.schema_checks(&mut columns).into_iter().map(error).collect();
+        for (severity, _, requirements) in self.requirements() {
+            found.extend(self.row_checks(&requirements).into_iter().map(|check| Found { severity, check }));
+            if requirements.target_balance.is_some() && self.target.is_none() {
+                let (observed, expected) = ("no column is the target", "a target");
+                let check = verdict("target_balance", None, false, observed.to_owned(), expected.to_owned());
+                found.push(Found { severity, check });
+            }
+        }
+        for check in checks {
+            check.finish(self.rows, &mut found);
+        }
+        let mut summaries = Vec::with_capacity(columns.len());
+        let requirements = self.requirements();
+        for column in columns {
+            for (severity, _, requirements) in &requirements {
+                let limit = requirements.null_limit(&column.name);
+                if !limit.is_none() {
+                    found.push(Found { severity: *severity, check: column.null_ratio(self.rows, limit) });
+                }
+            }
+            let totals = Totals { column: &column.name, rows: self.rows, nulls: column.summary.nulls() };
+            column.checks.into_iter().for_each(|check| check.finish(&totals, &mut found));
+            summaries.push(column.summary.finish());
+        }
+        let warnings = (0..).zip(&found).filter(|(_, found)| found.severity == Severity::Warn);
+        let warnings = warnings.map(|(place, _)| place).collect();
+        let checks = found.into_iter().map(|found| found.check).collect();
+        Assessment { findings: Findings { checks, columns: summaries }, warnings }
+    }
+
+    /// Checks presence, type and nullability of each column, extra columns, and all of them
+    /// together: `schema_match`.
+    fn schema_checks(&self, columns: &mut [ColumnState]) -> Vec<Check> {
+        let Self { fields, expected, parameters, rows, .. } = self;
+        let mut checks = Vec::new();
+        for wanted in *expected {
+            let place = fields.iter().position(|field| field.name == wanted.name);
+            let observed = if place.is_some() { "present" } else { "missing" };
+            let name = Some(wanted.name.as_str());
+            checks.push(verdict("presence", name, place.is_some(), observed.to_owned(), "present".to_owned()));
+            if let Some(place) = place {
+                checks.push(type_check(&fields[place], wanted, &mut columns[place]));
+                checks.push(nullability(&columns[place], *rows));
+            }
+        }
+        if parameters.extra_columns == ExtraColumns::Error {
+            for extra in fields.iter().filter(|field| expected.iter().all(|wanted| wanted.name != field.name)) {
+                let expected = "no such column (`extra_columns = \"ignore\"` lets it pass)".to_owned();
+                checks.push(verdict("presence", Some(&extra.name), false, "present".to_owned(), expected));
+            }
+        }
+        let broken = checks.iter().filter(|check| !check.passed && check.name != "nullability").count();
+        let observed = match broken {
+            0 => "columns and types as expected".to_owned(),
+            _ => format!("{broken} columns differ"),
+        };
+        let expected = format!("the {} columns of the signature, each of its type", expected.len());
+        checks.push(verdict("schema_match", None, broken == 0, observed, expected));
+        checks
+    }
+
+    fn row_checks(&self, requirements: &Requirements<'_>) -> Vec<Check> {
+        let mut checks = Vec::new();
+        let (limit, count) = (requirements.row_limit(), self.rows as f64);
+        if !limit.is_none() {
+            let least = limit.inclusive.map(|least| format!("at least {least}"));
+            let more = limit.strict.map(|end| format!("more than {end}"));
+            let passed =
+                limit.inclusive.is_none_or(|least| count >= least) && limit.strict.is_none_or(|end| count > end);
+            let expected = least.into_iter().chain(more).collect::<Vec<_>>().join(" and ");
+            checks.push(verdict("row_count", None, passed, format!("{} rows", self.rows), expected));
+        }
+        if let (Some(most), Some(expected)) = (requirements.max_row_change, self.parameters.expected_rows) {
+            // In whole rows, so that a change of exactly the limit passes.
+            let change = self.rows.abs_diff(expected);
+            let share = change as f64 / expected as f64;
+            let passed = change as f64 <= most * expected as f64;
+            let sign = if self.rows < expected { "fewer" } else { "more" };
+            let observed = format!("{} rows, {:.2} % {sign}", self.rows, 100.0 * share);
+            let expected = format!("{expected} rows, {} % more or fewer", 100.0 * most);
+            checks.push(verdict("row_change", None, passed, observed, expected));
+        }
+        checks
+    }
 }
 
-fn refuse_unknown_columns(fields: &[Field], expected: &[Field], parameters: &Parameters) -> Result<(), Failure> {
-    let known: BTreeSet<&str> = fields.iter().chain(expected).map(|field| field.name.as_str()).collect();
-    let named = |section: &'static str| move |name: &String| (format!("{section}.{name}"), name.clone());
-    let all = parameters.columns.keys().map(named("columns")).chain(parameters.ranges.keys().map(named("ranges")));
-    let all =
-        all.chain(parameters.allowed.keys().map(named("allowed"))).chain(parameters.unique.iter().map(named("unique")));
-    for (parameter, name) in all {
-        if !known.contains(name.as_str()) {
-            return Err(Failure::parameter(
-                parameter,
-                format!("neither the table nor its signature has a column `{name}`"),
-            ));
-        }
-    }
-    Ok(())
+fn error(check: Check) -> Found {
+    Found { severity: Severity::Error, check }
+}
+
+fn unknown_column(parameter: String, name: &str) -> Failure {
+    Failure::parameter(parameter, format!("neither the table nor its signature has a column `{name}`"))
 }
 
 /// The checks and the summary of a column.
@@ -91,13 +319,11 @@ struct ColumnState {
     summary: Summary,
     null_examples: Breaches,
     mismatch: Option<TypeMismatch>,
-    range: Option<RangeCheck>,
-    allowed: Option<AllowedCheck>,
-    unique: Option<UniqueCheck>,
+    checks: Vec<Box<dyn ColumnCheck>>,
 }
 
 impl ColumnState {
-    fn new(field: &Field, expected: &[Field], parameters: &Parameters) -> Self {
+    fn new(field: &Field, expected: &[Field]) -> Self {
         let name = &field.name;
         let wanted = expected.iter().find(|wanted| wanted.name == *name);
         let mismatch = wanted.filter(|wanted| !same_type(field.data_type, wanted.data_type));
@@ -108,70 +334,48 @@ impl ColumnState {
             summary: Summary::new(name),
             null_examples: Breaches::default(),
             mismatch: mismatch.map(|wanted| TypeMismatch { expected: wanted.data_type, breaches: Breaches::default() }),
-            range: parameters.ranges.get(name).map(|range| RangeCheck { range: *range, breaches: Breaches::default() }),
-            allowed: parameters.allowed.get(name).map(|allowed| AllowedCheck::new(allowed)),
-            unique: parameters.unique.contains(name).then(UniqueCheck::default),
+            checks: Vec::new(),
         }
     }
 
-    /// Returns the results of the checks of values. Those of the schema come before.
-    fn checks(&self, rows: u64, parameters: &Parameters) -> Vec<Check> {
-        let mut checks = vec![self.null_ratio(rows, parameters.null_limit(&self.name))];
-        let values = rows - self.summary.nulls();
-        let tolerated = parameters.max_out_of_range_ratio * values as f64;
-        let at_most = |expected: String| match parameters.max_out_of_range_ratio {
-            0.0 => expected,
-            ratio => format!("{expected}, but for at most {} %", 100.0 * ratio),
-        };
-        let taken = |breaches: &Breaches| Breaches { rows: breaches.rows, examples: breaches.examples.clone() };
-        if let Some(range) = self.range.as_ref().filter(|_| !has_range(self.data_type)) {
-            checks.push(self.inapplicable("range", range.expected()));
-        } else if let Some(range) = &self.range {
-            let observed = counted(range.breaches.rows, values, "value") + " outside";
-            checks.push(check(
-                "range",
-                &self.name,
-                taken(&range.breaches),
-                tolerated,
-                observed,
-                at_most(range.expected()),
-            ));
+    /// Adds the checks of one severity.
+    fn add_checks(
+        &mut self,
+        severity: Severity,
+        at: &str,
+        requirements: &Requirements<'_>,
+        as_of: i64,
+    ) -> Result<(), Failure> {
+        let (name, data_type) = (self.name.as_str(), self.data_type);
+        let ratio = requirements.outside_ratio(name);
+        if let Some(range) = requirements.ranges.get(name) {
+            self.checks.push(range::of(severity, *range, ratio, name, data_type));
         }
-        if let Some(allowed) = self.allowed.as_ref().filter(|_| !has_allowed_values(self.data_type)) {
-            checks.push(self.inapplicable("allowed_values", allowed.expected()));
-        } else if let Some(allowed) = &self.allowed {
-            let observed = counted(allowed.breaches.rows, values, "value") + " not allowed";
-            checks.push(check(
-                "allowed_values",
-                &self.name,
-                taken(&allowed.breaches),
-                tolerated,
-                observed,
-                at_most(allowed.expected()),
-            ));
+        if let Some(allowed) = requirements.allowed.get(name) {
+            self.checks.push(allowed::of(severity, allowed, ratio, name, data_type));
         }
-        if let Some(unique) = &self.unique {
-            let observed = if unique.incomplete {
-                format!("more than {MOST_VALUES} values, too many to compare")
-            } else {
-                counted(unique.breaches.rows, rows, "duplicate")
-            };
-            let mut unique_check =
-                check("unique", &self.name, taken(&unique.breaches), 0.0, observed, "no value twice".to_owned());
-            unique_check.passed &= !unique.incomplete;
-            checks.push(unique_check);
+        if let Some(pattern) = requirements.patterns.get(name) {
+            let parameter = format!("{at}patterns.{name}");
+            self.checks.push(pattern::of(severity, pattern, ratio, &parameter, (name, data_type))?);
         }
-        checks
+        if let Some(freshness) = requirements.freshness.get(name) {
+            let parameter = format!("{at}freshness.{name}");
+            self.checks.push(freshness::of(severity, freshness, as_of, &parameter, (name, data_type))?);
+        }
+        Ok(())
     }
 
-    /// Returns the failed result of a check that cannot apply to the type of its column, since it
-    /// is unknown whether the data is right.
-    fn inapplicable(&self, name: &str, expected: String) -> Check {
-        let what = type_name(self.data_type);
-        let observed = format!("not checkable: the column is of type {what}");
-        let mut check = check(name, &self.name, Breaches::default(), 0.0, observed, expected);
-        check.passed = false;
-        check
+    fn see(&mut self, cells: &Cells<'_>) {
+        self.summary.add(cells);
+        if cells.column.validity.is_some() && self.null_examples.examples.len() < EXAMPLES {
+            for row in (0..cells.rows).filter(|&row| cells.column.is_null(row)) {
+                self.null_examples.add(cells.start + row as u64, || None);
+            }
+        }
+        if let Some(mismatch) = &mut self.mismatch {
+            mismatch.see(cells.column, cells.start, cells.rows);
+        }
+        self.checks.iter_mut().for_each(|check| check.see(cells));
     }
 
     fn null_ratio(&self, rows: u64, limit: Limit) -> Check {
@@ -190,59 +394,6 @@ impl ColumnState {
             examples: if passed { Vec::new() } else { self.null_examples.examples.clone() },
         }
     }
-}
-
-/// Checks presence, type and nullability of each column, extra columns, and all of them together:
-/// `schema_match`.
-fn schema_checks(
-    fields: &[Field],
-    expected: &[Field],
-    parameters: &Parameters,
-    columns: &mut [ColumnState],
-    rows: u64,
-) -> Vec<Check> {
-    let mut checks = Vec::new();
-    for wanted in expected {
-        let place = fields.iter().position(|field| field.name == wanted.name);
-        let observed = if place.is_some() { "present" } else { "missing" };
-        let mut presence =
-            check("presence", &wanted.name, Breaches::default(), 0.0, observed.to_owned(), "present".to_owned());
-        presence.passed = place.is_some();
-        checks.push(presence);
-        if let Some(place) = place {
-            checks.push(type_check(&fields[place], wanted, &mut columns[place]));
-            checks.push(nullability(&columns[place], rows));
-        }
-    }
-    if parameters.extra_columns == ExtraColumns::Error {
-        for extra in fields.iter().filter(|field| expected.iter().all(|wanted| wanted.name != field.name)) {
-            let mut presence = check(
-                "presence",
-                &extra.name,
-                Breaches::default(),
-                0.0,
-                "present".to_owned(),
-                "no such column (`extra_columns = \"ignore\"` lets it pass)".to_owned(),
-            );
-            presence.passed = false;
-            checks.push(presence);
-        }
-    }
-    let broken = checks.iter().filter(|check| !check.passed && check.name != "nullability").count();
-    checks.push(Check {
-        name: "schema_match".to_owned(),
-        column: None,
-        passed: broken == 0,
-        observed: if broken == 0 {
-            "columns and types as expected".to_owned()
-        } else {
-            format!("{broken} columns differ")
-        },
-        expected: format!("the {} columns of the signature, each of its type", expected.len()),
-        failures: 0,
-        examples: Vec::new(),
-    });
-    checks
 }
 
 fn type_check(found: &Field, wanted: &Field, column: &mut ColumnState) -> Check {
@@ -273,20 +424,5 @@ fn nullability(column: &ColumnState, rows: u64) -> Check {
         expected: if column.nullable { "nulls are allowed".to_owned() } else { "no nulls".to_owned() },
         failures: if passed { 0 } else { nulls },
         examples: if passed { Vec::new() } else { column.null_examples.examples.clone() },
-    }
-}
-
-fn row_count(rows: u64, limit: Limit) -> Check {
-    let least = limit.inclusive.map(|least| format!("at least {least}"));
-    let more = limit.strict.map(|end| format!("more than {end}"));
-    let count = rows as f64;
-    Check {
-        name: "row_count".to_owned(),
-        column: None,
-        passed: limit.inclusive.is_none_or(|least| count >= least) && limit.strict.is_none_or(|end| count > end),
-        observed: format!("{rows} rows"),
-        expected: least.into_iter().chain(more).collect::<Vec<_>>().join(" and "),
-        failures: 0,
-        examples: Vec::new(),
     }
 }

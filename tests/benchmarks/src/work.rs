@@ -150,7 +150,7 @@ impl Work {
         match self {
             Self::Validate => {
                 let context = rig.context("validate-table", "{}");
-                runtime.validate(context.clone(), &inputs.customers.table, inputs.customers.schema.fields())?;
+                runtime.validate(context.clone(), &inputs.customers.table, &[], inputs.customers.schema.fields())?;
                 Ok(Used::of(&context))
             }
             Self::Fit => {

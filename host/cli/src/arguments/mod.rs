@@ -525,8 +525,8 @@ pub(crate) struct InitArguments {
     /// [default: the current folder]
     #[arg(value_name = "TABLE", conflicts_with = "source")]
     pub(crate) table: Option<String>,
-    /// The address of the table: `csv:FILE`, `jsonl:FILE`, `parquet:FILE`, `arrow:FILE` or
-    /// `sqlite:FILE#TABLE`.
+    /// The address of the table: `csv:FILE`, `jsonl:FILE`, `parquet:FILE`, `arrow:FILE`,
+    /// `sqlite:FILE#TABLE` or `postgresql://USER@HOST/DATABASE#TABLE`.
     #[arg(long, value_name = "URI")]
     pub(crate) source: Option<String>,
     /// The column to predict. [default: the only one with a usual name and two values]
@@ -538,6 +538,10 @@ pub(crate) struct InitArguments {
     /// The column that identifies a row, if there is one.
     #[arg(long)]
     pub(crate) identifier: Option<String>,
+    /// Adds checks of the data that are made of all rows: ranges, lists of values, forms of texts,
+    /// uniqueness, distributions. The evidence stands beside each as a comment.
+    #[arg(long)]
+    pub(crate) strict: bool,
     /// The name of the pipeline. [default: the name of the table's file]
     #[arg(long)]
     pub(crate) name: Option<String>,

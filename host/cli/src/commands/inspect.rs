@@ -205,12 +205,13 @@ fn as_json(
         "signature": signature.as_json(), "provenance": inspection.provenance,
     });
     match described {
-        Ok(Component { description, sharded, rebalances, .. }) => {
+        Ok(Component { description, sharded, rebalances, assesses, .. }) => {
             shown["name"] = description.name.as_str().into();
             shown["version"] = description.version.as_str().into();
             shown["summary"] = description.summary.as_str().into();
             shown["sharded"] = (*sharded).into();
             shown["rebalances"] = (*rebalances).into();
+            shown["assesses"] = (*assesses).into();
             shown["parameters"] = description.parameters.clone();
             shown["tasks"] = json!(description.tasks);
         }

@@ -76,7 +76,11 @@ mod tests {
         let table = |name: &str, rows| ReportTable { name: name.to_owned(), digest: "ab".repeat(32), rows };
         let plot = Plot::Text(TextTable { columns: vec!["with".to_owned()], rows: vec![vec!["<users>".to_owned()]] });
         let report = PreparationReport {
-            component: ReportComponent { name: "join".to_owned(), version: "1.0.0".to_owned(), digest: "cd".repeat(32) },
+            component: ReportComponent {
+                name: "join".to_owned(),
+                version: "1.0.0".to_owned(),
+                digest: "cd".repeat(32),
+            },
             inputs: vec![table("orders", 5), table("users", 3)],
             table: table("table", 7),
             figures: vec![Figure { name: "joins".to_owned(), title: "Joins".to_owned(), plot }],

@@ -17,6 +17,25 @@ pub struct FailingCell {
     pub value: Option<String>,
 }
 
+/// What a check that does not pass means for the run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// The run ends.
+    #[default]
+    Error,
+    /// The run continues, and says so.
+    Warn,
+}
+
+impl Severity {
+    // serde prescribes the signature.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+    fn is_error(&self) -> bool {
+        *self == Self::Error
+    }
+}
+
 /// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Check {
@@ -26,6 +45,9 @@ pub struct Check {
     pub column: Option<String>,
     /// Whether the data passes.
     pub passed: bool,
+    /// What it means for the run if the data does not pass.
+    #[serde(default, skip_serializing_if = "Severity::is_error")]
+    pub severity: Severity,
     /// The observation, for people.
     pub observed: String,
     /// The expectation, for people.
@@ -77,11 +99,25 @@ struct ValidationJson<'a> {
     report: &'a ValidationReport,
 }
 
+impl Check {
+    /// Returns whether the check ends the run.
+    #[must_use]
+    pub fn stops(&self) -> bool {
+        !self.passed && self.severity == Severity::Error
+    }
+
+    /// Returns whether the check did not pass and only warns.
+    #[must_use]
+    pub fn warns(&self) -> bool {
+        !self.passed && self.severity == Severity::Warn
+    }
+}
+
 impl ValidationReport {
-    /// Returns whether every check passed.
+    /// Returns whether no check stops the run. Checks that warn do not count.
     #[must_use]
     pub fn passed(&self) -> bool {
-        self.checks.iter().all(|check| check.passed)
+        !self.checks.iter().any(Check::stops)
     }
 
     /// Returns the report as JSON text, with the overall result as `passed`.
@@ -97,12 +133,14 @@ impl ValidationReport {
     /// Returns the report as one HTML file.
     #[must_use]
     pub fn html(&self) -> String {
-        let failed = self.checks.iter().filter(|check| !check.passed).count();
+        let failed = self.checks.iter().filter(|check| check.stops()).count();
+        let warned = self.checks.iter().filter(|check| check.warns()).count();
         let body = html! {
             h1 { "Data validation" }
             p class="lead" {
                 (badge(self.passed(), "passed", "failed")) " "
-                @if failed == 0 { "All " (self.checks.len()) " checks passed." }
+                @if failed == 0 && warned == 0 { "All " (self.checks.len()) " checks passed." }
+                @else if failed == 0 { (warned) " of " (self.checks.len()) " checks warn, which does not block training." }
                 @else { (failed) " of " (self.checks.len()) " checks failed: training is blocked." }
             }
             dl {
@@ -113,10 +151,14 @@ impl ValidationReport {
             }
             @if failed > 0 {
                 h2 { "Failed checks" }
-                (checks(self.checks.iter().filter(|check| !check.passed)))
+                (checks(self.checks.iter().filter(|check| check.stops())))
+            }
+            @if warned > 0 {
+                h2 { "Warnings" }
+                (checks(self.checks.iter().filter(|check| check.warns())))
             }
             h2 { "Passed checks" }
-            @if failed == self.checks.len() { p class="muted" { "None." } }
+            @if failed + warned == self.checks.len() { p class="muted" { "None." } }
             @else { (checks(self.checks.iter().filter(|check| check.passed))) }
             h2 { "Columns" }
             (columns(&self.columns, self.table.rows))
@@ -141,7 +183,7 @@ fn checks<'a>(checks: impl Iterator<Item = &'a Check>) -> Markup {
                         tr {
                             th { (short(&check.name)) }
                             td { @match &check.column { Some(column) => code { (short(column)) }, None => span class="muted" { "whole table" } } }
-                            td { (badge(check.passed, "passed", "failed")) }
+                            td { (badge(check.passed, "passed", if check.warns() { "warning" } else { "failed" })) }
                             td { (long(&check.observed)) (examples(&check.examples)) }
                             td { (long(&check.expected)) }
                             td class="n" { (count(check.failures)) }

@@ -9,6 +9,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::mpsc;
 use std::thread::Scope;
 
+use stagewright_evaluation::report::Check;
 use stagewright_manifest::{Step, StepId, World};
 
 use crate::artifact::FINDINGS;
@@ -162,6 +163,6 @@ fn candidate_of<'a>(step: &Step, candidates: &'a BTreeMap<StepId, Candidate>) ->
 /// Fails if the table failed a check, or was not checked.
 fn refuse_unfit(step: &Step, artifacts: &RunArtifacts) -> Result<(), RunError> {
     let findings = artifacts.open(&FINDINGS)?;
-    let failed: Vec<_> = findings.checks.into_iter().filter(|check| !check.passed).collect();
+    let failed: Vec<_> = findings.checks.into_iter().filter(Check::stops).collect();
     if failed.is_empty() { Ok(()) } else { Err(RunError::Unfit { step: step.id.clone(), checks: failed }) }
 }

@@ -34,6 +34,8 @@ pub struct Component {
     pub sharded: bool,
     /// Whether it exports WIT `rebalance`.
     pub rebalances: bool,
+    /// Whether it exports WIT `assess`.
+    pub assesses: bool,
     /// Its imports, which `plan` lists.
     pub imports: Vec<String>,
     /// The stubs of WASI, which always fail, that it was admitted with.

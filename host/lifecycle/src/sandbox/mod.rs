@@ -19,7 +19,7 @@ pub use runner::{
 };
 pub use session::{CallLimits, Isolation, ModelSession, ModelSessions};
 pub use stagewright_evaluation::figure::Figure;
-pub use stagewright_evaluation::report::{Check, ColumnSummary};
+pub use stagewright_evaluation::report::{Check, ColumnSummary, Severity};
 pub use view::{ModelParts, View};
 
 pub use crate::limits::{Cancel, Claim, Meter};

@@ -9,13 +9,14 @@ use stagewright_manifest::World;
 use stagewright_store::{Role, Schema};
 use tracing::Span;
 
-use crate::artifact::{RESPONSE, SIGNATURE, TABLE};
+use crate::artifact::{OBJECTS, RESPONSE, SIGNATURE, TABLE};
 use crate::execution::{Execution, roles};
 use crate::fault::StageFault;
-use crate::invocation::{IngestionWork, SourceFormat};
+use crate::invocation::{IngestionWork, SOURCE_OBJECTS, SourceFormat};
 use crate::run_error::RunError;
 use crate::sandbox::{SourceCursor, Sources};
 use crate::spans;
+use crate::stages::requirements;
 
 /// Ingests the table, and records the signature that was used.
 pub(crate) fn run(work: &IngestionWork, execution: &mut Execution) -> Result<(), RunError> {
@@ -45,7 +46,12 @@ pub(crate) fn run(work: &IngestionWork, execution: &mut Execution) -> Result<(),
         Some(source) if execution.source_has_changed() => match source.reading {
             // A database reads from a snapshot, whatever is written meanwhile.
             SourceFormat::Table { .. } | SourceFormat::Query { .. } => execution.forget_source(),
-            SourceFormat::Csv { .. } | SourceFormat::Parquet => {
+            SourceFormat::Csv { .. }
+            | SourceFormat::Jsonl { .. }
+            | SourceFormat::Parquet
+            | SourceFormat::Arrow
+            | SourceFormat::PostgresRows { .. }
+            | SourceFormat::Pack { .. } => {
                 let message = format!("somebody wrote to the source `{}` while it was read", source.name);
                 return Err(data(message));
             }
@@ -60,10 +66,17 @@ pub(crate) fn run(work: &IngestionWork, execution: &mut Execution) -> Result<(),
         // Without a source and a declared signature, the table shows its columns.
         None => signature_of(table.schema(), work.target.as_deref())?,
     };
+    if let Some(requirements) = &work.requirements {
+        requirements::check(requirements, &table, &signature, execution)?;
+    }
     execution.put_json(&SIGNATURE, &signature)?;
     execution.put_table(&TABLE, &table);
     if let Some(response) = &response {
         execution.put_blob(&RESPONSE, response);
+    }
+    if execution.is_declared(SOURCE_OBJECTS) {
+        let objects = execution.blob(SOURCE_OBJECTS)?;
+        execution.put_blob(&OBJECTS, &objects);
     }
     Ok(())
 }
@@ -82,7 +95,7 @@ fn signature(
     let (None, Some(source)) = (&work.signature, source) else { return Ok(work.signature.clone()) };
     let source = source.as_ref().map_err(Clone::clone)?;
     let (null_values, target) = (work.null_values.clone(), work.target.clone());
-    let options = InferenceOptions { null_values, sample_rows: None, target };
+    let options = InferenceOptions { null_values, sample_rows: None, target, find_dialect: false };
     let inferred = spans::part("infer").in_scope(|| decoder.infer(source, &options, false, limits));
     let inferred = inferred.map_err(|error| StageFault::of_data(&error))?;
     Ok(Some(inferred.signature))

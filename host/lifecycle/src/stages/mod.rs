@@ -10,6 +10,7 @@ pub(crate) mod evaluation;
 pub(crate) mod ingestion;
 pub(crate) mod preparation;
 pub(crate) mod promotion;
+pub(crate) mod requirements;
 pub(crate) mod segments;
 pub(crate) mod training;
 pub(crate) mod transformation;

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use arrow_array::Array as _;
 use stagewright_data::Signature;
-use stagewright_evaluation::report::{self, Check, FailingCell, ValidationReport};
+use stagewright_evaluation::report::{self, Check, FailingCell, Severity, ValidationReport};
 use stagewright_store::Table;
 
 use crate::artifact::{FINDINGS, SIGNATURE, TABLE, VALIDATION_REPORT};
@@ -20,14 +20,20 @@ use crate::table_reading::{ReadError, columns};
 /// The name of the host's own check in a report.
 const HOSTS_OWN: &str = "signature";
 
+/// The most warnings that are logged. The report has all of them.
+const LOGGED: usize = 20;
+
 /// Validates the table. Failed checks are recorded as findings; the run ends after this stage then.
 pub(crate) fn run(execution: &mut Execution) -> Result<(), RunError> {
     let table = execution.open(&TABLE)?;
     let signature = execution.open(&SIGNATURE)?;
     let context = execution.context(HashMap::new())?;
-    let (mut checks, columns) = execution.session.sandbox.validate(context, &table, signature.fields.fields())?;
+    let references = execution.named_tables()?;
+    let expected = signature.fields.fields();
+    let (mut checks, columns) = execution.session.sandbox.validate(context, &table, &references, expected)?;
+    log_warnings(execution, &checks);
     let told: HashSet<Option<String>> =
-        checks.iter().filter(|check| !check.passed).map(|check| check.column.clone()).collect();
+        checks.iter().filter(|check| check.stops()).map(|check| check.column.clone()).collect();
     let own = compare_with_signature(&signature, &table, execution.watch())?;
     checks.extend(own.into_iter().filter(|check| !told.contains(&check.column)));
     let report = ValidationReport {
@@ -41,6 +47,18 @@ pub(crate) fn run(execution: &mut Execution) -> Result<(), RunError> {
     execution.put_text(&VALIDATION_REPORT, report.html())
 }
 
+/// Logs the checks that warn.
+fn log_warnings(execution: &Execution, checks: &[Check]) {
+    let warnings: Vec<&Check> = checks.iter().filter(|check| check.warns()).collect();
+    for Check { name, column, observed, expected, .. } in warnings.iter().take(LOGGED) {
+        let place = column.as_ref().map(|column| format!(" of `{column}`")).unwrap_or_default();
+        execution.warn(&format!("check `{name}`{place}: {observed}; expected: {expected}"));
+    }
+    if let Some(more) = warnings.len().checked_sub(LOGGED).filter(|more| *more > 0) {
+        execution.warn(&format!("{more} more checks warn: the report has them"));
+    }
+}
+
 /// Compares a table with the declared signature. Returns a failed check for every column that is
 /// not as declared.
 pub(crate) fn compare_with_signature(
@@ -52,6 +70,7 @@ pub(crate) fn compare_with_signature(
         name: HOSTS_OWN.to_owned(),
         column: Some(column),
         passed: false,
+        severity: Severity::Error,
         observed,
         expected,
         failures: table.rows(),

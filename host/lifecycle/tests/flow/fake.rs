@@ -13,6 +13,7 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::types::Float64Type;
 use serde_json::json;
 use stagewright_data::Task;
+use stagewright_evaluation::figure::{Figure, Plot, TextTable};
 use stagewright_lifecycle::fault::{LimitKind, StageFault};
 use stagewright_lifecycle::model::ModelComponent;
 use stagewright_lifecycle::observer::Observer;
@@ -285,6 +286,12 @@ impl StageRunner for Fake {
     fn prepare(&self, context: Arc<StageContext>, inputs: &[(String, View)]) -> Result<Table, StageFault> {
         self.call("prepare.prepare", &inputs.iter().map(|(_, table)| &table.schema).collect::<Vec<_>>())?;
         let asked = parameters(&context);
+        if let Some(cell) = asked["says"].as_str() {
+            let plot = Plot::Text(TextTable { columns: vec!["said".to_owned()], rows: vec![vec![cell.to_owned()]] });
+            context.tracker.figure(Figure { name: "joins".to_owned(), title: "Joins".to_owned(), plot });
+            context.tracker.log(Level::Warn, cell);
+            context.tracker.log(Level::Info, "a line for the log alone");
+        }
         if let Some(name) = asked["returns"].as_str() {
             return Ok(inputs.iter().find(|(input, _)| input == name).expect("an input of this name").1.table.clone());
         }

@@ -3,7 +3,7 @@
 
 use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::invocation::{Invocation, Work};
-use stagewright_lifecycle::sandbox::Check;
+use stagewright_lifecycle::sandbox::{Check, Severity};
 use stagewright_manifest::World;
 
 use crate::fake::Script;
@@ -210,6 +210,7 @@ fn nothing_is_learnt_if_one_of_several_tables_is_unfit() {
         name: "rows".to_owned(),
         column: None,
         passed: false,
+        severity: Severity::Error,
         observed: "240".to_owned(),
         expected: "more".to_owned(),
         failures: 1,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{Float64Array, RecordBatch};
-use stagewright_evaluation::report::Check;
+use stagewright_evaluation::report::{Check, Severity};
 use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::fault::StageFault;
 use stagewright_lifecycle::model::RegisteredModel;
@@ -196,6 +196,7 @@ fn failed_check() -> Check {
         name: "range".to_owned(),
         column: Some("x".to_owned()),
         passed: false,
+        severity: Severity::Error,
         observed: "1 value above 1".to_owned(),
         expected: "at most 1".to_owned(),
         failures: 1,

@@ -39,7 +39,7 @@ pub(super) fn steps(drafts: &[Draft<'_>], wired: &[Vec<Wired>]) -> Option<Vec<St
                 .flat_map(|(it, from)| ids[from].iter().map(move |step| (it, step)))
                 .map(|(it, step)| Input { name: it.name.clone(), step: step.clone(), artifact: it.artifact })
                 .collect();
-            let line = line(&steps, &inputs);
+            let line = line(&steps, world, &inputs);
             ids[at].push(id.clone());
             steps.push(Step { id, stage: stage.clone(), world, inputs, after: after.clone(), line });
         }
@@ -110,8 +110,8 @@ fn ordered(drafts: &[Draft<'_>], wired: &[Vec<Wired>]) -> Vec<usize> {
 }
 
 /// Returns the steps that the data of a step pass through, by world. A world with several such
-/// steps has no entry.
-fn line(steps: &[Step], inputs: &[Input]) -> BTreeMap<World, StepId> {
+/// steps has no entry. Tables that a validation only compares with do not count.
+fn line(steps: &[Step], world: World, inputs: &[Input]) -> BTreeMap<World, StepId> {
     let mut line: BTreeMap<World, Option<StepId>> = BTreeMap::new();
     let mut add = |world: World, id: &StepId| {
         let known = line.entry(world).or_insert_with(|| Some(id.clone()));
@@ -119,7 +119,9 @@ fn line(steps: &[Step], inputs: &[Input]) -> BTreeMap<World, StepId> {
             *known = None;
         }
     };
-    for input in inputs {
+    let ports = world.contract().inputs;
+    let is_worked_on = |input: &&Input| ports.is_empty() || ports.iter().any(|port| port.name == input.name);
+    for input in inputs.iter().filter(is_worked_on) {
         let Some(before) = steps.iter().find(|step| step.id == input.step) else { continue };
         // A preparation makes a table as an ingestion does.
         if input.artifact == "table" {

@@ -164,7 +164,8 @@ impl<'a> References<'a> {
         let ports = world.contract().inputs.iter();
         let missing: Vec<&Port> = ports.filter(|port| own.iter().all(|it| it.name != port.name)).collect();
         let mut is_fine = true;
-        if world.contract().named_inputs.is_some() && own.is_empty() {
+        let contract = world.contract();
+        if contract.named_inputs.is_some() && contract.inputs.is_empty() && own.is_empty() {
             let hint = "name the tables that it works on: `inputs = { NAME = \"STAGE\" }`".to_owned();
             draft.report(format!("stage `{}` has no inputs", draft.name), Some(hint));
             is_fine = false;

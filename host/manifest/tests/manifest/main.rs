@@ -10,6 +10,8 @@ mod operator;
 mod overrides;
 mod parameters;
 mod preparations;
+mod remote_sources;
+mod requirements;
 mod serving;
 mod starter;
 mod trust;

@@ -194,6 +194,18 @@ fn a_parameter_that_is_not_for_a_columns_type_is_cited_with_its_line() {
 }
 
 #[test]
+fn a_parameter_in_a_table_of_parameters_is_held_to_the_columns_type_too() {
+    let schema = json!({
+        "properties": { "warn": { "$ref": "#/$defs/Warnings" } },
+        "$defs": { "Warnings": { "properties": { "ranges": { "type": "object", "x-column-types": ["int64"] } } } },
+    });
+    let manifest = with(&["training.warn.ranges.Churn.min=0", "training.warn.ranges.tenure.min=0"]);
+    let text = shown(&manifest, manifest.check_parameters(manifest.stage(World::Training), &schema));
+    assert!(text.contains("`ranges` cannot be checked in column `Churn`"), "{text}");
+    assert!(!text.contains("`tenure`"), "{text}");
+}
+
+#[test]
 fn components_that_do_not_exist_are_cited_where_they_are_named() {
     let manifest = with(&["training.component=train-bosted", "components.train-forst.parameters.n_estimators=3"]);
     assert_eq!(with(&[]).check_components(&BUILT_IN), []);

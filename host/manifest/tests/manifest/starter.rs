@@ -22,7 +22,9 @@ fn with_fields(task: &TaskSection, fields: &[StarterField]) -> String {
         extra_columns: ExtraColumns::Error,
         fields,
         split: &SplitSection { seed: 2_718_281_828, ..SplitSection::default() },
+        postgres: &[],
         notes: &[],
+        contract: &[],
     })
 }
 
@@ -109,7 +111,9 @@ proptest! {
             extra_columns: ExtraColumns::Ignore,
             fields: &fields,
             split: &SplitSection::default(),
+            postgres: &[],
             notes: &[note],
+            contract: &[],
         });
         let manifest = parse(&text, &Overrides::default()).map_err(|error| TestCaseError::fail(error.render()))?;
         prop_assert_eq!(manifest.signature.fields.len(), 2);

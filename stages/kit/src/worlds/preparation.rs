@@ -9,13 +9,21 @@ use crate::bindings::stagewright::stage::{tables, types};
 use crate::table::HostTable;
 use crate::{ANY_TASK, Described, Failure, FinishedTable, Settings, Table, TaskKind};
 
-/// The input tables of a preparation, by the names that the manifest gives them.
+/// The tables that the manifest passes to a stage, by the names that it gives them.
 pub struct Inputs(Vec<(String, Box<dyn Table>)>);
 
 impl Inputs {
     /// Creates inputs for native tests. In a component, the host provides them.
     pub fn new(tables: impl IntoIterator<Item = (String, Box<dyn Table>)>) -> Self {
         Self(tables.into_iter().collect())
+    }
+
+    /// Wraps the tables that the host passes.
+    pub(super) fn of_host(tables: Vec<(String, tables::Table)>) -> Self {
+        let own = |(name, table): (String, tables::Table)| -> (String, Box<dyn Table>) {
+            (name, Box::new(HostTable::new(table)))
+        };
+        Self::new(tables.into_iter().map(own))
     }
 
     /// Returns the table of this name.
@@ -54,10 +62,7 @@ pub trait Preparation: 'static {
 
 impl<T: Preparation + Described> Guest for Stage<T> {
     fn prepare(inputs: Vec<(String, tables::Table)>, settings: types::Settings) -> Result<tables::Table, Failure> {
-        let own = |(name, table): (String, tables::Table)| -> (String, Box<dyn Table>) {
-            (name, Box::new(HostTable::new(table)))
-        };
-        let inputs = Inputs::new(inputs.into_iter().map(own));
+        let inputs = Inputs::of_host(inputs);
         Ok(T::prepare(&inputs, &Settings::parse(&settings)?)?.into_imported())
     }
 }

@@ -1,13 +1,15 @@
-//! The world `validation`: checks a table.
+//! The world `validation`: checks a table. With the optional interface `assess`, together with other
+//! tables.
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 
 use super::Stage;
+use crate::bindings::exports::stagewright::stage::assess::{self, Assessment};
 use crate::bindings::exports::stagewright::stage::validate::{Findings, Guest};
 use crate::bindings::stagewright::stage::{tables, types};
 use crate::table::HostTable;
-use crate::{ANY_TASK, Described, Failure, Field, Settings, Table, TaskKind};
+use crate::{ANY_TASK, Described, Failure, Field, Inputs, Settings, Table, TaskKind};
 
 /// A validation stage.
 pub trait Validation: 'static {
@@ -36,5 +38,33 @@ impl<T: Validation + Described> Guest for Stage<T> {
         settings: types::Settings,
     ) -> Result<Findings, Failure> {
         T::validate(&HostTable::new(table), &expected, &Settings::parse(&settings)?)
+    }
+}
+
+/// A validation stage that also gets other tables, and whose checks may warn.
+pub trait Assessing: Validation {
+    /// Checks the whole table as [`Validation::validate`] does, together with the other tables that
+    /// the manifest passes to the stage. The host calls this instead.
+    ///
+    /// # Errors
+    /// As for [`Validation::validate`]; `parameter` if the parameters name a table that the
+    /// manifest does not pass.
+    fn assess(
+        table: &dyn Table,
+        references: &Inputs,
+        expected: &[Field],
+        settings: &Settings<Self::Parameters>,
+    ) -> Result<Assessment, Failure>;
+}
+
+impl<T: Assessing + Described> assess::Guest for Stage<T> {
+    fn assess(
+        table: tables::Table,
+        references: Vec<(String, tables::Table)>,
+        expected: Vec<types::Field>,
+        settings: types::Settings,
+    ) -> Result<Assessment, Failure> {
+        let references = Inputs::of_host(references);
+        T::assess(&HostTable::new(table), &references, &expected, &Settings::parse(&settings)?)
     }
 }

@@ -5,7 +5,10 @@
 //! manifest and lines on the terminal, with text of the table escaped.
 
 mod choices;
+mod contract;
+mod evidence;
 mod proposal;
+mod server;
 mod shell;
 mod table;
 mod target;
@@ -18,7 +21,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use stagewright_data::{DecodeLimits, Inference, InferenceOptions, Interrupt, Source, SourceUri, shown};
+use stagewright_data::{
+    CsvOptions, DecodeLimits, FoundDialect, Inference, InferenceOptions, Interrupt, Source, SourceUri, shown,
+    without_password,
+};
 use stagewright_manifest::{Identifier, TaskKind, World};
 
 use crate::arguments::InitArguments;
@@ -30,6 +36,7 @@ use crate::model_source;
 use crate::usage_error::UsageError;
 use choices::Choices;
 use proposal::Proposal;
+use server::ServerTable;
 use target::Candidate;
 
 /// The longest name of a pipeline, as in [`Identifier`].
@@ -45,10 +52,14 @@ pub(crate) fn init(location: &HomeLocation, arguments: &InitArguments) -> anyhow
     let memory = World::Ingestion.default_limits().memory;
     let leave = DecodeLimits { memory, ..DecodeLimits::until(Interrupt::never()) };
     let table = table::find(arguments.table.as_deref(), arguments.source.as_deref(), &*decoder, &leave)?;
-    let uri: SourceUri = table.address.parse()?;
+    let server = ServerTable::read(&table.address)?;
+    let uri = match &server {
+        Some(server) => SourceUri::PostgresRows { path: server.path().to_owned() },
+        None => table.address.parse()?,
+    };
     let source = Source::new(uri.clone());
     let infer = |target| {
-        let options = InferenceOptions { target, ..InferenceOptions::default() };
+        let options = InferenceOptions { target, find_dialect: true, ..InferenceOptions::default() };
         decoder.infer(&source, &options, true, &leave)
     };
     let proposed = match arguments.target {
@@ -57,10 +68,25 @@ pub(crate) fn init(location: &HomeLocation, arguments: &InitArguments) -> anyhow
     };
     let target = arguments.target.clone().or_else(|| Some(proposed.as_ref()?.name.clone())).unwrap_or_default();
     let inference = infer(Some(target.clone()))?;
+    let found = inference.dialect.clone().unwrap_or_default();
+    let (uri, address) = in_dialect(uri, &table.address, &found);
+    let source = Source::new(uri.clone());
     let choices = Choices { target, positive: arguments.positive.clone(), identifier: arguments.identifier.clone() };
-    let proposal = Proposal::of(&choices, &inference, split_seed()?)?;
-    let name = pipeline_name(arguments, uri.path())?;
-    write_new(output, &proposal.manifest(&name, &relative(&table.address, &uri, output)?))?;
+    let mut proposal = Proposal::of(&choices, &inference, split_seed()?)?;
+    proposal.notes.splice(0..0, dialect_notes(&found));
+    if arguments.strict {
+        let evidence = evidence::read(&source, &inference, &*decoder, &leave)?;
+        let contract = contract::contract(&proposal.fields, &proposal.task.kind, &inference, &evidence);
+        proposal.require(contract, &inference);
+    }
+    let named = server.as_ref().map_or(uri.path(), |server| Path::new(&server.name));
+    let name = pipeline_name(arguments, named)?;
+    let written = match &server {
+        Some(_) => without_password(&table.address),
+        None => relative(&address, &uri, output)?,
+    };
+    proposal.postgres = server.as_ref().map(|server| server.grants.clone()).unwrap_or_default();
+    write_new(output, &proposal.manifest(&name, &written))?;
     println!(
         "wrote {}: {} columns, {} rows seen, target `{}` ({})",
         output.display(),
@@ -85,6 +111,26 @@ pub(crate) fn init(location: &HomeLocation, arguments: &InitArguments) -> anyhow
         ),
     }
     Ok(ExitCode::Done)
+}
+
+/// Returns the address with the dialect that was found, and its text.
+fn in_dialect(mut uri: SourceUri, address: &str, found: &FoundDialect) -> (SourceUri, String) {
+    if found.options == CsvOptions::default() {
+        return (uri, address.to_owned());
+    }
+    if let SourceUri::Csv { options, .. } = &mut uri {
+        *options = CsvOptions { compression: options.compression, ..found.options.clone() };
+    }
+    let address = uri.to_string();
+    (uri, address)
+}
+
+/// Returns what there is to say about the dialect.
+fn dialect_notes(found: &FoundDialect) -> Vec<String> {
+    let mut options = SourceUri::Csv { path: "-".into(), options: found.options.clone() }.to_string();
+    options.replace_range(..options.len().min("csv:-?".len()), "");
+    let told = (!options.is_empty()).then(|| format!("its first rows show this dialect: `{}`", shown(&options)));
+    told.into_iter().chain(found.doubts.iter().cloned()).collect()
 }
 
 /// Refuses to overwrite a file before the table is read. [`write_new`] refuses it without a race.

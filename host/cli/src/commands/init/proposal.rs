@@ -3,7 +3,8 @@
 
 use stagewright_data::{ColumnReport, DataError, DataFault, Inference, UnusableColumn, shown};
 use stagewright_manifest::{
-    ExtraColumns, Identifier, SplitMethod, SplitSection, Starter, StarterField, TaskKind, TaskSection, write_manifest,
+    ContractTable, ExtraColumns, Identifier, SplitMethod, SplitSection, Starter, StarterField, TaskKind, TaskSection,
+    write_manifest,
 };
 use stagewright_store::{DataType, Role};
 
@@ -39,7 +40,10 @@ pub(super) struct Proposal {
     null_values: Vec<String>,
     extra_columns: ExtraColumns,
     split: SplitSection,
-    notes: Vec<String>,
+    pub(super) notes: Vec<String>,
+    /// The servers of PostgreSQL that the manifest grants.
+    pub(super) postgres: Vec<String>,
+    contract: Vec<ContractTable>,
 }
 
 impl Proposal {
@@ -60,7 +64,16 @@ impl Proposal {
         notes.extend(guesses);
         notes.extend(split_note);
         let extra_columns = if inference.left_out.is_empty() { ExtraColumns::Error } else { ExtraColumns::Ignore };
-        Ok(Self { task, fields, null_values: inference.signature.null_values.clone(), extra_columns, split, notes })
+        let null_values = inference.signature.null_values.clone();
+        Ok(Self { task, fields, null_values, extra_columns, split, notes, postgres: Vec::new(), contract: Vec::new() })
+    }
+
+    /// Adds a contract for the data. Each column with nulls gets a limit of its own.
+    pub(super) fn require(&mut self, contract: Vec<ContractTable>, inference: &Inference) {
+        self.contract = contract;
+        for (field, column) in self.fields.iter_mut().zip(&inference.columns).filter(|(_, column)| column.nulls > 0) {
+            field.max_null_ratio = Some(roomy_ratio(column.nulls, inference.rows));
+        }
     }
 
     /// Returns the text of the manifest. `uri` is the source as seen from the file.
@@ -75,6 +88,8 @@ impl Proposal {
             fields: &self.fields,
             split: &self.split,
             notes: &self.notes,
+            postgres: &self.postgres,
+            contract: &self.contract,
         })
     }
 
@@ -126,7 +141,11 @@ fn starter_field(column: &ColumnReport, rows: u64) -> StarterField {
 /// refuse the table.
 fn null_ratio(nulls: u64, rows: u64) -> Option<f64> {
     let exceeds = nulls.saturating_mul(DEFAULT_NULLS) >= rows;
-    exceeds.then(|| ((nulls as f64 / rows as f64 * 100.0 + 5.0).ceil() / 100.0).min(1.0))
+    exceeds.then(|| roomy_ratio(nulls, rows))
+}
+
+fn roomy_ratio(nulls: u64, rows: u64) -> f64 {
+    ((nulls as f64 / rows as f64 * 100.0 + 5.0).ceil() / 100.0).min(1.0)
 }
 
 fn identify(

@@ -7,9 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use arrow_array::cast::AsArray as _;
-use stagewright_data::{
-    Compression, Decode, DecodeLimits, Signature, Source, SourceUri, Strictness, inner_ending, shown,
-};
+use stagewright_data::{Compression, Decode, DecodeLimits, Signature, Source, SourceUri, Strictness, inner_ending, is_postgres, shown, without_password};
 use stagewright_store::{DataType, Field};
 
 use super::shell::word;
@@ -44,7 +42,9 @@ pub(super) struct Table {
 impl Table {
     fn at(address: impl Into<String>) -> Self {
         let address = address.into();
-        Self { argument: address.clone(), address }
+        // An argument is printed.
+        let argument = if is_postgres(&address) { without_password(&address) } else { address.clone() };
+        Self { address, argument }
     }
 }
 
@@ -88,7 +88,7 @@ pub(super) fn find(
 /// Whether a text is an address such as `csv:FILE`, and not the path of a file that has a colon in
 /// its name.
 fn is_address(text: &str) -> bool {
-    text.split_once(':').is_some_and(|(kind, _)| KINDS.iter().any(|(known, _)| kind == *known))
+    is_postgres(text) || text.split_once(':').is_some_and(|(kind, _)| KINDS.iter().any(|(known, _)| kind == *known))
 }
 
 /// The folder as errors call it.

@@ -19,6 +19,7 @@ fn arguments(folder: &Path, target: &str) -> InitArguments {
         target: Some(target.to_owned()),
         positive: None,
         identifier: None,
+        strict: false,
         name: None,
         output: folder.join("pipeline.toml"),
     }
@@ -53,7 +54,7 @@ fn holds(text: &str, folder: &Path) -> Result<(), String> {
     let signature = settings::signature(&manifest).map_err(told)?.ok_or("no signature")?;
     let (_, section) = manifest.ingestion_source().ok_or("no source")?;
     let path = settings::path(section).ok_or("no file")?;
-    let source = settings::reading(section).at(path.to_owned());
+    let source = settings::reading(section).ok_or("no format")?.at(path.to_owned());
     let mut cursor =
         stagewright_data::open(&source, &signature, Strictness::Ingest, &Interrupt::never()).map_err(told)?;
     let schema: Schema = cursor.schema().clone();
@@ -364,4 +365,66 @@ fn a_pipeline_is_named_after_its_file_whatever_that_is_called() {
     }
     let long = format!("{}.csv", "a-".repeat(100));
     assert_eq!(pipeline_name(&arguments(Path::new(""), "y"), Path::new(&long)).unwrap().as_str().len(), 63);
+}
+
+#[test]
+fn a_contract_is_made_of_all_rows_and_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = "id,code,plan,flag,amount,gap,y\n".to_owned();
+    for row in 0..2000 {
+        let gap = if row % 10 == 0 { String::new() } else { format!("{}", row % 7) };
+        let plan = ["basic", "plus \"2\"", "pro"][row % 3].replace('"', "\"\"");
+        let _ = writeln!(
+            text,
+            "{row},{:03}-X{},\"{plan}\",{},{}.5,{gap},{}",
+            row % 1000,
+            row % 10,
+            row % 2,
+            row % 90 + 10,
+            if row % 5 == 0 { "yes" } else { "no" }
+        );
+    }
+    std::fs::write(folder.path().join("table.csv"), text).unwrap();
+    let arguments = InitArguments { identifier: Some("id".to_owned()), ..arguments(folder.path(), "y") };
+    let uri: SourceUri = arguments.source.as_deref().unwrap().parse().unwrap();
+    let options = InferenceOptions { target: arguments.target.clone(), ..InferenceOptions::default() };
+    let source = Source::new(uri.clone());
+    let mut inference = stagewright_data::propose(&source, &options, &Interrupt::never()).unwrap();
+    let choices = Choices { target: "y".to_owned(), positive: None, identifier: Some("id".to_owned()) };
+    let mut proposal = Proposal::of(&choices, &inference, 1).unwrap();
+    for (column, field) in inference.columns.iter_mut().zip(&proposal.fields) {
+        column.field.role = field.field.role;
+    }
+    let decoder = stagewright_runtime::decoder(None);
+    let evidence = evidence::read(&source, &inference, &*decoder, &DecodeLimits::until(Interrupt::never())).unwrap();
+    let contract = contract::contract(&proposal.fields, &proposal.task.kind, &inference, &evidence);
+    proposal.require(contract, &inference);
+    let text = proposal.manifest(&pipeline_name(&arguments, uri.path()).unwrap(), "csv:table.csv");
+    let manifest = Manifest::parse("pipeline.toml", text.clone(), folder.path().to_owned(), &Overrides::default());
+    let manifest = manifest.unwrap_or_else(|error| panic!("{}\n{text}", error.render()));
+    let found = serde_json::Value::Object(manifest.component(World::Validation).parameters.clone());
+    let expected = [
+        ("/min_rows", serde_json::json!(1000)),
+        ("/expected_rows", serde_json::json!(2000)),
+        ("/unique", serde_json::json!(["id"])),
+        ("/patterns/code", serde_json::json!("[0-9]{3}-[A-Z][0-9]")),
+        ("/allowed/plan", serde_json::json!(["basic", "plus \"2\"", "pro"])),
+        ("/allowed/flag", serde_json::json!([0, 1])),
+        ("/allowed/y", serde_json::json!(["no", "yes"])),
+        ("/ranges/amount", serde_json::json!({ "min": 0, "max": 144 })),
+        ("/warn/ranges/amount", serde_json::json!({ "min": 10.5, "max": 99.5 })),
+        ("/warn/max_row_change", serde_json::json!(0.5)),
+        ("/warn/max_psi", serde_json::json!(0.25)),
+        ("/max_psi", serde_json::json!(1.0)),
+        ("/columns/gap/max_null_ratio", serde_json::json!(0.15)),
+        ("/target_balance/min_share", serde_json::json!(0.1)),
+        ("/profiles/plan/shares", serde_json::json!([0.3335, 0.3335, 0.333])),
+    ];
+    for (pointer, value) in expected {
+        assert_eq!(found.pointer(pointer), Some(&value), "{pointer} in\n{text}");
+    }
+    let edges = found.pointer("/profiles/amount/edges").and_then(|edges| edges.as_array()).unwrap();
+    assert_eq!(edges.len(), 9, "{text}");
+    assert!(text.contains("# all of 1000 different values have this form"), "{text}");
+    assert!(text.contains("# seen: 10.5 to 99.5, and half as much on both sides"), "{text}");
 }
