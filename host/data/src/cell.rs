@@ -41,12 +41,12 @@ pub(crate) type Complaint = &'static str;
 const NOT_INT64: Complaint = "is not an int64";
 const NOT_FLOAT64: Complaint = "is not a float64";
 const NOT_BOOLEAN: Complaint = "is not a boolean";
-const NOT_TIMESTAMP: Complaint = "is not a timestamp";
+pub(crate) const NOT_TIMESTAMP: Complaint = "is not a timestamp";
 const OUTSIDE_INT64: Complaint = "lies outside int64";
 const NOT_WHOLE: Complaint = "is not an int64: it has a fraction";
 const NOT_EXACT: Complaint = "is not surely an int64: from 2^53 on a float stands for several whole numbers";
 const OUTSIDE_FLOAT64: Complaint = "lies outside float64";
-const LEAP_SECOND: Complaint = "is not a timestamp: days have no second 60 here";
+pub(crate) const LEAP_SECOND: Complaint = "is not a timestamp: days have no second 60 here";
 pub(crate) const OUTSIDE_CALENDAR: Complaint = "lies outside the years -9999 to 9999";
 
 /// The null tokens of a signature: texts, and the numbers that they stand for.

@@ -6,11 +6,12 @@
 use std::sync::Arc;
 
 use arrow_array::{RecordBatch, RecordBatchOptions};
-use stagewright_store::{Field, MAX_BATCH_BYTES, Schema};
+use stagewright_store::{DataType, Field, MAX_BATCH_BYTES, Schema};
 
 use crate::cell::{Cell, NullTokens};
 use crate::column::ColumnBuilder;
-use crate::error::{DataError, DataFault};
+use crate::dialect::{NOT_IN_STYLE, Style};
+use crate::error::{DataError, DataFault, shown};
 use crate::signature::{Signature, Strictness};
 
 /// The fault of a null where the signature has none.
@@ -54,6 +55,7 @@ impl DecoderPlan {
             text_bytes: 0,
             // A batch that is almost full has room for one more row.
             most_text: 2 * MAX_BATCH_BYTES,
+            room: String::new(),
         }
     }
 }
@@ -74,6 +76,8 @@ pub(crate) struct Decoder {
     text_bytes: usize,
     /// The most bytes of text of a batch.
     most_text: usize,
+    /// Room for a number in the usual notation.
+    room: String,
 }
 
 impl Decoder {
@@ -116,6 +120,42 @@ impl Decoder {
             Ok(true) if self.admits_nulls || self.schema.fields()[column].nullable => Ok(()),
             Ok(true) => Err(self.null_fault(column)),
             Err(complaint) => Err(self.value_fault(column, cell, complaint)),
+        }
+    }
+
+    /// As [`Decoder::cell`], for a text whose value is written in a style.
+    pub(crate) fn styled(&mut self, column: usize, text: &str, style: &Style) -> Result<(), Box<DataFault>> {
+        let raw = Cell::Text(text);
+        if style.is_null(text) {
+            return self.cell(column, Cell::Null);
+        }
+        if self.tokens.matches(raw) {
+            return self.cell(column, raw);
+        }
+        match self.schema.fields()[column].data_type {
+            DataType::Int64 | DataType::Float64 if style.has_numbers() => {
+                let mut room = std::mem::take(&mut self.room);
+                let decoded = match style.number(text, &mut room) {
+                    // A fault shows the text as it is in the file.
+                    Some(number) => self.cell(column, Cell::Text(number)).map_err(|mut fault| {
+                        let of_number = fault.message.strip_prefix(&format!("`{number}`"));
+                        if let Some(complaint) = of_number {
+                            fault.message = format!("`{}`{complaint}", shown(text));
+                            fault.value = Some(shown(text));
+                        }
+                        fault
+                    }),
+                    None => Err(self.value_fault(column, raw, NOT_IN_STYLE)),
+                };
+                self.room = room;
+                decoded
+            }
+            DataType::Boolean => self.cell(column, style.boolean(text).map_or(raw, Cell::Boolean)),
+            DataType::Timestamp => match style.time(text) {
+                Ok(time) => self.cell(column, time.map_or(raw, Cell::Timestamp)),
+                Err(complaint) => Err(self.value_fault(column, raw, complaint)),
+            },
+            _ => self.cell(column, raw),
         }
     }
 
@@ -202,7 +242,7 @@ impl Decoder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use stagewright_store::{DataType, Role};
+    use stagewright_store::Role;
 
     fn signature() -> Signature {
         Signature::new(vec![

@@ -8,33 +8,72 @@ use stagewright_manifest::{
     self as manifest, HttpFormat, HttpGrant, Manifest, SourceLocation, SourceSection, SqliteRows,
 };
 
-use crate::invocation::SourceFormat;
+use crate::invocation::{AskedRows, SourceFormat};
 
 /// Returns the file of a source; `None` for a source on a server.
 pub fn path(section: &SourceSection) -> Option<&Path> {
     match &section.location {
-        SourceLocation::Csv { path, .. } | SourceLocation::Parquet { path } | SourceLocation::Sqlite { path, .. } => {
-            Some(path)
-        }
-        SourceLocation::Http { .. } => None,
+        SourceLocation::Csv { path, .. }
+        | SourceLocation::Jsonl { path, .. }
+        | SourceLocation::Parquet { path }
+        | SourceLocation::Arrow { path }
+        | SourceLocation::Sqlite { path, .. } => Some(path),
+        SourceLocation::Http { .. }
+        | SourceLocation::Objects(_)
+        | SourceLocation::Postgres(_)
+        | SourceLocation::Data { .. } => None,
     }
 }
 
-/// Returns the format of a source's content.
-pub fn reading(section: &SourceSection) -> SourceFormat {
-    let csv = |delimiter: char, header| SourceFormat::Csv { delimiter: delimiter as u8, header };
-    match &section.location {
-        SourceLocation::Csv { delimiter, header, .. } => csv(*delimiter, *header),
-        SourceLocation::Http { format: HttpFormat::Csv { delimiter, header }, .. } => csv(*delimiter, *header),
-        SourceLocation::Parquet { .. } | SourceLocation::Http { format: HttpFormat::Parquet, .. } => {
-            SourceFormat::Parquet
-        }
+/// Returns the format of a source's content; `None` for objects, whose keys may tell it.
+pub fn reading(section: &SourceSection) -> Option<SourceFormat> {
+    Some(match &section.location {
+        SourceLocation::Csv { delimiter, header, compression, dialect, .. } => SourceFormat::Csv {
+            delimiter: *delimiter as u8,
+            header: *header,
+            compression: *compression,
+            dialect: dialect.clone(),
+        },
+        SourceLocation::Jsonl { compression, .. } => SourceFormat::Jsonl { compression: *compression },
+        SourceLocation::Arrow { .. } => SourceFormat::Arrow,
+        SourceLocation::Http { format, .. } => body_reading(format),
+        SourceLocation::Objects(_) => return None,
+        SourceLocation::Postgres(source) => SourceFormat::PostgresRows { rows: asked(&source.rows) },
+        // A version of data is read as the file that it is exported as.
+        SourceLocation::Parquet { .. } | SourceLocation::Data { .. } => SourceFormat::Parquet,
         SourceLocation::Sqlite { rows: SqliteRows::Table { table }, .. } => {
             SourceFormat::Table { table: table.clone() }
         }
         SourceLocation::Sqlite { rows: SqliteRows::Query { query, parameters }, .. } => {
             SourceFormat::Query { query: query.clone(), parameters: parameters.clone() }
         }
+    })
+}
+
+/// Returns what a database is asked for.
+fn asked(rows: &SqliteRows) -> AskedRows {
+    match rows {
+        SqliteRows::Table { table } => AskedRows::Table { table: table.clone() },
+        SqliteRows::Query { query, parameters } => {
+            AskedRows::Query { query: query.clone(), parameters: parameters.clone() }
+        }
+    }
+}
+
+/// Returns the format of what a server sends.
+pub(crate) fn body_reading(format: &HttpFormat) -> SourceFormat {
+    match format {
+        HttpFormat::Csv { delimiter, header, compression, dialect } => SourceFormat::Csv {
+            delimiter: *delimiter as u8,
+            header: *header,
+            compression: *compression,
+            dialect: dialect.clone(),
+        },
+        // The host keeps the records as lines.
+        HttpFormat::Json(_) => SourceFormat::Jsonl { compression: None },
+        HttpFormat::Jsonl { compression } => SourceFormat::Jsonl { compression: *compression },
+        HttpFormat::Arrow => SourceFormat::Arrow,
+        HttpFormat::Parquet => SourceFormat::Parquet,
     }
 }
 

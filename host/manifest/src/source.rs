@@ -3,26 +3,31 @@
 //! Owns the keys that a manifest adds to an address, and files on servers. `stagewright-data`
 //! parses addresses of files, as for all commands. This module opens nothing.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use stagewright_data::{Compression, DataError, Literal, SourceUri};
+use stagewright_data::{Compression, DataError, Dialect, Literal, SourceUri, is_postgres};
 use stagewright_store::DataReference;
 
+use crate::database_source::{DatabaseKeys, DatabaseSource};
 use crate::document::{Table, Value};
+use crate::json_source::{self, JsonSource};
 use crate::names::Identifier;
 use crate::nearest::nearest;
 use crate::object_source::{self, ObjectSource};
 use crate::reader::{Item, Section};
 
 /// The schemes of a URI, each with its form.
-const FORMS: [(&str, &str); 9] = [
+const FORMS: [(&str, &str); 11] = [
     ("csv", "csv:FILE"),
     ("jsonl", "jsonl:FILE"),
     ("sqlite", "sqlite:FILE#TABLE"),
     ("parquet", "parquet:FILE"),
     ("arrow", "arrow:FILE"),
+    ("postgresql", "postgresql://USER@HOST/DATABASE#TABLE"),
+    ("postgres", "postgres://USER@HOST/DATABASE#TABLE"),
     ("https", "https://HOST/PATH"),
     ("http", "http://HOST/PATH"),
     ("s3", "s3://BUCKET/KEY"),
@@ -38,7 +43,7 @@ const FORMATS: [(&str, &[&str]); 4] = [
 ];
 
 /// The default of `max-bytes`, the longest body of an HTTP response.
-const MAX_BYTES: u64 = 1 << 30;
+pub(crate) const MAX_BYTES: u64 = 1 << 30;
 
 /// The prefix of environment variables that any manifest may send to a server as a token.
 pub const TOKEN_PREFIX: &str = "STAGEWRIGHT_TOKEN_";
@@ -71,6 +76,9 @@ pub enum SourceLocation {
         /// How it is compressed; `None` for what the name of the file tells.
         #[serde(skip_serializing_if = "Option::is_none")]
         compression: Option<Compression>,
+        /// What deviates from plain CSV.
+        #[serde(flatten)]
+        dialect: Dialect,
     },
     /// An object on each line.
     Jsonl {
@@ -117,7 +125,11 @@ pub enum SourceLocation {
         /// The environment variable with a bearer token. Its value is neither recorded nor shown.
         #[serde(skip_serializing_if = "Option::is_none")]
         token_env: Option<String>,
-        /// The longest body, in bytes.
+        /// Further headers, each with the environment variable that has its value. The values are
+        /// neither recorded nor shown.
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        headers: BTreeMap<String, String>,
+        /// The longest body, in bytes; of an API, the longest sum of all pages.
         max_bytes: u64,
     },
     /// A version of data in the registry.
@@ -128,6 +140,9 @@ pub enum SourceLocation {
     },
     /// Objects that the host reads from a bucket, which `s3` of the reading stage must grant.
     Objects(ObjectSource),
+    /// Rows that the host reads from a PostgreSQL server, which `postgres` of the reading stage must
+    /// grant.
+    Postgres(DatabaseSource),
 }
 
 /// The format of the body of an HTTP response.
@@ -143,6 +158,9 @@ pub enum HttpFormat {
         /// How it is compressed; `None` if it is not.
         #[serde(skip_serializing_if = "Option::is_none")]
         compression: Option<Compression>,
+        /// What deviates from plain CSV.
+        #[serde(flatten)]
+        dialect: Dialect,
     },
     /// An object on each line.
     Jsonl {
@@ -154,6 +172,8 @@ pub enum HttpFormat {
     Parquet,
     /// An Arrow IPC file or stream.
     Arrow,
+    /// An API that answers JSON, whose records the host keeps as JSON lines.
+    Json(JsonSource),
 }
 
 /// The rows of a database that a source reads.
@@ -175,6 +195,11 @@ pub enum SqliteRows {
     },
 }
 
+/// Returns the URI without the password that one of PostgreSQL may have.
+fn without_password(uri: &str) -> String {
+    if is_postgres(uri) { stagewright_data::without_password(uri) } else { uri.to_owned() }
+}
+
 fn recorded<S: serde::Serializer>(uri: &str, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&without_query(uri))
 }
@@ -192,15 +217,21 @@ impl SourceSection {
     pub(crate) fn read(section: Section<'_>, as_of: Option<Timestamp>) -> Option<Self> {
         let uri = section.require("uri", "uri = \"csv:FILE\"");
         let options = Options {
+            table: section.get("table"),
             query: section.get("query"),
             parameters: section.get("parameters"),
             delimiter: section.get("delimiter"),
             header: section.get("header"),
             compression: section.get("compression"),
+            dialect: Dialect::OPTIONS.map(|option| section.get(option)),
             format: section.get("format"),
             sha256: section.get("sha256"),
             token_env: section.get("token-env"),
+            password_env: section.get("password-env"),
             max_bytes: section.get("max-bytes"),
+            records: section.get("records"),
+            pages: section.get("pages"),
+            headers: section.get("headers"),
             values: section.get("values"),
             endpoint: section.get("endpoint"),
             region: section.get("region"),
@@ -209,21 +240,28 @@ impl SourceSection {
         };
         let location = uri.and_then(|item| Some((item.text()?, options.location(&item)?)));
         section.finish();
-        location.map(|(uri, location)| Self { uri: uri.to_owned(), location })
+        location.map(|(uri, location)| Self { uri: without_password(uri), location })
     }
 }
 
 /// The options of a source beside its URI.
 struct Options<'a> {
+    table: Option<Item<'a>>,
     query: Option<Item<'a>>,
     parameters: Option<Item<'a>>,
     delimiter: Option<Item<'a>>,
     header: Option<Item<'a>>,
     compression: Option<Item<'a>>,
+    /// Those of [`Dialect::OPTIONS`].
+    dialect: [Option<Item<'a>>; Dialect::OPTIONS.len()],
     format: Option<Item<'a>>,
     sha256: Option<Item<'a>>,
     token_env: Option<Item<'a>>,
+    password_env: Option<Item<'a>>,
     max_bytes: Option<Item<'a>>,
+    records: Option<Item<'a>>,
+    pages: Option<Item<'a>>,
+    headers: Option<Item<'a>>,
     values: Option<Item<'a>>,
     endpoint: Option<Item<'a>>,
     region: Option<Item<'a>>,
@@ -238,32 +276,60 @@ impl Options<'_> {
         let delimiter = self.delimiter.as_ref().map(separator);
         let header = self.header.as_ref().map(Item::boolean);
         let compression = self.compression.as_ref().map(|item| item.choice(&Compression::NAMES));
+        let dialect = self.dialect();
         let query = self.query.as_ref().map(|item| item.text().map(str::to_owned));
         let parameters = self.parameters.as_ref().map_or_else(|| Some(Vec::new()), bound);
         let scheme = scheme_of(uri)?;
         let is_http = matches!(scheme, "http" | "https");
         let is_s3 = scheme == "s3";
+        let is_postgres = matches!(scheme, "postgresql" | "postgres");
         if scheme != "csv" && !is_http && !is_s3 {
             foreign(scheme, "csv", &[&self.delimiter, &self.header]);
+        }
+        if scheme != "csv" && !is_http {
+            foreign(scheme, "csv", &self.dialect.each_ref());
         }
         if !matches!(scheme, "csv" | "jsonl") && !is_http && !is_s3 {
             foreign(scheme, "csv", &[&self.compression]);
         }
-        if scheme != "sqlite" {
+        if scheme != "sqlite" && !is_postgres {
             foreign(scheme, "sqlite", &[&self.query, &self.parameters]);
         }
         if !is_http && !is_s3 {
-            foreign(scheme, "https", &[&self.format, &self.max_bytes]);
+            foreign(scheme, "https", &[&self.format]);
+        }
+        if !is_http && !is_s3 && !is_postgres {
+            foreign(scheme, "https", &[&self.max_bytes]);
         }
         if !is_http {
-            foreign(scheme, "https", &[&self.sha256, &self.token_env]);
+            foreign(scheme, "https", &[&self.token_env, &self.records, &self.pages, &self.headers]);
+        }
+        if !is_http && !is_postgres {
+            foreign(scheme, "https", &[&self.sha256]);
+        }
+        if !is_postgres {
+            foreign(scheme, "postgresql", &[&self.table, &self.password_env]);
         }
         if !is_s3 {
             foreign(scheme, "s3", &[&self.values, &self.endpoint, &self.region, &self.path_style]);
         }
         if is_http {
             let (delimiter, header) = (delimiter.unwrap_or(Some(','))?, header.unwrap_or(Some(true))?);
-            return self.http(uri, delimiter, header, compression.map_or(Some(None), |it| it.map(Some))?);
+            let dialect = self.one_dialect(uri, dialect?, Dialect::default(), delimiter)?;
+            let compression = compression.map_or(Some(None), |it| it.map(Some))?;
+            return self.http(uri, (delimiter, header), compression, dialect);
+        }
+        if is_postgres {
+            let keys = DatabaseKeys {
+                table: &self.table,
+                query: &self.query,
+                parameters: &self.parameters,
+                bound: parameters,
+                sha256: &self.sha256,
+                password_env: &self.password_env,
+                max_bytes: &self.max_bytes,
+            };
+            return DatabaseSource::read(uri, keys).map(SourceLocation::Postgres);
         }
         if is_s3 {
             return self.objects(uri, delimiter, header, compression);
@@ -273,14 +339,15 @@ impl Options<'_> {
         }
         match address(uri)? {
             SourceUri::Csv { path, options: within } => {
-                let (has_header, packing) = (within.header, within.compression);
+                let (has_header, packing, told) = (within.header, within.compression, within.dialect);
                 let within = within.delimiter.map(char::from);
                 let delimiter = once(self.delimiter.as_ref(), delimiter, "delimiter", within)?;
                 let header = once(self.header.as_ref(), header, "header", has_header)?;
                 let delimiter = delimiter.unwrap_or_else(|| SourceUri::delimiter_by_ending(&path).into());
                 let compression = once(self.compression.as_ref(), compression, "compression", packing)?;
                 let (path, header) = (resolved(uri, &path), header.unwrap_or(true));
-                Some(SourceLocation::Csv { compression: packed(compression, &path), path, delimiter, header })
+                let dialect = self.one_dialect(uri, dialect?, told, delimiter)?;
+                Some(SourceLocation::Csv { compression: packed(compression, &path), path, delimiter, header, dialect })
             }
             SourceUri::Jsonl { path, compression: within } => {
                 let compression = once(self.compression.as_ref(), compression, "compression", within)?;
@@ -346,7 +413,7 @@ fn resolved(uri: &Item<'_>, path: &std::path::Path) -> PathBuf {
 
 /// Reads an option that the URI and a key may both set, but not differently. `Some(None)` if
 /// neither does; `None` if the key cannot be read.
-fn once<T: PartialEq>(
+pub(crate) fn once<T: PartialEq>(
     key: Option<&Item<'_>>,
     of_key: Option<Option<T>>,
     name: &str,
@@ -365,13 +432,53 @@ fn once<T: PartialEq>(
 }
 
 impl Options<'_> {
+    /// Reads the keys of a dialect; `None` if one cannot be read.
+    fn dialect(&self) -> Option<Dialect> {
+        let (mut dialect, mut is_whole) = (Dialect::default(), true);
+        for (option, item) in Dialect::OPTIONS.into_iter().zip(&self.dialect) {
+            let Some(item) = item else { continue };
+            let is_list = option.ends_with("-words") || option.ends_with("-formats");
+            let items = if is_list { item.array() } else { None };
+            let texts = if is_list { items.as_deref() } else { Some(std::slice::from_ref(item)) };
+            for text in texts.unwrap_or_default() {
+                let set = text.string().map(|value| dialect.set(option, value));
+                if let Some(Err(problem)) = &set {
+                    text.report_value(format!("`{}`: {problem}", item.key), None);
+                }
+                is_whole &= matches!(set, Some(Ok(())));
+            }
+            is_whole &= texts.is_some();
+        }
+        is_whole.then_some(dialect)
+    }
+
+    /// Returns the dialect of the keys or of the URI. Both together are an error.
+    fn one_dialect(&self, uri: &Item<'_>, of_keys: Dialect, told: Dialect, delimiter: char) -> Option<Dialect> {
+        let key = self.dialect.iter().flatten().next();
+        let dialect = match key {
+            Some(key) if !told.is_plain() && told != of_keys => {
+                let hint = "write the dialect in the URI or in keys".to_owned();
+                key.report(format!("`{}` and the URI both tell a dialect", key.key), Some(hint));
+                return None;
+            }
+            Some(_) => of_keys,
+            None => told,
+        };
+        let checked = u8::try_from(delimiter).map_or(Ok(()), |delimiter| dialect.check(delimiter));
+        if let Err(problem) = checked {
+            key.unwrap_or(uri).report(format!("{problem} in the source"), None);
+            return None;
+        }
+        Some(dialect)
+    }
+
     /// Reads a file on a server.
     fn http(
         &self,
         uri: &Item<'_>,
-        delimiter: char,
-        header: bool,
+        (delimiter, header): (char, bool),
         compression: Option<Compression>,
+        dialect: Dialect,
     ) -> Option<SourceLocation> {
         let url = uri.text()?;
         let authority = url.split("//").nth(1).unwrap_or_default().split(['/', '?', '#']).next().unwrap_or_default();
@@ -391,34 +498,35 @@ impl Options<'_> {
         let compression = packed(compression, std::path::Path::new(path)).filter(|kind| *kind != Compression::None);
         let inner = path.strip_suffix(".gz").or_else(|| path.strip_suffix(".zst")).unwrap_or(path);
         let guess = FORMATS.iter().find(|(_, endings)| endings.iter().any(|ending| inner.ends_with(ending)));
-        let guess = guess.map_or("csv", |(format, _)| format);
-        let formats = FORMATS.map(|(format, _)| (format, format));
+        let is_json = self.records.is_some() || self.pages.is_some() || inner.ends_with(".json");
+        let guess = guess.map_or(if is_json { "json" } else { "csv" }, |(format, _)| format);
+        let formats = [&FORMATS.map(|(format, _)| (format, format))[..], &[("json", "json")]].concat();
         let format = self.format.as_ref().map_or(Some(guess), |item| item.choice(&formats))?;
+        if format != "json" {
+            foreign(&format!("https: {format}"), "https", &[&self.records, &self.pages]);
+        }
         if format != "csv" {
             foreign(&format!("https: {format}"), "csv", &[&self.delimiter, &self.header]);
         }
         if !matches!(format, "csv" | "jsonl") {
             foreign(&format!("https: {format}"), "csv", &[&self.compression]);
         }
-        let sha256 = self.sha256.as_ref().map(|item| {
-            let text = item.string()?;
-            let is_digest = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-            if !is_digest {
-                let hint = "write the 64 lower-case hexadecimal digits that `sha256sum` prints".to_owned();
-                item.report_value(format!("`{}` is not a SHA-256", item.key), Some(hint));
-            }
-            is_digest.then(|| text.to_owned())
-        });
+        if format != "csv" {
+            foreign(&format!("https: {format}"), "csv", &self.dialect.each_ref());
+        }
+        let sha256 = self.sha256.as_ref().map(sha256_of);
         let token_env = self.token_env.as_ref().map(|item| item.text().map(str::to_owned));
         let max_bytes = self.max_bytes.as_ref().map_or(Some(MAX_BYTES), Item::bytes);
         Some(SourceLocation::Http {
             url: url.to_owned(),
             format: match format {
-                "csv" => HttpFormat::Csv { delimiter, header, compression },
+                "csv" => HttpFormat::Csv { delimiter, header, compression, dialect },
                 "jsonl" => HttpFormat::Jsonl { compression },
                 "arrow" => HttpFormat::Arrow,
+                "json" => HttpFormat::Json(JsonSource::read(self.records.as_ref(), self.pages.as_ref())?),
                 _ => HttpFormat::Parquet,
             },
+            headers: self.headers.as_ref().map_or_else(|| Some(BTreeMap::new()), json_source::headers)?,
             sha256: sha256.map_or(Some(None), |it| it.map(Some))?,
             token_env: token_env.map_or(Some(None), |it| it.map(Some))?,
             max_bytes: max_bytes?,
@@ -483,6 +591,17 @@ fn server_address(item: &Item<'_>) -> Option<String> {
             None
         }
     }
+}
+
+/// Reads a digest as hexadecimal.
+pub(crate) fn sha256_of(item: &Item<'_>) -> Option<String> {
+    let text = item.string()?;
+    let is_digest = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if !is_digest {
+        let hint = "write the 64 lower-case hexadecimal digits that `sha256sum` prints".to_owned();
+        item.report_value(format!("`{}` is not a SHA-256", item.key), Some(hint));
+    }
+    is_digest.then(|| text.to_owned())
 }
 
 /// Reports options that do not apply to this kind of source.
@@ -580,23 +699,33 @@ pub(crate) fn drop_foreign_options(source: &mut Table, uri: &str) {
         ["values", "endpoint", "region", "path-style"].into_iter().for_each(|option| source.remove(option));
     }
     if !matches!(scheme, "http" | "https") {
-        ["sha256", "token-env"].into_iter().for_each(|option| source.remove(option));
+        ["sha256", "token-env", "records", "pages", "headers"].into_iter().for_each(|option| source.remove(option));
+    }
+    if !matches!(scheme, "http" | "https" | "s3" | "postgresql" | "postgres") {
+        source.remove("max-bytes");
     }
     if !matches!(scheme, "http" | "https" | "s3") {
-        ["format", "max-bytes"].into_iter().for_each(|option| source.remove(option));
+        ["format"].into_iter().for_each(|option| source.remove(option));
         if scheme != "csv" {
             source.remove("delimiter");
             source.remove("header");
+            Dialect::OPTIONS.into_iter().for_each(|option| source.remove(option));
         }
     }
     // An option in the URI of an argument wins over the keys of the file.
     if let Ok(SourceUri::Csv { options, .. }) = uri.parse() {
+        if !options.dialect.is_plain() {
+            Dialect::OPTIONS.into_iter().for_each(|option| source.remove(option));
+        }
         let said = [("delimiter", options.delimiter.is_some()), ("header", options.header.is_some())];
         said.into_iter().filter(|(_, is_said)| *is_said).for_each(|(option, _)| source.remove(option));
     }
-    if scheme != "sqlite" || uri.contains('#') {
-        source.remove("query");
-        source.remove("parameters");
+    let is_postgres = is_postgres(uri);
+    if !is_postgres {
+        ["table", "password-env"].into_iter().for_each(|option| source.remove(option));
+    }
+    if (scheme != "sqlite" && !is_postgres) || uri.contains('#') {
+        ["table", "query", "parameters"].into_iter().for_each(|option| source.remove(option));
     }
 }
 

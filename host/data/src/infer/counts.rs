@@ -8,6 +8,7 @@ use stagewright_store::MAX_NAME_BYTES;
 
 use super::missing_markers::is_marker;
 use crate::cell::{Cell, NullTokens, parse_boolean, parse_float64, parse_int64, parse_timestamp};
+use crate::dialect::Style;
 use crate::error::{DataError, DataFault, shown};
 use crate::source::CellVisitor;
 
@@ -81,11 +82,16 @@ impl TableCounts {
 
 impl CellVisitor for TableCounts {
     fn columns(&mut self, names: &[String]) -> Result<Vec<usize>, DataError> {
+        self.columns_but(names, &[])
+    }
+
+    fn columns_but(&mut self, names: &[String], unheld: &[(usize, String)]) -> Result<Vec<usize>, DataError> {
         let mut times: HashMap<&str, usize> = HashMap::new();
         names.iter().for_each(|name| *times.entry(name).or_default() += 1);
         let mut places = Vec::with_capacity(names.len());
         for (place, name) in names.iter().enumerate() {
-            match Self::unfit(name, times[name.as_str()]) {
+            let unheld = unheld.iter().find(|(unheld, _)| *unheld == place).map(|(_, reason)| reason.clone());
+            match unheld.or_else(|| Self::unfit(name, times[name.as_str()])) {
                 Some(reason) => self.left_out.push(UnusableColumn { place, name: name.clone(), reason }),
                 None => {
                     places.push(place);
@@ -104,7 +110,29 @@ impl CellVisitor for TableCounts {
 
     fn cell(&mut self, column: usize, cell: Cell<'_>) -> Result<(), Box<DataFault>> {
         let is_null = self.tokens.matches(cell);
-        self.columns[column].see(cell, is_null, &self.hasher, &mut self.room);
+        self.columns[column].see(cell, is_null, true, &self.hasher, &mut self.room);
+        Ok(())
+    }
+
+    fn styled(&mut self, column: usize, text: &str, style: &Style) -> Result<(), Box<DataFault>> {
+        let raw = Cell::Text(text);
+        let is_null = style.is_null(text) || self.tokens.matches(raw);
+        let (mut room, mut may_be_number) = (String::new(), true);
+        let cell = match (style.time(text), style.boolean(text)) {
+            _ if is_null => raw,
+            (Ok(Some(time)), _) => Cell::Timestamp(time),
+            (_, Some(word)) => Cell::Boolean(word),
+            // A code with a leading zero keeps its form.
+            _ if style.has_numbers() && !is_code(text) => match style.number(text, &mut room) {
+                Some(number) => Cell::Text(number),
+                None => {
+                    may_be_number = false;
+                    raw
+                }
+            },
+            _ => raw,
+        };
+        self.columns[column].see(cell, is_null, may_be_number, &self.hasher, &mut self.room);
         Ok(())
     }
 
@@ -200,7 +228,8 @@ impl ColumnCounts {
         self.next_number.is_some() && self.values > 0
     }
 
-    fn see(&mut self, cell: Cell<'_>, is_null: bool, hasher: &RandomState, room: &mut usize) {
+    /// Counts a cell. `may_be_number` is false for a text that is no number, whatever it looks like.
+    fn see(&mut self, cell: Cell<'_>, is_null: bool, may_be_number: bool, hasher: &RandomState, room: &mut usize) {
         if is_null {
             self.nulls += 1;
             self.next_number = None;
@@ -218,7 +247,7 @@ impl ColumnCounts {
                 self.next_number = None;
                 *self.markers.entry("NaN".to_owned()).or_default() += 1;
             }
-            cell => self.count(cell, hasher, room),
+            cell => self.count(cell, may_be_number, hasher, room),
         }
     }
 
@@ -226,9 +255,9 @@ impl ColumnCounts {
         self.markers.len() < MAX_MARKERS || self.markers.contains_key(text)
     }
 
-    fn count(&mut self, cell: Cell<'_>, hasher: &RandomState, room: &mut usize) {
+    fn count(&mut self, cell: Cell<'_>, may_be_number: bool, hasher: &RandomState, room: &mut usize) {
         self.values += 1;
-        self.count_types(cell);
+        self.count_types(cell, may_be_number);
         self.count_rows(cell);
         if self.distinct.len() < MAX_DISTINCT && *room > 0 {
             let hash = cell.with_text(|text| hasher.hash_one(text));
@@ -243,7 +272,7 @@ impl ColumnCounts {
         }
     }
 
-    fn count_types(&mut self, cell: Cell<'_>) {
+    fn count_types(&mut self, cell: Cell<'_>, may_be_number: bool) {
         let others = self.values - 1;
         let Cell::Text(text) = cell else {
             self.booleans += u64::from(matches!(cell, Cell::Boolean(_)));
@@ -255,7 +284,7 @@ impl ColumnCounts {
         // Yes and No are better kept as categories, 0 and 1 as integers; see docs/types.md.
         self.booleans += u64::from(["true", "false"].iter().any(|word| word.eq_ignore_ascii_case(text.trim_ascii())));
         let is_code = is_code(text);
-        let is_number = !is_code && parse_float64(text).is_ok();
+        let is_number = may_be_number && !is_code && parse_float64(text).is_ok();
         if is_number {
             self.float64s += 1;
             // For the other types, the first value that does not fit decides.

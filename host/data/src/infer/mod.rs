@@ -6,6 +6,7 @@
 //! proposal before anything is learnt.
 
 mod counts;
+mod found_dialect;
 mod missing_markers;
 mod target_report;
 
@@ -19,10 +20,11 @@ use crate::cell::parse_float64;
 use crate::error::{DataError, DataFault, listed, shown};
 use crate::interrupt::Interrupt;
 use crate::signature::Signature;
-use crate::source::{Place, Source, on_reader_thread, visit};
+use crate::source::{CsvOptions, Place, Source, SourceUri, head, on_reader_thread, visit};
 
 pub use counts::UnusableColumn;
 use counts::{ColumnCounts, TableCounts};
+pub use found_dialect::FoundDialect;
 pub use target_report::TargetReport;
 
 /// Text with more distinct values than this is proposed as utf8: it is too much for one-hot
@@ -43,12 +45,15 @@ pub struct InferenceOptions {
     pub sample_rows: Option<u64>,
     /// The column that will be the target.
     pub target: Option<String>,
+    /// Whether to find the dialect of CSV whose address tells none, and to read it so.
+    #[serde(default)]
+    pub find_dialect: bool,
 }
 
 impl Default for InferenceOptions {
     /// Returns options to read all rows, with the empty text and a single space as null.
     fn default() -> Self {
-        Self { null_values: vec![String::new(), " ".to_owned()], sample_rows: None, target: None }
+        Self { null_values: vec![String::new(), " ".to_owned()], sample_rows: None, target: None, find_dialect: false }
     }
 }
 
@@ -67,6 +72,9 @@ pub struct Inference {
     pub rows: u64,
     /// Whether reading stopped at the limit of rows.
     pub is_sample: bool,
+    /// The dialect, if it was looked for.
+    #[serde(default)]
+    pub dialect: Option<FoundDialect>,
 }
 
 /// The observations about a column.
@@ -126,7 +134,13 @@ impl Inference {
         if self.target.as_ref().is_some_and(|target| target.classes.len() > counts::MAX_LABELS) {
             return Err("a target with too many classes");
         }
-        Ok(self.in_lines())
+        let mut proposal = self.in_lines();
+        proposal.dialect = match proposal.dialect.take() {
+            Some(found) if options.find_dialect => Some(found.checked()?),
+            Some(_) => return Err("a dialect that nobody asked for"),
+            None => None,
+        };
+        Ok(proposal)
     }
 
     fn in_lines(mut self) -> Self {
@@ -174,6 +188,25 @@ fn look_on_reader_thread(
     on_reader_thread(interrupt, move |stop| look(&source, Place::Files, &options, with_tokens, stop))
 }
 
+/// Returns the dialect of CSV whose address tells none; `None` for other sources.
+fn found(source: &Source, place: &Place, interrupt: &Interrupt) -> Result<Option<FoundDialect>, DataError> {
+    let SourceUri::Csv { path, options } = &source.uri else { return Ok(None) };
+    if *options != (CsvOptions { compression: options.compression, ..CsvOptions::default() }) {
+        return Ok(None);
+    }
+    let Some((head, is_whole)) = head(source, place, found_dialect::HEAD_BYTES, interrupt)? else { return Ok(None) };
+    Ok(Some(found_dialect::find(path, &head, is_whole)))
+}
+
+/// Returns the source with an address that tells the dialect.
+fn told(source: &Source, found: &FoundDialect) -> Source {
+    let mut source = source.clone();
+    if let SourceUri::Csv { options, .. } = &mut source.uri {
+        *options = CsvOptions { compression: options.compression, ..found.options.clone() };
+    }
+    source
+}
+
 /// Reads a source on this thread; `with_tokens` also proposes null tokens.
 pub(crate) fn look(
     source: &Source,
@@ -184,6 +217,8 @@ pub(crate) fn look(
 ) -> Result<Inference, DataError> {
     let target = options.target.as_deref();
     let mut counts = TableCounts::new(&options.null_values, options.sample_rows, target);
+    let dialect = if options.find_dialect { found(source, &place, interrupt)? } else { None };
+    let source = &dialect.as_ref().map_or_else(|| source.clone(), |found| told(source, found));
     visit(source, place, interrupt, &mut counts)?;
     if counts.rows == 0 {
         return Err(DataFault::new("there are no rows to infer types from").into());
@@ -208,6 +243,7 @@ pub(crate) fn look(
         target,
         rows,
         is_sample: options.sample_rows.is_some_and(|limit| rows >= limit),
+        dialect,
     })
 }
 

@@ -5,6 +5,7 @@ use stagewright_store::MAX_BATCH_BYTES;
 
 use crate::cell::Cell;
 use crate::decoder::Decoder;
+use crate::dialect::Style;
 use crate::error::{DataError, DataFault, listed};
 use crate::kept::{KeptColumn, RowsPiece};
 use crate::kept_builder::KeptBuilder;
@@ -115,6 +116,14 @@ impl<T: BatchSink> CellVisitor for Pieces<T> {
                 self.kept[kept].append(cell);
                 Ok(())
             }
+        }
+    }
+
+    fn styled(&mut self, column: usize, text: &str, style: &Style) -> Result<(), Box<DataFault>> {
+        match column < self.decoder.schema().len() {
+            true => self.decoder.styled(column, text, style),
+            // What is kept is passed through as it is.
+            false => self.cell(column, Cell::Text(text)),
         }
     }
 

@@ -4,16 +4,14 @@
 //! text may be a thousand times as long as the file. It is never held as a whole: readers take it
 //! piece by piece, and their limits on time, memory, records and rows bound it as any other text.
 
-use std::error::Error;
-use std::fmt;
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
 use serde::{Deserialize, Serialize};
 
-use crate::error::DataError;
 use crate::interrupt::Interrupt;
+use crate::source::broken_text::BrokenText;
 
 /// The longest distance that zstd may look back, as a power of two: 128 MiB, which is also the
 /// limit of the program `zstd`. A frame that asks for more is refused.
@@ -108,50 +106,9 @@ impl Read for Decompressed<'_> {
         }
         self.text.read(buffer).map_err(|error| match error.kind() {
             ErrorKind::Interrupted => error,
-            ErrorKind::UnexpectedEof => io::Error::other(BrokenText::Truncated(self.compression)),
-            _ => io::Error::other(BrokenText::Damaged(self.compression, error.to_string())),
+            ErrorKind::UnexpectedEof => io::Error::other(BrokenText::Truncated(self.compression.name())),
+            _ => io::Error::other(BrokenText::Damaged(self.compression.name(), error.to_string())),
         })
-    }
-}
-
-/// The reason for which a compressed text ends before its end.
-#[derive(Debug)]
-enum BrokenText {
-    Interrupted,
-    Truncated(Compression),
-    Damaged(Compression, String),
-}
-
-impl fmt::Display for BrokenText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Interrupted => f.write_str("reading was interrupted"),
-            Self::Truncated(kind) => write!(f, "it ends in the middle of its {} data", kind.name()),
-            Self::Damaged(kind, reason) => write!(
-                f,
-                "its {} data is damaged, or something else follows it: {}",
-                kind.name(),
-                crate::error::shown(reason)
-            ),
-        }
-    }
-}
-
-impl Error for BrokenText {}
-
-/// Returns the error for a text of this name that cannot be read on.
-pub(crate) fn unreadable_text(name: &str, error: io::Error) -> DataError {
-    let path = Path::new(name);
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<BrokenText>()) {
-        Some(BrokenText::Interrupted) => DataError::Interrupted,
-        Some(broken @ BrokenText::Truncated(_)) => {
-            DataError::unreadable(path, broken, "copy the file again, or have it written again")
-        }
-        Some(broken @ BrokenText::Damaged(kind, _)) => {
-            let test = if *kind == Compression::Zstd { "zstd -t FILE" } else { "gzip -t FILE" };
-            DataError::unreadable(path, broken, &format!("`{test}` tests it; have it written again if that fails"))
-        }
-        None => DataError::unreadable(path, error, ""),
     }
 }
 
@@ -163,6 +120,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::error::DataError;
+    use crate::source::broken_text::unreadable_text;
 
     fn gzip(text: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());

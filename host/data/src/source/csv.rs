@@ -6,10 +6,11 @@ use std::io::Read;
 use std::path::Path;
 
 use crate::cell::Cell;
+use crate::dialect::{Dialect, Quote, Style};
 use crate::error::{DataError, DataFault};
 use crate::interrupt::Interrupt;
 use crate::source::CellVisitor;
-use crate::source::compression::unreadable_text;
+use crate::source::broken_text::unreadable_text;
 use crate::source::csv_records::{MAX_CELLS, RecordError, Records};
 use crate::source::file_format::recognise;
 
@@ -22,22 +23,47 @@ pub(crate) struct CsvText<R> {
     /// The name of the text in errors: its path.
     name: String,
     columns: Vec<String>,
+    /// How values are written, if it is not as usual.
+    style: Option<Style>,
 }
 
 impl<'a> CsvText<&'a [u8]> {
     /// As [`CsvText::new`], for the text of a request: a header, and commas.
     pub(crate) fn of_request(text: &'a [u8], name: String) -> Result<Self, DataError> {
-        Self::of_records(Records::new(text, b',').of_length(text.len()), name, true)
+        Self::of_records(Records::new(text, b',').of_length(text.len()), name, true, None)
     }
 }
 
 impl<R: Read> CsvText<R> {
     /// Reads the header; without one, numbers the columns of the first record.
     pub(crate) fn new(input: R, name: String, delimiter: u8, has_header: bool) -> Result<Self, DataError> {
-        Self::of_records(Records::new(input, delimiter), name, has_header)
+        Self::of_records(Records::new(input, delimiter), name, has_header, None)
     }
 
-    fn of_records(mut records: Records<R>, name: String, has_header: bool) -> Result<Self, DataError> {
+    /// As [`CsvText::new`], in a dialect.
+    pub(crate) fn in_dialect(
+        input: R,
+        name: String,
+        delimiter: u8,
+        has_header: bool,
+        dialect: &Dialect,
+    ) -> Result<Self, DataError> {
+        let quote = match dialect.quote {
+            None => Some(b'"'),
+            Some(Quote::None) => None,
+            Some(Quote::Character(quote)) => Some(quote),
+        };
+        let comment = dialect.comment.and_then(|comment| u8::try_from(comment).ok());
+        let records = Records::new(input, delimiter).with_quote(quote).with_comment(comment);
+        Self::of_records(records, name, has_header, Style::of(dialect))
+    }
+
+    fn of_records(
+        mut records: Records<R>,
+        name: String,
+        has_header: bool,
+        style: Option<Style>,
+    ) -> Result<Self, DataError> {
         match records.head() {
             Ok(head) => {
                 if let Some(found) = recognise(head) {
@@ -56,7 +82,7 @@ impl<R: Read> CsvText<R> {
         if !has_header {
             records.put_back();
         }
-        Ok(Self { records, name, columns })
+        Ok(Self { records, name, columns, style })
     }
 
     /// Passes all cells to the visitor.
@@ -81,9 +107,11 @@ impl<R: Read> CsvText<R> {
                 continue;
             }
             for (column, &place) in places.iter().enumerate() {
-                visitor
-                    .cell(column, Cell::Text(record.cell(place)))
-                    .map_err(|fault| DataError::from(fault.on_line(record.line)))?;
+                let passed = match &self.style {
+                    None => visitor.cell(column, Cell::Text(record.cell(place))),
+                    Some(style) => visitor.styled(column, record.cell(place), style),
+                };
+                passed.map_err(|fault| DataError::from(fault.on_line(record.line)))?;
             }
             if !visitor.end_rows(1)? {
                 return Ok(());

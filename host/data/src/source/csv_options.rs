@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::dialect::Dialect;
 use crate::error::shown;
 use crate::source::compression::Compression;
 
@@ -23,12 +24,20 @@ pub struct CsvOptions {
     /// `None` for [`Compression::by_ending`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
+    /// What deviates from plain CSV.
+    #[serde(skip_serializing_if = "Dialect::is_plain")]
+    pub dialect: Dialect,
 }
 
 impl CsvOptions {
     /// Returns the options of text with commas and a header, without compression.
     pub fn plain() -> Self {
-        Self { delimiter: Some(b','), header: Some(true), compression: Some(Compression::None) }
+        Self {
+            delimiter: Some(b','),
+            header: Some(true),
+            compression: Some(Compression::None),
+            dialect: Dialect::default(),
+        }
     }
 
     /// Parses `key=value&key=value`.
@@ -46,10 +55,12 @@ impl CsvOptions {
                 Some(("header", "true")) => options.header = Some(true),
                 Some(("header", "false")) => options.header = Some(false),
                 Some(("compression", text)) => options.compression = Some(compression_of(text)?),
+                Some((option, text)) if Dialect::OPTIONS.contains(&option) => options.dialect.set(option, text)?,
                 _ => return Err(format!("`{}` is not an option", shown(option))),
             }
             text = rest;
         }
+        options.dialect.check(options.delimiter.unwrap_or(b','))?;
         Ok(options)
     }
 
@@ -61,7 +72,7 @@ impl CsvOptions {
         });
         let header = self.header.map(|header| format!("header={header}"));
         let compression = self.compression.map(|kind| format!("compression={}", kind.name()));
-        delimiter.into_iter().chain(header).chain(compression).collect()
+        delimiter.into_iter().chain(header).chain(compression).chain(self.dialect.written()).collect()
     }
 }
 

@@ -23,6 +23,9 @@ const MAX_RECORD_BYTES: usize = 64 << 20;
 /// the file and at least 24 in memory.
 pub(super) const MAX_CELLS: usize = 1 << 18;
 
+/// What stands for no quote.
+const NO_QUOTE: u16 = 256;
+
 /// The reason for which there is no next record.
 #[derive(Debug)]
 pub(crate) enum RecordError {
@@ -99,6 +102,12 @@ pub(crate) struct Records<R> {
     last: (usize, u64),
     line: u64,
     delimiter: u8,
+    /// The byte around quoted cells; a number beyond bytes for none.
+    quote: u16,
+    /// The quote twice, which is one within a quoted cell.
+    doubled: String,
+    /// The byte that begins a line which is no record.
+    comment: Option<u8>,
     /// Whether a byte may end an unquoted cell.
     stops: [bool; 256],
     cells: Vec<Span>,
@@ -134,11 +143,25 @@ impl<R: Read> Records<R> {
             last: (0, 0),
             line: 1,
             delimiter,
+            quote: u16::from(b'"'),
+            doubled: "\"\"".to_owned(),
+            comment: None,
             stops,
             cells: Vec::new(),
             unescaped: String::new(),
             read_bytes: READ_BYTES,
         }
+    }
+
+    /// Takes another quote, or none.
+    pub(crate) fn with_quote(self, quote: Option<u8>) -> Self {
+        let doubled = quote.map(|quote| String::from(char::from(quote)).repeat(2)).unwrap_or_default();
+        Self { quote: quote.map_or(NO_QUOTE, u16::from), doubled, ..self }
+    }
+
+    /// Skips lines that begin with a byte.
+    pub(crate) fn with_comment(self, comment: Option<u8>) -> Self {
+        Self { comment, ..self }
     }
 
     /// Reads no more at once than a text of this length needs, its end included.
@@ -152,6 +175,9 @@ impl<R: Read> Records<R> {
             self.start += self.last.0;
             self.line += self.last.1;
             self.last = (0, 0);
+            if self.comment.is_some() && !self.skip_comments()? {
+                return Ok(None);
+            }
             match self.scan() {
                 Scan::Record { bytes, lines } => {
                     self.last = (bytes, lines);
@@ -165,6 +191,31 @@ impl<R: Read> Records<R> {
             }
         }
         self.record().map(Some)
+    }
+
+    /// Consumes the comment lines that begin here. Returns whether the input goes on.
+    fn skip_comments(&mut self) -> Result<bool, RecordError> {
+        loop {
+            let bytes = &self.buffer[self.start..self.end];
+            match bytes.first() {
+                None if self.is_at_end => return Ok(false),
+                None => {}
+                Some(first) if Some(*first) != self.comment => return Ok(true),
+                Some(_) => match bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')) {
+                    // A LF may follow.
+                    Some(at) if bytes[at] == b'\r' && at + 1 == bytes.len() && !self.is_at_end => {}
+                    Some(at) => {
+                        let is_crlf = bytes[at] == b'\r' && bytes.get(at + 1) == Some(&b'\n');
+                        self.start += at + 1 + usize::from(is_crlf);
+                        self.line += 1;
+                        continue;
+                    }
+                    None if self.is_at_end => return Ok(false),
+                    None => {}
+                },
+            }
+            self.fill()?;
+        }
     }
 
     /// Returns the first bytes of the input, at most a few hundred, without consuming them. Call it
@@ -183,7 +234,8 @@ impl<R: Read> Records<R> {
 
     /// Returns whether the scanned record is an empty line.
     fn is_blank(&self) -> bool {
-        matches!(&self.cells[..], [Span { range, .. }] if range.is_empty()) && self.buffer[self.start] != b'"'
+        matches!(&self.cells[..], [Span { range, .. }] if range.is_empty())
+            && u16::from(self.buffer[self.start]) != self.quote
     }
 
     fn record(&mut self) -> Result<Record<'_>, RecordError> {
@@ -196,10 +248,10 @@ impl<R: Read> Records<R> {
         self.unescaped.clear();
         for span in self.cells.iter_mut().filter(|span| span.is_unescaped) {
             let from = self.unescaped.len();
-            let mut halves = text[span.range.clone()].split("\"\"");
+            let mut halves = text[span.range.clone()].split(&self.doubled);
             self.unescaped.push_str(halves.next().unwrap_or_default());
             for half in halves {
-                self.unescaped.push('"');
+                self.unescaped.push_str(&self.doubled[1..]);
                 self.unescaped.push_str(half);
             }
             span.range = from..self.unescaped.len();
@@ -220,10 +272,10 @@ impl<R: Read> Records<R> {
             if self.cells.len() >= MAX_CELLS {
                 return Scan::Failed(RecordError::TooMany { line: self.line });
             }
-            let quoted = bytes.get(position) == Some(&b'"');
+            let quoted = bytes.get(position).is_some_and(|byte| u16::from(*byte) == self.quote);
             let from = position;
             if quoted {
-                match quoted_cell(&bytes[position + 1..]) {
+                match quoted_cell(&bytes[position + 1..], bytes[position]) {
                     Some((length, is_unescaped)) => {
                         let range = position + 1..position + 1 + length;
                         let breaks = bytes[range.clone()].iter().filter(|&&byte| byte == b'\n').count() as u64;
@@ -297,12 +349,12 @@ impl<R: Read> Records<R> {
 /// Returns the length of a quoted cell, from behind its opening quote to its closing one, and
 /// whether it contains `""`. A closing quote at the very end of `bytes` counts: the caller sees
 /// that nothing follows and reads more.
-fn quoted_cell(bytes: &[u8]) -> Option<(usize, bool)> {
+fn quoted_cell(bytes: &[u8], quote: u8) -> Option<(usize, bool)> {
     let mut position = 0;
     let mut is_escaped = false;
     loop {
-        position += bytes[position..].iter().position(|&byte| byte == b'"')?;
-        if bytes.get(position + 1) != Some(&b'"') {
+        position += bytes[position..].iter().position(|&byte| byte == quote)?;
+        if bytes.get(position + 1) != Some(&quote) {
             return Some((position, is_escaped));
         }
         is_escaped = true;
@@ -366,6 +418,23 @@ mod tests {
     fn a_quoted_cell_holds_anything() {
         let found = all(b"\"a,\r\nb\",\"say \"\"hi\"\"\",\"\"\nx,5\" pipe,\"\"\"\"\n").unwrap();
         assert_eq!(found, [row(1, &["a,\r\nb", "say \"hi\"", ""]), row(3, &["x", "5\" pipe", "\""])]);
+    }
+
+    #[test]
+    fn another_quote_or_none_is_taken_and_comments_are_skipped() {
+        let read = |text: &[u8], quote: Option<u8>| {
+            let mut records = Records::new(Drip(text, 3), b',').with_quote(quote).with_comment(Some(b'#'));
+            let mut found = Vec::new();
+            while let Some(record) = records.next().unwrap() {
+                found.push((record.line, record.to_strings()));
+            }
+            found
+        };
+        let text = b"# a,b\r\n#\n'a,''b',\"c\n#\n\n 1,#2\n'#\n',3\r#4";
+        let quoted = [row(3, &["a,'b", "\"c"]), row(6, &[" 1", "#2"]), row(7, &["#\n", "3"])];
+        assert_eq!(read(text, Some(b'\'')), quoted);
+        assert_eq!(read(b"#x\n'a,\"b\n", None), [row(2, &["'a", "\"b"])]);
+        assert_eq!(read(b"#", None), []);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use stagewright_store::{Field, Schema};
 
 use crate::cell::Cell;
 use crate::decoder::Decoder;
+use crate::dialect::Style;
 use crate::error::{DataError, DataFault};
 use crate::interrupt::Interrupt;
 use crate::signature::{ExtraColumns, Signature, Strictness};
@@ -119,6 +120,10 @@ impl<T: BatchSink> CellVisitor for Batches<T> {
     #[inline]
     fn cell(&mut self, column: usize, cell: Cell<'_>) -> Result<(), Box<DataFault>> {
         self.decoder.cell(column, cell)
+    }
+
+    fn styled(&mut self, column: usize, text: &str, style: &Style) -> Result<(), Box<DataFault>> {
+        self.decoder.styled(column, text, style)
     }
 
     #[inline]

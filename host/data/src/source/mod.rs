@@ -13,6 +13,7 @@ pub(crate) mod arrow_cells;
 pub(crate) mod arrow_ipc;
 mod arrow_rows;
 mod batch_sink;
+mod broken_text;
 pub(crate) mod catch_panic;
 mod compression;
 mod content;
@@ -20,6 +21,7 @@ mod csv;
 mod csv_options;
 pub(crate) mod csv_records;
 mod cursor;
+mod encoded;
 mod file;
 mod file_format;
 mod folder_source;
@@ -53,18 +55,18 @@ pub(crate) use file::open_file;
 pub use file_format::STANDARD_INPUT;
 pub(crate) use file_format::{FileFormat, recognise};
 pub use host_grant::HostGrant;
-pub use http::{HttpRequest, check_granted, fetch, granted_addresses};
+pub use http::{FetchedPage, HttpRequest, JsonPages, NextPage, check_granted, fetch, fetch_json, granted_addresses};
 pub use memory::InMemory;
 pub(crate) use memory::Place;
 pub use open_files::{OpenedFile, OpenedFiles};
 pub use pack::PackWriter;
 pub use postgres::{
-    Password, PostgresAddress, PostgresRequest, PostgresRows, Secret, SslMode, TableName, fetch_postgres, is_postgres,
+    Password, PostgresAddress, PostgresRequest, PostgresRows, Secret, SslMode, TableName, fetch_postgres, is_postgres, needed_grants,
     without_password,
 };
 pub use query::{Literal, Source};
 pub(crate) use reader_thread::on_reader_thread;
 pub(crate) use reading::Reading;
 pub use sqlite::initialize_sqlite;
-pub(crate) use visit::visit;
+pub(crate) use visit::{head, visit};
 pub(crate) use visitor::{CellVisitor, Wanted};

@@ -8,8 +8,10 @@ use crate::error::DataError;
 use crate::interrupt::Interrupt;
 use crate::source::address::SourceUri;
 use crate::source::arrow_ipc::{self, IpcBytes};
-use crate::source::compression::{Compression, decompressed, unreadable_text};
+use crate::source::broken_text::unreadable_text;
+use crate::source::compression::{Compression, decompressed};
 use crate::source::csv::CsvText;
+use crate::source::encoded::in_utf8;
 use crate::source::file::{check_is_file, open_file};
 use crate::source::folder_source;
 use crate::source::joined::Joined;
@@ -48,6 +50,39 @@ pub(crate) fn visit(
         }
         place => visit_file(source, place, interrupt, visitor),
     }
+}
+
+/// Returns the first bytes of CSV, decompressed, and whether they are all; of a folder, those of its
+/// first file. `None` for other sources, and for what can be read only once.
+pub(crate) fn head(
+    source: &Source,
+    place: &Place,
+    most: usize,
+    interrupt: &Interrupt,
+) -> Result<Option<(Vec<u8>, bool)>, DataError> {
+    let SourceUri::Csv { path, options } = &source.uri else { return Ok(None) };
+    let (path, text): (PathBuf, Box<dyn Read>) = match place {
+        Place::Files if source.uri.is_folder() => {
+            let names = folder_source::names(&source.uri)?;
+            let path = path.join(names.first().map(String::as_str).unwrap_or_default());
+            (path.clone(), Box::new(open_file(&path)?))
+        }
+        Place::Files if !source.is_pack => (path.clone(), Box::new(open_file(path)?)),
+        Place::Memory(InMemory::File(bytes)) if !source.is_pack => (path.clone(), Box::new(*bytes)),
+        Place::Memory(InMemory::Folder(files)) => match files.first() {
+            Some((name, bytes)) => (path.join(name), Box::new(*bytes)),
+            None => return Ok(None),
+        },
+        _ => return Ok(None),
+    };
+    let name = path.display().to_string();
+    let compression = options.compression.unwrap_or_else(|| Compression::by_ending(&path));
+    let broken = |error| unreadable_text(&name, error);
+    let (mut text, mut head) = (decompressed(text, compression, interrupt).map_err(broken)?, Vec::new());
+    (&mut text).take(most as u64 + 1).read_to_end(&mut head).map_err(broken)?;
+    let is_whole = head.len() <= most;
+    head.truncate(most);
+    Ok(Some((head, is_whole)))
 }
 
 /// Passes the cells of the files of a folder to the visitor, one file after the other.
@@ -145,7 +180,9 @@ fn visit_file(
             let compression = options.compression.unwrap_or_else(|| Compression::by_ending(path));
             let text = decompressed(text, compression, interrupt).map_err(|error| unreadable_text(&name, error))?;
             let delimiter = options.delimiter.unwrap_or_else(|| SourceUri::delimiter_by_ending(path));
-            CsvText::new(text, name, delimiter, options.header.unwrap_or(true))?.visit(interrupt, visitor)
+            let text = in_utf8(text, options.dialect.encoding).map_err(|error| unreadable_text(&name, error))?;
+            let (header, dialect) = (options.header.unwrap_or(true), &options.dialect);
+            CsvText::in_dialect(text, name, delimiter, header, dialect)?.visit(interrupt, visitor)
         }
         SourceUri::Jsonl { path, compression } => {
             jsonl::visit(vec![JsonText::new(path, place, *compression)], interrupt, visitor)

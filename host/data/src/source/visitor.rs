@@ -3,6 +3,7 @@
 use arrow_schema::DataType;
 
 use crate::cell::Cell;
+use crate::dialect::Style;
 use crate::error::{DataError, DataFault};
 
 /// The columns that a visitor wants.
@@ -47,6 +48,13 @@ pub(crate) trait CellVisitor {
     /// Called for each cell, by row, or by column for several rows at once. `column` is an index
     /// into the columns that are read.
     fn cell(&mut self, column: usize, cell: Cell<'_>) -> Result<(), Box<DataFault>>;
+
+    /// Called in place of [`CellVisitor::cell`] for a text whose value is written in a style.
+    /// A visitor without types takes it as it is.
+    fn styled(&mut self, column: usize, text: &str, style: &Style) -> Result<(), Box<DataFault>> {
+        let _ = style;
+        self.cell(column, Cell::Text(text))
+    }
 
     /// Called in place of [`CellVisitor::cell`] for a row that has not as many cells as there are
     /// columns. Returns whether to go on.
