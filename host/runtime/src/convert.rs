@@ -252,3 +252,28 @@ pub(crate) fn decision_in(decision: decide::Decision) -> Result<StageDecision, S
         reasons: decision.reasons.into_iter().map(reason).collect(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_warning_is_one_of_the_checks() {
+        let check = |name: &str| validate::Check {
+            name: name.to_owned(),
+            column: None,
+            passed: false,
+            observed: String::new(),
+            expected: String::new(),
+            failures: 0,
+            examples: Vec::new(),
+        };
+        let findings = || validate::Findings { checks: vec![check("a"), check("b")], columns: Vec::new() };
+        let (checks, _) = findings_in(findings(), &[1, 1]).expect("a check");
+        let meanings: Vec<_> = checks.iter().map(|check| (check.stops(), check.warns())).collect();
+        assert_eq!(meanings, [(true, false), (false, true)]);
+        for warnings in [vec![2], vec![0, u32::MAX]] {
+            assert!(findings_in(findings(), &warnings).is_err(), "{warnings:?}");
+        }
+    }
+}

@@ -84,7 +84,7 @@ impl Totals<'_> {
     }
 }
 
-/// What a check that does not pass means for the run.
+/// The meaning of a check that does not pass for the run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Severity {
     /// It ends.

@@ -87,7 +87,7 @@ fn write_numbers(column: &stagewright_kit::Column, rows: usize, numbers: &mut Ve
     column.view().write_numbers(numbers)
 }
 
-/// What is checked.
+/// The table, and the requirements on it.
 struct Plan<'a> {
     fields: Vec<Field>,
     /// The place of the target.

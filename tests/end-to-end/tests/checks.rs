@@ -1,5 +1,5 @@
-//! Checks of data in whole runs: what fails names column, row and value and nothing is trained; what
-//! warns is told and ends nothing.
+//! Checks of data in whole runs. An error names column, row and value, and nothing is trained. A
+//! warning is told and ends nothing.
 
 use std::fmt::Write as _;
 

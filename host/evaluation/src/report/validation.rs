@@ -17,7 +17,7 @@ pub struct FailingCell {
     pub value: Option<String>,
 }
 
-/// What a check that does not pass means for the run.
+/// The meaning of a check that does not pass for the run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Severity {
@@ -45,7 +45,7 @@ pub struct Check {
     pub column: Option<String>,
     /// Whether the data passes.
     pub passed: bool,
-    /// What it means for the run if the data does not pass.
+    /// The meaning for the run if the data does not pass.
     #[serde(default, skip_serializing_if = "Severity::is_error")]
     pub severity: Severity,
     /// The observation, for people.

@@ -1,7 +1,7 @@
-//! What the table of an ingestion must at least be: rows, a span of time, freshness.
+//! The requirements of an ingestion on its table: rows, a span of time, freshness.
 //!
-//! The time that the age is told against is the manifest's `as-of`, and no clock: the same run gives
-//! the same result tomorrow.
+//! The age is told against the manifest's `as-of`, and no clock: the same run gives the same result
+//! tomorrow.
 
 use std::time::Duration;
 

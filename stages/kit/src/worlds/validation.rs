@@ -1,5 +1,5 @@
-//! The world `validation`: checks a table. With the optional interface `assess`, together with other
-//! tables.
+//! The world `validation`: checks a table. With the optional interface `assess`, it does so
+//! together with other tables.
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;

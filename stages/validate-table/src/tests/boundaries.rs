@@ -1,4 +1,4 @@
-//! What passes and what fails at the boundary of each check, and which cells are named.
+//! The boundary of each check: which tables pass and fail there, and which cells are named.
 
 use stagewright_kit::{
     Assessing, Assessment, Batch, Check, Column, DataType, Failure, Field, Inputs, MemoryTable, Role, Settings, Table,

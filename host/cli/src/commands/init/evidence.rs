@@ -1,5 +1,5 @@
-//! What all rows of a table show: ranges, categories, forms, uniqueness. `init --strict` proposes
-//! checks from it.
+//! The evidence of all rows of a table: ranges, categories, forms, uniqueness. `init --strict`
+//! proposes checks from it.
 //!
 //! The table is read once more, after its types are known. What is kept is bounded, whatever the
 //! table holds.
@@ -103,7 +103,7 @@ impl Form {
     }
 }
 
-/// What is known of a column while it is read.
+/// The evidence about a column while it is read.
 struct Reading {
     is_identifier: bool,
     /// How many rows are skipped between two numbers that are kept.
