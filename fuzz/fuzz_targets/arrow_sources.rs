@@ -1,6 +1,6 @@
 #![no_main]
-//! Arbitrary bytes as an Arrow IPC file or stream. The result is rows in batches of bounded size, or
-//! an error.
+//! Arbitrary bytes as an Arrow IPC file or stream. The result is rows in batches of bounded size,
+//! or an error.
 
 #[path = "../common/reading.rs"]
 mod reading;

@@ -1,6 +1,6 @@
 #![no_main]
-//! Arbitrary bytes as CSV in dialects, and as a file whose dialect is looked for. The result is rows
-//! in batches of bounded size, a proposal, or an error.
+//! Arbitrary bytes as CSV in dialects, and as a file whose dialect is looked for. The result is
+//! rows in batches of bounded size, a proposal, or an error.
 
 #[path = "../common/reading.rs"]
 mod reading;

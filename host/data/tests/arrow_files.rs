@@ -1,5 +1,5 @@
-//! Arrow IPC files and streams as sources: what Arrow's writer wrote is read exactly, and bytes that
-//! nobody would write are errors.
+//! Arrow IPC files and streams as sources: what Arrow's writer wrote is read exactly, and bytes
+//! that nobody would write are errors.
 
 mod both;
 

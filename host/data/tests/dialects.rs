@@ -1,4 +1,5 @@
-//! CSV in dialects: what an address tells is read, by the types of the columns, and nothing else is.
+//! CSV in dialects: what an address tells is read, by the types of the columns, and nothing else
+//! is.
 
 mod both;
 

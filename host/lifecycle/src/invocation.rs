@@ -244,7 +244,7 @@ pub enum SourceFormat {
         /// How it is compressed; `None` for what the name of the file tells.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         compression: Option<Compression>,
-        /// What deviates from plain CSV.
+        /// The deviations from plain CSV.
         #[serde(default, skip_serializing_if = "Dialect::is_plain")]
         dialect: Dialect,
     },

@@ -76,7 +76,7 @@ pub enum SourceLocation {
         /// How it is compressed; `None` for what the name of the file tells.
         #[serde(skip_serializing_if = "Option::is_none")]
         compression: Option<Compression>,
-        /// What deviates from plain CSV.
+        /// The deviations from plain CSV.
         #[serde(flatten)]
         dialect: Dialect,
     },
@@ -140,8 +140,8 @@ pub enum SourceLocation {
     },
     /// Objects that the host reads from a bucket, which `s3` of the reading stage must grant.
     Objects(ObjectSource),
-    /// Rows that the host reads from a PostgreSQL server, which `postgres` of the reading stage must
-    /// grant.
+    /// Rows that the host reads from a PostgreSQL server, which `postgres` of the reading stage
+    /// must grant.
     Postgres(DatabaseSource),
 }
 
@@ -158,7 +158,7 @@ pub enum HttpFormat {
         /// How it is compressed; `None` if it is not.
         #[serde(skip_serializing_if = "Option::is_none")]
         compression: Option<Compression>,
-        /// What deviates from plain CSV.
+        /// The deviations from plain CSV.
         #[serde(flatten)]
         dialect: Dialect,
     },
@@ -371,8 +371,8 @@ impl Options<'_> {
     }
 }
 
-/// Returns the compression that is recorded with a file: that which was told, or that which its name
-/// tells. A record may be read from a file of another name.
+/// Returns the compression that is recorded with a file: that which was told, or that which its
+/// name tells. A record may be read from a file of another name.
 fn packed(told: Option<Compression>, path: &std::path::Path) -> Option<Compression> {
     told.or(Some(Compression::by_ending(path)).filter(|kind| *kind != Compression::None))
 }

@@ -1,4 +1,5 @@
-//! One table in every format of files, compressed and in folders: runs on them learn the same model.
+//! One table in every format of files, compressed and in folders: runs on them learn the same
+//! model.
 
 use std::fs;
 use std::io::Write as _;
@@ -83,8 +84,8 @@ fn run(place: &Place, source: &str) -> Ended {
     place.run(&["run", &manifest, "--json", "--source", &source, "--set", "training.component=train-logistic"])
 }
 
-// invariant: A table gives the same model, bit for bit, from every format of files, compressed or not,
-// and from a folder of files as from one.
+// invariant: A table gives the same model, bit for bit, from every format of files, compressed or
+// not, and from a folder of files as from one.
 #[test]
 fn a_table_gives_the_same_model_from_every_format_and_from_folders() {
     let (place, rows) = (Place::new(), Rows::telco());

@@ -292,7 +292,8 @@ fn formats(folder: &TempDir) -> Vec<Source> {
     addresses.iter().map(|address| source(address)).collect()
 }
 
-// invariant: A folder of as many files as it may have is read in one process, and one more is an error.
+// invariant: A folder of as many files as it may have is read in one process, and one more is an
+// error.
 #[test]
 fn a_folder_of_thousands_of_files_is_read_in_one_process() {
     let (folder, apart) = (folder(), decoder(Some(&process())));
@@ -310,8 +311,8 @@ fn a_folder_of_thousands_of_files_is_read_in_one_process() {
     assert!(refused.contains("it has more than 4096 files\nhint: "), "{refused}");
 }
 
-// invariant: A file that unpacks to far more than it has takes no more memory than a process may, and
-// ends with its time.
+// invariant: A file that unpacks to far more than it has takes no more memory than a process may,
+// and ends with its time.
 #[test]
 fn a_bomb_ends_with_its_time_in_bounded_memory() {
     let (folder, apart) = (folder(), decoder(Some(&process())));

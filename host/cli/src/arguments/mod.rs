@@ -521,8 +521,8 @@ pub(crate) enum ArtifactsCommand {
 #[derive(Debug, Args)]
 pub(crate) struct InitArguments {
     /// The table: a file (`.csv`, `.tsv`, `.jsonl`, `.parquet`, `.arrow`, `.sqlite`, `.db`), an
-    /// address (`csv:FILE`, `sqlite:FILE#TABLE`, `parquet:FOLDER/`), or a folder that holds one table.
-    /// [default: the current folder]
+    /// address (`csv:FILE`, `sqlite:FILE#TABLE`, `parquet:FOLDER/`), or a folder that holds one
+    /// table. [default: the current folder]
     #[arg(value_name = "TABLE", conflicts_with = "source")]
     pub(crate) table: Option<String>,
     /// The address of the table: `csv:FILE`, `jsonl:FILE`, `parquet:FILE`, `arrow:FILE`,

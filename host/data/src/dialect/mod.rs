@@ -1,4 +1,4 @@
-//! What deviates from plain CSV in a file: quotes, encoding, numbers, dates and words.
+//! Dialects of CSV, which deviate from plain CSV: quotes, encoding, numbers, dates and words.
 //!
 //! Everything here is told by an address or a manifest, never guessed by a reader.
 

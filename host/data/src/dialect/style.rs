@@ -112,7 +112,8 @@ impl Style {
         }
     }
 
-    /// Returns the microseconds since 1970 of a time in one of the formats; `None` if it is in none.
+    /// Returns the microseconds since 1970 of a time in one of the formats; `None` if it is in
+    /// none.
     ///
     /// # Errors
     /// It has no place in the calendar.

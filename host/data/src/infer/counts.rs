@@ -228,7 +228,8 @@ impl ColumnCounts {
         self.next_number.is_some() && self.values > 0
     }
 
-    /// Counts a cell. `may_be_number` is false for a text that is no number, whatever it looks like.
+    /// Counts a cell. `may_be_number` is false for a text that is no number, whatever it looks
+    /// like.
     fn see(&mut self, cell: Cell<'_>, is_null: bool, may_be_number: bool, hasher: &RandomState, room: &mut usize) {
         if is_null {
             self.nulls += 1;

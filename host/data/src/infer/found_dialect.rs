@@ -33,12 +33,12 @@ const DATES: [&[&str]; 8] = [
 const MOST_DOUBTS: usize = 16;
 const DOUBT: usize = 1 << 10;
 
-/// What the first rows of a file show about its dialect.
+/// The dialect that the first rows of a file show.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoundDialect {
     /// The options that deviate from plain CSV.
     pub options: CsvOptions,
-    /// What is not sure, as sentences. Untrusted text in them is escaped.
+    /// The doubts, as sentences. Untrusted text in them is escaped.
     pub doubts: Vec<String>,
 }
 
@@ -72,8 +72,8 @@ impl FoundDialect {
     }
 }
 
-/// Returns the dialect of a file of this name that begins with these bytes. `is_whole` says that they
-/// are all.
+/// Returns the dialect of a file of this name that begins with these bytes. `is_whole` says that
+/// they are all.
 pub(super) fn find(path: &std::path::Path, head: &[u8], is_whole: bool) -> FoundDialect {
     let mut found = FoundDialect::default();
     let text = found.text(head);

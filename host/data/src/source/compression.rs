@@ -1,8 +1,9 @@
 //! Compressed text: gzip and zstd, decompressed while it is read.
 //!
-//! A file is compressed if its name ends in `.gz` or `.zst`, or if its address says so. A compressed
-//! text may be a thousand times as long as the file. It is never held as a whole: readers take it
-//! piece by piece, and their limits on time, memory, records and rows bound it as any other text.
+//! A file is compressed if its name ends in `.gz` or `.zst`, or if its address says so. A
+//! compressed text may be a thousand times as long as the file. It is never held as a whole:
+//! readers take it piece by piece, and their limits on time, memory, records and rows bound it as
+//! any other text.
 
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::Path;

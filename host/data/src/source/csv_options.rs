@@ -14,17 +14,18 @@ const DELIMITERS: [(&str, u8); 5] =
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 pub struct CsvOptions {
-    /// One ASCII character; `None` for [`SourceUri::delimiter_by_ending`](super::SourceUri::delimiter_by_ending).
+    /// One ASCII character; `None` for
+    /// [`SourceUri::delimiter_by_ending`](super::SourceUri::delimiter_by_ending).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub delimiter: Option<u8>,
-    /// Whether the first line names the columns; `None` for yes. Without a header, columns are named
-    /// `column_0`, `column_1`, ...
+    /// Whether the first line names the columns; `None` for yes. Without a header, columns are
+    /// named `column_0`, `column_1`, ...
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<bool>,
     /// `None` for [`Compression::by_ending`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compression: Option<Compression>,
-    /// What deviates from plain CSV.
+    /// The deviations from plain CSV.
     #[serde(skip_serializing_if = "Dialect::is_plain")]
     pub dialect: Dialect,
 }

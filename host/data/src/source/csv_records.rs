@@ -23,7 +23,7 @@ const MAX_RECORD_BYTES: usize = 64 << 20;
 /// the file and at least 24 in memory.
 pub(super) const MAX_CELLS: usize = 1 << 18;
 
-/// What stands for no quote.
+/// The number that stands for no quote.
 const NO_QUOTE: u16 = 256;
 
 /// The reason for which there is no next record.

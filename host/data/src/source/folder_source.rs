@@ -144,7 +144,8 @@ mod tests {
         assert_eq!(names(&uri("parquet", folder.path())).unwrap(), ["c.parquet"]);
     }
 
-    // invariant: A folder as a source never leads out of itself: links, and folders in it, are errors.
+    // invariant: A folder as a source never leads out of itself: links, and folders in it, are
+    // errors.
     #[test]
     fn what_could_be_meant_and_is_not_read_is_an_error() {
         let cases: [(&str, fn(&Path), &str); 5] = [

@@ -52,8 +52,8 @@ pub(crate) fn visit(
     }
 }
 
-/// Returns the first bytes of CSV, decompressed, and whether they are all; of a folder, those of its
-/// first file. `None` for other sources, and for what can be read only once.
+/// Returns the first bytes of CSV, decompressed, and whether they are all; of a folder, those of
+/// its first file. `None` for other sources, and for what can be read only once.
 pub(crate) fn head(
     source: &Source,
     place: &Place,

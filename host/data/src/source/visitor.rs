@@ -26,8 +26,8 @@ pub(crate) trait CellVisitor {
     fn columns(&mut self, names: &[String]) -> Result<Vec<usize>, DataError>;
 
     /// Called in place of [`CellVisitor::columns`] where columns have a type whose values are no
-    /// cells. `unheld` has their indices with what is wrong: the rest of a sentence about the column.
-    /// It is an error to read such a column.
+    /// cells. `unheld` has their indices with what is wrong: the rest of a sentence about the
+    /// column. It is an error to read such a column.
     fn columns_but(&mut self, names: &[String], unheld: &[(usize, String)]) -> Result<Vec<usize>, DataError> {
         let _ = unheld;
         self.columns(names)

@@ -93,7 +93,11 @@ fn endless_and_malformed_answers_are_errors() {
         ([ready(), huge].concat(), "a row has more than"),
         ([ready(), settings].concat(), "settings without end"),
         ([ready(), message(b'T', &[255; 40])].concat(), ""),
-        ([ready(), message(b'C', b"BEGIN\0"), message(b'Z', b"T"), message(b'1', b""), message(b't', &[255, 255])].concat(), ""),
+        (
+            [ready(), message(b'C', b"BEGIN\0"), message(b'Z', b"T"), message(b'1', b""), message(b't', &[255, 255])]
+                .concat(),
+            "",
+        ),
     ] {
         let shown: Vec<u8> = answer.iter().copied().take(40).collect();
         let (error, _) = asked(move |stream| write(stream, &answer));

@@ -52,9 +52,8 @@ impl Database {
     /// Fetches into a file.
     fn fetch(&self, request: &PostgresRequest) -> Result<Source, DataError> {
         let path: PathBuf = self.folder.path().join("rows");
-        let mut file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
+        let mut file = std::fs::File::create(&path).unwrap();
         let length = fetch_postgres(request, &Interrupt::never(), &mut file)?;
-        let file = file.into_inner().unwrap();
         assert_eq!(file.metadata().unwrap().len(), length);
         Ok(Source::new(SourceUri::PostgresRows { path }))
     }
@@ -193,7 +192,10 @@ fn parameters_are_values_of_the_type_that_the_query_wants() {
     database.sql("CREATE TABLE t (x int4, day date, name text, ok bool, f float8)");
     database.sql("INSERT INTO t VALUES (1, '2024-01-01', 'a', true, 0.1), (2, '2024-02-01', 'b', false, 0.2)");
     let read = |condition: &str, parameters: Vec<Literal>| {
-        database.values(&database.query(&format!("SELECT x FROM t WHERE {condition} ORDER BY x"), parameters), DataType::Int64)
+        database.values(
+            &database.query(&format!("SELECT x FROM t WHERE {condition} ORDER BY x"), parameters),
+            DataType::Int64,
+        )
     };
     let text = |text: &str| Literal::Text(text.to_owned());
     assert_eq!(read("day > $1 AND name = $2", vec![text("2024-01-15"), text("b")]).unwrap(), ["2"]);
@@ -240,7 +242,8 @@ fn a_query_reads_and_does_nothing_else() {
 #[ignore = "needs PostgreSQL"]
 fn a_table_is_read_without_the_columns_that_no_table_holds() {
     let database = Database::new();
-    database.sql("CREATE SCHEMA sales; CREATE TABLE sales.\"My \"\"t\" (id int4, tags text[], \"a b\" text, raw bytea)");
+    database
+        .sql("CREATE SCHEMA sales; CREATE TABLE sales.\"My \"\"t\" (id int4, tags text[], \"a b\" text, raw bytea)");
     database.sql("INSERT INTO sales.\"My \"\"t\" VALUES (1, '{a}', 'x', '\\x00'), (2, NULL, NULL, NULL)");
     let source = database.fetch(&database.table("sales.My \"t")).unwrap();
     let proposed = infer(&source, &Default::default(), &Interrupt::never()).unwrap();

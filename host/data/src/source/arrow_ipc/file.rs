@@ -7,7 +7,7 @@ use arrow_buffer::Buffer;
 use arrow_ipc::root_as_footer;
 use bytes::Bytes;
 
-use super::Stop;
+use super::stop::Stop;
 use crate::error::{DataError, shown};
 use crate::source::file_format::{FileFormat, HEAD_BYTES, recognise};
 

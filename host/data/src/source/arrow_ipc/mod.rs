@@ -11,6 +11,7 @@
 pub(crate) mod columns;
 mod file;
 pub(crate) mod messages;
+mod stop;
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -35,6 +36,7 @@ use crate::source::catch_panic::catch_panic;
 use columns::Columns;
 pub(super) use file::IpcBytes;
 use messages::{Framed, Messages};
+use stop::Stop;
 
 /// The most columns of a stream, as of a table.
 const MAX_COLUMNS: usize = 1 << 16;
@@ -87,31 +89,6 @@ pub(super) fn visit(
             DataError::unreadable(path, problem, hint)
         }
     })
-}
-
-/// The reason for which not all rows were passed on.
-enum Stop {
-    Data(DataError),
-    /// The bytes are not what they should be, in words.
-    Unread(String),
-}
-
-impl From<DataError> for Stop {
-    fn from(error: DataError) -> Self {
-        Self::Data(error)
-    }
-}
-
-impl From<String> for Stop {
-    fn from(problem: String) -> Self {
-        Self::Unread(problem)
-    }
-}
-
-impl From<&str> for Stop {
-    fn from(problem: &str) -> Self {
-        Self::Unread(problem.to_owned())
-    }
 }
 
 fn visit_bytes(
