@@ -305,7 +305,10 @@ impl SourceFormat {
     pub fn at(&self, path: std::path::PathBuf) -> Source {
         match self {
             Self::Csv { delimiter, header, compression, dialect } => {
-                let (delimiter, header, dialect) = (Some(*delimiter), Some(*header), dialect.clone());
+                // In a folder, the ending of each file tells its delimiter if no other was told.
+                let is_default = *delimiter == b',' && path.as_os_str().as_encoded_bytes().ends_with(b"/");
+                let delimiter = Some(*delimiter).filter(|_| !is_default);
+                let (header, dialect) = (Some(*header), dialect.clone());
                 let options = CsvOptions { delimiter, header, compression: *compression, dialect };
                 Source::new(SourceUri::Csv { path, options })
             }

@@ -102,6 +102,9 @@ fn a_table_gives_the_same_model_from_every_format_and_from_folders() {
     place.write("csv/a.csv", rows.csv(first));
     place.write("csv/b.csv.zst", zstd(&rows.csv(second)));
     place.write("csv/_SUCCESS", "");
+    fs::create_dir(place.path().join("mixed")).expect("a folder");
+    place.write("mixed/a.csv", rows.csv(first));
+    place.write("mixed/b.tsv.gz", gzip(&rows.csv(second).replace(',', "\t")));
     place.write("parquet/part-0.parquet", rows.parquet(first));
     place.write("parquet/part-1.parquet", rows.parquet(second));
     place.write("jsonl/a.jsonl", rows.json_lines(first));
@@ -120,6 +123,7 @@ fn a_table_gives_the_same_model_from_every_format_and_from_folders() {
         "jsonl:t.jsonl.zst",
         "arrow:t.arrow",
         "csv:csv/",
+        "csv:mixed/",
         "parquet:parquet/",
         "jsonl:jsonl/",
     ] {
