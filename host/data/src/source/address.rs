@@ -76,7 +76,8 @@ impl SourceUri {
         }
     }
 
-    /// Returns whether the address names a folder, whose files are read in the order of their names.
+    /// Returns whether the address names a folder, whose files are read in the order of their
+    /// names.
     pub fn is_folder(&self) -> bool {
         !matches!(self, Self::Sqlite { .. } | Self::PostgresRows { .. }) && names_folder(self.path())
     }
@@ -148,14 +149,14 @@ impl FromStr for SourceUri {
             "jsonl" => jsonl_address(rest).map_err(|message| wrong(&message, JSONL_OPTIONS)),
             "parquet" => Ok(Self::Parquet { path: rest.into() }),
             "arrow" => Ok(Self::Arrow { path: rest.into() }),
-            "http" | "https" => Err(wrong(
+            "http" | "https" | "s3" => Err(wrong(
                 "a manifest fetches it, under a grant",
                 "write it as the `uri` of a source in a pipeline file",
             )),
-            "postgres" | "postgresql" | "s3" => {
-                let message = format!("`{kind}` sources are not available in this version");
-                Err(wrong(&message, "copy the data to a CSV, SQLite or Parquet file"))
-            }
+            "postgres" | "postgresql" => Err(wrong(
+                "a manifest reads it, under a grant",
+                "write it as the `uri` of a source in a pipeline file, or let `stagewright init --source` write one",
+            )),
             _ => Err(wrong("it is of no known kind", KINDS)),
         }
     }
@@ -289,7 +290,7 @@ mod tests {
             ("sqlite:#t", "names no file"),
             ("excel:a.xlsx", "no known kind"),
             ("sqlite:a.db#", "names no table"),
-            ("postgres://u:p@host/db", "not available in this version"),
+            ("postgres://u:p@host/db", "a manifest reads it, under a grant"),
             ("csv:a.csv?delimiter=;;", "not a delimiter"),
             ("csv:a.csv?qoute='", "not an option"),
             ("csv:a.csv?compression=rar", "not a compression"),

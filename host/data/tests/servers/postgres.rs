@@ -247,7 +247,7 @@ fn a_table_is_read_without_the_columns_that_no_table_holds() {
     database.sql("INSERT INTO sales.\"My \"\"t\" VALUES (1, '{a}', 'x', '\\x00'), (2, NULL, NULL, NULL)");
     let source = database.fetch(&database.table("sales.My \"t")).unwrap();
     let proposed = infer(&source, &Default::default(), &Interrupt::never()).unwrap();
-    let names: Vec<&str> = proposed.signature.fields.iter().map(|field| field.name.as_str()).collect();
+    let names: Vec<&str> = proposed.signature.fields.fields().iter().map(|field| field.name.as_str()).collect();
     assert_eq!(names, ["id", "a b"]);
     let left_out: Vec<(usize, &str)> = proposed.left_out.iter().map(|it| (it.place, it.reason.as_str())).collect();
     assert_eq!(

@@ -242,7 +242,10 @@ mod tests {
     #[test]
     fn an_address_names_server_database_and_table() {
         let address = parsed("postgresql://ada@DB.example.org/shop#sales.orders");
-        assert_eq!((address.host.as_str(), address.port, address.server().as_str()), ("db.example.org", 5432, "db.example.org"));
+        assert_eq!(
+            (address.host.as_str(), address.port, address.server().as_str()),
+            ("db.example.org", 5432, "db.example.org")
+        );
         assert_eq!(address.table.map(|table| table.quoted()), Some("\"sales\".\"orders\"".to_owned()));
         assert_eq!(address.sslmode, None);
         let address = parsed("postgres://ada:s%40crét@[::1]:6000/my%20shop?sslmode=require#a\"b");
@@ -278,7 +281,10 @@ mod tests {
     #[test]
     fn no_password_is_shown() {
         for (uri, shown) in [
-            ("postgresql://ada:secret@host:5432/db?sslmode=require#t", "postgresql://ada@host:5432/db?sslmode=require#t"),
+            (
+                "postgresql://ada:secret@host:5432/db?sslmode=require#t",
+                "postgresql://ada@host:5432/db?sslmode=require#t",
+            ),
             ("postgresql://ada:se/cr?et@host/db", "postgresql://ada@host/db"),
             ("postgresql://ada:s@cr#et@host/db#t", "postgresql://ada@host/db#t"),
             ("postgresql://host/db?password=secret", "postgresql://host/db"),

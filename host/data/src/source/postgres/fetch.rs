@@ -5,7 +5,7 @@
 //! server waits. The statement's parameters are bound, never pasted.
 
 use std::future::Future;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
@@ -39,6 +39,8 @@ const CANCEL_PATIENCE: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(20);
 /// Rows that are taken between two looks at the interrupt.
 const ROWS_PER_LOOK: u64 = 1024;
+/// Bytes of rows that are written at once.
+const BUFFER: usize = 256 << 10;
 /// The most addresses of a name that are tried.
 const MAX_ADDRESSES: usize = 16;
 /// Bytes that a server may send beside the rows: descriptions of types, notices.
@@ -59,8 +61,8 @@ const TABLES: &str = "SELECT CASE WHEN pg_catalog.pg_table_is_visible(c.oid) THE
 /// length in bytes.
 ///
 /// # Errors
-/// [`DataError::Denied`] for a server that is not granted; [`DataError::Unreachable`] if the network
-/// or the server fails, [`DataError::Unreadable`] or [`DataError::Query`] if the server refuses;
+/// [`DataError::Denied`] for a server that is not granted; [`DataError::Unreachable`] if the
+/// network or the server fails, [`DataError::Unreadable`] or [`DataError::Query`] if the server refuses;
 /// [`DataError::TooLarge`]; [`DataError::Interrupted`] if interrupted or past the deadline.
 pub fn fetch_postgres(
     request: &PostgresRequest,
@@ -96,8 +98,9 @@ struct Connected {
 impl Fetch<'_> {
     async fn run(&self, into: &mut dyn Write) -> Result<u64, DataError> {
         let connected = self.until(tokio::time::timeout(PATIENCE, self.connect())).await?;
-        let connected = connected
-            .map_err(|_| self.asked.unreachable("it does not answer within 30 s", "is the server up, and its port right?"))??;
+        let connected = connected.map_err(|_| {
+            self.asked.unreachable("it does not answer within 30 s", "is the server up, and its port right?")
+        })??;
         let rows = self.rows(&connected, into).await;
         if matches!(rows, Err(DataError::Interrupted)) {
             // The server would go on with a statement that nobody waits for.
@@ -196,7 +199,8 @@ impl Fetch<'_> {
             if mode == SslMode::Prefer {
                 return Ok((Box::new(stream), false));
             }
-            let hint = "switch TLS on there; or say ?sslmode=disable in the address, and everybody between can read the rows";
+            let hint =
+                "switch TLS on there; or say ?sslmode=disable in the address, and everybody between can read the rows";
             return Err(self.asked.unreachable("it does not encrypt connections", hint));
         }
         let name = ServerName::try_from(self.request.address.host.clone())
@@ -230,9 +234,11 @@ impl Fetch<'_> {
         }
         self.asked.check_parameters(statement.params().len())?;
         let kept = |error: std::io::Error| self.asked.unreachable(format!("its rows cannot be kept: {error}"), "");
+        let into = &mut BufWriter::with_capacity(BUFFER, into);
         let mut length = write_header(into, &header).map_err(kept)?;
         let literals: Vec<Bound<'_>> = self.request.rows.parameters().iter().map(Bound).collect();
-        let rows = self.until(client.query_raw(&statement, literals.iter().map(|it| it as &(dyn ToSql + Sync)))).await?;
+        let rows =
+            self.until(client.query_raw(&statement, literals.iter().map(|it| it as &(dyn ToSql + Sync)))).await?;
         let mut rows = pin!(rows.map_err(|error| self.failed(error, refusal))?);
         let (mut bytes, mut number) = (RowBytes::default(), 0_u64);
         loop {
@@ -258,7 +264,7 @@ impl Fetch<'_> {
             into.write_all(row).map_err(kept)?;
             number += 1;
         }
-        write_end(into).map_err(kept)?;
+        write_end(into).and_then(|()| into.flush()).map_err(kept)?;
         Ok(length + 4)
     }
 

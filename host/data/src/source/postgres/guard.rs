@@ -163,7 +163,11 @@ impl Guard {
 }
 
 impl AsyncRead for Guard {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let this = &mut *self;
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
@@ -226,7 +230,9 @@ mod tests {
             assert_eq!(taken(false, &asked), Err(Refusal::Password));
             assert_eq!(taken(true, &asked), Ok(()));
         }
-        let scram = |rounds: u32| [authentication(10, "SCRAM-SHA-256\0\0"), authentication(11, &format!("r=x,s=eA==,i={rounds}"))].concat();
+        let scram = |rounds: u32| {
+            [authentication(10, "SCRAM-SHA-256\0\0"), authentication(11, &format!("r=x,s=eA==,i={rounds}"))].concat()
+        };
         assert_eq!(taken(false, &scram(4096)), Ok(()));
         assert_eq!(taken(false, &scram(1)), Err(Refusal::Rounds(1)));
         assert_eq!(taken(true, &scram(1)), Ok(()));

@@ -92,7 +92,9 @@ impl HeldType {
                     if matches!(at, 4 | 6 | 8 | 10) {
                         text.push('-');
                     }
-                    text.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
+                    text.extend(
+                        [byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
+                    );
                 }
                 Cell::Text(text)
             }
@@ -221,8 +223,13 @@ mod tests {
         for (sign, text) in [(0xC000, "NaN"), (0xD000, "inf"), (0xF000, "-inf")] {
             assert_eq!(cell_text(HeldType::Numeric, &numeric_bytes(0, sign, 0, &[])).as_deref(), Ok(text));
         }
-        for bytes in [&[][..], &[0; 7], &numeric_bytes(0, 1, 0, &[]), &numeric_bytes(0, 0, 0, &[10_000]), &[0, 9, 0, 0, 0, 0, 0, 0]]
-        {
+        for bytes in [
+            &[][..],
+            &[0; 7],
+            &numeric_bytes(0, 1, 0, &[]),
+            &numeric_bytes(0, 0, 0, &[10_000]),
+            &[0, 9, 0, 0, 0, 0, 0, 0],
+        ] {
             assert!(cell_text(HeldType::Numeric, bytes).is_err(), "{bytes:?}");
         }
     }
@@ -231,11 +238,13 @@ mod tests {
     fn times_count_from_2000_and_infinities_are_faults() {
         assert_eq!(cell_text(HeldType::Date, &0_i32.to_be_bytes()).as_deref(), Ok("2000-01-01T00:00:00Z"));
         assert_eq!(cell_text(HeldType::Date, &(-1_i32).to_be_bytes()).as_deref(), Ok("1999-12-31T00:00:00Z"));
-        assert_eq!(cell_text(HeldType::Timestamp, &1_500_000_i64.to_be_bytes()).as_deref(), Ok("2000-01-01T00:00:01.5Z"));
-        for (held, bytes) in [
-            (HeldType::Date, i32::MAX.to_be_bytes().to_vec()),
-            (HeldType::Timestamp, i64::MIN.to_be_bytes().to_vec()),
-        ] {
+        assert_eq!(
+            cell_text(HeldType::Timestamp, &1_500_000_i64.to_be_bytes()).as_deref(),
+            Ok("2000-01-01T00:00:01.5Z")
+        );
+        for (held, bytes) in
+            [(HeldType::Date, i32::MAX.to_be_bytes().to_vec()), (HeldType::Timestamp, i64::MIN.to_be_bytes().to_vec())]
+        {
             let fault = cell_text(held, &bytes).unwrap_err();
             assert!(fault.contains("infinity") && fault.contains("NULLIF"), "{fault}");
         }

@@ -56,7 +56,8 @@ impl PostgresRows {
 pub enum Password {
     /// That of this server. It may be sent, over TLS or to this machine.
     Given(Secret),
-    /// One that may be meant for another server: `PGPASSWORD`. It is proven by SCRAM and never sent.
+    /// One that may be meant for another server: `PGPASSWORD`. It is proven by SCRAM and never
+    /// sent.
     Shared(Secret),
 }
 
@@ -85,7 +86,8 @@ pub struct PostgresRequest {
     pub deadline: Instant,
 }
 
-/// Returns the grants that a server needs: its name, and those of its addresses that are not public.
+/// Returns the grants that a server needs: its name, and those of its addresses that are not
+/// public.
 pub fn needed_grants(address: &PostgresAddress, resolved: impl IntoIterator<Item = IpAddr>) -> Vec<String> {
     let is_address = address.host.parse::<IpAddr>().is_ok();
     let own = resolved.into_iter().map(canonical).filter(|ip| !is_address && !is_public(*ip));

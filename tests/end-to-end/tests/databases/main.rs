@@ -1,0 +1,3 @@
+//! Pipelines whose source is a database server.
+
+mod postgres;
