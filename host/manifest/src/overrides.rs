@@ -34,8 +34,8 @@ pub(crate) const ROOT_KEYS: [&str; 17] = [
 ];
 
 /// The keys of a stage. Any other key after a stage's name is a parameter of its component.
-const STAGE_KEYS: [&str; 9] =
-    ["component", "source", "http", "limits", "world", "inputs", "parameters", "cache", "retry"];
+const STAGE_KEYS: [&str; 11] =
+    ["component", "source", "http", "postgres", "s3", "limits", "world", "inputs", "parameters", "cache", "retry"];
 
 /// Changes of the command line. Later entries win.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -119,9 +119,15 @@ impl Setting {
     }
 }
 
+/// Returns a change without the password that an address of PostgreSQL in it may have. A change is
+/// shown in errors, and recorded.
+pub fn without_password(change: &str) -> String {
+    if change.contains("postgres") { stagewright_data::without_password(change) } else { change.to_owned() }
+}
+
 /// Parses `KEY=VALUE`.
 fn setting(text: &str, collector: &Collector) -> Option<Setting> {
-    let argument: Arc<str> = format!("--set {text}").into();
+    let argument: Arc<str> = format!("--set {}", without_password(text)).into();
     let report = |key: &str, message: String, hint: &str| {
         let hint = (!hint.is_empty()).then(|| hint.to_owned());
         collector.report_as(Condition::Override, &Origin::Argument(Arc::clone(&argument)), key, message, hint);
@@ -209,7 +215,7 @@ pub(crate) fn full_path(path: &[String], root: &Table, origin: &Origin, collecto
 
 /// Replaces the URI of a source.
 fn apply_source(text: &str, root: &mut Table, collector: &Collector) {
-    let argument: Arc<str> = format!("--source {text}").into();
+    let argument: Arc<str> = format!("--source {}", without_password(text)).into();
     let origin = Origin::Argument(argument);
     let Some((name, uri)) = text.split_once('=') else {
         let hint = "write `--source name=uri`, such as `--source customers=csv:telco.csv`".to_owned();

@@ -1,5 +1,6 @@
 //! Measures what becomes of data before a model learns from it, each part by itself.
 
+use crate::bench::in_process::in_process;
 use crate::bench::options::Options;
 use crate::bench::preparation::preparation;
 use crate::steps::Result;
@@ -7,7 +8,7 @@ use crate::steps::Result;
 /// A part, with its name for `--only`.
 type Part = (&'static str, fn(&Options) -> Result<()>);
 
-const PARTS: [Part; 1] = [("preparation", preparation)];
+const PARTS: [Part; 2] = [("preparation", preparation), ("postgres", |options| in_process("postgres", options))];
 
 pub(super) fn data(options: &Options) -> Result<()> {
     let wanted = |name: &str| options.only.as_deref().is_none_or(|only| name.contains(only));

@@ -1,8 +1,8 @@
 //! Changes of a manifest for one run, which `run`, `plan`, `resume` and `stage run` take.
 
 use clap::Args;
-use serde::{Deserialize, Serialize};
-use stagewright_manifest::Overrides;
+use serde::{Deserialize, Serialize, Serializer};
+use stagewright_manifest::{Overrides, without_password};
 
 /// Changes of a manifest for one run. All but `workers` and `locked` are recorded with the run, and
 /// hold for the stages that are run on its artifacts.
@@ -11,10 +11,13 @@ use stagewright_manifest::Overrides;
 pub(crate) struct Changes {
     /// Sets a key of a stage: its component, a limit, or a parameter of its component. Repeatable.
     #[arg(long = "set", value_name = "STAGE.KEY=VALUE")]
+    #[serde(serialize_with = "without_passwords")]
     pub(crate) set: Vec<String>,
     /// Reads a source from another place: `csv:FILE`, `jsonl:FILE`, `parquet:FILE`, `arrow:FILE`,
-    /// `sqlite:FILE#TABLE`, or `parquet:FOLDER/` for all files in it. Repeatable.
+    /// `sqlite:FILE#TABLE`, `postgresql://USER@HOST/DATABASE#TABLE`, or `parquet:FOLDER/` for all
+    /// files in it. Repeatable.
     #[arg(long = "source", value_name = "NAME=URI")]
+    #[serde(serialize_with = "without_passwords")]
     pub(crate) sources: Vec<String>,
     /// The seed of every random choice.
     #[arg(long)]
@@ -34,6 +37,11 @@ pub(crate) struct Changes {
     #[arg(long)]
     #[serde(skip)]
     pub(crate) locked: bool,
+}
+
+/// Writes changes without the passwords of databases in them, since they are kept with the run.
+fn without_passwords<S: Serializer>(changes: &[String], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(changes.iter().map(|change| without_password(change)))
 }
 
 impl Changes {

@@ -159,10 +159,15 @@ fn sources_of_manifest(run: &Run) -> Option<BTreeMap<String, PathBuf>> {
     let manifest = Manifest::parse(file, run.manifest.clone(), folder, &changes.overrides()).ok()?;
     let manifest = foreach::recorded(manifest, &run.config);
     let local = manifest.sources.iter().filter_map(|(name, source)| match &source.location {
-        SourceLocation::Csv { path, .. } | SourceLocation::Parquet { path } | SourceLocation::Sqlite { path, .. } => {
-            Some((name.to_string(), path.clone()))
-        }
-        SourceLocation::Http { .. } => None,
+        SourceLocation::Csv { path, .. }
+        | SourceLocation::Jsonl { path, .. }
+        | SourceLocation::Parquet { path }
+        | SourceLocation::Arrow { path }
+        | SourceLocation::Sqlite { path, .. } => Some((name.to_string(), path.clone())),
+        SourceLocation::Http { .. }
+        | SourceLocation::Objects(_)
+        | SourceLocation::Postgres(_)
+        | SourceLocation::Data { .. } => None,
     });
     Some(local.collect())
 }

@@ -1,6 +1,7 @@
 //! The crate as the author of a pipeline file sees it: what loads, and the messages for what does
 //! not.
 
+mod databases;
 mod faults;
 mod foreach;
 mod gates;
