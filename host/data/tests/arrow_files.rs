@@ -7,6 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow_array::Array as _;
 use arrow_array::builder::{Int32Builder, ListBuilder};
 use arrow_array::types::{Int8Type, Int32Type};
 use arrow_array::{
@@ -223,5 +224,37 @@ proptest! {
                 }
             }
         }
+    }
+}
+
+/// Returns a file that pyarrow's `feather.write_feather` wrote.
+fn feather(name: &str) -> Vec<u8> {
+    fs::read(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)).unwrap()
+}
+
+#[test]
+fn a_feather_file_of_zstd_is_read_and_one_of_lz4_says_what_to_do() {
+    let field = |(name, data_type): (&str, DataType)| Field::new(name, data_type).with_nullable(true);
+    let fields = [("n", DataType::Int64), ("x", DataType::Float64), ("t", DataType::Utf8), ("c", DataType::Utf8)];
+    let signature = Signature::new(fields.map(field).to_vec()).unwrap();
+    let bytes = feather("zstd.feather");
+    let rows = read_bytes(&bytes, &signature).unwrap();
+    let numbers: Int64Array = (0..3000_i64).map(|row| (row % 7 != 0).then_some(row * 1_000_003)).collect();
+    let texts: StringArray = (0..3000).map(|row| (row % 5 != 0).then(|| format!("text {row}"))).collect();
+    let letters: StringArray = (0..3000).map(|row| Some(["a", "b", "ccc"][row % 3])).collect();
+    assert_eq!(rows.num_rows(), 3000);
+    assert_eq!(rows.column(0).to_data(), numbers.into_data());
+    assert_eq!(
+        rows.column(1).to_data(),
+        Float64Array::from_iter_values((0..3000).map(|row| f64::from(row) / 8.0)).into_data()
+    );
+    assert_eq!(rows.column(2).to_data(), texts.into_data());
+    assert_eq!(rows.column(3).to_data(), letters.into_data());
+    let error = read_bytes(&feather("lz4.feather"), &signature).unwrap_err().to_string();
+    assert!(error.contains("compressed with LZ4, which is not read: write it with zstd"), "{error}");
+    for place in (200..bytes.len() - 400).step_by(97) {
+        let mut damaged = bytes.clone();
+        damaged[place] ^= 0xff;
+        let _ = read_bytes(&damaged, &signature);
     }
 }

@@ -3,6 +3,7 @@
 //! Only columns that are read become arrays, and Arrow validates these in full. Arrow's own reader
 //! would build every column, whatever it holds.
 
+use std::collections::HashMap;
 use std::ops::Range;
 
 use arrow_array::{Array, ArrayRef, make_array, new_null_array};
@@ -11,6 +12,7 @@ use arrow_data::ArrayData;
 use arrow_ipc::{MetadataVersion, RecordBatch};
 use arrow_schema::{DataType, UnionMode};
 
+use super::codec::{Codec, MAX_UNPACKED};
 use crate::error::shown;
 use crate::source::arrow_cells::viewed;
 
@@ -38,6 +40,8 @@ pub(crate) struct Columns<'a> {
     rows: usize,
     /// The node of each column, and its buffers.
     places: Vec<(usize, Range<usize>)>,
+    /// The buffers that were compressed, by their number.
+    unpacked: HashMap<usize, Buffer>,
 }
 
 impl<'a> Columns<'a> {
@@ -51,6 +55,36 @@ impl<'a> Columns<'a> {
         if batch.compression().is_some() {
             return Err("its buffers are compressed: write it without compression".to_owned());
         }
+        Self::located(batch, body, version, types)
+    }
+
+    /// As [`Columns::locate`], and decompresses the buffers of columns for which `is_read` holds.
+    pub(crate) fn unpack<'t>(
+        batch: RecordBatch<'a>,
+        body: &'a Buffer,
+        version: MetadataVersion,
+        types: impl Iterator<Item = &'t DataType>,
+        is_read: impl Fn(usize) -> bool,
+    ) -> Result<Self, String> {
+        let mut columns = Self::located(batch, body, version, types)?;
+        let Some(compression) = batch.compression() else { return Ok(columns) };
+        let codec = Codec::of(compression)?;
+        let mut room = MAX_UNPACKED;
+        let wanted = columns.places.iter().enumerate().filter(|(column, _)| is_read(*column));
+        let indices: Vec<usize> = wanted.flat_map(|(_, (_, buffers))| buffers.clone()).collect();
+        for index in indices {
+            let buffer = codec.unpack(&columns.buffer(index)?, &mut room)?;
+            columns.unpacked.insert(index, buffer);
+        }
+        Ok(columns)
+    }
+
+    fn located<'t>(
+        batch: RecordBatch<'a>,
+        body: &'a Buffer,
+        version: MetadataVersion,
+        types: impl Iterator<Item = &'t DataType>,
+    ) -> Result<Self, String> {
         let rows = rows(&batch)?;
         let counts: Vec<i64> = batch.variadicBufferCounts().into_iter().flatten().collect();
         let nodes = batch.nodes().map_or(0, |nodes| nodes.len());
@@ -68,7 +102,7 @@ impl<'a> Columns<'a> {
         if (cursor.node, cursor.buffer) != (nodes, buffers) {
             return Err("a record batch has more columns than the schema".to_owned());
         }
-        Ok(Self { batch, body, rows, places })
+        Ok(Self { batch, body, rows, places, unpacked: HashMap::new() })
     }
 
     /// Returns the bytes of text that building a column passes over: Arrow validates a text once
@@ -154,6 +188,9 @@ impl<'a> Columns<'a> {
     }
 
     fn buffer(&self, index: usize) -> Result<Buffer, String> {
+        if let Some(unpacked) = self.unpacked.get(&index) {
+            return Ok(unpacked.clone());
+        }
         let buffer = self.batch.buffers().ok_or("a record batch has no buffers")?.get(index);
         let range = usize::try_from(buffer.offset()).ok().zip(usize::try_from(buffer.length()).ok());
         let is_inside =

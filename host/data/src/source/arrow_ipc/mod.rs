@@ -8,6 +8,7 @@
 //!
 //! Arrow still has code that panics on what it does not expect; such a panic becomes an error.
 
+mod codec;
 pub(crate) mod columns;
 mod file;
 pub(crate) mod messages;
@@ -85,7 +86,7 @@ pub(super) fn visit(
     read.map_err(|stop| match stop {
         Stop::Data(error) => error,
         Stop::Unread(problem) => {
-            let hint = "have it written again, e.g. with `pyarrow.ipc.new_file`, without compression";
+            let hint = "have it written again, e.g. with `pyarrow.ipc.new_file`";
             DataError::unreadable(path, problem, hint)
         }
     })
@@ -170,7 +171,7 @@ impl Reader<'_> {
             return Err("a dictionary is written in parts: write it without delta dictionaries".to_owned());
         }
         let batch = dictionary.data().ok_or("a dictionary has no values")?;
-        let columns = Columns::locate(batch, body, version, std::iter::once(&**values))?;
+        let columns = Columns::unpack(batch, body, version, std::iter::once(&**values), |_| true)?;
         let values = arrow_cells::dictionary_values(&columns.array(0, values, None)?);
         dictionaries.insert(id, values.map_err(|error| shown(&error.to_string()))?);
         Ok(())
@@ -190,7 +191,8 @@ impl Reader<'_> {
         if rows == 0 {
             return Ok(true);
         }
-        let columns = Columns::locate(batch, body, version, self.fields.iter().map(|field| &field.data_type))?;
+        let types = self.fields.iter().map(|field| &field.data_type);
+        let columns = Columns::unpack(batch, body, version, types, |column| self.places.contains(&column))?;
         let mut arrays = Vec::with_capacity(self.places.len());
         for place in &self.places {
             let field = &self.fields[*place];
