@@ -7,8 +7,8 @@ use arrow_ipc::{BodyCompression, CompressionType};
 
 use crate::error::shown;
 
-/// The most bytes that the buffers of one batch unpack to. Their lengths are what a file claims, and
-/// nothing is allocated by them.
+/// The most bytes that the buffers of one batch unpack to. Their lengths are what a file claims,
+/// and nothing is allocated by them.
 pub(super) const MAX_UNPACKED: usize = 1 << 30;
 
 /// Bytes of the length in front of a compressed buffer.
