@@ -119,7 +119,11 @@ impl Frame {
             }
         }
         let data = match data {
-            Some(data) => data,
+            // Rows are gathered from one chunk in a third of the time that many take.
+            Some(mut data) => {
+                data.rechunk_mut();
+                data
+            }
             None => DataFrame::new(
                 fields
                     .iter()
@@ -321,6 +325,34 @@ fn values(column: &polars::prelude::Column, field: &Field) -> Result<Column, Fai
         return Ok(made);
     }
     Ok(made.with_validity(series.is_not_null().iter().map(|valid| valid == Some(true))))
+}
+
+/// Returns the rows in the order of these columns, the most significant first. Nulls come first, and
+/// equal rows keep their order.
+///
+/// Sorts by one column after the other, from the least significant on. In a component, where polars
+/// has one thread, its own sort by several columns takes twenty times as long.
+pub(crate) fn sorted<'a>(
+    data: &DataFrame,
+    columns: impl DoubleEndedIterator<Item = &'a str>,
+    descending: bool,
+) -> Result<DataFrame, Failure> {
+    let options = SortOptions { descending, maintain_order: true, ..SortOptions::default() };
+    let mut order: Option<IdxCa> = None;
+    for name in columns.rev() {
+        let values = data.column(name).map_err(failed)?.as_materialized_series();
+        order = Some(match order {
+            None => values.arg_sort(options),
+            Some(before) => {
+                let next = values.take(&before).map_err(failed)?.arg_sort(options);
+                before.take(&next).map_err(failed)?
+            }
+        });
+    }
+    match order {
+        Some(order) => data.take(&order).map_err(failed),
+        None => Ok(data.clone()),
+    }
 }
 
 /// Returns the failure for an error of polars that no check before it foresaw.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use polars::prelude::*;
 use stagewright_kit::{Failure, info, warn};
 
-use crate::frame::{Facts, Frame, TIME, Told, col, failed};
+use crate::frame::{Facts, Frame, TIME, Told, col, failed, sorted};
 use crate::leaks;
 use crate::parameters::{AsOf, Duplicates, How, Join, Until};
 use crate::rows::repeated;
@@ -47,8 +47,10 @@ pub(crate) fn join(table: Frame, other: Frame, join: &Join, at: &str) -> Result<
     let mut chosen = keys.clone();
     chosen.extend(added.iter().map(|column| col(column.theirs.as_str()).alias(column.name.as_str())));
     chosen.push(lit(true).alias(FOUND));
-    // The other rows in an order of their own: those of one key follow each other in it.
-    let their_rows = sorted(&other, join.on.iter().map(String::as_str))?.lazy().select(chosen);
+    // Rows of one key in an order of their own, so that those of the input makes no difference.
+    let names = added.iter().map(|column| column.theirs.as_str());
+    let ordered = if repeated_keys == 0 { other.data.clone() } else { sorted(&other.data, names, false)? };
+    let their_rows = ordered.lazy().select(chosen);
     let mut arguments = JoinArgs::new(match join.how {
         How::Left => JoinType::Left,
         How::Inner => JoinType::Inner,
@@ -116,20 +118,19 @@ pub(crate) fn as_of(table: Frame, other: Frame, join: &AsOf, at: &str) -> Result
         return Err(Failure::parameter(format!("{at}.until"), message));
     }
 
-    // Of several rows of one key and time, the last in the order of all columns is used.
-    let keys = join.by.iter().map(String::as_str);
-    let order = keys.clone().chain([their_time.as_str()]);
-    let mut chosen: Vec<Expr> = keys.clone().map(col).collect();
+    // Of several rows of one key and time, the last in the order of the added columns is used.
+    let order = std::iter::once(their_time.as_str()).chain(added.iter().map(|column| column.theirs.as_str()));
+    let mut chosen: Vec<Expr> = join.by.iter().map(|key| col(key.as_str())).collect();
     chosen.push(col(their_time.as_str()).alias(TIME_OF_OTHER));
     chosen.extend(added.iter().map(|column| col(column.theirs.as_str()).alias(column.name.as_str())));
     chosen.push(lit(true).alias(FOUND));
     let by_time = SortMultipleOptions::default().with_maintain_order(true);
     // A null equals nothing; polars would compare what is stored at it.
-    let mut theirs = sorted(&other, order)?;
+    let mut theirs = sorted(&other.data, order, false)?;
     if !join.by.is_empty() {
         theirs = theirs.drop_nulls(Some(&join.by)).map_err(failed)?;
     }
-    let theirs = theirs.lazy().select(chosen).sort([TIME_OF_OTHER], by_time.clone());
+    let theirs = theirs.lazy().select(chosen);
     let ours = table.data.clone().lazy().with_row_index(ROW, None);
     let ours = ours.sort_by_exprs([col(join.time.as_str())], by_time);
 
@@ -275,14 +276,6 @@ fn check_duplicates(other: &Frame, join: &Join, at: &str) -> Result<usize, Failu
         }
         Duplicates::Refuse => Err(Failure::data(message).in_column(&join.on[0]).with_value(example.join(", "))),
     }
-}
-
-/// Returns the rows in the order of these columns, and among equal ones in that of all others.
-pub(crate) fn sorted<'a>(frame: &'a Frame, first: impl Iterator<Item = &'a str>) -> Result<DataFrame, Failure> {
-    let mut order: Vec<&str> = first.collect();
-    let known: BTreeSet<&str> = order.iter().copied().collect();
-    order.extend(frame.data.get_column_names_str().into_iter().filter(|name| !known.contains(name)));
-    frame.data.sort(order, SortMultipleOptions::default()).map_err(failed)
 }
 
 fn with_facts(mut table: Frame, data: DataFrame, added: Vec<Added>, may_be_missing: bool) -> Frame {

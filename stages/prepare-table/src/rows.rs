@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use polars::prelude::*;
 use stagewright_kit::Failure;
 
-use crate::frame::{Frame, col, failed};
+use crate::frame::{Frame, col, failed, sorted};
 use crate::leaks;
 use crate::parameters::{Drop, Latest, Rename, Select, Sort};
 
@@ -111,8 +111,7 @@ pub(crate) fn sort(mut table: Frame, sort: &Sort, at: &str) -> Result<Frame, Fai
     for column in &sort.by {
         table.facts_of(column, &format!("{at}.by"))?;
     }
-    let options = SortMultipleOptions::default().with_order_descending(sort.descending).with_maintain_order(true);
-    table.data = table.data.sort(sort.by.iter().map(String::as_str), options).map_err(failed)?;
+    table.data = sorted(&table.data, sort.by.iter().map(String::as_str), sort.descending)?;
     Ok(table)
 }
 
@@ -156,5 +155,5 @@ pub(crate) fn repeated<'a>(data: &DataFrame, columns: impl Iterator<Item = &'a s
     let values = data.select(names.iter().copied()).map_err(failed)?;
     let repeated = values.filter(&values.is_duplicated().map_err(failed)?).map_err(failed)?;
     let once = repeated.unique_stable(None, UniqueKeepStrategy::First, None).map_err(failed)?;
-    once.sort(names, SortMultipleOptions::default()).map_err(failed)
+    sorted(&once, names.into_iter(), false)
 }
