@@ -408,3 +408,46 @@ fn a_stage_that_runs_alone_names_the_one_that_makes_what_is_missing() {
     let plain = bed.run_ok(alone(World::Transformation, "plain").based_on(&both));
     assert_eq!(missing(&bed.run(alone(World::Evaluation, "evaluation-bad").based_on(&plain))), "bad.importance");
 }
+
+#[test]
+fn a_validation_gets_the_tables_that_it_compares_with_and_they_are_inputs_of_its_step() {
+    let own = "component = \"validate\"\ninputs = { table = \"customers\"";
+    assert!(STAGES.contains(own));
+    let stages = STAGES.replacen(own, &format!("{own}, people = \"events\""), 1);
+    let bed = TestBed::new();
+    let alone = bed.run_ok(graph());
+    let together = bed.run_ok(RunSpec::whole().stages(&stages));
+    let inputs = |ended: &EndedRun| -> Vec<(String, String)> {
+        let stage = ended.stages.iter().find(|stage| stage.name == "validation").expect("a validation");
+        let invocation: Invocation =
+            serde_json::from_value(stage.invocation.clone().expect("an invocation")).expect("it reads");
+        invocation.inputs.iter().map(|input| (input.role.clone(), input.digest.to_string())).collect()
+    };
+    let events = together.stages.iter().find(|stage| stage.name == "events").expect("an ingestion");
+    let events = events.outputs.iter().find(|output| output.name == "table").expect("a table").digest.to_string();
+    let (alone, together) = (inputs(&alone), inputs(&together));
+    let more: Vec<_> = together.iter().filter(|input| !alone.contains(input)).collect();
+    assert_eq!(more, [&("input.people".to_owned(), events)], "the tables are told apart");
+    assert_eq!(together.len(), alone.len() + 1);
+}
+
+// invariant: as `what_is_required_under_warn_only_warns`
+#[test]
+fn a_check_that_warns_ends_no_run() {
+    let check = |severity| Check {
+        name: "range".to_owned(),
+        column: Some("x".to_owned()),
+        passed: false,
+        severity,
+        observed: "1 value outside".to_owned(),
+        expected: "at most 1".to_owned(),
+        failures: 1,
+        examples: Vec::new(),
+    };
+    let finds = |checks: Vec<Check>| graph().script(Script { finds: checks, ..Script::default() });
+    let ended = TestBed::new().run_ok(finds(vec![check(Severity::Warn)]));
+    assert!(names(&ended).contains(&"promotion"));
+    let both = TestBed::new().run(finds(vec![check(Severity::Warn), check(Severity::Error)]));
+    let Err(RunError::Unfit { checks, .. }) = both.result else { panic!("it is unfit") };
+    assert_eq!(checks, [check(Severity::Error)], "a warning is no reason");
+}

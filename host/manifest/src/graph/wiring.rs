@@ -208,10 +208,13 @@ impl<'a> References<'a> {
     }
 }
 
-/// Returns the port that an input is for; reports an unknown one.
+/// Returns the port that an input is for; reports an unknown one. A name that is almost that of a
+/// port is no name of the manifest's own, but a slip.
 fn port_of(draft: &Draft<'_>, world: World, wire: &Wire<'_>) -> Option<&'static Port> {
     let contract = world.contract();
-    let Some(port) = contract.port(wire.port) else {
+    let is_slip =
+        |port: &&Port| port.name.is_empty() && nearest(wire.port, contract.inputs.iter().map(|it| it.name)).is_some();
+    let Some(port) = contract.port(wire.port).filter(|port| !is_slip(port)) else {
         let names = contract.inputs.iter().map(|port| port.name);
         let hint = match names.clone().next() {
             Some(_) => format!("its inputs are {}", listed(names)),

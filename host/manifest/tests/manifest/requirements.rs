@@ -32,7 +32,7 @@ fn requirements_are_rows_a_span_and_an_age() {
 fn requirements_that_are_none_are_refused_with_the_fix() {
     for (keys, words) in [
         ("min-rows = 0", "choose from 1"),
-        ("min-span = \"2 years\"", "days, such as"),
+        ("min-span = \"2 years\"", "days), such as"),
         ("min-span = \"1 day\"", "did you mean `1 days`"),
         ("max-age = \"1.5 h\"", "whole number"),
         ("min-row = 5", "did you mean `min-rows`"),
@@ -89,7 +89,7 @@ fn a_validation_reads_other_tables_under_names_of_the_manifest() {
     let manifest = with(STAGES).unwrap();
     let validation = step(&manifest, "validation");
     let inputs: Vec<_> = validation.inputs.iter().map(|input| (input.name.as_str(), input.step.as_str())).collect();
-    assert_eq!(inputs, [("people", "others"), ("table", "customers")]);
+    assert_eq!(inputs, [("table", "customers"), ("people", "others")]);
     assert_eq!(
         validation.line.get(&World::Ingestion).map(stagewright_manifest::StepId::as_str),
         Some("customers"),
