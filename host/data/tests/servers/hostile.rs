@@ -52,6 +52,11 @@ fn asked(answer: impl FnOnce(&mut TcpStream) + Send) -> (DataError, Vec<u8>) {
     })
 }
 
+/// What a server says that is ready for statements.
+fn ready() -> Vec<u8> {
+    [authentication(0, b""), message(b'K', &[0; 8]), message(b'Z', b"I")].concat()
+}
+
 fn write(stream: &mut TcpStream, bytes: &[u8]) {
     // The client ends the connection as soon as it has seen enough.
     let _ = stream.write_all(bytes);
@@ -82,7 +87,6 @@ fn a_server_that_asks_for_the_password_does_not_get_it() {
 
 #[test]
 fn endless_and_malformed_answers_are_errors() {
-    let ready = || [authentication(0, b""), message(b'K', &[0; 8]), message(b'Z', b"I")].concat();
     let huge = [&[b'D'][..], &0x7fff_ffff_u32.to_be_bytes()].concat();
     let settings = message(b'S', b"application_name\0stagewright\0").repeat(10_000);
     for (answer, said) in [
@@ -109,7 +113,9 @@ fn endless_and_malformed_answers_are_errors() {
 #[test]
 fn notices_without_end_are_an_error() {
     let (error, _) = asked(|stream| {
-        let notices = message(b'N', &[0; 1 << 20]);
+        write(stream, &ready());
+        let text = "x".repeat(1 << 20);
+        let notices = message(b'N', format!("SNOTICE\0C00000\0M{text}\0\0").as_bytes());
         while stream.write_all(&notices).is_ok() {}
     });
     assert!(error.to_string().contains("messages without end"), "{error}");

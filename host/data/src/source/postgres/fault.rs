@@ -11,6 +11,12 @@ use crate::error::{DataError, shown};
 const ONE_SELECT: &str = "a query is one SELECT statement; it cannot write or set anything";
 const AGAIN: &str = "nothing of it was kept: run it again";
 
+/// Returns an error with what caused it, which the client does not say by itself.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
 /// What was asked of a server, as errors name it.
 pub(super) struct Asked {
     /// The address, without its password.
@@ -146,7 +152,7 @@ impl Asked {
         if error.is_closed() {
             return self.unreachable("the connection ended before the last row", AGAIN);
         }
-        let text = error.to_string();
+        let text = with_causes(error);
         if !self.has_password && text.contains("password missing") {
             return self.unreadable("it asks for a password", &self.password_hint());
         }
