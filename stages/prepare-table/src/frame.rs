@@ -327,8 +327,8 @@ fn values(column: &polars::prelude::Column, field: &Field) -> Result<Column, Fai
     Ok(made.with_validity(series.is_not_null().iter().map(|valid| valid == Some(true))))
 }
 
-/// Returns the rows in the order of these columns, the most significant first. Nulls come first, and
-/// equal rows keep their order.
+/// Returns the rows in the order of these columns, the most significant first. Nulls come first,
+/// and equal rows keep their order.
 ///
 /// Sorts by one column after the other, from the least significant on. In a component, where polars
 /// has one thread, its own sort by several columns takes twenty times as long.
