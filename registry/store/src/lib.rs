@@ -60,6 +60,7 @@ mod fsyncs;
 mod home;
 mod liveness;
 pub mod packed;
+mod random;
 mod registry;
 mod schema;
 pub mod search;

@@ -1,6 +1,7 @@
 //! Checks of names and identifiers, and how errors quote them.
 
 use crate::error::StoreError;
+use crate::random::random_hex;
 use crate::registry::tracking_error::TrackingError;
 
 /// The alias of the version that is in production.
@@ -59,7 +60,5 @@ pub(super) fn shortened(name: &str) -> String {
 
 /// Returns a random identifier of 32 lower-case hex digits, the form of MLflow's.
 pub(crate) fn random_id() -> Result<String, StoreError> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(|error| StoreError::Random { problem: error.to_string() })?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    random_hex::<16>()
 }

@@ -11,6 +11,7 @@
 
 use crate::database::{Connection, Failure, Outcome, Scope, values};
 use crate::error::StoreError;
+use crate::random::random_hex;
 use crate::registry::handle::Registry;
 use crate::registry::ids;
 
@@ -107,9 +108,7 @@ pub(super) fn add(connection: &mut Connection, version: i64, rows: Option<&RowMe
 /// Generates the key of the hashes. Called once, when the tables are created.
 pub(super) fn create_key(connection: &mut Connection) -> Outcome<()> {
     debug_assert_eq!(connection.scope(), Scope::Models, "the key is made once");
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| StoreError::Random { problem: error.to_string() })?;
-    let text: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let text = random_hex::<32>()?;
     connection.execute("INSERT INTO row_hash_key (one, hash_key) VALUES (1, ?1)", values![text])?;
     Ok(())
 }

@@ -6,6 +6,7 @@ use argon2::{Algorithm, Argon2, Params, Version};
 
 use super::AccountError;
 use crate::error::StoreError;
+use crate::random::random;
 
 /// The memory and the passes of a hash: OWASP's recommendation for Argon2id. A hash takes 19 MiB
 /// and some 20 ms of one core.
@@ -56,13 +57,6 @@ fn is_bounded(hash: &PasswordHash) -> bool {
     Params::try_from(hash).is_ok_and(|params| {
         params.m_cost() <= MOST_MEMORY_KIB && params.t_cost() <= MOST_PASSES && params.p_cost() == 1
     })
-}
-
-/// Returns bytes of the system's source of random numbers.
-pub(super) fn random<const BYTES: usize>() -> Result<[u8; BYTES], StoreError> {
-    let mut bytes = [0; BYTES];
-    getrandom::fill(&mut bytes).map_err(|error| StoreError::Random { problem: error.to_string() })?;
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -7,10 +7,11 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::{AccountError, User, password, users};
+use super::{AccountError, User, users};
 use crate::database::{Outcome, Row, Scope, values};
 use crate::digest::Digest;
 use crate::error::StoreError;
+use crate::random::random;
 use crate::registry::handle::{Registry, now_ms};
 
 /// The beginning of a token, by which people and scanners of secrets know it.
@@ -95,7 +96,7 @@ impl Registry {
         if !(1..=100).contains(&label.chars().count()) || label.chars().any(char::is_control) {
             return Err(AccountError::BadLabel.into());
         }
-        let bytes: [u8; 32] = password::random()?;
+        let bytes: [u8; 32] = random()?;
         let secret = TokenSecret(bytes.iter().fold(String::from(PREFIX), |text, byte| format!("{text}{byte:02x}")));
         let token = self.write("create a token", Scope::Runs, |connection| {
             // Keeps others from adding tokens of this user meanwhile.
