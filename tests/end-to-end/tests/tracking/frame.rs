@@ -125,7 +125,11 @@ fn a_browser_is_shown_a_page_of_every_error_and_a_program_gets_json() {
         ] {
             let headers: Vec<_> = [("accept", accept)].into_iter().chain(host).collect();
             let answer = server.ask(method, path, &headers, body.as_bytes());
-            assert_eq!((answer.status, answer.headers["content-type"].to_str().ok()), (status, Some(expected)), "{path}");
+            assert_eq!(
+                (answer.status, answer.headers["content-type"].to_str().ok()),
+                (status, Some(expected)),
+                "{path}"
+            );
         }
     }
     // Whatever a browser asks of the interface of clients is an answer for clients.
