@@ -6,9 +6,10 @@
 use serde::Serialize;
 use stagewright_data::{DataError, Literal, PostgresAddress, TableName};
 
+use crate::body_format::MAX_BYTES;
 use crate::document::Origin;
 use crate::reader::Item;
-use crate::source::{MAX_BYTES, SqliteRows};
+use crate::source::SqliteRows;
 
 /// The rows of a PostgreSQL server, which `postgres` of the reading stage must grant.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -36,7 +37,7 @@ pub(crate) struct DatabaseKeys<'k, 'a> {
     pub(crate) table: &'k Option<Item<'a>>,
     pub(crate) query: &'k Option<Item<'a>>,
     pub(crate) parameters: &'k Option<Item<'a>>,
-    /// What `parameters` says; `None` if it could not be read.
+    /// The value of `parameters`; `None` if it could not be read.
     pub(crate) bound: Option<Vec<Literal>>,
     pub(crate) sha256: &'k Option<Item<'a>>,
     pub(crate) password_env: &'k Option<Item<'a>>,

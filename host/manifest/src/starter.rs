@@ -33,7 +33,7 @@ pub struct Starter<'a> {
     /// How rows are split. The seed is random, so that nobody who controls the data can choose the
     /// test rows.
     pub split: &'a SplitSection,
-    /// The servers of PostgreSQL that the stage of the source may be given, as `postgres` grants them.
+    /// The servers of PostgreSQL that the source needs, as `postgres` grants them.
     pub postgres: &'a [String],
     /// Sentences for the head of the file, as comments.
     pub notes: &'a [String],

@@ -17,7 +17,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
-/// What was asked of a server, as errors name it.
+/// A request as errors name it.
 pub(super) struct Asked {
     /// The address, without its password.
     place: String,

@@ -57,13 +57,13 @@ const TABLES: &str = "SELECT CASE WHEN pg_catalog.pg_table_is_visible(c.oid) THE
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema') \
     AND n.nspname NOT LIKE 'pg\\_toast%' ORDER BY 1 LIMIT 100";
 
-/// Reads the rows of a server into a writer, as a file that `postgresql-rows` reads. Returns its
-/// length in bytes.
+/// Reads the rows of a server into a writer, as the file of a
+/// [`SourceUri::PostgresRows`](crate::SourceUri::PostgresRows). Returns its length in bytes.
 ///
 /// # Errors
 /// [`DataError::Denied`] for a server that is not granted; [`DataError::Unreachable`] if the
-/// network or the server fails, [`DataError::Unreadable`] or [`DataError::Query`] if the server refuses;
-/// [`DataError::TooLarge`]; [`DataError::Interrupted`] if interrupted or past the deadline.
+/// network or the server fails; [`DataError::Unreadable`] or [`DataError::Query`] if the server
+/// refuses; [`DataError::TooLarge`]; [`DataError::Interrupted`] if interrupted or past the deadline.
 pub fn fetch_postgres(
     request: &PostgresRequest,
     interrupt: &Interrupt,

@@ -41,7 +41,7 @@ pub(super) enum Refusal {
     Rounds(u32),
 }
 
-/// What a server may ask of the client.
+/// The bounds on a server.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Allowed {
     /// Whether the password itself may be sent, in clear or by MD5.
