@@ -63,7 +63,8 @@ const TABLES: &str = "SELECT CASE WHEN pg_catalog.pg_table_is_visible(c.oid) THE
 /// # Errors
 /// [`DataError::Denied`] for a server that is not granted; [`DataError::Unreachable`] if the
 /// network or the server fails; [`DataError::Unreadable`] or [`DataError::Query`] if the server
-/// refuses; [`DataError::TooLarge`]; [`DataError::Interrupted`] if interrupted or past the deadline.
+/// refuses; [`DataError::TooLarge`]; [`DataError::Interrupted`] if interrupted or past the
+/// deadline.
 pub fn fetch_postgres(
     request: &PostgresRequest,
     interrupt: &Interrupt,
