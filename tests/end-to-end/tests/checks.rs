@@ -54,7 +54,7 @@ fn manifest(requirements: &str, parameters: &str, refers: bool) -> String {
     {
         let _ = writeln!(text, "[stages.{stage}]\ncomponent = \"{component}\"");
     }
-    let drop = "[components.transform-table.parameters.columns]\ncode = { drop = true }\nat = { drop = true }\n";
+    let drop = "[components.transform-table.parameters.columns]\ncode = { drop = true }\n";
     text + drop + "[components.validate-table.parameters]\n" + parameters + "\n[gates]\nprimary = \"roc_auc\"\n"
 }
 
@@ -121,10 +121,11 @@ fn one_broken_cell_per_check_stops_the_run_and_warns_under_warn() {
     for (parameters, cells, name, column, row, value) in BROKEN {
         let parameters = parameters.replace("CUSTOMERS", &names.join(", "));
         let refers = name == "reference";
+        let broken = good.replace(line, &format!("{cells},{}", rest[5]));
         let place = place(&good);
         run(&place, &manifest("", &parameters, refers)).expect(0);
 
-        place.write("orders.csv", good.replace(line, &format!("{cells},{}", rest[5])));
+        place.write("orders.csv", &broken);
         let models = place.run(&["models", "--json"]).expect(0).stdout;
         let ended = run(&place, &manifest("", &parameters, refers)).expect(3);
         says(&ended, &["SW0305", name, column]);
@@ -137,6 +138,7 @@ fn one_broken_cell_per_check_stops_the_run_and_warns_under_warn() {
         assert_eq!(check.get("severity"), None, "an error says nothing more");
 
         let warn = format!("extra_columns = \"error\"\n[components.validate-table.parameters.warn]\n{parameters}");
+        let place = self::place(&broken);
         let ended = run(&place, &manifest("", &warn, refers)).expect(0);
         says(&ended, &[name, column]);
         let found = findings(&place);
@@ -212,7 +214,7 @@ fn a_strict_manifest_runs_as_it_is_and_refuses_what_is_foreign() {
         .run(&["init", "orders.csv", "--target", "y", "--identifier", "id", "--strict", "--output", "strict.toml"])
         .expect(0);
     let text = std::fs::read_to_string(place.path().join("strict.toml")).expect("a manifest");
-    for part in ["unique = [\"id\"]", "code = \"[A-Z]-[0-9]{3}\"", "allowed", "warn.ranges"] {
+    for part in ["unique = [\"id\", \"code\"]", "code = \"[A-Z]-[0-9]{3}\"", "allowed", "warn.ranges"] {
         assert!(text.contains(part), "`{part}` is not in:\n{text}");
     }
     place.run(&["run", "strict.toml"]).expect(0);

@@ -48,11 +48,13 @@ pub(super) fn contract(
     }
     balance(&mut tables, task, inference);
     for ((column, seen), field) in columns().filter(|(_, field)| !field.is_dropped) {
-        let is_target = inference.target.is_some() && column.field.role == Role::Target;
+        let is_target = field.field.role == Role::Target;
+        let is_feature = field.field.role == Role::Feature;
         let (name, values) = (column.field.name.as_str(), rows - column.nulls);
-        if let Some((listed, note)) = listed(column, seen, values, is_target) {
+        let listed = listed(column, seen, values, is_target).filter(|_| is_feature || is_target);
+        if let Some((listed, note)) = listed {
             tables.add("allowed", name, listed, note);
-        } else if !is_target {
+        } else if is_feature {
             ranges(&mut tables, name, column.field.data_type, seen);
         }
         let is_sure = column.distinct >= SURE_OF_FORM;
@@ -60,7 +62,7 @@ pub(super) fn contract(
             let note = format!("all of {} different values have this form", column.distinct);
             tables.add("patterns", name, json!(form.pattern()), note);
         }
-        if column.field.role == Role::Feature && values >= ROWS_FOR_PROFILE {
+        if is_feature && values >= ROWS_FOR_PROFILE {
             profile(&mut tables, name, column, seen, values);
         }
     }

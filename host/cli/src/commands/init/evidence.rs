@@ -10,6 +10,7 @@ use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Float64Type, Int32Type, Int64Type};
 use arrow_array::{Array, StringArray};
 use stagewright_data::{DataError, Decode, DecodeLimits, Inference, Source, Strictness};
+use stagewright_manifest::StarterField;
 use stagewright_store::{Digest, Role};
 
 /// The most distinct values of a column that are counted.
@@ -119,13 +120,14 @@ struct Reading {
     sample: Vec<f64>,
 }
 
-/// Reads all rows of a table.
+/// Reads all rows of a table. `fields` are the columns as the manifest has them.
 ///
 /// # Errors
 /// The table cannot be read.
 pub(super) fn read(
     source: &Source,
     inference: &Inference,
+    fields: &[StarterField],
     decoder: &dyn Decode,
     leave: &DecodeLimits,
 ) -> Result<Evidence, DataError> {
@@ -145,7 +147,7 @@ pub(super) fn read(
         is_unique: role == Role::Identifier,
         sample: Vec::new(),
     };
-    let mut columns: Vec<Reading> = inference.columns.iter().map(|column| reading(column.field.role)).collect();
+    let mut columns: Vec<Reading> = fields.iter().map(|it| reading(it.field.role)).collect();
     let mut rows = decoder.open(source, &inference.signature, Strictness::Ingest, leave)?;
     let mut start = 0;
     while let Some(batch) = rows.next(ROWS)? {

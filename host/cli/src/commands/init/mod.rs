@@ -75,7 +75,7 @@ pub(crate) fn init(location: &HomeLocation, arguments: &InitArguments) -> anyhow
     let mut proposal = Proposal::of(&choices, &inference, split_seed()?)?;
     proposal.notes.splice(0..0, dialect_notes(&found));
     if arguments.strict {
-        let evidence = evidence::read(&source, &inference, &*decoder, &leave)?;
+        let evidence = evidence::read(&source, &inference, &proposal.fields, &*decoder, &leave)?;
         let contract = contract::contract(&proposal.fields, &proposal.task.kind, &inference, &evidence);
         proposal.require(contract, &inference);
     }

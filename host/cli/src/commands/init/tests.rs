@@ -389,14 +389,12 @@ fn a_contract_is_made_of_all_rows_and_says_so() {
     let uri: SourceUri = arguments.source.as_deref().unwrap().parse().unwrap();
     let options = InferenceOptions { target: arguments.target.clone(), ..InferenceOptions::default() };
     let source = Source::new(uri.clone());
-    let mut inference = stagewright_data::propose(&source, &options, &Interrupt::never()).unwrap();
+    let inference = stagewright_data::propose(&source, &options, &Interrupt::never()).unwrap();
     let choices = Choices { target: "y".to_owned(), positive: None, identifier: Some("id".to_owned()) };
     let mut proposal = Proposal::of(&choices, &inference, 1).unwrap();
-    for (column, field) in inference.columns.iter_mut().zip(&proposal.fields) {
-        column.field.role = field.field.role;
-    }
     let decoder = stagewright_runtime::decoder(None);
-    let evidence = evidence::read(&source, &inference, &*decoder, &DecodeLimits::until(Interrupt::never())).unwrap();
+    let leave = DecodeLimits::until(Interrupt::never());
+    let evidence = evidence::read(&source, &inference, &proposal.fields, &*decoder, &leave).unwrap();
     let contract = contract::contract(&proposal.fields, &proposal.task.kind, &inference, &evidence);
     proposal.require(contract, &inference);
     let text = proposal.manifest(&pipeline_name(&arguments, uri.path()).unwrap(), "csv:table.csv");
