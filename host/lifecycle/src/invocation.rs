@@ -193,7 +193,7 @@ pub struct IngestionWork {
     pub null_values: Vec<String>,
     /// The name of the target; `None` if no model is trained on this table itself.
     pub target: Option<String>,
-    /// What the table must at least be.
+    /// The requirements on the table.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub requirements: Option<Requirements>,
 }

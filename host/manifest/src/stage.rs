@@ -53,7 +53,7 @@ pub struct StageSection {
     /// The buckets, or places in them, that the host may read for the source; for ingestion only.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub s3: Vec<BucketGrant>,
-    /// What the table must at least be; for ingestion only.
+    /// The requirements on the table; for ingestion only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requirements: Option<Requirements>,
     /// The inputs as written: names of other stages, by input.

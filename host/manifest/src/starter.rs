@@ -227,15 +227,19 @@ fn write_contract(out: &mut String, contract: &[ContractTable]) -> std::fmt::Res
     Ok(())
 }
 
+/// Keys of inline tables that come first, in this order.
+const FIRST: [&str; 4] = ["min", "max", "edges", "values"];
+
 /// Returns a value as TOML writes it on one line.
 fn inline(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::String(text) => string_text(text),
         serde_json::Value::Array(items) => format!("[{}]", items.iter().map(inline).collect::<Vec<_>>().join(", ")),
         serde_json::Value::Object(entries) => {
-            let entries = entries.iter().filter(|(_, value)| !value.is_null());
+            let mut entries: Vec<_> = entries.iter().filter(|(_, value)| !value.is_null()).collect();
+            entries.sort_by_key(|(key, _)| FIRST.iter().position(|first| first == key).unwrap_or(FIRST.len()));
             let entries: Vec<String> =
-                entries.map(|(key, value)| format!("{} = {}", key_text(key), inline(value))).collect();
+                entries.into_iter().map(|(key, value)| format!("{} = {}", key_text(key), inline(value))).collect();
             format!("{{ {} }}", entries.join(", "))
         }
         other => other.to_string(),

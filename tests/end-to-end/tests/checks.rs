@@ -111,7 +111,7 @@ const BROKEN: [(&str, &str, &str, &str, u64, Option<&str>); 7] = [
     ),
 ];
 
-// invariant: as `one_broken_cell_per_check_stops_the_run_and_warns_under_warn`
+// invariant: as `what_is_required_under_warn_only_warns`
 #[test]
 fn one_broken_cell_per_check_stops_the_run_and_warns_under_warn() {
     let good = orders();
@@ -183,6 +183,7 @@ fn checks_of_whole_columns_stop_the_run_too() {
     }
 }
 
+// invariant: as `a_span_and_an_age_of_exactly_the_limit_are_met`
 #[test]
 fn a_table_that_does_not_meet_the_requirements_ends_the_run_with_the_figures() {
     let place = place(&orders());

@@ -18,6 +18,9 @@ const FLOOR: f64 = 1e-4;
 /// How many bins a finding names.
 const SHOWN: usize = 3;
 
+/// The least part of the index of a bin that a finding names.
+const NAMED: f64 = 1e-3;
+
 /// The limits of one severity.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -132,7 +135,7 @@ fn index(profile: &Profile, counts: &[u64], all: u64) -> (f64, String) {
     let index: f64 = parts.iter().map(|(part, _)| part).sum();
     parts.sort_by(|a, b| b.0.total_cmp(&a.0));
     let shown: Vec<&str> =
-        parts.iter().take(SHOWN).filter(|(part, _)| *part > 0.0).map(|(_, text)| text.as_str()).collect();
+        parts.iter().take(SHOWN).filter(|(part, _)| *part >= NAMED).map(|(_, text)| text.as_str()).collect();
     let most = if shown.is_empty() { String::new() } else { format!(": {}", shown.join(", ")) };
     (index, format!("an index of {index:.4}{most}"))
 }
