@@ -3,7 +3,7 @@
 use polars::prelude::*;
 use stagewright_kit::Failure;
 
-use crate::frame::{Frame, col, failed};
+use crate::frame::{Frame, col, failed, sorted};
 use crate::group;
 use crate::joins;
 use crate::leaks;
@@ -60,11 +60,14 @@ pub(crate) fn window(table: Frame, from: Frame, window: &Window, at: &str) -> Re
 
     let union = UnionArgs { to_supertypes: false, ..UnionArgs::default() };
     let all = concat_lf_diagonal([theirs, ours], union).map_err(failed)?;
-    // The order of values makes sums independent of the order of rows.
+    // The order of values makes sums independent of the order of rows. Equal rows keep their order:
+    // those of the other table are first.
     let groups: Vec<String> = window.by.iter().cloned().chain([EVERYTHING.to_owned()]).collect();
-    let order = groups.iter().cloned().chain([TIME.to_owned()]).chain(sources.iter().map(|(name, _)| name.clone()));
-    let order: Vec<Expr> = order.chain([ROW.to_owned()]).map(col).collect();
-    let all = all.sort_by_exprs(order, SortMultipleOptions::default()).collect().map_err(failed)?;
+    let order = window.by.iter().map(String::as_str).chain([TIME]);
+    let order: Vec<&str> = order.chain(sources.iter().map(|(name, _)| name.as_str())).collect();
+    let mut all = all.collect().map_err(failed)?;
+    all.rechunk_mut();
+    let all = sorted(&all, order.into_iter(), false)?;
 
     let options = RollingGroupOptions {
         index_column: TIME.into(),
@@ -78,9 +81,8 @@ pub(crate) fn window(table: Frame, from: Frame, window: &Window, at: &str) -> Re
     let by: Vec<Expr> = groups.iter().map(|name| col(name.as_str())).collect();
     // One row comes for each row that goes in. The groups are in an order of their own, and the
     // rows of a group in that of time.
-    let in_order = SortMultipleOptions::default().with_maintain_order(true);
-    let rolled = all.clone().lazy().rolling(col(TIME), by.clone(), options).agg(made).sort_by_exprs(by, in_order);
-    let rolled = rolled.collect().map_err(failed)?;
+    let rolled = all.clone().lazy().rolling(col(TIME), by, options).agg(made).collect().map_err(failed)?;
+    let rolled = sorted(&rolled, window.by.iter().map(String::as_str), false)?;
     for name in groups.iter().map(String::as_str).chain([TIME]) {
         let (own, theirs) = (all.column(name).map_err(failed)?, rolled.column(name).map_err(failed)?);
         if !own.equals_missing(theirs) {
