@@ -270,9 +270,6 @@ fn an_input_that_the_component_wants_and_a_world_that_the_pipeline_lacks_are_nam
 
 /// Steps of `prepare-table`: what each customer bought in the 30 days before they signed.
 const STEPS: &str = r#"
-[stages.joined.parameters]
-target = "churn"
-
 [[stages.joined.parameters.steps]]
 table = "customers"
 [stages.joined.parameters.steps.window]
