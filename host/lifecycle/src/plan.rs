@@ -243,7 +243,12 @@ fn reads(step: &Step, before: &StepId) -> bool {
 fn reads_from_server(request: &Request, step: &Step) -> bool {
     let source = request.manifest.source_of(request.manifest.stage_of(step));
     let Some((_, section)) = source else { return false };
-    let SourceLocation::Http { sha256, .. } = &section.location else { return false };
+    let sha256 = match &section.location {
+        SourceLocation::Http { sha256, .. } => sha256,
+        SourceLocation::Postgres(source) => &source.sha256,
+        SourceLocation::Objects(_) => return true,
+        _ => return false,
+    };
     let digest = sha256.as_ref().and_then(|digits| Digest::from_hex(digits).ok());
     !digest.is_some_and(|digest| request.home.artifacts.contains(ArtifactKind::Blob, &digest))
 }

@@ -62,6 +62,7 @@
 //! - `serving`: the file of a server.
 //! - `starter`: the file that `stagewright init` writes.
 
+mod body_format;
 mod bucket_grant;
 mod ceilings;
 mod children;
@@ -105,6 +106,7 @@ mod units;
 mod walls;
 mod world;
 
+pub use body_format::HttpFormat;
 pub use bucket_grant::BucketGrant;
 pub use ceilings::Ceilings;
 pub use component::{ComponentSection, Stub};
@@ -135,7 +137,7 @@ pub use serving::{
     IsolationPolicy, LoggedFeatures, PredictionLogSection, ServedModelSection, ServerSection, ServingFile,
 };
 pub use signature::SignatureSection;
-pub use source::{HttpFormat, SourceLocation, SourceSection, SqliteRows, TOKEN_PREFIX, without_query};
+pub use source::{SourceLocation, SourceSection, SqliteRows, TOKEN_PREFIX, without_query};
 pub use split::SplitSection;
 pub use stage::StageSection;
 pub use stage_selection::StageSelection;

@@ -14,6 +14,7 @@ use serde::Serialize;
 use crate::ceilings::Ceilings;
 use crate::document::{self, Origin};
 use crate::hooks::HookSection;
+use crate::bucket_grant::BucketGrant;
 use crate::http_grant::HttpGrant;
 use crate::limits::Limits;
 use crate::manifest::{MAX_WORKERS, Manifest};
@@ -21,7 +22,7 @@ use crate::overrides::Overrides;
 use crate::presence::is_there;
 use crate::problem::{Collector, Condition, ManifestError, Source};
 use crate::reader::{Context, Item, Section};
-use crate::source::TOKEN_PREFIX;
+use crate::source::{SourceLocation, TOKEN_PREFIX};
 use crate::trust::TrustSection;
 use crate::units::{bytes_text, duration_text};
 use crate::walls::WallPolicy;
@@ -55,6 +56,9 @@ pub struct Operator {
     /// The servers that manifests may grant; `None` for any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<Vec<HttpGrant>>,
+    /// The buckets, or places in them, that manifests may grant; `None` for any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub s3: Option<Vec<BucketGrant>>,
     /// Environment variables whose values manifests may send as tokens, besides those that begin
     /// with [`TOKEN_PREFIX`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -242,6 +246,10 @@ fn read(file: Section<'_>) -> Operator {
         operator.token_env = names.iter().flatten().filter_map(|item| Some(item.text()?.to_owned())).collect();
         section.finish();
     }
+    if let Some(section) = file.section("s3") {
+        operator.s3 = section.get("buckets").and_then(|item| BucketGrant::read_all(&item));
+        section.finish();
+    }
     operator.walls = file.get("walls").and_then(|item| item.choice(&WallPolicy::ALL));
     if let Some(section) = file.section("trust") {
         operator.trust = TrustSection::read(section);
@@ -367,15 +375,18 @@ impl Manifest {
             }
         }
         for stage in &self.stages {
-            let entry = self.root.at(&["stages", stage.name.as_str(), "http"]);
-            let (Some(allowed), Some(entry)) = (&operator.http, entry) else { continue };
-            for grant in stage.http.iter().filter(|grant| !allowed.contains(grant)) {
-                let message = format!("the operator does not allow `{grant}`");
-                let hint = format!("have it added to `hosts` under [http] in {whose}");
-                let key = format!("stages.{}.http", stage.name);
-                collector.report_as(Condition::OperatorBound, &entry.node.origin, &key, message, Some(hint));
+            for (key, grants) in [("http", &stage.http), ("postgres", &stage.postgres)] {
+                let entry = self.root.at(&["stages", stage.name.as_str(), key]);
+                let (Some(allowed), Some(entry)) = (&operator.http, entry) else { continue };
+                for grant in grants.iter().filter(|grant| !allowed.contains(grant)) {
+                    let message = format!("the operator does not allow `{grant}`");
+                    let hint = format!("have it added to `hosts` under [http] in {whose}");
+                    let key = format!("stages.{}.{key}", stage.name);
+                    collector.report_as(Condition::OperatorBound, &entry.node.origin, &key, message, Some(hint));
+                }
             }
         }
+        self.check_buckets(operator, &whose, &collector);
         self.check_tokens(operator, &whose, &collector);
         self.check_workers(operator, &whose, &collector);
         if !collector.is_empty() {
@@ -385,6 +396,19 @@ impl Manifest {
             child.manifest = Arc::new(Self::clone(&child.manifest).within(operator)?);
         }
         Ok(self)
+    }
+
+    fn check_buckets(&self, operator: &Operator, whose: &str, collector: &Collector) {
+        for stage in &self.stages {
+            let entry = self.root.at(&["stages", stage.name.as_str(), "s3"]);
+            let (Some(allowed), Some(entry)) = (&operator.s3, entry) else { continue };
+            for grant in stage.s3.iter().filter(|grant| !allowed.iter().any(|allowed| allowed.covers(grant))) {
+                let message = format!("the operator does not allow `{grant}`");
+                let hint = format!("have it added to `buckets` under [s3] in {whose}");
+                let key = format!("stages.{}.s3", stage.name);
+                collector.report_as(Condition::OperatorBound, &entry.node.origin, &key, message, Some(hint));
+            }
+        }
     }
 
     fn check_workers(&self, operator: &Operator, whose: &str, collector: &Collector) {
@@ -410,11 +434,13 @@ impl Manifest {
             if name.starts_with(TOKEN_PREFIX) || operator.token_env.iter().any(|listed| listed == name) {
                 continue;
             }
-            let path = format!("sources.{source}.token-env");
+            let is_of_postgres = matches!(self.sources[source].location, SourceLocation::Postgres(_));
+            let key = if is_of_postgres { "password-env" } else { "token-env" };
+            let path = format!("sources.{source}.{key}");
             let message = format!("`{name}` is not a variable that a manifest may have sent to a server");
             let hint =
                 format!("call it `{TOKEN_PREFIX}...`, or have `{name}` added to `token-env` under [http] in {whose}");
-            let origin = self.root.at(&["sources", source.as_str(), "token-env"]).map(|entry| &entry.node.origin);
+            let origin = self.root.at(&["sources", source.as_str(), key]).map(|entry| &entry.node.origin);
             collector.report_as(
                 Condition::OperatorBound,
                 origin.unwrap_or(&Origin::File(0..0)),

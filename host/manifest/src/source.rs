@@ -11,6 +11,7 @@ use serde::Serialize;
 use stagewright_data::{Compression, DataError, Dialect, Literal, SourceUri, is_postgres};
 use stagewright_store::DataReference;
 
+use crate::body_format::{HttpFormat, MAX_BYTES};
 use crate::database_source::{DatabaseKeys, DatabaseSource};
 use crate::document::{Table, Value};
 use crate::json_source::{self, JsonSource};
@@ -41,9 +42,6 @@ const FORMATS: [(&str, &[&str]); 4] = [
     ("parquet", &[".parquet"]),
     ("arrow", &[".arrow", ".feather"]),
 ];
-
-/// The default of `max-bytes`, the longest body of an HTTP response.
-pub(crate) const MAX_BYTES: u64 = 1 << 30;
 
 /// The prefix of environment variables that any manifest may send to a server as a token.
 pub const TOKEN_PREFIX: &str = "STAGEWRIGHT_TOKEN_";
@@ -143,37 +141,6 @@ pub enum SourceLocation {
     /// Rows that the host reads from a PostgreSQL server, which `postgres` of the reading stage
     /// must grant.
     Postgres(DatabaseSource),
-}
-
-/// The format of the body of an HTTP response.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(tag = "format", rename_all = "lowercase")]
-pub enum HttpFormat {
-    /// Delimited text.
-    Csv {
-        /// The separator: one ASCII character.
-        delimiter: char,
-        /// Whether the first line names the columns.
-        header: bool,
-        /// How it is compressed; `None` if it is not.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        compression: Option<Compression>,
-        /// The deviations from plain CSV.
-        #[serde(flatten)]
-        dialect: Dialect,
-    },
-    /// An object on each line.
-    Jsonl {
-        /// How it is compressed; `None` if it is not.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        compression: Option<Compression>,
-    },
-    /// A Parquet file.
-    Parquet,
-    /// An Arrow IPC file or stream.
-    Arrow,
-    /// An API that answers JSON, whose records the host keeps as JSON lines.
-    Json(JsonSource),
 }
 
 /// The rows of a database that a source reads.
@@ -699,7 +666,10 @@ pub(crate) fn drop_foreign_options(source: &mut Table, uri: &str) {
         ["values", "endpoint", "region", "path-style"].into_iter().for_each(|option| source.remove(option));
     }
     if !matches!(scheme, "http" | "https") {
-        ["sha256", "token-env", "records", "pages", "headers"].into_iter().for_each(|option| source.remove(option));
+        ["token-env", "records", "pages", "headers"].into_iter().for_each(|option| source.remove(option));
+    }
+    if !matches!(scheme, "http" | "https" | "postgresql" | "postgres") {
+        source.remove("sha256");
     }
     if !matches!(scheme, "http" | "https" | "s3" | "postgresql" | "postgres") {
         source.remove("max-bytes");

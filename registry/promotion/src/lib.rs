@@ -41,6 +41,7 @@
 //! - [`ObjectStore`]: the interface to a store; [`Directory`] and [`S3`] implement it
 //! - [`promote`]: a promotion from end to end, with the registry
 //! - [`ArtifactObjects`]: the same stores, as the place where several machines share artifacts
+//! - [`SourceObjects`]: objects that others wrote, read as a source of data
 //! - [`Pointer`]: the pointer to a champion
 //! - [`Settings`]: credentials, endpoint, time-outs
 //!
@@ -61,6 +62,8 @@ pub mod promote;
 mod s3;
 mod send;
 mod settings;
+mod source_bucket;
+mod source_objects;
 mod store;
 mod upload;
 mod verify;
@@ -76,6 +79,8 @@ pub use local_object::LocalObject;
 pub use pointer::Pointer;
 #[cfg(feature = "s3")]
 pub use s3::S3;
-pub use settings::{Settings, TransferLimits, unfit_setting};
+pub use settings::{Addresses, Settings, TransferLimits, unfit_setting};
+pub use source_bucket::source_objects;
+pub use source_objects::{ObjectPart, ObjectReceiver, SourceObject, SourceObjectError, SourceObjects, Stop};
 pub use store::{Condition, Etag, MAX_DOCUMENT, ObjectStore, Put, Sink, StoredObject, Unfinished};
 pub use upload::{UploadReport, VersionUpload};

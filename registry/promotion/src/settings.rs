@@ -6,6 +6,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How to reach a destination. A setting here takes precedence over the variables, and these over
@@ -21,9 +23,14 @@ pub struct Settings {
     /// Whether the bucket is in the path instead of the host name. By default only if there is an
     /// endpoint.
     pub path_style: Option<bool>,
+    /// Returns the addresses of a host's name to which requests may go; `None` for all of them.
+    pub addresses: Option<Arc<Addresses>>,
     /// Time-outs, attempts and sizes.
     pub limits: TransferLimits,
 }
+
+/// Looks a host's name up, and refuses addresses that requests may not go to.
+pub type Addresses = dyn Fn(&str) -> std::io::Result<Vec<IpAddr>> + Send + Sync;
 
 /// Limits on the time, the attempts and the memory of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +128,7 @@ impl fmt::Debug for Settings {
             .field("endpoint", &self.endpoint.as_deref().map(without_user))
             .field("region", &self.region)
             .field("path_style", &self.path_style)
+            .field("addresses", &self.addresses.as_ref().map(|_| "some"))
             .field("limits", &self.limits)
             .finish()
     }

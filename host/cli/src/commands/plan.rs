@@ -9,7 +9,9 @@ use stagewright_lifecycle::observer::Observer;
 use stagewright_lifecycle::plan::{KeyDifference, PlannedStep};
 use stagewright_lifecycle::sandbox::{Component, Level};
 use stagewright_lifecycle::summary::StageSummary;
-use stagewright_manifest::{Manifest, StageSection, Step, StepId, World};
+use stagewright_manifest::{
+    Identifier, Manifest, SourceLocation, SourceSection, StageSection, Step, StepId, World,
+};
 use stagewright_runtime::{Grant, Runtime};
 use stagewright_text::Untrusted;
 
@@ -17,10 +19,12 @@ use crate::arguments::PlanArguments;
 use crate::classify::FailedRun;
 use crate::commands::foreach;
 use crate::commands::run::{reuse, tokens};
+use crate::data_sources;
 use crate::exit_code::ExitCode;
 use crate::home::HomeLocation;
 use crate::installation;
 use crate::output::print_json;
+use crate::production;
 use crate::project::{self, Project};
 use crate::signals;
 use crate::task_support;
@@ -30,12 +34,13 @@ use crate::trust::Policy;
 /// Checks the manifest, the components and their parameters, and shows what each stage would get.
 pub(crate) fn plan(location: &HomeLocation, arguments: &PlanArguments) -> anyhow::Result<ExitCode> {
     let operator = installation::operator()?;
-    let manifest = Manifest::load(&arguments.file, &arguments.changes.overrides())?.within(&operator)?;
+    let mut manifest = Manifest::load(&arguments.file, &arguments.changes.overrides())?.within(&operator)?;
     if arguments.mermaid {
         print!("{}", manifest.mermaid());
         return Ok(ExitCode::Done);
     }
     let project = Project::open_for(location, &operator, &manifest)?;
+    data_sources::exact(&mut manifest, &project.home, None)?;
     // A plan does not pin what a run would pin.
     let policy = Policy::load(&manifest, &operator, arguments.changes.locked)?;
     let components = project.components(&manifest, &policy)?;
@@ -50,6 +55,10 @@ pub(crate) fn plan(location: &HomeLocation, arguments: &PlanArguments) -> anyhow
     if arguments.json.json {
         let steps = planned.as_ref().map_or(&[][..], |planned| &planned.steps);
         let mut object = as_json(&manifest, &components, steps);
+        let data = data_versions(&manifest);
+        if !data.is_empty() {
+            object["data"] = data.into();
+        }
         if let (Some(_), Some(planned)) = (&manifest.foreach, &planned) {
             object["children"] = foreach::planned_json(planned);
         }
@@ -63,8 +72,9 @@ pub(crate) fn plan(location: &HomeLocation, arguments: &PlanArguments) -> anyhow
     let mut shown = table(&["stage", "component", "digest", "gets", "memory", "cpu", "wall", "output"]);
     for stage in in_order(&manifest) {
         let component = &components[&stage.name];
-        let mut gets: Vec<String> = stage.source.iter().map(|source| format!("source `{source}`")).collect();
+        let mut gets: Vec<String> = manifest.source_of(stage).into_iter().map(source).collect();
         gets.extend(stage.http.iter().map(|grant| format!("http `{grant}`")));
+        gets.extend(stage.s3.iter().map(|grant| format!("s3 `{grant}`")));
         gets.extend(manifest.component_of(stage).stubs.iter().map(|stub| format!("failing {}", stub.as_str())));
         shown.add_row(vec![
             stage.name.to_string(),
@@ -98,6 +108,23 @@ pub(crate) fn plan(location: &HomeLocation, arguments: &PlanArguments) -> anyhow
         }
     }
     Ok(ExitCode::Done)
+}
+
+/// Returns the versions of data that a run would read, by the names of the sources.
+fn data_versions(manifest: &Manifest) -> serde_json::Map<String, serde_json::Value> {
+    let version = |(name, section): (&Identifier, &SourceSection)| match &section.location {
+        SourceLocation::Data { reference } => Some((name.to_string(), reference.to_string().into())),
+        _ => None,
+    };
+    manifest.sources.iter().filter_map(version).collect()
+}
+
+/// Returns a source in words; of data, with the version that a run would read.
+fn source((name, section): (&Identifier, &SourceSection)) -> String {
+    match &section.location {
+        SourceLocation::Data { .. } => format!("source `{name}` ({})", section.uri),
+        _ => format!("source `{name}`"),
+    }
 }
 
 /// Returns the stages in the order in which they run.
@@ -193,6 +220,7 @@ fn explained(
         changes: serde_json::to_value(&arguments.changes)?,
         code: None,
         tokens: tokens(manifest),
+        s3: production::settings(),
         destination: None,
     };
     Ok(plan_steps(request).map_err(|error| FailedRun { error, manifest: manifest.file().to_owned() })?)

@@ -23,6 +23,7 @@ use crate::arguments::{CacheArguments, Changes, LogFormat, RunArguments};
 use crate::classify::{self, FailedRun};
 use crate::commands::models::card;
 use crate::commands::{foreach, metrics_file};
+use crate::data_sources;
 use crate::environment;
 use crate::error_code::ErrorCode;
 use crate::events::{self, Events};
@@ -112,7 +113,7 @@ impl Job<'_> {
     pub(crate) fn run(self, location: &HomeLocation) -> anyhow::Result<ExitCode> {
         let operator = installation::operator()?;
         let manifest = Manifest::load(self.file, &self.changes.overrides())?.within(&operator)?;
-        let manifest = foreach::pipeline(manifest, self.child.as_ref(), &self.stages)?;
+        let mut manifest = foreach::pipeline(manifest, self.child.as_ref(), &self.stages)?;
         let last = *self.stages.end();
         if manifest.graph.of(last).next().is_none() {
             let message = format!("`{}` has no stage of the world `{last}`", manifest.file());
@@ -124,6 +125,7 @@ impl Job<'_> {
         }
         let code = code_of(self.file);
         let project = Project::open_for(location, &operator, &manifest)?;
+        data_sources::exact(&mut manifest, &project.home, self.resumed.as_ref())?;
         let reuse = Reuse { resumed: self.resumed, ..reuse(self.cache, &manifest, &project.runtime)? };
         let policy = Policy::load(&manifest, &operator, self.changes.locked)?;
         let components = project.components(&manifest, &policy)?;
@@ -172,6 +174,7 @@ impl Job<'_> {
             changes: serde_json::to_value(self.changes)?,
             code: code.join().unwrap_or_default(),
             tokens: tokens(&manifest),
+            s3: production::settings(),
             destination,
             reuse,
         };
@@ -203,13 +206,13 @@ impl Job<'_> {
     }
 }
 
-/// Returns the tokens of the manifest's sources that the environment has.
+/// Returns the tokens and passwords of the manifest's sources that the environment has.
 pub(crate) fn tokens(manifest: &Manifest) -> BTreeMap<String, String> {
     let children = manifest.children.iter().flat_map(|child| child.manifest.token_variables());
-    manifest
-        .token_variables()
-        .chain(children)
-        .filter_map(|(_, name)| Some((name.to_owned(), environment::variable(name)?)))
+    let named = manifest.token_variables().chain(children).map(|(_, name)| name);
+    named
+        .chain(manifest.reads_postgres().then_some("PGPASSWORD"))
+        .filter_map(|name| Some((name.to_owned(), environment::variable(name)?)))
         .collect()
 }
 

@@ -70,7 +70,8 @@ impl DecodeFailure {
                     name
                 });
                 let value = fault.value.map(|value| line(&value, MAX_SHOWN_BYTES + '…'.len_utf8()));
-                DataFault { message, column, row: fault.row, line: fault.line, value }.into()
+                let part = fault.part.map(|part| line(&part, NAME));
+                DataFault { message, column, row: fault.row, line: fault.line, value, part }.into()
             }
             Self::Unreadable(said) => {
                 let (message, hint) = both(said);

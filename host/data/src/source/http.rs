@@ -6,7 +6,9 @@
 //! rebinding). A redirect is a new request under the same rules, and never leads from `https` to
 //! `http`. No proxy is used, since it would choose the address. Headers, body and time are limited.
 //! The trusted certificate authorities are compiled in (Mozilla's list), so that trust does not
-//! depend on the machine.
+//! depend on the machine. [`json_pages`] reads APIs that answer JSON.
+
+mod json_pages;
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -15,15 +17,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustls::CertificateError;
-use stagewright_outgoing::{Network, canonical, is_public};
-use ureq::http::Uri;
 use ureq::http::header::{AUTHORIZATION, LOCATION};
+use ureq::http::{HeaderMap, Uri};
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
 
 use crate::error::{DataError, shown};
 use crate::interrupt::Interrupt;
+use crate::source::host_grant::{HostGrant, address_of};
+
+pub use json_pages::{FetchedPage, JsonPages, NextPage, fetch_json};
 
 /// The most requests of a download, redirects included.
 const MAX_REQUESTS: usize = 6;
@@ -34,26 +38,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes that are read between two checks of the interrupt.
 const PIECE: usize = 64 << 10;
 
-/// A grant: a host by name, with its default port or one port, or a network of addresses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum HostGrant {
-    /// A host as in URLs. A name grants public addresses only.
-    Host {
-        /// The name or the address, in lower case.
-        host: String,
-        /// The port; `None` for the default port of the URL's scheme.
-        port: Option<u16>,
-    },
-    /// A network: `10.1.0.0/16`. Granted names may resolve to its addresses although they are not
-    /// public.
-    Network {
-        /// An address of the network.
-        address: IpAddr,
-        /// The number of leading bits that all of its addresses share.
-        prefix: u8,
-    },
-}
-
 /// A download, and its limits.
 #[derive(Clone, Debug)]
 pub struct HttpRequest {
@@ -63,6 +47,8 @@ pub struct HttpRequest {
     pub grants: Vec<HostGrant>,
     /// Sent as `Authorization: Bearer ...` to the URL's own host, over `https` or to this machine.
     pub bearer_token: Option<String>,
+    /// Further headers, each with its secret value. They are sent as the token is.
+    pub headers: Vec<(String, String)>,
     /// The longest body, in bytes.
     pub max_bytes: u64,
     /// The time by which the download must end.
@@ -86,52 +72,102 @@ fn fetch_trusting(
     interrupt: &Interrupt,
     into: &mut dyn Write,
 ) -> Result<u64, DataError> {
-    let mut url = parse(&request.url)?;
+    let url = parse(&request.url)?;
     let first = origin(&url);
-    for _ in 0..MAX_REQUESTS {
-        if interrupt.is_set() {
-            return Err(DataError::Interrupted);
-        }
-        request.admit(&url)?;
-        let mut response = request.send(&url, origin(&url) == first, roots)?;
-        let status = response.status();
-        if status.is_redirection() {
-            let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
-            url = redirected(&url, location)?;
-            continue;
-        }
-        if status.as_u16() != 200 {
-            let hint = match status.as_u16() {
-                401 | 403 => "give a token: `token-env = \"STAGEWRIGHT_TOKEN_...\"` names the variable that holds it",
-                404 | 410 => "check the path of the URL",
-                _ => "",
-            };
-            return Err(unreachable(&url, format!("the server answers with status {status}"), hint));
-        }
-        return request.receive(&url, response.body_mut().as_reader(), interrupt, into);
+    match request.answered(roots, url.clone(), &first, interrupt, into)? {
+        Answer::Body { bytes, .. } => Ok(bytes),
+        Answer::Status { status, .. } => Err(refused(&url, status)),
     }
-    Err(unreachable(&url, format!("more than {} redirects", MAX_REQUESTS - 1), "give the URL that they lead to"))
+}
+
+/// The answer of a server that is no redirect.
+enum Answer {
+    /// Status 200. The body was written.
+    Body { headers: HeaderMap, bytes: u64 },
+    /// Another status.
+    Status { status: u16, headers: HeaderMap },
+}
+
+/// Scheme, host and port.
+type Origin = (String, String, u16);
+
+/// Returns the error for a status.
+fn refused(url: &Uri, status: u16) -> DataError {
+    let hint = match status {
+        401 | 403 => "give a token: `token-env = \"STAGEWRIGHT_TOKEN_...\"` names the variable that holds it",
+        404 | 410 => "check the path of the URL",
+        _ => "",
+    };
+    let status = ureq::http::StatusCode::from_u16(status).map_or_else(|_| status.to_string(), |it| it.to_string());
+    unreachable(url, format!("the server answers with status {status}"), hint)
+}
+
+/// Checks that the host of a URL is granted by name.
+///
+/// # Errors
+/// [`DataError::Denied`]; [`DataError::Uri`] for a text that is no URL.
+pub fn check_granted(url: &str, grants: &[HostGrant]) -> Result<(), DataError> {
+    admit(&parse(url)?, grants)
+}
+
+/// Returns the addresses of a host's name, if all of them are public or granted.
+///
+/// # Errors
+/// The name is not known, or an address is neither.
+pub fn granted_addresses(host: &str, grants: &[HostGrant]) -> std::io::Result<Vec<IpAddr>> {
+    let found: Vec<SocketAddr> = (host, 0).to_socket_addrs()?.take(16).collect();
+    match found.iter().find(|address| !HostGrant::reach(grants, **address, 0)) {
+        Some(address) => {
+            let address = address.ip();
+            let reason = format!("`{host}` resolves to `{address}`, which is not public and not granted by `http`");
+            Err(std::io::Error::new(std::io::ErrorKind::PermissionDenied, reason))
+        }
+        None => Ok(found.into_iter().map(|address| address.ip()).collect()),
+    }
+}
+
+fn admit(url: &Uri, grants: &[HostGrant]) -> Result<(), DataError> {
+    let (host, port) = (url.host().unwrap_or_default().to_ascii_lowercase(), url.port_u16());
+    let default = default_port(url);
+    if grants.iter().any(|grant| grant.names(&host, port.unwrap_or(default), default)) {
+        return Ok(());
+    }
+    let name = match port {
+        Some(port) if port != default => format!("{host}:{port}"),
+        _ => host,
+    };
+    Err(DataError::Denied { what: format!("the host `{}`", shown(&name)), grant: name })
 }
 
 impl HttpRequest {
-    /// Checks that the URL's host is granted by name.
-    fn admit(&self, url: &Uri) -> Result<(), DataError> {
-        let (host, port) = (url.host().unwrap_or_default().to_ascii_lowercase(), url.port_u16());
-        let default = default_port(url);
-        let granted = self.grants.iter().any(|grant| match grant {
-            HostGrant::Host { host: name, port: wanted } => {
-                *name == host && wanted.unwrap_or(default) == port.unwrap_or(default)
+    /// Requests a URL and follows redirects. The token goes to the server `own` alone.
+    fn answered(
+        &self,
+        roots: &RootCerts,
+        mut url: Uri,
+        own: &Origin,
+        interrupt: &Interrupt,
+        into: &mut dyn Write,
+    ) -> Result<Answer, DataError> {
+        for _ in 0..MAX_REQUESTS {
+            if interrupt.is_set() {
+                return Err(DataError::Interrupted);
             }
-            HostGrant::Network { .. } => false,
-        });
-        if granted {
-            return Ok(());
+            admit(&url, &self.grants)?;
+            let mut response = self.send(&url, origin(&url) == *own, roots)?;
+            let (status, headers) = (response.status(), response.headers().clone());
+            if status.is_redirection() {
+                let location = headers.get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+                url = redirected(&url, location)?;
+                continue;
+            }
+            if status.as_u16() != 200 {
+                return Ok(Answer::Status { status: status.as_u16(), headers });
+            }
+            let bytes = self.receive(&url, response.body_mut().as_reader(), interrupt, into)?;
+            return Ok(Answer::Body { headers, bytes });
         }
-        let name = match port {
-            Some(port) if port != default => format!("{host}:{port}"),
-            _ => host,
-        };
-        Err(DataError::Denied { what: format!("the host `{}`", shown(&name)), grant: name })
+        Err(unreachable(&url, format!("more than {} redirects", MAX_REQUESTS - 1), "give the URL that they lead to"))
     }
 
     fn send(
@@ -161,13 +197,19 @@ impl HttpRequest {
             .build();
         let agent = ureq::Agent::with_parts(config, DefaultConnector::default(), resolver);
         let mut call = agent.get(url);
-        if let (Some(token), true) = (&self.bearer_token, own_host) {
+        let has_secret = self.bearer_token.is_some() || !self.headers.is_empty();
+        if has_secret && own_host {
             let here = url.host().and_then(address_of).is_some_and(|address| address.is_loopback());
             if url.scheme_str() != Some("https") && !here {
-                let hint = "use an `https` URL, or remove `token-env`";
+                let hint = "use an `https` URL, or remove `token-env` and `headers`";
                 return Err(unreachable(url, "a token is not sent over plain http".into(), hint));
             }
-            call = call.header(AUTHORIZATION, format!("Bearer {token}"));
+            for (name, value) in &self.headers {
+                call = call.header(name, value);
+            }
+            if let Some(token) = &self.bearer_token {
+                call = call.header(AUTHORIZATION, format!("Bearer {token}"));
+            }
         }
         call.call().map_err(|error| match refused.lock().unwrap_or_else(PoisonError::into_inner).take() {
             Some(address) => DataError::Denied {
@@ -288,6 +330,11 @@ fn parse(text: &str) -> Result<Uri, DataError> {
 
 /// Resolves the target of a redirect.
 fn redirected(from: &Uri, location: &str) -> Result<Uri, DataError> {
+    follow(from, location, "it redirects to")
+}
+
+/// Resolves a reference; `leads` says what leads there.
+fn follow(from: &Uri, location: &str, leads: &str) -> Result<Uri, DataError> {
     let to = if location.starts_with('/') && !location.starts_with("//") {
         format!(
             "{}://{}{location}",
@@ -296,18 +343,29 @@ fn redirected(from: &Uri, location: &str) -> Result<Uri, DataError> {
         )
     } else if let Some(rest) = location.strip_prefix("//") {
         format!("{}://{rest}", from.scheme_str().unwrap_or_default())
-    } else {
+    } else if location.starts_with('?') {
+        format!("{}{location}", base(from, from.path()))
+    } else if location.contains("://") {
         location.to_owned()
+    } else {
+        let folder = from.path().rsplit_once('/').map_or("", |(folder, _)| folder);
+        format!("{}/{location}", base(from, folder))
     };
-    let to = parse(&to).map_err(|_| unreachable(from, format!("it redirects to `{}`", named(location)), ""))?;
+    let to = parse(&to).map_err(|_| unreachable(from, format!("{leads} `{}`", named(location)), ""))?;
     if from.scheme_str() == Some("https") && to.scheme_str() != Some("https") {
         return Err(unreachable(
             from,
-            format!("it redirects from https to `{}`", named(location)),
+            format!("{leads} `{}`, which is not https any more", named(location)),
             "use its https URL",
         ));
     }
     Ok(to)
+}
+
+/// Returns a path at the server of a URL.
+fn base(url: &Uri, path: &str) -> String {
+    let authority = url.authority().map_or("", |it| it.as_str());
+    format!("{}://{authority}{path}", url.scheme_str().unwrap_or_default())
 }
 
 fn default_port(url: &Uri) -> u16 {
@@ -315,14 +373,9 @@ fn default_port(url: &Uri) -> u16 {
 }
 
 /// Returns scheme, host and port: the recipient of a token.
-fn origin(url: &Uri) -> (String, String, u16) {
+fn origin(url: &Uri) -> Origin {
     let text = |part: Option<&str>| part.unwrap_or_default().to_ascii_lowercase();
     (text(url.scheme_str()), text(url.host()), url.port_u16().unwrap_or_else(|| default_port(url)))
-}
-
-/// Returns the address, if a host is one.
-fn address_of(host: &str) -> Option<IpAddr> {
-    host.trim_start_matches('[').trim_end_matches(']').parse().ok()
 }
 
 /// Resolves names and refuses addresses that are neither public nor granted.
@@ -338,21 +391,6 @@ impl fmt::Debug for Checked {
     }
 }
 
-impl Checked {
-    /// Returns whether a connection to an address is allowed. `default` is the port of the URL's
-    /// scheme, which a grant without a port stands for.
-    fn allows(&self, to: SocketAddr, default: u16) -> bool {
-        let address = canonical(to.ip());
-        let granted = |grant: &HostGrant| match grant {
-            HostGrant::Network { address: network, prefix } => Network::new(*network, *prefix).contains(address),
-            HostGrant::Host { host, port } => {
-                address_of(host).is_some_and(|host| canonical(host) == address) && port.unwrap_or(default) == to.port()
-            }
-        };
-        is_public(address) || self.grants.iter().any(granted)
-    }
-}
-
 impl Resolver for Checked {
     fn resolve(&self, url: &Uri, _: &ureq::config::Config, _: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let host = url.host().unwrap_or_default();
@@ -364,7 +402,7 @@ impl Resolver for Checked {
         let mut allowed = self.empty();
         // A name with one private address is refused as a whole: it is not a public name.
         for address in found.into_iter().take(16) {
-            if !self.allows(address, default_port(url)) {
+            if !HostGrant::reach(&self.grants, address, default_port(url)) {
                 *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = Some(address.ip());
                 return Err(ureq::Error::HostNotFound);
             }

@@ -31,12 +31,16 @@ pub struct Source {
     /// The values for the query's `?`, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parameters: Vec<Literal>,
+    /// Whether the file is a pack: an archive of parts, each of the address's format, which are
+    /// read as one table. [`PackWriter`](crate::PackWriter) writes packs.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_pack: bool,
 }
 
 impl Source {
     /// Returns a whole file or table.
     pub fn new(uri: SourceUri) -> Self {
-        Self { uri, query: None, parameters: Vec::new() }
+        Self { uri, query: None, parameters: Vec::new(), is_pack: false }
     }
 
     /// Sets the query and its parameters.
@@ -44,6 +48,13 @@ impl Source {
     pub fn with_query(mut self, query: impl Into<String>, parameters: Vec<Literal>) -> Self {
         self.query = Some(query.into());
         self.parameters = parameters;
+        self
+    }
+
+    /// Says that the file is a pack.
+    #[must_use]
+    pub fn packed(mut self) -> Self {
+        self.is_pack = true;
         self
     }
 

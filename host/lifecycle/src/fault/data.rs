@@ -21,9 +21,11 @@ impl StageFault {
         }
         match error.as_fault() {
             Some(fault) => {
-                let message = match fault.line {
-                    Some(line) => format!("line {line}: {}", fault.message),
-                    None => fault.message.clone(),
+                let message = match (&fault.part, fault.line) {
+                    (Some(part), Some(line)) => format!("`{part}`, line {line}: {}", fault.message),
+                    (Some(part), None) => format!("`{part}`: {}", fault.message),
+                    (None, Some(line)) => format!("line {line}: {}", fault.message),
+                    (None, None) => fault.message.clone(),
                 };
                 StageFault::Data {
                     stage,

@@ -244,6 +244,7 @@ impl TestBed {
             changes: serde_json::Value::Null,
             code: None,
             tokens: BTreeMap::new(),
+            s3: stagewright_promotion::Settings::default(),
             destination: None,
             reuse: asked.reuse,
         };

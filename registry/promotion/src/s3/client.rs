@@ -5,6 +5,9 @@
 //! Users of those have the AWS command line too, which exports them as variables: `aws configure
 //! export-credentials --format env`.
 
+use std::fmt;
+use std::sync::Arc;
+
 use aws_runtime::env_config::file::EnvConfigFiles;
 use aws_runtime::env_config::section::EnvConfigSections;
 use aws_runtime::env_config::source;
@@ -16,10 +19,11 @@ use aws_sdk_s3::config::{
 };
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
 use aws_types::os_shim_internal::{Env, Fs};
 
 use crate::error::PromotionError;
-use crate::settings::{Settings, unfit_setting, without_user};
+use crate::settings::{Addresses, Settings, unfit_setting, without_user};
 
 /// The variables for the endpoint, by precedence.
 const ENDPOINTS: [&str; 3] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "MLFLOW_S3_ENDPOINT_URL"];
@@ -28,6 +32,26 @@ const REGION: &str = "us-east-1";
 /// The keys of a profile that refer to credentials outside of the file.
 const EXTERNAL_CREDENTIALS: [&str; 5] =
     ["role_arn", "sso_session", "sso_start_url", "credential_process", "web_identity_token_file"];
+
+/// Resolves names as the settings say.
+#[derive(Clone)]
+struct Resolver(Arc<Addresses>);
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Resolver")
+    }
+}
+
+impl ResolveDns for Resolver {
+    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
+        let (addresses, name) = (Arc::clone(&self.0), name.to_owned());
+        DnsFuture::new(async move {
+            let found = tokio::task::spawn_blocking(move || addresses(&name)).await;
+            found.map_err(ResolveDnsError::new)?.map_err(ResolveDnsError::new)
+        })
+    }
+}
 
 pub(super) struct Connection {
     pub(super) client: Client,
@@ -79,7 +103,11 @@ pub(super) async fn connect(uri: &str, settings: &Settings) -> Result<Connection
     };
 
     let limits = &settings.limits;
-    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let http = aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring));
+    let http = match &settings.addresses {
+        Some(addresses) => http.build_with_resolver(Resolver(Arc::clone(addresses))),
+        None => http.build_https(),
+    };
     let mut config = Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
         .http_client(http)

@@ -8,11 +8,14 @@
 //! - [`client`]: credentials, region and endpoint
 //! - [`bucket`]: [`S3`], with attempts and time-outs; [`fault`]: what a failed attempt means
 //! - [`objects`]: [`ObjectStore`](crate::ObjectStore) for it; [`multipart`]: large files
+//! - [`source_objects`]: objects that others wrote, as sources of data
 
 mod bucket;
 mod client;
 mod fault;
 mod multipart;
 mod objects;
+mod source_objects;
 
 pub use bucket::S3;
+pub(crate) use source_objects::Bucket;

@@ -32,6 +32,8 @@ pub(super) struct Buckets {
     name: String,
     pub(super) objects: BTreeMap<String, Stored>,
     pub(super) uploads: BTreeMap<String, Upload>,
+    /// Objects that were replaced, by key and version.
+    earlier: BTreeMap<(String, String), Stored>,
     next_upload: u64,
 }
 
@@ -48,6 +50,11 @@ impl Stored {
     pub(super) fn new(bytes: Bytes, sum: &Sums) -> Self {
         Self { bytes, etag: sum.etag.clone(), crc32: Some(sum.crc32.clone()), modified: SystemTime::now() }
     }
+}
+
+/// Returns the identifier of a version.
+pub(super) fn version(stored: &Stored) -> String {
+    format!("v-{}", stored.etag)
 }
 
 /// Checksums of a body, in the protocol's form.
@@ -84,7 +91,7 @@ fn base64(bytes: &[u8]) -> String {
 
 impl Buckets {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), objects: BTreeMap::new(), uploads: BTreeMap::new(), next_upload: 1 }
+        Self { name: name.to_owned(), objects: BTreeMap::new(), uploads: BTreeMap::new(), earlier: BTreeMap::new(), next_upload: 1 }
     }
 
     pub(super) fn has(&self, bucket: &str) -> bool {
@@ -101,7 +108,15 @@ impl Buckets {
 
     pub(super) fn write(&mut self, key: &str, bytes: &[u8]) {
         let stored = Stored::new(Bytes::copy_from_slice(bytes), &Sums::of(bytes));
-        self.objects.insert(key.to_owned(), stored);
+        if let Some(replaced) = self.objects.insert(key.to_owned(), stored) {
+            self.earlier.insert((key.to_owned(), version(&replaced)), replaced);
+        }
+    }
+
+    /// Returns an object, or a version of it.
+    pub(super) fn version_of(&self, key: &str, id: Option<&str>) -> Option<&Stored> {
+        let current = self.objects.get(key).filter(|stored| id.is_none_or(|id| version(stored) == id));
+        current.or_else(|| self.earlier.get(&(key.to_owned(), id?.to_owned())))
     }
 
     pub(super) fn unfinished(&self) -> Vec<String> {

@@ -39,10 +39,12 @@ pub enum Fault {
     /// A write stores other bytes than it was given and reports the checksum of those that it was
     /// given; a read returns other bytes than are stored.
     LyingChecksum,
+    /// The connection is cut in the middle of the body of a reply.
+    CutBody,
 }
 
 impl Fault {
-    /// All faults.
+    /// The faults that any request may meet.
     pub const ALL: [Self; 8] = [
         Self::Error500,
         Self::Error500After,
@@ -139,7 +141,7 @@ impl Layer {
             Some(Fault::Cut) => return Err(Cut),
             Some(Fault::Slow) => tokio::time::sleep(SLOW).await,
             Some(Fault::LyingChecksum) => drop(request.extensions_mut().insert(Lie)),
-            Some(Fault::Error500After | Fault::CutAfter) | None => {}
+            Some(Fault::Error500After | Fault::CutAfter | Fault::CutBody) | None => {}
         }
         let is_get = request.method() == Method::GET;
         let response = service.call(request).await.map_err(|_| Cut)?;
@@ -147,6 +149,7 @@ impl Layer {
             Some(Fault::Error500After) => Ok(error(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", "")),
             Some(Fault::CutAfter) => Err(Cut),
             Some(Fault::LyingChecksum) if is_get => flip_body(response).await,
+            Some(Fault::CutBody) if is_get => half_body(response).await,
             _ => Ok(response),
         }
     }
@@ -189,6 +192,14 @@ fn error(status: StatusCode, code: &str, details: &str) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = status;
     response
+}
+
+/// Sends half of a body whose whole length was announced, which cuts the connection.
+async fn half_body(response: Response<Body>) -> Result<Response<Body>, Cut> {
+    let (mut parts, mut body) = response.into_parts();
+    let bytes = body.store_all_limited(MAX_BODY).await.map_err(|_| Cut)?;
+    parts.headers.insert("content-length", bytes.len().into());
+    Ok(Response::from_parts(parts, Body::from(bytes.slice(..bytes.len() / 2))))
 }
 
 /// Changes a byte in the middle of an object that is read. Listings stay as they are: they are not

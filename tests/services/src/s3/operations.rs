@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use s3s::dto::*;
 use s3s::{Body, S3, S3Error, S3Request, S3Response, S3Result, s3_error};
 
-use super::bucket::{Buckets, Refusal, Stored, Sums};
+use super::bucket::{Buckets, Refusal, Stored, Sums, version};
 use super::fault::{Lie, MAX_BODY, flip};
 use super::options::{ConditionalWrites, Options, lock};
 
@@ -98,13 +98,14 @@ impl S3 for Operations {
         let input = request.input;
         let buckets = self.open(&input.bucket)?;
         let missing = || s3_error!(NoSuchKey, "The specified key does not exist.");
-        let object = buckets.objects.get(&input.key).ok_or_else(missing)?.clone();
+        let object = buckets.version_of(&input.key, input.version_id.as_deref()).ok_or_else(missing)?.clone();
         drop(buckets);
         if input.if_match.as_ref().and_then(|it| it.as_etag()).is_some_and(|it| it.value() != object.etag) {
             return Err(s3_error!(PreconditionFailed));
         }
         let total = object.bytes.len();
         let mut output = GetObjectOutput {
+            version_id: self.options.versions.then(|| version(&object)),
             e_tag: Some(ETag::Strong(object.etag)),
             last_modified: Some(object.modified.into()),
             accept_ranges: Some("bytes".to_owned()),
@@ -130,6 +131,7 @@ impl S3 for Operations {
         let buckets = self.open(&request.input.bucket)?;
         let object = buckets.objects.get(&request.input.key).ok_or_else(|| s3_error!(NoSuchKey))?;
         reply(HeadObjectOutput {
+            version_id: self.options.versions.then(|| version(object)),
             content_length: Some(object.bytes.len() as i64),
             e_tag: Some(ETag::Strong(object.etag.clone())),
             last_modified: Some(object.modified.into()),

@@ -32,11 +32,13 @@ pub struct Options {
     pub read_only: bool,
     /// The most keys or uploads in a page of a listing.
     pub page: usize,
+    /// Whether the bucket keeps the versions of its objects.
+    pub versions: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { conditional_writes: ConditionalWrites::Honoured, read_only: false, page: 1000 }
+        Self { conditional_writes: ConditionalWrites::Honoured, read_only: false, page: 1000, versions: false }
     }
 }
 

@@ -7,12 +7,13 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use stagewright_outgoing::Network;
 use ureq::tls::Certificate;
 
 use super::*;
 
 /// Starts a server that answers each connection by `answer(path, head)`, byte for byte.
-fn serve(answer: impl Fn(&str, &str, &mut std::net::TcpStream) + Send + 'static) -> u16 {
+pub(super) fn serve(answer: impl Fn(&str, &str, &mut std::net::TcpStream) + Send + 'static) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -28,7 +29,7 @@ fn serve(answer: impl Fn(&str, &str, &mut std::net::TcpStream) + Send + 'static)
     port
 }
 
-fn text(body: &str) -> String {
+pub(super) fn text(body: &str) -> String {
     format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
 }
 
@@ -43,11 +44,12 @@ fn grant(text: &str) -> HostGrant {
     }
 }
 
-fn request(url: String, grants: &[&str]) -> HttpRequest {
+pub(super) fn request(url: String, grants: &[&str]) -> HttpRequest {
     HttpRequest {
         url,
         grants: grants.iter().map(|text| grant(text)).collect(),
         bearer_token: None,
+        headers: Vec::new(),
         max_bytes: 1000,
         deadline: Instant::now() + Duration::from_secs(20),
     }
@@ -196,11 +198,16 @@ fn a_token_goes_to_its_own_host_only() {
 /// `openssl req -new -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes` and
 /// `openssl ca -selfsign -startdate 20200101000000Z -enddate 99991231235959Z`, with the extensions
 /// `basicConstraints = critical,CA:FALSE` and `subjectAltName = DNS:localhost`.
-const CERTIFICATE: &[u8] = include_bytes!("tests/self-signed.der");
+pub(super) const CERTIFICATE: &[u8] = include_bytes!("tests/self-signed.der");
 const CERTIFICATE_KEY: &[u8] = include_bytes!("tests/self-signed.key.der");
 
 /// Starts a server under that certificate, and returns the head of each request that gets through.
 fn serve_tls() -> (u16, Receiver<String>) {
+    serve_tls_with(|_| text("a,b\n1,2\n"))
+}
+
+/// As [`serve_tls`], with an answer for each path.
+pub(super) fn serve_tls_with(answer: impl Fn(&str) -> String + Send + 'static) -> (u16, Receiver<String>) {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -220,7 +227,7 @@ fn serve_tls() -> (u16, Receiver<String>) {
             while reader.read_line(&mut head).is_ok_and(|read| read > 2) {}
             if !head.is_empty() {
                 let stream = reader.get_mut();
-                stream.write_all(text("a,b\n1,2\n").as_bytes()).unwrap();
+                stream.write_all(answer(head.split(' ').nth(1).unwrap_or_default()).as_bytes()).unwrap();
                 stream.conn.send_close_notify();
                 stream.flush().unwrap();
                 tell.send(head).unwrap();
@@ -231,7 +238,7 @@ fn serve_tls() -> (u16, Receiver<String>) {
 }
 
 /// Returns a request to the server under its name or its address.
-fn over_tls(host: &str, port: u16) -> HttpRequest {
+pub(super) fn over_tls(host: &str, port: u16) -> HttpRequest {
     request(format!("https://{host}:{port}/x.csv"), &[&format!("{host}:{port}"), "127.0.0.0/8", "::1/128"])
 }
 
@@ -274,8 +281,8 @@ fn a_url_with_a_password_is_refused_and_not_repeated() {
 #[test]
 fn an_address_is_granted_at_its_port_alone() {
     let allows = |grants: &[&str], to: &str, url: &str| {
-        let checked = Checked { grants: grants.iter().map(|text| grant(text)).collect(), refused: Arc::default() };
-        checked.allows(to.parse().unwrap(), default_port(&url.parse().unwrap()))
+        let grants: Vec<HostGrant> = grants.iter().map(|text| grant(text)).collect();
+        HostGrant::reach(&grants, to.parse().unwrap(), default_port(&url.parse().unwrap()))
     };
     assert!(allows(&["10.0.0.1:8080"], "10.0.0.1:8080", "http://inside:8080/"));
     assert!(!allows(&["10.0.0.1:8080"], "10.0.0.1:9090", "http://inside:9090/"));

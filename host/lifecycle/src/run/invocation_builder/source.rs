@@ -8,6 +8,7 @@
 
 mod data_version;
 mod database;
+mod fetch_error;
 mod objects;
 mod pages;
 
@@ -19,12 +20,14 @@ use stagewright_promotion::unfit_setting;
 use stagewright_store::{ArtifactKind, Blob};
 
 use crate::execution::Execution;
-use crate::fault::{LimitKind, StageFault};
+use crate::fault::StageFault;
 use crate::invocation::{IngestionWork, InputRef, Origin, SOURCE, SOURCE_OBJECTS, SourceWork};
 use crate::run::content_memory::ContentMemoryFile;
 use crate::run::context::Run;
 use crate::run_error::RunError;
 use crate::settings;
+
+use fetch_error::fetch_error;
 
 /// Returns the work of the host in ingestion, and the content of the source as inputs, if there is a
 /// source.
@@ -174,26 +177,5 @@ fn fetch(
             Err(parameter("sha256", message).into())
         }
         _ => Ok((response, pages)),
-    }
-}
-
-/// Returns the error of the run for a fetch that failed.
-fn fetch_error(error: DataError, execution: &Execution, stage: &StageSection) -> RunError {
-    match error {
-        DataError::Unreachable { .. } => RunError::Server(StageFault::of_data(&error)),
-        DataError::TooLarge { used, allowed } => RunError::Stage(StageFault::Limit {
-            stage: World::Ingestion.into(),
-            kind: LimitKind::Response,
-            used,
-            allowed,
-        }),
-        DataError::Denied { what, grant } => RunError::Stage(StageFault::Denied {
-            stage: World::Ingestion.into(),
-            component: execution.component.name.clone(),
-            what,
-            grant: format!("to grant it, write `http = [\"{grant}\"]` under [stages.{}]", stage.name),
-        }),
-        DataError::Interrupted => RunError::Stage(execution.interrupted()),
-        error => RunError::Stage(StageFault::of_data(&error)),
     }
 }

@@ -4,7 +4,7 @@ use stagewright_data::{DataError, Password, PostgresRequest, PostgresRows, Secre
 use stagewright_manifest::{DatabaseSource, SqliteRows, StageSection, World};
 use stagewright_store::Blob;
 
-use super::fetch_error;
+use super::fetch_error::fetch_error;
 use crate::execution::Execution;
 use crate::fault::StageFault;
 use crate::run::context::Run;
