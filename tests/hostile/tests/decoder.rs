@@ -114,10 +114,10 @@ fn rows_to_predict(folder: &TempDir, sources: &[Source]) -> Vec<Opened> {
     ];
     let csv =
         ["t;n;c;k\nx;1;a;2\n".to_owned(), "t;n;c;k\n".to_owned(), "t;n\nx;y\n".to_owned(), many().replace(',', ";")];
-    let text = |format, text: String| -> Opened {
+    let text = |format: TextFormat, text: String| -> Opened {
         Box::new(move || {
             let text = Box::new(std::io::Cursor::new(text.clone()));
-            RowsInput::Text(RowsText { name: "standard input".to_owned(), format, text })
+            RowsInput::Text(RowsText { name: "standard input".to_owned(), format: format.clone(), text })
         })
     };
     let mut inputs: Vec<Opened> = Vec::new();
