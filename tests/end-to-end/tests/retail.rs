@@ -164,7 +164,7 @@ fn joins(place: &Place) -> Vec<Vec<String>> {
     assert_eq!(report["format"], "stagewright-preparation-report/1");
     let figure = &report["figures"][0];
     assert_eq!(figure["name"], "joins");
-    serde_json::from_value(figure["plot"]["rows"].clone()).expect("rows")
+    serde_json::from_value(figure["plot"]["text"]["rows"].clone()).expect("rows")
 }
 
 fn exists(path: &Path) -> bool {
