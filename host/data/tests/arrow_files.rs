@@ -130,7 +130,7 @@ fn kinds() -> Signature {
     Signature::new(fields.map(field).to_vec()).unwrap()
 }
 
-// invariant: as `csv_and_sqlite_give_the_same_batch`
+// invariant: as `json_and_csv_give_the_same_batch`
 #[test]
 fn files_and_streams_give_the_rows_of_parquet() {
     let folder = tempfile::tempdir().unwrap();
@@ -203,7 +203,7 @@ fn what_is_not_read_is_an_error_with_a_hint() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
-    // invariant: No bytes of an Arrow file panic or are read as rows that nobody wrote there.
+    // invariant: A damaged Arrow file is rows or an error, and never a panic.
     #[test]
     fn damaged_bytes_are_rows_or_an_error(at in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6), is_file: bool) {
         let rows = all_kinds(40);

@@ -219,7 +219,7 @@ fn value() -> impl Strategy<Value = Value> {
 }
 
 proptest! {
-    // invariant: as `csv_and_sqlite_give_the_same_batch`
+    // invariant: as `json_and_csv_give_the_same_batch`
     #[test]
     fn lines_are_read_as_a_request_of_the_same_objects(rows in prop::collection::vec((value(), value()), 1..12)) {
         let fields = vec![
