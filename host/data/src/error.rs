@@ -31,7 +31,7 @@ pub struct DataFault {
     /// The part of the source that it is in, if the source has several: the name of a file or an
     /// object, escaped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub part: Option<String>,
+    pub part: Option<Box<str>>,
 }
 
 impl DataFault {

@@ -70,7 +70,7 @@ impl DecodeFailure {
                     name
                 });
                 let value = fault.value.map(|value| line(&value, MAX_SHOWN_BYTES + '…'.len_utf8()));
-                let part = fault.part.map(|part| line(&part, NAME));
+                let part = fault.part.map(|part| line(&part, NAME).into_boxed_str());
                 DataFault { message, column, row: fault.row, line: fault.line, value, part }.into()
             }
             Self::Unreadable(said) => {

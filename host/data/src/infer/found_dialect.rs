@@ -128,7 +128,7 @@ impl FoundDialect {
             Err(error) => {
                 self.options.dialect.encoding = Some(Encoding::Windows1252);
                 let text = encoding_rs::WINDOWS_1252.decode(bytes).0.into_owned();
-                let near = text.lines().find(|line| line.chars().any(|letter| !letter.is_ascii())).unwrap_or_default();
+                let near = text.lines().find(|line| !line.is_ascii()).unwrap_or_default();
                 let word = near.split([',', ';', '\t', '|']).find(|word| !word.is_ascii()).unwrap_or(near);
                 self.doubt(format!(
                     "the text is not UTF-8, from byte {} on, and is read as windows-1252: is `{}` right?",

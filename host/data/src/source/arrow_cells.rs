@@ -182,10 +182,10 @@ fn visit_timestamps<V: ValueVisitor>(
 
 /// Checks that the times of an INT96 column, read as seconds, fit into microseconds. Returns the
 /// first row whose time does not, with its fault.
-pub(super) fn check_seconds(array: &ArrayRef) -> Result<(), (usize, DataFault)> {
+pub(super) fn check_seconds(array: &ArrayRef) -> Result<(), (usize, Box<DataFault>)> {
     let values = array.as_primitive::<types::TimestampSecondType>();
     for row in (0..values.len()).filter(|row| values.is_valid(*row)) {
-        time(values.value(row), MICROSECONDS_PER_SECOND, "seconds").map_err(|fault| (row, fault))?;
+        time(values.value(row), MICROSECONDS_PER_SECOND, "seconds").map_err(|fault| (row, Box::new(fault)))?;
     }
     Ok(())
 }

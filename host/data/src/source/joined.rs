@@ -55,7 +55,7 @@ impl<'v, V: CellVisitor> Joined<'v, V> {
     /// Returns a fault of this part as one of the table.
     fn placed(&self, fault: DataFault) -> DataFault {
         let row = fault.row.map(|row| row + self.before);
-        DataFault { row, part: Some(shown(&self.part)), ..fault }
+        DataFault { row, part: Some(shown(&self.part).into()), ..fault }
     }
 }
 

@@ -68,7 +68,7 @@ impl JsonText {
     }
 
     /// Says that it is a part of a source of several.
-    pub(super) fn as_part(self, part: String) -> Self {
+    pub(super) fn named_part(self, part: String) -> Self {
         Self { part: Some(part), ..self }
     }
 
@@ -103,7 +103,7 @@ impl JsonText {
     fn named(&self, error: DataError) -> DataError {
         match &self.part {
             Some(part) => match error {
-                DataError::Fault(fault) => DataFault { part: Some(shown(part)), ..*fault }.into(),
+                DataError::Fault(fault) => DataFault { part: Some(shown(part).into()), ..*fault }.into(),
                 error => match Path::new(&self.name).parent() {
                     Some(folder) => error.in_file_of(folder, part),
                     None => error,

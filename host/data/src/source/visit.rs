@@ -95,7 +95,7 @@ fn visit_folder(
     let folder = uri.path();
     if let SourceUri::Jsonl { compression, .. } = uri {
         let text =
-            |(name, place): (String, Place)| JsonText::new(&folder.join(&name), place, *compression).as_part(name);
+            |(name, place): (String, Place)| JsonText::new(&folder.join(&name), place, *compression).named_part(name);
         return jsonl::visit(files.into_iter().map(text).collect(), interrupt, visitor);
     }
     let mut table = Joined::new(visitor);
@@ -158,7 +158,7 @@ fn visit_json_pack(
     let text = |part: Part| {
         let (pack, path, name) = (Rc::clone(&pack), path.to_owned(), part.name.clone());
         let open = move || pack.stream(&part).map_err(|error| DataError::unreadable(&path, error, ""));
-        JsonText::opened_by(&name, compression, Box::new(open)).as_part(name)
+        JsonText::opened_by(&name, compression, Box::new(open)).named_part(name)
     };
     jsonl::visit(parts.into_iter().map(text).collect(), interrupt, visitor)
 }

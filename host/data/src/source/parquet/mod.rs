@@ -77,7 +77,7 @@ fn visit_file(
                 let mut values = Values { column, name, first: row, visitor };
                 if let (Some(position), Some(seconds)) = (columns[read].int96, &seconds) {
                     arrow_cells::check_seconds(seconds.column(position))
-                        .map_err(|(row, fault)| values.unfit(row, fault))?;
+                        .map_err(|(row, fault)| values.unfit(row, *fault))?;
                 }
                 arrow_cells::visit(batch.column(read), columns[read].is_uuid, &mut values)
                     .map_err(|error| arrow_rows::in_words(error, name))?;
