@@ -500,6 +500,7 @@ fn data_versions_code(error: &DataVersionsError) -> ErrorCode {
         DataVersionsError::BadPath { .. } => ErrorCode::DataPath,
         DataVersionsError::Io { source, .. } => io_code(source),
         DataVersionsError::Damaged { .. } => ErrorCode::StoreDamaged,
+        DataVersionsError::NotHere { .. } => ErrorCode::NoDataVersion,
         DataVersionsError::NotAtRemote { .. } => ErrorCode::NotAtRemote,
         DataVersionsError::TakenAtRemote { .. } | DataVersionsError::Crowded { .. } => ErrorCode::DataVersionTaken,
     }

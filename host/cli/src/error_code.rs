@@ -193,6 +193,12 @@ error_codes! {
     MlflowRefused "1103" Usage,
     MlflowAnswer "1104" Host,
     ImportIncomplete "1105" Data,
+    // Versions of data.
+    NoDataVersion "1201" Usage,
+    DataVersionTaken "1202" Usage,
+    DataKey "1203" Data,
+    NotAtRemote "1204" Usage,
+    DataPath "1205" Data,
 }
 
 impl ErrorCode {

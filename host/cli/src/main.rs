@@ -20,6 +20,8 @@ mod advice_tests;
 mod arguments;
 mod classify;
 mod commands;
+#[cfg(feature = "pipelines")]
+mod data_sources;
 mod environment;
 mod error_code;
 mod events;

@@ -6,6 +6,7 @@ use stagewright_store::{
     ArtifactKind, DataArtifact, DataKind, DataVersion, DataVersionError, DataVersionRecord, Home, StoreError, Table,
 };
 
+use crate::bytes::open_table;
 use crate::change::Change;
 use crate::diff::{self, Named};
 use crate::error::DataVersionsError;
@@ -192,7 +193,7 @@ fn change_of_table(
     after: Named<'_>,
     key: &[String],
 ) -> Result<Change, DataVersionsError> {
-    let table = home.artifacts.open_table(&before.digest)?;
+    let table = open_table(home, before)?;
     let name = before.reference().to_string();
     let by: &[String] = if before.key == key { key } else { &[] };
     let rows = match diff::tables(Named { table: &table, name: &name }, after, by, 0) {

@@ -54,11 +54,7 @@ impl Change {
     }
 
     /// Judges tables by their columns, their keys, and their rows where those can be compared.
-    pub fn of_tables(
-        before: (&Schema, &[String]),
-        after: (&Schema, &[String]),
-        rows: Option<&TableDiff>,
-    ) -> Self {
+    pub fn of_tables(before: (&Schema, &[String]), after: (&Schema, &[String]), rows: Option<&TableDiff>) -> Self {
         let mut reasons = columns(before.0, after.0);
         if before.1 != after.1 {
             let named = |key: &[String]| if key.is_empty() { "none".to_owned() } else { key.join(", ") };
@@ -73,14 +69,17 @@ impl Change {
             };
             let counts = [(Level::Minor, rows.removed, "removed"), (Level::Minor, rows.changed, "changed")];
             let counts = counts.into_iter().chain([(Level::Patch, rows.added, "added")]);
-            reasons.extend(counts.filter(|(_, count, _)| *count > 0).map(|(level, count, what)| (level, many(count, what))));
+            reasons.extend(
+                counts.filter(|(_, count, _)| *count > 0).map(|(level, count, what)| (level, many(count, what))),
+            );
         }
         Self::of(reasons, "rows stand in another order")
     }
 
     /// Judges folders of files.
     pub fn of_files(files: &FilesDiff) -> Self {
-        let many = |count: u64, what: &str| format!("{count} {} {what}", if count == 1 { "file was" } else { "files were" });
+        let many =
+            |count: u64, what: &str| format!("{count} {} {what}", if count == 1 { "file was" } else { "files were" });
         let counts = [
             (Level::Minor, files.removed, "removed"),
             (Level::Minor, files.changed, "changed"),

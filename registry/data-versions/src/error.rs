@@ -16,8 +16,19 @@ pub enum DataVersionsError {
     /// The remote failed.
     #[error(transparent)]
     Remote(#[from] PromotionError),
+    /// A version is recorded, and its bytes are on another machine.
+    #[error(
+        "the bytes of data `{reference}` are not in this home\nhint: `stagewright data pull {reference} --remote REMOTE` brings them, once they were pushed from where they are"
+    )]
+    NotHere {
+        /// The version.
+        reference: DataReference,
+    },
     /// A table lacks a column of the key.
-    #[error("{table} has no column `{}`, which is part of the key\nhint: its columns are {columns}", Untrusted::new(column))]
+    #[error(
+        "{table} has no column `{}`, which is part of the key\nhint: its columns are {columns}",
+        Untrusted::new(column)
+    )]
     NoKeyColumn {
         /// Which table: `the data`, `customers@1.0.0`.
         table: String,

@@ -7,8 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
-use stagewright_store::{DataKind, DataType, DataVersionRecord, ExportFile, Field, Home, ParquetExport, Schema, StoreError};
+use stagewright_store::{
+    DataKind, DataType, DataVersionRecord, ExportFile, Field, Home, ParquetExport, Schema, StoreError,
+};
 
+use crate::bytes::open_table;
 use crate::error::{DataVersionsError, io_error};
 use crate::files;
 
@@ -42,7 +45,7 @@ pub fn write(home: &Home, record: &DataVersionRecord, folder: &Path) -> Result<P
 }
 
 fn parquet(home: &Home, record: &DataVersionRecord, path: &Path) -> Result<(), DataVersionsError> {
-    let table = home.artifacts.open_table(&record.digest)?;
+    let table = open_table(home, record)?;
     let columns = table.schema().indices_where(|field| field.name != VERSION_COLUMN);
     let fields = table.schema().project(&columns).fields().to_vec();
     let version = Field::new(VERSION_COLUMN, DataType::Utf8);

@@ -14,6 +14,7 @@
 //! docs/data-versions.md describes the formats, docs/decisions/data-versions.md the reasons.
 
 pub mod add;
+mod bytes;
 pub mod change;
 pub mod diff;
 mod error;
@@ -22,4 +23,5 @@ pub mod files;
 pub mod pointer;
 pub mod remote;
 
+pub use bytes::open_table;
 pub use error::DataVersionsError;

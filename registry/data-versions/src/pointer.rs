@@ -92,7 +92,8 @@ mod tests {
         let pointer = Pointer::parse(text.as_bytes()).expect("a pointer");
         assert_eq!(pointer.reference().to_string(), "customers@1.2.0");
         assert_eq!(String::from_utf8(pointer.to_bytes().expect("bytes")).expect("text"), text);
-        for wrong in [text.replace("\"format\": 1", "\"format\": 2"), text.replace("customers", "../x"), String::new()] {
+        for wrong in [text.replace("\"format\": 1", "\"format\": 2"), text.replace("customers", "../x"), String::new()]
+        {
             assert!(Pointer::parse(wrong.as_bytes()).is_err(), "{wrong}");
         }
     }

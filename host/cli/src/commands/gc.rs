@@ -77,7 +77,8 @@ fn show(items: &[Item], arguments: &GcArguments) -> anyhow::Result<()> {
 }
 
 fn collect_artifacts(home: &Home, grace: Duration, dry_run: bool) -> anyhow::Result<Vec<Item>> {
-    if home.registry.models()?.is_empty() && home.registry.list_runs(1)?.is_empty() {
+    let knows_data = !home.registry.data_versions()?.is_empty();
+    if !knows_data && home.registry.models()?.is_empty() && home.registry.list_runs(1)?.is_empty() {
         return Err(UsageError::error(
             ErrorCode::OtherRegistry,
             format!("the registry {} knows no run and no model", home.registry.place()),

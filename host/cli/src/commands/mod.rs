@@ -6,6 +6,8 @@ mod audit;
 #[cfg(feature = "pipelines")]
 mod compare;
 #[cfg(feature = "pipelines")]
+mod data;
+#[cfg(feature = "pipelines")]
 mod deploy;
 mod doctor;
 mod explain;
@@ -115,6 +117,8 @@ pub(crate) fn execute(arguments: Arguments) -> anyhow::Result<ExitCode> {
         Command::Webhooks(command) => webhooks::webhooks(location, &command),
         #[cfg(feature = "pipelines")]
         Command::Deploy(command) => deploy::deploy(location, &command),
+        #[cfg(feature = "pipelines")]
+        Command::Data(command) => data::data(location, &command),
         #[cfg(feature = "pipelines")]
         Command::Artifacts(command) => artifacts::artifacts(location, &command),
         #[cfg(feature = "pipelines")]

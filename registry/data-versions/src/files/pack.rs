@@ -41,7 +41,8 @@ pub fn pack(home: &Home, folder: &Path, before: &[DataArtifact]) -> Result<Packe
     walk(folder, "", 0, &mut list.files)?;
     list.files.sort_unstable_by(|one, other| one.path.cmp(&other.path));
     let known = places_of(home, before)?;
-    let mut packing = Packing { staging: home.artifacts.stage(), places: Places::default(), open: None, packs: Vec::new() };
+    let mut packing =
+        Packing { staging: home.artifacts.stage(), places: Places::default(), open: None, packs: Vec::new() };
     for file in &mut list.files {
         let path = folder.join(&file.path);
         (file.digest, file.bytes) = hashed(&path)?;
@@ -176,7 +177,10 @@ fn walk(folder: &Path, below: &str, depth: usize, files: &mut Vec<FileEntry>) ->
             walk(folder, &path, depth + 1, files)?;
         } else if kind.is_file() {
             if files.len() >= MOST_FILES {
-                return Err(refuse(&path, "there are more than 1000000 files: add parts of the folder as data of their own"));
+                return Err(refuse(
+                    &path,
+                    "there are more than 1000000 files: add parts of the folder as data of their own",
+                ));
             }
             files.push(FileEntry { path, bytes: 0, digest: Digest::of(b"") });
         } else {

@@ -8,6 +8,7 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 use stagewright_store::{Blob, DataArtifact, DataVersionRecord, Digest, Home};
 
+use crate::bytes::not_here;
 use crate::error::{DataVersionsError, io_error};
 use crate::files::list::{FileEntry, FileList, Places};
 use crate::files::{FILES, MEDIA_TYPE, PACK, PLACES};
@@ -24,7 +25,8 @@ pub fn open_list(home: &Home, record: &DataVersionRecord) -> Result<FileList, Da
     if artifact.digest != record.digest {
         return Err(damaged(record, "its list of files is not the one that it names"));
     }
-    let document = home.artifacts.open_document(&artifact.digest, MEDIA_TYPE)?;
+    let document =
+        home.artifacts.open_document(&artifact.digest, MEDIA_TYPE).map_err(|error| not_here(error, record))?;
     FileList::parse(document.bytes()).map_err(|problem| damaged(record, &problem))
 }
 
@@ -50,7 +52,8 @@ pub fn unpack(home: &Home, record: &DataVersionRecord, folder: &Path) -> Result<
     let mut builder = tempfile::Builder::new();
     // The permissions of any new folder, instead of those that keep others out.
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777));
-    let temporary = builder.prefix(".stagewright-").tempdir_in(parent).map_err(io_error("create a folder in", parent))?;
+    let temporary =
+        builder.prefix(".stagewright-").tempdir_in(parent).map_err(io_error("create a folder in", parent))?;
     for file in &list.files {
         let place = places.of.get(&file.digest).ok_or_else(|| damaged(record, "a file has no place in a pack"))?;
         let pack = packs.get(&place.pack).ok_or_else(|| damaged(record, "a pack is not one of its artifacts"))?;

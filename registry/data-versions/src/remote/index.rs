@@ -116,9 +116,8 @@ fn check(RemoteVersion { record, objects }: &RemoteVersion, name: &str) -> Resul
         let mut found = record.artifacts.iter().filter(|artifact| artifact.role == role);
         found.next().is_some_and(|artifact| artifact.kind == kind) && found.next().is_none()
     };
-    let names_its_content = |role: &str| {
-        record.artifacts.iter().any(|artifact| artifact.role == role && artifact.digest == record.digest)
-    };
+    let names_its_content =
+        |role: &str| record.artifacts.iter().any(|artifact| artifact.role == role && artifact.digest == record.digest);
     let is_whole = match record.kind {
         DataKind::Table => {
             record.artifacts.len() == 1 && has("table", ArtifactKind::Table) && names_its_content("table")

@@ -120,7 +120,11 @@ fn pull_version(
     }
     staging.publish()?;
     let is_new = home.registry.bring_data_version(record)?;
-    fetched.into_iter().for_each(Fetched::remove);
+    drop(fetched);
+    // Also those of a pull that ended after its artifacts were published.
+    for object in objects {
+        let _ = fs::remove_file(part_path(home, object));
+    }
     Ok(Pulled { name: record.name.clone(), version: record.version, digest: record.digest, is_new, bytes })
 }
 
@@ -131,22 +135,22 @@ struct Fetched {
     key: String,
 }
 
-impl Fetched {
-    fn remove(self) {
-        // What remains is found whole by the next pull.
-        let _ = fs::remove_file(&self.path);
-    }
+/// Returns the file that an object is fetched to.
+fn part_path(home: &Home, object: &RemoteObject) -> PathBuf {
+    home.cache_dir().join("data").join(format!("{}.part", object.sha256.to_hex()))
 }
 
 /// Fetches an object, or the rest of it.
 fn fetch(home: &Home, remote: &Destination, object: &RemoteObject) -> Result<Fetched, DataVersionsError> {
+    let path = part_path(home, object);
     let folder = home.cache_dir().join("data");
     fs::create_dir_all(&folder).map_err(io_error("create", &folder))?;
-    let path = folder.join(format!("{}.part", object.sha256.to_hex()));
     let key = object_key(object);
     let damaged = |problem: String| DataVersionsError::Damaged {
         what: format!("`{key}` at `{}`", remote.uri()),
-        problem: format!("{problem}\nhint: `stagewright data push NAME --verify` sends it again, from where the data is"),
+        problem: format!(
+            "{problem}\nhint: `stagewright data push NAME --verify` sends it again, from where the data is"
+        ),
     };
     match remote.objects().head(&key)? {
         None => return Err(damaged("it is not there".to_owned())),
@@ -178,7 +182,10 @@ fn locked(path: &Path) -> Result<File, DataVersionsError> {
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false);
         // The home is the user's own, but a link in the cache is still not followed.
-        std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, rustix::fs::OFlags::NOFOLLOW.bits().cast_signed());
+        std::os::unix::fs::OpenOptionsExt::custom_flags(
+            &mut options,
+            rustix::fs::OFlags::NOFOLLOW.bits().cast_signed(),
+        );
         let file = options.open(path).map_err(io_error("open", path))?;
         file.lock().map_err(io_error("lock", path))?;
         // Whoever held the lock before may have removed the file.
@@ -262,5 +269,9 @@ fn bring(
             staging.put_document(MEDIA_TYPE, bytes)?.digest()
         }
     };
-    if digest == artifact.digest { Ok(()) } else { Err(damaged(format!("it is `{digest}`, not `{}`", artifact.digest))) }
+    if digest == artifact.digest {
+        Ok(())
+    } else {
+        Err(damaged(format!("it is `{digest}`, not `{}`", artifact.digest)))
+    }
 }

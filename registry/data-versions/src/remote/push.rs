@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use stagewright_promotion::{Destination, LocalObject};
-use stagewright_store::{DataArtifact, DataVersion, DataVersionRecord, Digest, Home, StoreError};
+use stagewright_store::{DataArtifact, DataVersion, DataVersionRecord, Digest, Home};
 
+use crate::bytes::not_here;
 use crate::error::{DataVersionsError, io_error};
 use crate::remote::index::{RemoteIndex, RemoteObject, RemoteVersion, object_key, read_index, write_index};
 
@@ -77,6 +78,7 @@ pub fn push(
             return Ok(sending.done(pushed));
         }
         if attempts == 1 {
+            remote.objects().sweep()?;
             // Could an index be written, and under a condition?
             remote.check()?;
         }
@@ -141,16 +143,8 @@ impl Sending<'_> {
         record: &DataVersionRecord,
         artifact: &DataArtifact,
     ) -> Result<(PathBuf, RemoteObject), DataVersionsError> {
-        self.home.artifacts.verify(artifact.kind, &artifact.digest).map_err(|error| match error {
-            StoreError::Missing { .. } | StoreError::MissingEverywhere { .. } => DataVersionsError::Damaged {
-                what: record.reference().to_string(),
-                problem: format!(
-                    "its {} is not in this home\nhint: push it from the machine where it was added",
-                    artifact.role
-                ),
-            },
-            error => error.into(),
-        })?;
+        let verified = self.home.artifacts.verify(artifact.kind, &artifact.digest);
+        verified.map_err(|error| not_here(error, record))?;
         let path = self.home.artifacts.path(artifact.kind, &artifact.digest);
         let file = stagewright_store::open_regular(&path).map_err(io_error("open", &path))?;
         let size = file.metadata().map_err(io_error("look at", &path))?.len();

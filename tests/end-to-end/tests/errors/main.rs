@@ -6,6 +6,7 @@
 
 mod components;
 mod data;
+mod data_versions;
 mod exchange;
 mod host;
 mod manifest;
@@ -216,6 +217,7 @@ fn every_page_is_provoked() {
     let modules = [
         components::CASES,
         data::CASES,
+        data_versions::CASES,
         exchange::CASES,
         host::CASES,
         manifest::CASES,

@@ -178,8 +178,22 @@ mod tests {
 
     #[test]
     fn a_text_that_names_no_data_is_refused() {
-        let bad =
-            ["", "@1", "a@", "a@1.", "a@01", "a@1.2.3.4", "a@-1", "a@+1", "a@x", "a b", "a/b", "../a", ".a", "a@latest"];
+        let bad = [
+            "",
+            "@1",
+            "a@",
+            "a@1.",
+            "a@01",
+            "a@1.2.3.4",
+            "a@-1",
+            "a@+1",
+            "a@x",
+            "a b",
+            "a/b",
+            "../a",
+            ".a",
+            "a@latest",
+        ];
         for text in bad {
             assert!(text.parse::<DataReference>().is_err(), "{text}");
         }
@@ -206,6 +220,9 @@ mod tests {
         let mut versions: Vec<DataVersion> =
             ["1.10.0", "1.9.9", "2.0.0", "1.9.10"].iter().map(|text| text.parse().expect("a version")).collect();
         versions.sort();
-        assert_eq!(versions.iter().map(ToString::to_string).collect::<Vec<_>>(), ["1.9.9", "1.9.10", "1.10.0", "2.0.0"]);
+        assert_eq!(
+            versions.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            ["1.9.9", "1.9.10", "1.10.0", "2.0.0"]
+        );
     }
 }
