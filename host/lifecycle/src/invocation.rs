@@ -162,7 +162,7 @@ pub enum Origin {
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Work {
     /// Reads a source, or lets the component generate rows.
-    Ingestion(IngestionWork),
+    Ingestion(Box<IngestionWork>),
     /// Makes one table of several tables.
     Preparation(PreparationWork),
     /// Divides the rows of a table into segments. No component is called.
@@ -518,7 +518,8 @@ mod tests {
                 max_age: None,
                 time: Some("at".to_owned()),
             });
-            let work = Work::Ingestion(IngestionWork { source, signature: None, null_values, target, requirements });
+            let work = IngestionWork { source, signature: None, null_values, target, requirements };
+            let work = Work::Ingestion(Box::new(work));
             assert_eq!(again(&work), work);
         }
         let work = Work::Preparation(PreparationWork { signature: None, target: Some("y".to_owned()), roles: BTreeMap::new() });

@@ -74,7 +74,8 @@ fn keyed_guest(guest: &GuestSpec) -> Value {
 
 fn keyed_work(work: &Work) -> Value {
     match work {
-        Work::Ingestion(IngestionWork { source, signature, null_values, target, requirements }) => {
+        Work::Ingestion(work) => {
+            let IngestionWork { source, signature, null_values, target, requirements } = &**work;
             let source =
                 source.as_ref().map(|SourceWork { name, reading }| json!({ "name": name, "reading": reading }));
             let mut keyed = json!({ "ingestion": {

@@ -52,7 +52,7 @@ pub(crate) fn invocation(
         _ if step.id.as_str() == SEGMENTS => (Work::Segments(segments(manifest)?), of(&[TABLE.name])?),
         World::Ingestion => {
             let (work, inputs) = source::work(run, step, execution)?;
-            (Work::Ingestion(work), inputs)
+            (Work::Ingestion(Box::new(work)), inputs)
         }
         World::Preparation => {
             let inputs = step.inputs.iter().map(|wanted| named_input(artifacts, wanted)).collect::<Result<_, _>>()?;
