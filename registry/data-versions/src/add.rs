@@ -17,7 +17,7 @@ const ATTEMPTS: u32 = 20;
 /// The most reasons of a record. A table may have 65,536 columns.
 const MOST_REASONS: usize = 50;
 
-/// What is known of data that is added.
+/// Data that is added.
 #[derive(Clone, Debug)]
 pub struct NewData {
     /// The name.
@@ -30,7 +30,7 @@ pub struct NewData {
     pub version: Option<DataVersion>,
 }
 
-/// What became of data that was added.
+/// The result of adding data.
 #[derive(Debug)]
 pub struct Added {
     /// The version.

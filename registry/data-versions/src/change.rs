@@ -2,9 +2,9 @@
 //!
 //! The rules, for tables: **major** if a column was removed or has another type, or the key is
 //! another; **minor** if a column was added or stands elsewhere, allows nulls or has another role,
-//! or rows were removed or changed; **patch** if rows were only added or stand in another order. For
-//! files: **minor** if files were removed or changed, **patch** if they were only added. Data that
-//! becomes another kind is **major**.
+//! or rows were removed or changed; **patch** if rows were only added or stand in another order.
+//! For files: **minor** if files were removed or changed, **patch** if they were only added. Data
+//! that becomes another kind is **major**.
 
 use serde::Serialize;
 use stagewright_store::{DataVersion, Schema};
@@ -18,7 +18,7 @@ use crate::files::FilesDiff;
 pub enum Level {
     /// There is more of the same.
     Patch,
-    /// What was there is other, or there is more to read.
+    /// Rows are others, or there is more to read.
     Minor,
     /// Whoever read the version before may fail.
     Major,
@@ -140,7 +140,7 @@ mod tests {
         TableDiff { added, removed, changed, ..TableDiff::default() }
     }
 
-    // invariant: the number of a version of data follows from what changed
+    // invariant: The number of a version of data follows from what changed.
     #[test]
     fn the_greatest_change_decides() {
         use DataType::{Float64, Int64, Utf8};

@@ -108,7 +108,7 @@ pub enum DataVersionsError {
     /// Something recorded or stored is not what it says.
     #[error("{what} is damaged: {problem}")]
     Damaged {
-        /// What it is.
+        /// Its name for people.
         what: String,
         /// The problem, with a remedy.
         problem: String,
@@ -118,7 +118,7 @@ pub enum DataVersionsError {
     NotAtRemote {
         /// The remote.
         remote: String,
-        /// What was looked for.
+        /// The reference that was looked for.
         reference: DataReference,
         /// The versions that are there, by number.
         there: Vec<DataVersion>,

@@ -19,7 +19,7 @@ pub struct Pointer {
     pub name: String,
     /// The number.
     pub version: DataVersion,
-    /// What it is.
+    /// Whether it is a table or files.
     pub kind: DataKind,
     /// The digest of the content.
     pub digest: Digest,

@@ -4,7 +4,7 @@ use arrow_array::RecordBatch;
 use stagewright_store::{DataType, Field, Schema, Table};
 use stagewright_text::Untrusted;
 
-use crate::diff::Named;
+use crate::diff::named::Named;
 use crate::diff::report::{ColumnChange, ColumnChangeKind};
 use crate::error::DataVersionsError;
 

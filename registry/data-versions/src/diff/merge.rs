@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 use stagewright_store::Table;
 use stagewright_text::Untrusted;
 
-use crate::diff::Named;
 use crate::diff::cells::Cells;
 use crate::diff::columns::Columns;
 use crate::diff::examples::First;
 use crate::diff::hashed::{self, Row, Seeds};
+use crate::diff::named::Named;
 use crate::diff::report::{ChangedCell, ChangedRow, TableDiff};
 use crate::error::DataVersionsError;
 

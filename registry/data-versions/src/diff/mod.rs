@@ -15,12 +15,12 @@ mod columns;
 mod examples;
 mod hashed;
 mod merge;
+mod named;
 mod report;
 #[cfg(test)]
 mod tests;
 
-use stagewright_store::Table;
-
+pub use named::Named;
 pub use report::{ChangedCell, ChangedRow, ColumnChange, ColumnChangeKind, TableDiff};
 
 use crate::error::DataVersionsError;
@@ -29,15 +29,6 @@ use merge::Merge;
 
 /// The rows of one table whose hashes are in memory at a time: 64 MiB of them.
 pub const ROWS_AT_ONCE: u64 = 2 << 20;
-
-/// A table, and how messages name it.
-#[derive(Clone, Copy, Debug)]
-pub struct Named<'a> {
-    /// The table.
-    pub table: &'a Table,
-    /// Its name: `customers@1.0.0`.
-    pub name: &'a str,
-}
 
 /// Compares two tables by key (`key` is empty: by whole rows), and keeps `examples` of each kind of
 /// row, those that stand first.

@@ -1,4 +1,4 @@
-//! What a comparison of tables found.
+//! The result of a comparison of tables.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -66,7 +66,7 @@ pub struct ChangedCell {
 pub struct ColumnChange {
     /// The column.
     pub column: String,
-    /// What happened.
+    /// The change.
     pub change: ColumnChangeKind,
     /// Its type before.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -76,7 +76,7 @@ pub struct ColumnChange {
     pub after: Option<String>,
 }
 
-/// What happened to a column.
+/// A change of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ColumnChangeKind {

@@ -22,7 +22,7 @@ static PLACE: LazyLock<(tempfile::TempDir, Home)> = LazyLock::new(|| {
     (folder, home)
 });
 
-/// A row: an identifier, a number, a text and a flag, each of which may be missing but for the first.
+/// A row: an identifier, and a number, a text and a flag that may be missing.
 type TestRow = (i64, Option<f64>, Option<String>, Option<bool>);
 
 fn table(rows: &[TestRow], categorical: bool) -> Table {
@@ -115,7 +115,7 @@ fn unique(rows: Vec<TestRow>) -> Vec<TestRow> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(100))]
 
-    // invariant: a comparison of tables finds what one finds that looks at every pair of rows
+    // invariant: A comparison of tables finds what one finds that looks at every pair of rows.
     #[test]
     fn rows_are_compared_as_by_looking_at_every_pair(
         before in proptest::collection::vec(row(), 0..30),

@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(bytes.iter().filter(|byte| **byte == b'\n').count(), 5, "a file has a line");
     }
 
-    // invariant: no path of a list leads out of the folder that it is written to
+    // invariant: No path of a list leads out of the folder that it is written to.
     #[test]
     fn a_list_whose_paths_lead_elsewhere_is_refused() {
         for path in ["../a", "/a", "a//b", "a/../b", "", "a/", "a\\b", "a\nb", "./a", "a/."] {

@@ -42,7 +42,7 @@ pub struct PullOptions {
     pub max_bytes: u64,
 }
 
-/// What became of a version that was pulled.
+/// A version that was pulled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Pulled {
     /// The name.

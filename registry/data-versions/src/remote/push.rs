@@ -17,7 +17,7 @@ const ATTEMPTS: u32 = 50;
 /// The longest pause before the index is read again.
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 
-/// What became of a push.
+/// The result of a push.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Pushed {
     /// The name.

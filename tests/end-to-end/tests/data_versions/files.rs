@@ -19,7 +19,7 @@ fn many(folder: &Path) {
     }
 }
 
-// invariant: many small files are one pack, and come back byte for byte
+// invariant: Many small files are one pack, and come back byte for byte.
 #[test]
 fn many_small_files_are_one_pack_and_come_back() {
     let (place, other, remote) = (Place::new(), Place::new(), Place::new());

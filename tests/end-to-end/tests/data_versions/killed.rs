@@ -20,7 +20,7 @@ fn points(log: &Path) -> Vec<usize> {
     operations.iter().map(|operation| operation.number).step_by(step).collect()
 }
 
-// invariant: a push that is killed leaves a remote that others can read, and is completed by the next
+// invariant: A push that is killed leaves a remote that is whole, and the next completes it.
 #[test]
 fn a_push_that_is_killed_is_completed_by_the_next() {
     let (place, remote) = (Place::new(), Place::new());
@@ -49,7 +49,7 @@ fn a_push_that_is_killed_is_completed_by_the_next() {
     }
 }
 
-// invariant: a pull that is killed leaves no version that is not whole, and is completed by the next
+// invariant: A pull that is killed leaves no version in part, and the next completes it.
 #[test]
 fn a_pull_that_is_killed_is_completed_by_the_next() {
     let (place, remote, work) = (Place::new(), Place::new(), Place::new());

@@ -22,7 +22,7 @@ fn to_s3(place: &Place, server: &s3::Server, arguments: &[&str]) -> Ended {
     Ended::of(command(place, server, &[arguments, &["--remote", REMOTE, "--json"]].concat()))
 }
 
-// invariant: a pull restores the bytes of the artifacts that were pushed, and pushing them again is one request
+// invariant: A pull restores the bytes that were pushed; pushing them again is one request.
 #[test]
 fn an_empty_machine_gets_the_bytes_and_pushing_again_is_one_request() {
     let (place, other) = (Place::new(), Place::new());
@@ -69,7 +69,7 @@ fn what_s3_fails_at_is_tried_again_and_a_cut_push_can_be_repeated() {
     }
 }
 
-// invariant: pushes at once to one remote lose no version
+// invariant: Pushes at once to one remote lose no version.
 #[test]
 fn pushes_at_once_lose_nothing() {
     const MACHINES: usize = 6;
@@ -120,7 +120,7 @@ fn a_number_that_two_machines_gave_is_told_and_can_be_given_up() {
     other.run(&["data", "push", "--remote", &at]).expect(0);
 }
 
-// invariant: bytes of a remote that are not what its index says become no version
+// invariant: Bytes of a remote that are not what its index says become no version.
 #[test]
 fn damaged_bytes_of_a_remote_become_no_version_and_can_be_sent_again() {
     let (place, other, remote) = (Place::new(), Place::new(), Place::new());

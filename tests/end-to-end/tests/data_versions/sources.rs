@@ -26,7 +26,7 @@ fn recorded(place: &Place) -> Value {
     run["config"]["sources"]["data"]["uri"].clone()
 }
 
-// invariant: a run records the exact version of the data that it read
+// invariant: A run records the exact version of the data that it read.
 #[test]
 fn a_run_reads_the_latest_version_that_is_admitted_and_records_which() {
     let place = place();

@@ -9,7 +9,7 @@ use stagewright_end_to_end::Place;
 
 use crate::{CUSTOMERS, MORE_CUSTOMERS, OTHER_CUSTOMERS, add, text, version};
 
-// invariant: data that equals the latest version makes no new one, and the number of a new one follows from its changes
+// invariant: Equal data is no new version, and the number of a new one follows from its changes.
 #[test]
 fn the_number_of_a_version_follows_from_what_changed() {
     let place = Place::new();
@@ -67,7 +67,7 @@ fn rows_and_cells_that_differ_are_shown() {
     assert!(twice.stderr.contains("SW1203") && twice.stderr.contains("\"Bern\" on rows 1 and 3"), "{}", twice.stderr);
 }
 
-// invariant: a version exports the same bytes on every machine
+// invariant: A version exports the same bytes on every machine.
 #[test]
 fn an_export_has_its_version_in_a_column_and_the_time_in_its_metadata() {
     let (place, other, remote) = (Place::new(), Place::new(), Place::new());

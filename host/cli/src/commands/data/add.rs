@@ -14,7 +14,7 @@ use stagewright_lifecycle::settings;
 use stagewright_manifest::{Manifest, Overrides, World};
 use stagewright_store::{DataKind, DataType, Field, Home, Table, check_data_name, write_whole};
 
-use super::size;
+use super::size::size;
 use crate::arguments::DataAddArguments;
 use crate::error_code::ErrorCode;
 use crate::home::HomeLocation;

@@ -3,10 +3,11 @@
 mod add;
 mod diff;
 mod show;
+mod size;
 mod transfer;
 
 use stagewright_data_versions::export;
-use stagewright_store::{DataReference, DataRequirement, DataVersionRecord, Home};
+use stagewright_store::{DataReference, DataRequirement, Home};
 
 use crate::arguments::DataCommand;
 use crate::error_code::ErrorCode;
@@ -51,12 +52,4 @@ fn remove(home: &Home, data: &DataReference) -> anyhow::Result<()> {
     home.registry.remove_data_version(&data.name, version)?;
     println!("removed {data}; its bytes stay until `stagewright gc`");
     Ok(())
-}
-
-/// Returns the content of a version in words: `7043 rows of 21 columns`, `12 files`.
-fn size(record: &DataVersionRecord) -> String {
-    match record.kind {
-        stagewright_store::DataKind::Table => format!("{} rows of {} columns", record.count, record.columns),
-        stagewright_store::DataKind::Files => format!("{} files", record.count),
-    }
 }

@@ -2,7 +2,7 @@
 
 use stagewright_store::{ArtifactKind, DataKind, DataReference, DataRequirement, DataVersionError, Home, StoreError};
 
-use super::size;
+use super::size::size;
 use crate::output::print_json;
 use crate::terminal::{Cell, bytes, moment, right, table};
 

@@ -38,7 +38,7 @@ pub enum DataVersionError {
         "data `{}` has no version {} in this registry; its latest is {latest}\nhint: `stagewright data pull {reference} --remote REMOTE` brings it from a remote", .reference.name, .reference.requirement
     )]
     NoVersion {
-        /// What was looked for.
+        /// The reference that was looked for.
         reference: DataReference,
         /// The latest version that there is.
         latest: DataVersion,

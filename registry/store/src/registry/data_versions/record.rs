@@ -7,10 +7,11 @@ use crate::database::{Connection, Outcome, Row, Scope, values};
 use crate::digest::Digest;
 use crate::error::StoreError;
 use crate::registry::data_versions::error::DataVersionError;
-use crate::registry::data_versions::number::{DataReference, DataVersion, check_data_name};
+use crate::registry::data_versions::number::{DataReference, DataVersion};
+use crate::registry::data_versions::parse::check_data_name;
 use crate::registry::handle::Registry;
 
-/// What a version of data is.
+/// The kind of a version of data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DataKind {
@@ -50,7 +51,7 @@ pub struct DataVersionRecord {
     pub name: String,
     /// The number.
     pub version: DataVersion,
-    /// What it is.
+    /// Whether it is a table or files.
     pub kind: DataKind,
     /// The digest of the content: equal digests, equal data.
     pub digest: Digest,
