@@ -33,7 +33,7 @@ impl KeySet {
         let slots = Self::slots_for(keys);
         if slots > *left {
             let megabytes = slots.saturating_mul(16) >> 20;
-            let free = *left * 16 >> 20;
+            let free = (*left * 16) >> 20;
             return Err(format!("{keys} rows are too many to compare: they take {megabytes} MiB, and {free} are left"));
         }
         *left -= slots;
