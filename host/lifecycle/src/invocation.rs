@@ -10,7 +10,9 @@ mod exact_limits;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
-use stagewright_data::{Compression, CsvOptions, Dialect, Literal, Signature, Source, SourceUri, SplitPlan, Task, TaskKind};
+use stagewright_data::{
+    Compression, CsvOptions, Dialect, Literal, Signature, Source, SourceUri, SplitPlan, Task, TaskKind,
+};
 use stagewright_evaluation::gates::Gates;
 use stagewright_evaluation::report;
 use stagewright_manifest::{Limits, NullPolicy, Requirements, StepId, World};
@@ -489,12 +491,24 @@ mod tests {
             SourceFormat::Jsonl { compression: Some(Compression::Gzip) },
             SourceFormat::Parquet,
             SourceFormat::Arrow,
-            SourceFormat::Pack { of: Box::new(SourceFormat::Csv { delimiter: b';', header: true, compression: None, dialect: Dialect::default() }) },
+            SourceFormat::Pack {
+                of: Box::new(SourceFormat::Csv {
+                    delimiter: b';',
+                    header: true,
+                    compression: None,
+                    dialect: Dialect::default(),
+                }),
+            },
             SourceFormat::PostgresRows { rows: AskedRows::Table { table: "sales.orders".to_owned() } },
             SourceFormat::PostgresRows {
                 rows: AskedRows::Query {
                     query: "SELECT $1".to_owned(),
-                    parameters: vec![Literal::Boolean(false), Literal::Integer(1), Literal::Float(0.1), Literal::Text("x".to_owned())],
+                    parameters: vec![
+                        Literal::Boolean(false),
+                        Literal::Integer(1),
+                        Literal::Float(0.1),
+                        Literal::Text("x".to_owned()),
+                    ],
                 },
             },
             SourceFormat::Table { table: "a#b".to_owned() },
@@ -522,7 +536,11 @@ mod tests {
             let work = Work::Ingestion(Box::new(work));
             assert_eq!(again(&work), work);
         }
-        let work = Work::Preparation(PreparationWork { signature: None, target: Some("y".to_owned()), roles: BTreeMap::new() });
+        let work = Work::Preparation(PreparationWork {
+            signature: None,
+            target: Some("y".to_owned()),
+            roles: BTreeMap::new(),
+        });
         assert_eq!(again(&work), work);
         for split in
             [None, Some(SplitPlan { method: SplitMethod::Hash, test: 0.1, validation: 1.0 / 3.0, seed: u64::MAX })]

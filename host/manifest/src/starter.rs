@@ -120,7 +120,11 @@ fn write_head(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {
         writeln!(out, "positive = {} # the class whose probability is predicted", string_text(positive))?;
     }
     writeln!(out, "\n[sources.data]")?;
-    writeln!(out, "uri = {} # csv:FILE, jsonl:FILE, parquet:FILE, arrow:FILE or sqlite:FILE#TABLE, relative to this file", string_text(uri))?;
+    writeln!(
+        out,
+        "uri = {} # csv:FILE, jsonl:FILE, parquet:FILE, arrow:FILE or sqlite:FILE#TABLE, relative to this file",
+        string_text(uri)
+    )?;
     if let Some(delimiter) = starter.delimiter {
         writeln!(out, "delimiter = {}", string_text(&delimiter.to_string()))?;
     }
@@ -212,7 +216,10 @@ fn write_stages(out: &mut String, starter: &Starter<'_>) -> std::fmt::Result {
 
 fn write_contract(out: &mut String, contract: &[ContractTable]) -> std::fmt::Result {
     if !contract.is_empty() {
-        writeln!(out, "# A contract for the data, made of the rows that were seen. docs/checks.md explains the checks.")?;
+        writeln!(
+            out,
+            "# A contract for the data, made of the rows that were seen. docs/checks.md explains the checks."
+        )?;
         writeln!(out, "# What stands under `warn` does not end a run.")?;
     }
     for ContractTable { name, entries } in contract {
