@@ -76,9 +76,9 @@ fn show_limits(summary: &Summary) {
 /// The most warnings of a stage that are shown; `runs show` has all.
 const WARNINGS: usize = 5;
 
-/// Shows what components warned of.
+/// Shows what the components of cached stages warned of. The others have said it already.
 fn show_warnings(summary: &Summary) {
-    for stage in &summary.stages {
+    for stage in summary.stages.iter().filter(|stage| stage.cached) {
         for warning in stage.warnings.iter().take(WARNINGS) {
             println!("{}: {}", stage.name, Untrusted::new(warning));
         }

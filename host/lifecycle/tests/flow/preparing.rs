@@ -1,5 +1,6 @@
 //! Preparations: the tables that they get, the use of their table, and when they are done again.
 
+use stagewright_evaluation::report::PreparationReport;
 use stagewright_lifecycle::Reuse;
 use stagewright_lifecycle::RunError;
 use stagewright_lifecycle::invocation::{Invocation, Work};
@@ -144,6 +145,34 @@ fn every_preparation_is_told_the_declared_roles_and_its_inputs_keep_their_own() 
         let declared = [("id".to_owned(), Role::Identifier), ("outcome".to_owned(), Role::Target)];
         assert_eq!(work.roles, declared.into(), "{step}");
     }
+}
+
+#[test]
+fn what_a_preparation_says_of_its_table_is_a_report_and_its_warnings_are_in_the_summary() {
+    let bed = TestBed::new();
+    let says = || graph().set("joined.says=\"3 rows <alone>\"");
+    let (ended, again) = (bed.run_ok(says()), bed.run_ok(says()));
+    for (ended, cached) in [(&ended, false), (&again, true)] {
+        let stage = |name: &str| ended.summary.stages.iter().find(|stage| stage.name == name).expect("a step");
+        assert_eq!(
+            (stage("joined").cached, &stage("joined").warnings[..]),
+            (cached, &["3 rows <alone>".to_owned()][..])
+        );
+        assert!(stage("ordered").warnings.is_empty());
+    }
+    let made = ended.made();
+    let text = |name: &str, media_type: &str| {
+        let document = bed.home.artifacts.open_document(&made[name], media_type).expect("a document");
+        String::from_utf8(document.bytes().to_vec()).expect("text")
+    };
+    let report: PreparationReport =
+        serde_json::from_str(&text("joined.figures", "application/json")).expect("a report");
+    let tables: Vec<&str> = report.inputs.iter().map(|table| &*table.name).collect();
+    assert_eq!((tables, report.table.digest), (vec!["one", "other"], made["joined.table"].to_string()));
+    assert_eq!(report.figures[0].name, "joins");
+    assert!(text("joined.report", "text/html").contains("3 rows &lt;alone&gt;"));
+    // Who says nothing has no report.
+    assert!(!made.contains_key("ordered.figures") && !made.contains_key("ordered.report"));
 }
 
 #[test]
