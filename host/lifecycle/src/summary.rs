@@ -8,7 +8,6 @@ use stagewright_manifest::{StepId, World};
 use stagewright_store::{ArtifactRecord, LogLine, StageRecord};
 
 use crate::invocation::{Invocation, Outcome, Usage};
-use crate::observer::Level;
 
 /// An artifact by name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -182,7 +181,8 @@ impl StageSummary {
 }
 
 fn warns(line: &LogLine) -> bool {
-    line.level == Level::Warn.name()
+    // The level's name in records.
+    line.level == "warn"
 }
 
 impl EvaluationSummary {

@@ -1,9 +1,9 @@
 //! Generates customers of a telephone company, a table of any size like IBM's Telco customer churn
-//! data; or the purchases and events of a shop's users ([`retail`]).
+//! data; or the purchases and events of a shop's users (`retail`).
 //!
-//! The table of customers has the 21 columns of that data, in order, with its types and spellings, its marginals
-//! and dependencies, 26.5 % churn, and a label that cannot be predicted with an AUC above 0.855.
-//! The stage needs no source. Rows depend on the parameters, the seed and their number only, so
+//! The table of customers has the 21 columns of that data, in order, with its types and spellings,
+//! its marginals and dependencies, 26.5 % churn, and a label that cannot be predicted with an AUC
+//! above 0.855. The stage needs no source. Rows depend on the parameters, the seed and their number only, so
 //! they can be generated in any order and in any chunks. Their digits are the same natively and in
 //! Wasm, since no mathematics of the platform is used (see `draws` and `label`).
 //!
@@ -11,7 +11,7 @@
 //!
 //! - `table` (`customers`): the table; or `transactions`, or `user_events`.
 //! - `rows` (7043): the number of rows.
-//! - `seed` (the run's seed): the seed. The first rows of a larger table are those of a smaller one.
+//! - `seed` (the run's seed): the first rows of a larger table are those of a smaller one.
 //! - `drift` (0.0), from 0 to 1: the change of people, prices and reasons to leave.
 //! - `period` (`history`): the people; those of `live` are others, who come later.
 
@@ -51,10 +51,10 @@ pub enum Made {
     /// Customers of a telephone company.
     #[default]
     Customers,
-    /// The purchases of a shop's users, eight of each. `churn` says whether the user buys nothing in
-    /// the 30 days after.
+    /// The purchases of a shop's users, eight of each. `churn` says whether the user buys nothing
+    /// in the 30 days after.
     Transactions,
-    /// What these users did, 24 events of each: their registration, and sessions.
+    /// The events of these users, 24 of each: their registration, and sessions.
     UserEvents,
 }
 
@@ -79,7 +79,8 @@ pub struct Parameters {
     /// of transactions, of events and of live customers.
     #[schemars(range(min = 1, max = 100_000_000_000_u64))]
     pub rows: u64,
-    /// The seed. The default is the run's seed. Transactions and events of one seed belong together.
+    /// The seed. The default is the run's seed. Transactions and events of one seed belong
+    /// together.
     pub seed: Option<u64>,
     /// The change of people, prices and reasons to leave since the first table, from 0 (none) to 1.
     #[schemars(range(min = 0.0, max = 1.0))]
