@@ -167,3 +167,38 @@ fn a_bomb_is_stopped_by_the_limits_of_the_stage() {
     let stopped = place.run(&arguments).expect(6).stderr;
     assert!(stopped.contains("cpu"), "{stopped}");
 }
+
+// invariant: `init` writes a dialect down, and what it wrote reads the same table as a plain file.
+#[test]
+fn init_finds_a_dialect_and_its_manifest_runs() {
+    let (place, rows) = (Place::new(), Rows::telco());
+    let cells = |line: &String| line.split(',').map(str::to_owned).collect::<Vec<_>>();
+    let (mut plain, mut german) = ("id,street,months,total,since,churn\n".to_owned(), "# Export\n".to_owned());
+    german += "id;street;months;total;since;churn\n";
+    for (number, row) in rows.lines.iter().take(1500).map(cells).enumerate() {
+        let (id, months, total, churn) = (&row[0], &row[5], row[19].trim(), &row[20]);
+        let (day, street) = (1 + number % 28, format!("Straße {}", number % 50));
+        plain += &format!("{id},{street},{months},{total},2024-03-{day:02},{churn}\n");
+        let total = total.replace('.', ",");
+        german += &format!("{id};{street};{months};{total};{day:02}.03.2024;{churn}\n");
+    }
+    place.write("plain.csv", plain);
+    let latin: Vec<u8> = german.chars().map(|letter| u8::try_from(letter).expect("a letter of Latin-1")).collect();
+    place.write("german.csv", latin);
+    let table = |name: &str| {
+        let (file, output) = (format!("{name}.csv"), format!("{name}.toml"));
+        let said = place.run(&["init", &file, "--target", "churn", "--output", &output]).expect(0).stdout;
+        let run = place.run(&["run", &output, "--json", "--set", "training.component=train-logistic"]).expect(0).json();
+        let table = digests(&run).into_iter().find(|(name, _)| name == "ingestion.table").expect("a table");
+        (said, table.1)
+    };
+    let (said, german) = table("german");
+    for part in [
+        "delimiter=;&encoding=windows-1252&decimal=,&comment=#&date-formats=%d.%m.%Y",
+        "is read as windows-1252: is `Straße 0` right?",
+        "lines that begin with # are taken for comments",
+    ] {
+        assert!(said.contains(part), "{said}");
+    }
+    assert_eq!(german, table("plain").1);
+}
