@@ -44,7 +44,7 @@ pub struct StageSummary {
     pub cached_from: Option<String>,
     /// The artifacts that it made.
     pub artifacts: Vec<ArtifactSummary>,
-    /// What its component warned of, such as rows that a join left without a partner.
+    /// The warnings of its component, such as rows that a join left without a partner.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
     /// Its invocation.
