@@ -4,6 +4,7 @@ use serde::Serialize;
 use stagewright_data::{Compression, Dialect};
 
 use crate::json_source::JsonSource;
+use crate::reader::Item;
 
 /// The default of `max-bytes`, the longest body of an HTTP response.
 pub(crate) const MAX_BYTES: u64 = 1 << 30;
@@ -37,4 +38,15 @@ pub enum HttpFormat {
     Arrow,
     /// An API that answers JSON, whose records the host keeps as JSON lines.
     Json(JsonSource),
+}
+
+/// Reads a digest as hexadecimal.
+pub(crate) fn sha256_of(item: &Item<'_>) -> Option<String> {
+    let text = item.string()?;
+    let is_digest = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if !is_digest {
+        let hint = "write the 64 lower-case hexadecimal digits that `sha256sum` prints".to_owned();
+        item.report_value(format!("`{}` is not a SHA-256", item.key), Some(hint));
+    }
+    is_digest.then(|| text.to_owned())
 }

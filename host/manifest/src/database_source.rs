@@ -6,10 +6,9 @@
 use serde::Serialize;
 use stagewright_data::{DataError, Literal, PostgresAddress, TableName};
 
-use crate::body_format::MAX_BYTES;
+use crate::body_format::{MAX_BYTES, sha256_of};
 use crate::document::Origin;
 use crate::reader::Item;
-use crate::source::SqliteRows;
 
 /// The rows of a PostgreSQL server, which `postgres` of the reading stage must grant.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -32,6 +31,25 @@ pub struct DatabaseSource {
     pub max_bytes: u64,
 }
 
+/// The rows of a database that a source reads.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum SqliteRows {
+    /// All rows of a table or view.
+    Table {
+        /// The name.
+        table: String,
+    },
+    /// The rows that a query returns.
+    Query {
+        /// The SQL, with a `?` for each parameter.
+        query: String,
+        /// The values that are bound to the parameters, in order. They never become part of the
+        /// SQL.
+        parameters: Vec<Literal>,
+    },
+}
+
 /// The keys beside the URI.
 pub(crate) struct DatabaseKeys<'k, 'a> {
     pub(crate) table: &'k Option<Item<'a>>,
@@ -46,7 +64,7 @@ pub(crate) struct DatabaseKeys<'k, 'a> {
 
 impl DatabaseSource {
     pub(crate) fn read(uri: &Item<'_>, keys: DatabaseKeys<'_, '_>) -> Option<Self> {
-        let sha256 = keys.sha256.as_ref().map(crate::source::sha256_of);
+        let sha256 = keys.sha256.as_ref().map(sha256_of);
         let password_env = keys.password_env.as_ref().map(|item| item.text().map(str::to_owned));
         let max_bytes = keys.max_bytes.as_ref().map_or(Some(MAX_BYTES), Item::bytes);
         let address = address(uri)?;

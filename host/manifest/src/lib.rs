@@ -110,7 +110,7 @@ pub use body_format::HttpFormat;
 pub use bucket_grant::BucketGrant;
 pub use ceilings::Ceilings;
 pub use component::{ComponentSection, Stub};
-pub use database_source::DatabaseSource;
+pub use database_source::{DatabaseSource, SqliteRows};
 pub use foreach::{
     ForeachSection, MAX_CHILDREN, NameCollision, NameTemplate, NullPolicy, OnFailure, Over, SEGMENTS, child_name,
     child_names,
@@ -137,7 +137,7 @@ pub use serving::{
     IsolationPolicy, LoggedFeatures, PredictionLogSection, ServedModelSection, ServerSection, ServingFile,
 };
 pub use signature::SignatureSection;
-pub use source::{SourceLocation, SourceSection, SqliteRows, TOKEN_PREFIX, without_query};
+pub use source::{SourceLocation, SourceSection, TOKEN_PREFIX, without_query};
 pub use split::SplitSection;
 pub use stage::StageSection;
 pub use stage_selection::StageSelection;

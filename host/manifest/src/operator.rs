@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::bucket_grant::BucketGrant;
 use crate::ceilings::Ceilings;
 use crate::document::{self, Origin};
 use crate::hooks::HookSection;
-use crate::bucket_grant::BucketGrant;
 use crate::http_grant::HttpGrant;
 use crate::limits::Limits;
 use crate::manifest::{MAX_WORKERS, Manifest};

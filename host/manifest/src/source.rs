@@ -11,8 +11,8 @@ use serde::Serialize;
 use stagewright_data::{Compression, DataError, Dialect, Literal, SourceUri, is_postgres};
 use stagewright_store::DataReference;
 
-use crate::body_format::{HttpFormat, MAX_BYTES};
-use crate::database_source::{DatabaseKeys, DatabaseSource};
+use crate::body_format::{HttpFormat, MAX_BYTES, sha256_of};
+use crate::database_source::{DatabaseKeys, DatabaseSource, SqliteRows};
 use crate::document::{Table, Value};
 use crate::json_source::{self, JsonSource};
 use crate::names::Identifier;
@@ -141,25 +141,6 @@ pub enum SourceLocation {
     /// Rows that the host reads from a PostgreSQL server, which `postgres` of the reading stage
     /// must grant.
     Postgres(DatabaseSource),
-}
-
-/// The rows of a database that a source reads.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[serde(untagged)]
-pub enum SqliteRows {
-    /// All rows of a table or view.
-    Table {
-        /// The name.
-        table: String,
-    },
-    /// The rows that a query returns.
-    Query {
-        /// The SQL, with a `?` for each parameter.
-        query: String,
-        /// The values that are bound to the parameters, in order. They never become part of the
-        /// SQL.
-        parameters: Vec<Literal>,
-    },
 }
 
 /// Returns the URI without the password that one of PostgreSQL may have.
@@ -558,17 +539,6 @@ fn server_address(item: &Item<'_>) -> Option<String> {
             None
         }
     }
-}
-
-/// Reads a digest as hexadecimal.
-pub(crate) fn sha256_of(item: &Item<'_>) -> Option<String> {
-    let text = item.string()?;
-    let is_digest = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if !is_digest {
-        let hint = "write the 64 lower-case hexadecimal digits that `sha256sum` prints".to_owned();
-        item.report_value(format!("`{}` is not a SHA-256", item.key), Some(hint));
-    }
-    is_digest.then(|| text.to_owned())
 }
 
 /// Reports options that do not apply to this kind of source.

@@ -9,10 +9,10 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value as Json};
 
+use crate::bucket_grant::BucketGrant;
 use crate::component;
 use crate::document::{Entry, Table, Value};
 use crate::graph::{self, Draft, Graph, References, Wire};
-use crate::bucket_grant::BucketGrant;
 use crate::http_grant::HttpGrant;
 use crate::limits::Limits;
 use crate::names::Identifier;
