@@ -4,8 +4,8 @@
 //! The table of customers has the 21 columns of that data, in order, with its types and spellings,
 //! its marginals and dependencies, 26.5 % churn, and a label that cannot be predicted with an AUC
 //! above 0.855. The stage needs no source. Rows depend on the parameters, the seed and their number
-//! only, so they can be generated in any order and in any chunks. Their digits are the same natively
-//! and in Wasm, since no mathematics of the platform is used (see `draws` and `label`).
+//! only, so they can be generated in any order and in any chunks. Their digits are the same
+//! natively and in Wasm, since no mathematics of the platform is used (see `draws` and `label`).
 //!
 //! Parameters, all optional:
 //!
