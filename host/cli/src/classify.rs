@@ -26,7 +26,8 @@ use stagewright_runtime::{Refusal, RuntimeError};
 use stagewright_server::ServerError as TrackingServerError;
 use stagewright_serving::{OriginError, ServerError};
 use stagewright_store::{
-    AccountError, DAMAGED_HINT, DISK_FULL_HINT, DataVersionError, DeploymentError, StoreError, TrackingError, is_disk_full,
+    AccountError, DAMAGED_HINT, DISK_FULL_HINT, DataVersionError, DeploymentError, StoreError, TrackingError,
+    is_disk_full,
 };
 
 use crate::error_code::ErrorCode;

@@ -78,7 +78,9 @@ pub use decode::{
 };
 pub use dialect::{Dialect, Encoding, Quote};
 pub use error::{DataError, DataFault, MAX_SHOWN_BYTES, row_text, shown};
-pub use infer::{ColumnReport, FoundDialect, Inference, InferenceOptions, TargetReport, UnusableColumn, infer, propose};
+pub use infer::{
+    ColumnReport, FoundDialect, Inference, InferenceOptions, TargetReport, UnusableColumn, infer, propose,
+};
 pub use interrupt::Interrupt;
 pub use kept::{KeptColumn, KeptKind, KeptValues, RowsPiece};
 pub use prediction::{MAX_READ_TIME, PredictionRows, RowsInput, RowsText, TextFormat};
@@ -89,7 +91,11 @@ pub use request_decoder::{
 pub use rows::JsonColumn;
 pub use signature::{ExtraColumns, SchemaDifference, Signature, Strictness};
 pub use source::{
-    BatchSink, Compression, Content, ContentMemory, CsvOptions, Cursor, FetchedPage, FileStamp, HostGrant, HttpRequest, InMemory, JsonPages, Literal, NextPage, OpenedFile, OpenedFiles, PackWriter, Password, PostgresAddress, PostgresRequest, PostgresRows, STANDARD_INPUT, Secret, Source, SourceUri, SslMode, TableName, check_granted, fetch, fetch_json, granted_addresses, fetch_postgres, initialize_sqlite, inner_ending, is_postgres, needed_grants, open, without_password,
+    BatchSink, Compression, Content, ContentMemory, CsvOptions, Cursor, FetchedPage, FileStamp, HostGrant, HttpRequest,
+    InMemory, JsonPages, Literal, NextPage, OpenedFile, OpenedFiles, PackWriter, Password, PostgresAddress,
+    PostgresRequest, PostgresRows, STANDARD_INPUT, Secret, Source, SourceUri, SslMode, TableName, check_granted, fetch,
+    fetch_json, fetch_postgres, granted_addresses, initialize_sqlite, inner_ending, is_postgres, needed_grants, open,
+    without_password,
 };
 pub use split::{
     Gather, Partition, RowHash, Select, Split, SplitCellSink, SplitMethod, SplitPlan, hash_rows, in_hash_order,

@@ -9,9 +9,7 @@ use stagewright_lifecycle::observer::Observer;
 use stagewright_lifecycle::plan::{KeyDifference, PlannedStep};
 use stagewright_lifecycle::sandbox::{Component, Level};
 use stagewright_lifecycle::summary::StageSummary;
-use stagewright_manifest::{
-    Identifier, Manifest, SourceLocation, SourceSection, StageSection, Step, StepId, World,
-};
+use stagewright_manifest::{Identifier, Manifest, SourceLocation, SourceSection, StageSection, Step, StepId, World};
 use stagewright_runtime::{Grant, Runtime};
 use stagewright_text::Untrusted;
 

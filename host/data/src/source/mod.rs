@@ -61,8 +61,8 @@ pub(crate) use memory::Place;
 pub use open_files::{OpenedFile, OpenedFiles};
 pub use pack::PackWriter;
 pub use postgres::{
-    Password, PostgresAddress, PostgresRequest, PostgresRows, Secret, SslMode, TableName, fetch_postgres, is_postgres, needed_grants,
-    without_password,
+    Password, PostgresAddress, PostgresRequest, PostgresRows, Secret, SslMode, TableName, fetch_postgres, is_postgres,
+    needed_grants, without_password,
 };
 pub use query::{Literal, Source};
 pub(crate) use reader_thread::on_reader_thread;

@@ -61,7 +61,13 @@ fn paths_start_where_the_file_is() {
     let manifest = parse(WHOLE, &Overrides::default()).unwrap();
     let (name, source) = manifest.ingestion_source().unwrap();
     assert_eq!(name.as_str(), "customers");
-    let csv = SourceLocation::Csv { path: "config/telco.csv".into(), delimiter: ';', header: true, compression: None, dialect: Default::default() };
+    let csv = SourceLocation::Csv {
+        path: "config/telco.csv".into(),
+        delimiter: ';',
+        header: true,
+        compression: None,
+        dialect: Default::default(),
+    };
     assert_eq!(source.location, csv);
     let sqlite = SourceLocation::Sqlite {
         path: "config/shop.db".into(),

@@ -89,7 +89,13 @@ fn a_source_given_as_an_argument_starts_in_the_current_directory() {
         let overrides = Overrides { sources: vec![format!("customers={uri}")], ..Overrides::default() };
         parse(WHOLE, &overrides).unwrap().sources["customers"].location.clone()
     };
-    let csv = SourceLocation::Csv { path: "telco.csv".into(), delimiter: ';', header: true, compression: None, dialect: Default::default() };
+    let csv = SourceLocation::Csv {
+        path: "telco.csv".into(),
+        delimiter: ';',
+        header: true,
+        compression: None,
+        dialect: Default::default(),
+    };
     assert_eq!(source("csv:telco.csv"), csv);
     let table = SqliteRows::Table { table: "customers".to_owned() };
     let sqlite = SourceLocation::Sqlite { path: "a=b.db".into(), rows: table };

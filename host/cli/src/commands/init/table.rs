@@ -7,7 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use arrow_array::cast::AsArray as _;
-use stagewright_data::{Compression, Decode, DecodeLimits, Signature, Source, SourceUri, Strictness, inner_ending, is_postgres, shown, without_password};
+use stagewright_data::{
+    Compression, Decode, DecodeLimits, Signature, Source, SourceUri, Strictness, inner_ending, is_postgres, shown,
+    without_password,
+};
 use stagewright_store::{DataType, Field};
 
 use super::shell::word;

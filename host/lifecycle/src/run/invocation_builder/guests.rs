@@ -13,7 +13,16 @@ pub(super) fn of_step(run: &Run, step: &Step) -> GuestSpec {
     let stage = manifest.stage_of(step);
     let sources = stage.source.iter().map(|name| format!("source:{name}"));
     GuestSpec {
-        grants: sources.chain(stage.http.iter().map(|grant| format!("http:{grant}")).chain(stage.postgres.iter().map(|grant| format!("postgres:{grant}"))).chain(stage.s3.iter().map(|grant| format!("s3:{grant}")))).collect(),
+        grants: sources
+            .chain(
+                stage
+                    .http
+                    .iter()
+                    .map(|grant| format!("http:{grant}"))
+                    .chain(stage.postgres.iter().map(|grant| format!("postgres:{grant}")))
+                    .chain(stage.s3.iter().map(|grant| format!("s3:{grant}"))),
+            )
+            .collect(),
         seed: seed(manifest.seed, step),
         as_of: manifest.as_of.as_microsecond(),
         ..called(run, run.component(step), manifest.parameters_of(stage), stage.limits)

@@ -74,7 +74,8 @@ pub(super) fn work(
             | SourceLocation::Arrow { path }
             | SourceLocation::Sqlite { path, .. } => {
                 let contents = ContentMemoryFile::of(&run.request.home);
-                let source = reading.as_ref().ok_or_else(|| StageFault::host("a file without a format"))?.at(path.clone());
+                let source =
+                    reading.as_ref().ok_or_else(|| StageFault::host("a file without a format"))?.at(path.clone());
                 let content = match Content::remembered(&source, &execution.interrupt(), &contents) {
                     // This is not yet an error: the component may not open the source.
                     Err(error @ DataError::Unreadable { .. }) => Err(StageFault::of_data(&error)),
@@ -148,7 +149,9 @@ fn fetch(
         let value = run.request.tokens.get(variable).ok_or_else(|| wrong("is not set, or is not UTF-8"))?;
         match value.bytes().all(|byte| matches!(byte, b' '..=b'~')) && value.trim() == value {
             true => Ok((name.to_owned(), value.clone())),
-            false => Err(wrong("holds what no header may: a line break, a letter that is not ASCII, or a space at an end")),
+            false => {
+                Err(wrong("holds what no header may: a line break, a letter that is not ASCII, or a space at an end"))
+            }
         }
     };
     let request = HttpRequest {
