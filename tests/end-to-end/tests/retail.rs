@@ -95,19 +95,27 @@ struct Event {
     device: String,
 }
 
+/// A user's rows in both tables.
+#[derive(Default)]
+struct User {
+    /// Times and amounts.
+    purchases: Vec<(i64, f64)>,
+    events: Vec<Event>,
+}
+
 /// Computes each feature by looking at every purchase and event of the user, and compares.
 fn compare(place: &Place, prepared: &str, transactions: &str, events: &str) -> usize {
     let (made, bought, seen) =
         (Rows::read(place, prepared), Rows::read(place, transactions), Rows::read(place, events));
     let (users, at, amounts) = (bought.integers("user_id"), bought.times("at"), bought.numbers("amount"));
-    let mut of_user: HashMap<i64, (Vec<(i64, f64)>, Vec<Event>)> = HashMap::new();
+    let mut of_user: HashMap<i64, User> = HashMap::new();
     for row in 0..users.len() {
-        of_user.entry(users[row]).or_default().0.push((at[row], amounts[row].expect("an amount")));
+        of_user.entry(users[row]).or_default().purchases.push((at[row], amounts[row].expect("an amount")));
     }
     let (devices, minutes, when) = (seen.texts("device"), seen.numbers("session_minutes"), seen.times("at"));
     for (row, user) in seen.integers("user_id").into_iter().enumerate() {
         let device = devices[row].clone().expect("a device");
-        of_user.entry(user).or_default().1.push(Event { at: when[row], minutes: minutes[row], device });
+        of_user.entry(user).or_default().events.push(Event { at: when[row], minutes: minutes[row], device });
     }
 
     // Rows keep their order, and as many as there were: the left join repeats none.
@@ -125,7 +133,7 @@ fn compare(place: &Place, prepared: &str, transactions: &str, events: &str) -> u
         (found, wanted) => assert_eq!(found, wanted, "row {row}, {name}"),
     };
     for row in 0..users.len() {
-        let (purchases, events) = &of_user[&users[row]];
+        let User { purchases, events } = &of_user[&users[row]];
         let now = at[row];
         let within = |time: i64, days: i64| time > now - days * DAY && time <= now;
         let spent =
