@@ -111,7 +111,7 @@ fn a_signature_is_inferred_from_all_parts() {
     let found = found.expect("a proposal");
     let types: Vec<_> =
         found.signature.fields.fields().iter().map(|field| (field.name.as_str(), field.data_type)).collect();
-    assert_eq!((types, found.rows), (vec![("id", DataType::Categorical), ("n", DataType::Float64)], 2));
+    assert_eq!((types, found.rows), (vec![("id", DataType::Utf8), ("n", DataType::Float64)], 2));
 }
 
 #[test]
