@@ -40,7 +40,7 @@ pub(crate) enum HeldType {
 
 impl HeldType {
     /// Returns the type that the server calls by this name; `None` if its values are no cells.
-    #[cfg_attr(not(feature = "postgres"), allow(dead_code))]
+    #[cfg(any(feature = "postgres", test))]
     pub(crate) fn of_name(name: &str) -> Option<Self> {
         Some(match name {
             "bool" => Self::Bool,

@@ -3,7 +3,7 @@
 //! The host writes values without looking at them; a decoder reads them, which trusts neither the
 //! server nor the file. `docs/formats/postgresql-rows.md` has the format.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -49,8 +49,8 @@ pub(super) struct Column {
 }
 
 /// Writes the beginning of a file.
-#[cfg_attr(not(feature = "postgres"), allow(dead_code))]
-pub(super) fn write_header(into: &mut dyn Write, header: &Header) -> std::io::Result<u64> {
+#[cfg(any(feature = "postgres", test))]
+pub(super) fn write_header(into: &mut dyn std::io::Write, header: &Header) -> std::io::Result<u64> {
     let json = serde_json::to_vec(header)?;
     let length = u32::try_from(json.len()).ok().filter(|length| *length <= MAX_HEADER);
     let length = length.ok_or_else(|| std::io::Error::other("the names of the columns are too long"))?;
@@ -61,17 +61,17 @@ pub(super) fn write_header(into: &mut dyn Write, header: &Header) -> std::io::Re
 }
 
 /// Writes the end of a file. One without it is damaged.
-#[cfg_attr(not(feature = "postgres"), allow(dead_code))]
-pub(super) fn write_end(into: &mut dyn Write) -> std::io::Result<()> {
+#[cfg(any(feature = "postgres", test))]
+pub(super) fn write_end(into: &mut dyn std::io::Write) -> std::io::Result<()> {
     into.write_all(&END.to_le_bytes())
 }
 
 /// A row that is being put together: its length and its cells, as they are in the file.
-#[cfg_attr(not(feature = "postgres"), allow(dead_code))]
+#[cfg(any(feature = "postgres", test))]
 #[derive(Debug, Default)]
 pub(super) struct RowBytes(Vec<u8>);
 
-#[cfg_attr(not(feature = "postgres"), allow(dead_code))]
+#[cfg(any(feature = "postgres", test))]
 impl RowBytes {
     /// Begins a row.
     pub(super) fn clear(&mut self) {

@@ -264,7 +264,9 @@ impl Note {
     fn of(run: &Run, endpoint: &str, source: &ObjectSource, objects: &[SourceObject]) -> Self {
         let mut text = String::new();
         // Lengths keep names apart. Writing to a text does not fail.
-        let mut field = |value: &str| drop(write!(text, "{}:{value}", value.len()));
+        let mut field = |value: &str| {
+            let _ = write!(text, "{}:{value}", value.len());
+        };
         ["1", endpoint, &source.bucket, &source.key].into_iter().for_each(&mut field);
         for object in objects {
             let version = object.version.as_deref().unwrap_or_default();
