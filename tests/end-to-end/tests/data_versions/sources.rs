@@ -23,7 +23,7 @@ fn place() -> Place {
 /// Returns the URI of the source that a run recorded.
 fn recorded(place: &Place) -> Value {
     let run = place.run(&["runs", "show", "--json"]).expect(0).json();
-    run["config"]["sources"]["data"]["uri"].clone()
+    run["run"]["config"]["sources"]["data"]["uri"].clone()
 }
 
 // invariant: A run records the exact version of the data that it read.
