@@ -52,8 +52,8 @@ pub struct Request {
     /// The tokens for sources, by the names of the variables in the manifest. They are sent to
     /// servers, and neither recorded nor shown.
     pub tokens: BTreeMap<String, String>,
-    /// The credentials and the address of the store of objects, for sources. Its secrets are neither
-    /// recorded nor shown.
+    /// The credentials and the address of the store of objects, for sources. Its secrets are
+    /// neither recorded nor shown.
     pub s3: stagewright_promotion::Settings,
     /// The location to which an approved candidate is copied, if there is one.
     pub destination: Option<Arc<Destination>>,

@@ -91,7 +91,13 @@ fn base64(bytes: &[u8]) -> String {
 
 impl Buckets {
     pub(super) fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), objects: BTreeMap::new(), uploads: BTreeMap::new(), earlier: BTreeMap::new(), next_upload: 1 }
+        Self {
+            name: name.to_owned(),
+            objects: BTreeMap::new(),
+            uploads: BTreeMap::new(),
+            earlier: BTreeMap::new(),
+            next_upload: 1,
+        }
     }
 
     pub(super) fn has(&self, bucket: &str) -> bool {

@@ -29,8 +29,8 @@ use crate::settings;
 
 use fetch_error::fetch_error;
 
-/// Returns the work of the host in ingestion, and the content of the source as inputs, if there is a
-/// source.
+/// Returns the work of the host in ingestion, and the content of the source as inputs, if there is
+/// a source.
 pub(super) fn work(
     run: &Run,
     step: &Step,
@@ -115,8 +115,8 @@ struct Http<'a> {
     max_bytes: u64,
 }
 
-/// Fetches a source from a server; of an API, also the list of its pages. If its digest is known and
-/// stored, takes it from the store.
+/// Fetches a source from a server; of an API, also the list of its pages. If its digest is known
+/// and stored, takes it from the store.
 fn fetch(
     run: &Run,
     execution: &Execution,
