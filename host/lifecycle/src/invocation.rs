@@ -267,7 +267,7 @@ pub enum SourceFormat {
     },
     /// Rows of a PostgreSQL server, as the host kept them.
     PostgresRows {
-        /// What the server was asked for.
+        /// The table or query that the server was asked for.
         rows: AskedRows,
     },
     /// An SQLite database, of which all rows of one table are read.
@@ -284,7 +284,7 @@ pub enum SourceFormat {
     },
 }
 
-/// What a server was asked for. The rows are an input of their own.
+/// The table or query that a server was asked for. The rows are an input of their own.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum AskedRows {

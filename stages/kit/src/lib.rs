@@ -107,6 +107,7 @@ pub use table::{Batches, FinishedTable, MemoryTable, ROWS_PER_BATCH, Table, Tabl
 pub use text_ends::TextEnds;
 pub use view::{BatchView, ColumnView, MatrixView, StringsView, ValuesView};
 pub use worlds::{
-    ANY_TASK, Assessing, Contributions, Described, Evaluation, HasMetadata, Ingestion, Inputs, LoadedModel, LoadedTransformation,
-    Model, Preparation, Promotion, Rebalancing, Scale, Sharding, Stage, Training, Transformation, Validation,
+    ANY_TASK, Assessing, Contributions, Described, Evaluation, HasMetadata, Ingestion, Inputs, LoadedModel,
+    LoadedTransformation, Model, Preparation, Promotion, Rebalancing, Scale, Sharding, Stage, Training, Transformation,
+    Validation,
 };

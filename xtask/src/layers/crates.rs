@@ -20,10 +20,7 @@ const ORDER: &[(&str, &[&str])] = &[
     ("stagewright-data-versions", &["stagewright-text", "stagewright-store", "stagewright-promotion"]),
     ("stagewright-webhooks", &["stagewright-outgoing", "stagewright-store"]),
     ("stagewright-deployment", &["stagewright-text", "stagewright-store"]),
-    (
-        "stagewright-pages",
-        &["stagewright-text", "stagewright-store", "stagewright-deployment"],
-    ),
+    ("stagewright-pages", &["stagewright-text", "stagewright-store", "stagewright-deployment"]),
     (
         "stagewright-server",
         &[

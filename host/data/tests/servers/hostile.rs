@@ -52,7 +52,7 @@ fn asked(answer: impl FnOnce(&mut TcpStream) + Send) -> (DataError, Vec<u8>) {
     })
 }
 
-/// What a server says that is ready for statements.
+/// Returns the messages of a server that is ready for statements.
 fn ready() -> Vec<u8> {
     [authentication(0, b""), message(b'K', &[0; 8]), message(b'Z', b"I")].concat()
 }

@@ -46,7 +46,8 @@ impl Golden {
 fn decoded(home: &Home, address: &str) -> Table {
     let source = Source::new(address.parse().expect("an address"));
     let null_values = vec![String::new()];
-    let options = InferenceOptions { null_values, sample_rows: None, target: Some("outcome".to_owned()), find_dialect: false };
+    let options =
+        InferenceOptions { null_values, sample_rows: None, target: Some("outcome".to_owned()), find_dialect: false };
     let never = Interrupt::never();
     let signature = infer(&source, &options, &never).expect("a signature").signature;
     let mut cursor = open(&source, &signature, Strictness::Ingest, &never).expect("a source");

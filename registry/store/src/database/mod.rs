@@ -45,11 +45,11 @@ use turns::Turns;
 
 pub(crate) use connection::{Access, Connection, Scope};
 pub use error::DatabaseError;
-#[cfg(feature = "postgres")]
-pub use postgres::postgres_tls;
 pub(crate) use failure::{Failure, Outcome};
 pub(crate) use newer_format::NewerFormat;
 pub(crate) use owner::OwnerLock;
+#[cfg(feature = "postgres")]
+pub use postgres::postgres_tls;
 pub(crate) use signal::Signal;
 pub(crate) use url::{is_url, without_password};
 pub(crate) use value::{Row, Value, values};

@@ -1,5 +1,5 @@
-//! The artifacts that garbage collection must keep: those that a run, a version, a promotion or a
-//! client's file refers to.
+//! The artifacts that garbage collection must keep: those that a run, a version of a model or of
+//! data, a promotion or a client's file refers to.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::registry::client_files::proxied_path;
 use crate::registry::handle::{Registry, now_ms};
 
 impl Registry {
-    /// Returns the digests of all artifacts that versions (of models and of data) and verdicts refer
+    /// Returns the digests of all artifacts that versions of models and of data and verdicts refer
     /// to, that runs made or read, with their components, and that clients uploaded. Deleted runs
     /// and logged models do not count, unless a version that a client registered has its source
     /// there.
