@@ -401,6 +401,7 @@ impl Workshop {
             code: None,
             destination: None,
             tokens: BTreeMap::new(),
+            s3: Default::default(),
             changes: serde_json::Value::Null,
             base_run: self.base.clone().filter(|_| first > World::Ingestion),
             // A cached stage does nothing hostile.
