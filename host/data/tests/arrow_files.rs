@@ -175,11 +175,13 @@ fn a_long_text_that_many_rows_repeat_takes_little_memory() {
 #[test]
 fn what_is_not_read_is_an_error_with_a_hint() {
     let rows = all_kinds(20);
-    let list = read_bytes(&as_file(&[rows.clone()]), &of("unread", DataType::Utf8)).unwrap_err().to_string();
+    let list =
+        read_bytes(&as_file(std::slice::from_ref(&rows)), &of("unread", DataType::Utf8)).unwrap_err().to_string();
     assert!(list.starts_with("column `unread`: values of the Arrow type List") && list.contains("\nhint: "), "{list}");
-    let binary = read_bytes(&as_file(&[rows.clone()]), &of("bytes", DataType::Float64)).unwrap_err().to_string();
+    let binary =
+        read_bytes(&as_file(std::slice::from_ref(&rows)), &of("bytes", DataType::Float64)).unwrap_err().to_string();
     assert!(binary.contains("column `bytes`, data row 1"), "{binary}");
-    let file = as_file(&[rows.clone()]);
+    let file = as_file(std::slice::from_ref(&rows));
     let cases: [(Vec<u8>, &str); 6] = [
         (Vec::new(), "it is empty"),
         (file[..file.len() - 3].to_vec(), "does not end as one"),

@@ -15,11 +15,11 @@ fn bucket(server: &s3::Server) -> std::sync::Arc<dyn SourceObjects> {
     source_objects("models", &settings(server.variables())).expect("a client")
 }
 
-/// Reads objects into memory, each with its version.
-fn read(
-    bucket: &dyn SourceObjects,
-    objects: &[SourceObject],
-) -> Result<Vec<(String, Vec<u8>, Option<String>)>, SourceObjectError> {
+/// A key, the object's bytes and its version.
+type Read = (String, Vec<u8>, Option<String>);
+
+/// Reads objects into memory.
+fn read(bucket: &dyn SourceObjects, objects: &[SourceObject]) -> Result<Vec<Read>, SourceObjectError> {
     let (mut found, mut bytes) = (Vec::new(), Vec::new());
     bucket.read(objects, NEVER, &mut |part| {
         match part {

@@ -85,9 +85,12 @@ fn findings(place: &Place) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
-/// The checks that one broken cell, or the customers, break: the parameters, the columns of the
-/// broken row 7, and the check's name, column, row and value.
-const BROKEN: [(&str, &str, &str, &str, u64, Option<&str>); 7] = [
+/// The parameters of a check, the columns of the broken row 7, and the check's name, column, row
+/// and value.
+type Broken = (&'static str, &'static str, &'static str, &'static str, u64, Option<&'static str>);
+
+/// The checks that one broken cell, or the customers, break.
+const BROKEN: [Broken; 7] = [
     ("ranges = { amount = { min = 0, max = 99 } }", "7,C07,A-007,100,1", "range", "amount", 7, Some("100")),
     ("allowed = { customer = [CUSTOMERS] }", "7,Cxx,A-007,9,1", "allowed_values", "customer", 7, Some("Cxx")),
     ("patterns = { code = \"A-[0-9]{3}\" }", "7,C07,A-07,9,1", "pattern", "code", 7, Some("A-07")),

@@ -148,7 +148,8 @@ mod tests {
     // errors.
     #[test]
     fn what_could_be_meant_and_is_not_read_is_an_error() {
-        let cases: [(&str, fn(&Path), &str); 5] = [
+        type Case = (&'static str, fn(&Path), &'static str);
+        let cases: [Case; 5] = [
             ("empty", |_| {}, "there is no file in it whose name ends with .csv"),
             (
                 "link",

@@ -34,11 +34,10 @@ pub(super) fn push(home: &Home, arguments: &DataPushArguments) -> anyhow::Result
         ));
     }
     let remote = Destination::open(&arguments.remote, &production::settings())?;
-    let of_one = |records: &[DataVersionRecord]| {
-        let name = &records[0].name;
-        remote::push(home, &remote, name, records, arguments.verify)
-    };
-    let pushed = records.chunk_by(|one, other| one.name == other.name).map(of_one).collect::<Result<Vec<_>, _>>()?;
+    let mut pushed = Vec::new();
+    for of_one in records.chunk_by(|one, other| one.name == other.name) {
+        pushed.push(remote::push(home, &remote, &of_one[0].name, of_one, arguments.verify)?);
+    }
     if arguments.json.json {
         return print_json(&pushed);
     }
