@@ -6,7 +6,7 @@ use stagewright_data_versions::pointer::{MAX_POINTER_BYTES, Pointer};
 use stagewright_data_versions::remote::{self, PullOptions, Pulled, Pushed, Wanted};
 use stagewright_manifest::parse_size;
 use stagewright_promotion::Destination;
-use stagewright_store::{DataReference, DataRequirement, DataVersionRecord, Home};
+use stagewright_store::{DataReference, DataRequirement, Home};
 
 use crate::arguments::{DataPullArguments, DataPushArguments};
 use crate::error_code::ErrorCode;
