@@ -17,7 +17,8 @@ use crate::error_code::ErrorCode;
 const FOLDERS: [&str; 3] = ["host", "registry", "stages"];
 /// Words that follow the program's name where no command is meant: in magic numbers and in
 /// sentences about the program.
-const NO_COMMANDS: [&str; 9] = ["component", "compiled", "table", "itself", "knows", "carries", "must", "needs", "is"];
+const NO_COMMANDS: [&str; 10] =
+    ["component", "compiled", "table", "itself", "knows", "carries", "must", "needs", "is", "postgresql"];
 /// Options of other programs that messages name.
 const FOREIGN_OPTIONS: [&str; 7] =
     ["--artifacts-destination", "--backend-store-uri", "--features", "--format", "--help", "--release", "--sync"];
@@ -310,7 +311,7 @@ fn every_key_that_a_message_tells_to_set_is_one() {
             seen += 1;
             // Each limit is a key of its own.
             let key = filled(&key.replace(".limits.{key}", ".limits.memory"));
-            for value in ["0", "1", "\"1 GiB\"", "\"1 s\"", "\"name\""] {
+            for value in ["0", "1", "\"1 GiB\"", "\"1 s\"", "\"2026-01-01T00:00:00Z\"", "\"name\""] {
                 let set = vec![format!("{key}={value}")];
                 match Manifest::load(&config, &Overrides { set, ..Overrides::default() }) {
                     Ok(_) => break,

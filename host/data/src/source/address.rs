@@ -155,7 +155,7 @@ impl FromStr for SourceUri {
             )),
             "postgres" | "postgresql" => Err(wrong(
                 "a manifest reads it, under a grant",
-                "write it as the `uri` of a source in a pipeline file, or let `stagewright init --source` write one",
+                "write it as the `uri` of a source in a pipeline file, or let `stagewright init` write one",
             )),
             _ => Err(wrong("it is of no known kind", KINDS)),
         }

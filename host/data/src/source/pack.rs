@@ -267,7 +267,7 @@ fn path_and_size(records: &[u8]) -> Option<(String, u64)> {
 }
 
 fn damaged() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "it is not an archive that stagewright wrote, or it was cut")
+    io::Error::new(io::ErrorKind::InvalidData, "it is no archive of fetched files, or it was cut")
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ pub fn fetch_postgres(
 ) -> Result<u64, crate::error::DataError> {
     Err(crate::error::DataError::Unreadable {
         path: request.address.to_string(),
-        message: "this build of stagewright reads no PostgreSQL".to_owned(),
+        message: "this build reads no PostgreSQL".to_owned(),
         hint: "build it with the feature `postgres`".to_owned(),
     })
 }

@@ -217,7 +217,7 @@ fn with_data(mut objects: Vec<SourceObject>, place: &str, endpoint: &str) -> Res
     Err(DataError::Unreadable {
         path: place.to_owned(),
         message: format!("there is no object below this prefix at {endpoint}{skipped}"),
-        hint: "check bucket and prefix, and the values of a template: `{date}` is that of `as-of`, and `--set as-of=...` or `--set sources.NAME.values.date=...` changes it".to_owned(),
+        hint: "check bucket and prefix, and the values of a template: `{date}` is that of `as-of`, which `--set as-of=...` changes, or that of the source's `values`".to_owned(),
     })
 }
 
