@@ -16,8 +16,8 @@ mod task;
 #[cfg(test)]
 mod tests;
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -95,6 +95,9 @@ pub(crate) fn init(location: &HomeLocation, arguments: &InitArguments) -> anyhow
         shown(&proposal.task.target),
         proposal.task.kind.as_str()
     );
+    if let Some(form) = form(uri.path()) {
+        println!("  {} is {form}", shown(&uri.path().display().to_string()));
+    }
     if let Some(proposed) = &proposed {
         show_proposed(proposed, &proposal, &inference, &table.argument);
     }
@@ -111,6 +114,19 @@ pub(crate) fn init(location: &HomeLocation, arguments: &InitArguments) -> anyhow
         ),
     }
     Ok(ExitCode::Done)
+}
+
+/// Returns what a file that was read is, if its first bytes say more than its kind.
+fn form(path: &Path) -> Option<&'static str> {
+    let mut head = [0; 4];
+    File::open(path).ok()?.read_exact(&mut head).ok()?;
+    match head {
+        [0xff, 0xfe, ..] => Some("UTF-16 text, the low byte first"),
+        [0xfe, 0xff, ..] => Some("UTF-16 text, the high byte first"),
+        [0x1f, 0x8b, ..] => Some("compressed with gzip"),
+        [0x28, 0xb5, 0x2f, 0xfd] => Some("compressed with zstd"),
+        _ => None,
+    }
 }
 
 /// Returns the address with the dialect that was found, and its text.
