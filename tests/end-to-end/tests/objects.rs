@@ -169,7 +169,7 @@ fn a_bucket_that_is_not_granted_is_not_asked() {
     let granted =
         Ended::of(ingestion(&place, &server, "s3://lake/events/a.csv", &[&named[..], &["--set", &host]].concat()));
     // It is read. The table lacks the columns of the manifest.
-    said(&granted.expect(3), &["Churn"]);
+    said(&granted.expect(3), &["no columns `customerID`"]);
 
     let operator = place.write("operator.toml", "[s3]\nbuckets = [\"lake/events/\"]\n");
     let mut refused = ingestion(&place, &server, "s3://lake/events/a.csv", &["--set", "ingestion.s3=[\"lake\"]"]);
@@ -207,7 +207,7 @@ fn what_is_wrong_with_a_bucket_is_told_with_what_to_do() {
         &place,
         &server,
         "s3://lake/events/a.csv",
-        &[&grant[..], &["--set", "sources.customers.max-bytes=1"]].concat(),
+        &[&grant[..], &["--set", "sources.customers.max-bytes=\"1 B\""]].concat(),
     ));
     said(&large.expect(6), &["max-bytes"]);
 }
