@@ -81,7 +81,8 @@ impl Event {
             format: FORMAT,
             id: entry.hash.clone(),
             event: change.kind,
-            time: jiff::Timestamp::from_millisecond(entry.at_ms).unwrap_or_default().to_string(),
+            // All three digits, also where the last ones are 0.
+            time: format!("{:.3}", jiff::Timestamp::from_millisecond(entry.at_ms).unwrap_or_default()),
             model: entry.model.clone(),
             version: entry.version,
             semantic_version: version.and_then(|version| version.semantic_version),

@@ -53,12 +53,6 @@ pub(crate) enum ExportCall {
         expected: Vec<Field>,
         settings: Settings,
     },
-    Assess {
-        table: Handle,
-        references: Vec<(String, Handle)>,
-        expected: Vec<Field>,
-        settings: Settings,
-    },
     Fit {
         train: Handle,
         task: Task,
@@ -117,6 +111,12 @@ pub(crate) enum ExportCall {
         evaluation: decide::Evaluation,
         settings: Settings,
     },
+    Assess {
+        table: Handle,
+        references: Vec<(String, Handle)>,
+        expected: Vec<Field>,
+        settings: Settings,
+    },
 }
 
 impl ExportCall {
@@ -163,7 +163,6 @@ pub(crate) enum Reply {
     Description(metadata::Description),
     Table(Handle),
     Findings(validate::Findings),
-    Assessment(assess::Assessment),
     Blob(Handle),
     Rebalanced(Option<Handle>),
     Fields(Vec<Field>),
@@ -173,6 +172,7 @@ pub(crate) enum Reply {
     Importance(Vec<f64>),
     Metrics(Vec<Metric>),
     Decision(decide::Decision),
+    Assessment(assess::Assessment),
 }
 
 /// The outcome of a call, which a stage process sends to its parent.
