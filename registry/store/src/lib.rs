@@ -31,7 +31,7 @@
 //! home.registry.log_metric(&run_id, &auc)?;
 //! home.registry.finish_run(&run_id, RunStatus::Finished, None)?;
 //!
-//! let filter = Filter::parse(Entity::Runs, "metrics.auc > 0.9 AND status = 'FINISHED'")?;
+//! let filter = Filter::parse(Entity::Runs, "metrics.roc_auc > 0.9 AND status = 'FINISHED'")?;
 //! let page = Page { limit: 10, offset: 0 };
 //! let found = home.registry.search_runs(None, &filter, &OrderBy::default(), ViewType::Active, page)?;
 //! assert_eq!(found[0].run_id, run_id);
