@@ -7,7 +7,8 @@
 //! - [`change`]: how much a version changes, and the number that follows; [`add`]: recording one
 //! - [`diff`]: rows and cells that differ
 //! - [`files`]: folders of files, their packs and differences
-//! - [`export`]: a version as files for other programs; [`mod@pointer`]: a text that names a version
+//! - [`export`]: a version as files for other programs; [`mod@pointer`]: a text that names a
+//!   version
 //! - [`remote`]: pushing to and pulling from a folder or a bucket
 //! - [`error`]: the error of all of these
 //!
